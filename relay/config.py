@@ -1,0 +1,320 @@
+"""config.toml as a value. `config.example.toml` documents every key; a test keeps the two equal.
+
+Unknown keys are refused, every fault is reported with its place, and a file
+that is not UTF-8 is answered with what to do, in both languages.
+"""
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from relay.errors import ConfigurationError
+from relay.mail.mailbox import Mailbox, MailboxError, a_label
+from relay.policy.limits import parse_limit
+from relay.toml import Duration, Size, describe, parse_toml
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _host_port(value: Any) -> Any:
+    text = str(value)
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(\d{1,5})", text)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError('expected "host:port" or "[IPv6]:port"')
+    return text
+
+
+HostPort = Annotated[str, BeforeValidator(_host_port)]
+
+
+def split_host_port(address: str) -> tuple[str, int]:
+    """Split "host:port" or "[::1]:port" into a bare host and a port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(_Table):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
+    address: HostPort
+    tls: Literal["none", "starttls", "implicit"] = "implicit"
+    auth: Literal["required", "none"] = "required"
+    proxy_from: tuple[Network, ...] = ()
+    upstream: str = ""
+
+
+class TLS(_Table):
+    certificate_file: str = ""
+    private_key_file: str = ""
+
+
+class Auth(_Table):
+    mode: Literal["upstream", "users"] = "upstream"
+    users_file: str = ""
+    trusted_networks: tuple[Network, ...] = ()
+    held_credentials: Literal["none", "sealed"] = "none"
+    senders: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("senders")
+    @classmethod
+    def _owned(cls, senders: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {login.casefold(): tuple(map(parse_owned, owned)) for login, owned in senders.items()}
+
+
+class Upstream(_Table):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
+    provider: str = "generic"
+    addresses: tuple[HostPort, ...] = Field(min_length=1)
+    tls: Literal["none", "starttls", "implicit"] = "implicit"
+    ca_file: str = ""
+    auth: Literal["account", "none"] = "account"
+    limits: tuple[str, ...] = ()
+    max_connections: int = Field(default=0, ge=0, le=10_000)
+    max_connections_per_identity: int = Field(default=0, ge=0, le=1000)
+
+    @field_validator("limits")
+    @classmethod
+    def _limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
+        for limit in limits:
+            parse_limit(limit)
+        return limits
+
+
+class Account(_Table):
+    identity: str
+    upstream: str
+    login: str = ""
+    password_file: str
+    imap: str = ""
+
+    @field_validator("identity")
+    @classmethod
+    def _fold(cls, identity: str) -> str:
+        return fold_login(identity)
+
+
+class Dkim(_Table):
+    domain: str
+    selector: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+    key_file: str
+
+    @field_validator("domain")
+    @classmethod
+    def _a_label(cls, domain: str) -> str:
+        try:
+            return a_label(domain)
+        except MailboxError as error:
+            raise ValueError(str(error)) from None
+
+
+class Unsubscribe(_Table):
+    base_url: str = ""
+
+    @field_validator("base_url")
+    @classmethod
+    def _https(cls, url: str) -> str:
+        local = re.match(r"^http://(127\.0\.0\.1|\[::1\]|localhost)([:/]|$)", url)
+        if url and not local and not re.fullmatch(r"https://[!-;=?-~]+", url):
+            raise ValueError("expected an https URL without blanks: RFC 8058 asks for HTTPS")
+        if len(url) > 100:
+            raise ValueError("longer than 100 characters: the field must stay short enough for one header line")
+        return url.rstrip("/")
+
+
+class Keys(_Table):
+    file: str = ""
+
+
+class Store(_Table):
+    url: str = "sqlite"
+    timeout_ms: int = Field(default=200, ge=10, le=10_000)
+    durability_confirmed: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if url != "sqlite" and not re.match(r"^(redis|rediss|redis\+sentinel)://", url):
+            raise ValueError('expected "sqlite", redis://, rediss:// or redis+sentinel://')
+        return url
+
+
+class Http(_Table):
+    address: HostPort = "127.0.0.1:8025"
+    public_address: HostPort = "127.0.0.1:8026"
+    help_address: HostPort = "127.0.0.1:8027"
+    help_url: str = "http://127.0.0.1:8027"
+
+    @field_validator("help_url")
+    @classmethod
+    def _short(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[!-~]{1,120}", url):
+            raise ValueError("expected an http or https URL of at most 120 characters: it goes into SMTP replies")
+        return url.rstrip("/")
+
+
+class Delivery(_Table):
+    patience: Duration = 20.0
+    past_dot: Duration = 30.0
+    ledger_ttl: Duration = 5 * 86400.0
+
+
+class Smtp(_Table):
+    max_connections: int = Field(default=1000, ge=1)
+    max_connections_per_address: int = Field(default=50, ge=1)
+    max_recipients: int = Field(default=1000, ge=1, le=10_000)
+    max_message_size: Size = 32 * 1024**2
+    max_line_length: int = Field(default=1024**2, ge=998)
+    max_header_fields: int = Field(default=1000, ge=10)
+    max_header_size: Size = 256 * 1024
+    max_received: int = Field(default=50, ge=1)
+    max_commands: int = Field(default=100_000, ge=10)
+    max_errors: int = Field(default=20, ge=1)
+    max_in_flight: Size = 256 * 1024**2
+    command_timeout: Duration = 300.0
+    data_timeout: Duration = 600.0
+    line_ends: Literal["normalise", "reject"] = "normalise"
+
+
+class Records(_Table):
+    min_free: Size = 256 * 1024**2
+
+
+class Log(_Table):
+    addresses: bool = False
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(_Table):
+    """The whole file; `folder` is where it lies and what relative paths start from."""
+
+    hostname: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$")
+    data_dir: str = "/var/lib/relay"
+    policies: str = "/etc/relay/policies"
+    workers: int = Field(default=0, ge=0, le=64)
+    listen: tuple[Listen, ...] = Field(min_length=1)
+    tls: TLS = TLS()
+    auth: Auth = Auth()
+    upstream: tuple[Upstream, ...] = Field(min_length=1)
+    account: tuple[Account, ...] = ()
+    dkim: tuple[Dkim, ...] = ()
+    unsubscribe: Unsubscribe = Unsubscribe()
+    keys: Keys = Keys()
+    store: Store = Store()
+    http: Http = Http()
+    delivery: Delivery = Delivery()
+    smtp: Smtp = Smtp()
+    records: Records = Records()
+    log: Log = Log()
+    folder: str = Field(default="", exclude=True)
+
+    def path(self, name: str) -> Path:
+        """A path from this file, relative to the folder that the file lies in."""
+        return Path(self.folder, os.path.expanduser(name))
+
+    @property
+    def data_path(self) -> Path:
+        return self.path(self.data_dir)
+
+    @property
+    def policies_path(self) -> Path:
+        return self.path(self.policies)
+
+    @property
+    def keys_path(self) -> Path:
+        return self.path(self.keys.file) if self.keys.file else self.data_path / "keys.toml"
+
+    def upstream_named(self, name: str) -> Upstream:
+        """The upstream of that name; "" is the first. Raises KeyError."""
+        return next((u for u in self.upstream if name in ("", u.name)), None) or _missing(name)
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        _distinct([listen.name for listen in self.listen], "listen")
+        _distinct([upstream.name for upstream in self.upstream], "upstream")
+        names = {upstream.name for upstream in self.upstream}
+        for i, listen in enumerate(self.listen, 1):
+            if listen.auth == "none" and not self.auth.trusted_networks:
+                raise ValueError(f'[[listen]] {i}: auth = "none" needs [auth] trusted_networks that name its clients')
+            if listen.tls != "none" and not (self.tls.certificate_file and self.tls.private_key_file):
+                raise ValueError(f'[[listen]] {i}: tls = "{listen.tls}" needs certificate_file and private_key_file in [tls]')
+            if listen.upstream and listen.upstream not in names:
+                raise ValueError(f'[[listen]] {i}: there is no [[upstream]] named "{listen.upstream}"')
+        for i, account in enumerate(self.account, 1):
+            if account.upstream not in names:
+                raise ValueError(f'[[account]] {i}: there is no [[upstream]] named "{account.upstream}"')
+        if self.auth.mode == "users" and not self.auth.users_file:
+            raise ValueError('[auth] mode = "users" needs users_file; make one with `relay users add`')
+        for network in self.auth.trusted_networks:
+            if network.prefixlen == 0:
+                raise ValueError(f"[auth] trusted_networks: {network} is the whole internet: that would be an open relay")
+        return self
+
+
+def parse_owned(text: str) -> str:
+    """Fold what an identity owns: a mailbox to its key, "@domain" to its A-label.
+
+    Raises ValueError.
+    """
+    return f"@{a_label(text[1:])}" if text.startswith("@") else Mailbox.parse(text).key
+
+
+def fold_login(login: str) -> str:
+    """The form in which logins are compared: the mailbox key where the login is an address, else case-folded."""
+    try:
+        return Mailbox.parse(login).key
+    except MailboxError:
+        return login.casefold()
+
+
+def parse_config(octets: bytes, source: str, folder: Path) -> Config:
+    """Read config.toml from its octets.
+
+    Raises ConfigurationError that lists every fault with its place.
+    """
+    document = parse_toml(octets, source)
+    if "folder" in document:
+        raise ConfigurationError(f"{source}: folder: there is no such key")
+    try:
+        return Config(**document, folder=str(folder))
+    except ValidationError as error:
+        raise ConfigurationError(describe(error, source)) from None
+
+
+def find_config(named: str | None) -> Path:
+    """Where config.toml is: --config, RELAY_CONFIG, ./config.toml, /etc/relay/config.toml.
+
+    Raises ConfigurationError when there is none.
+    """
+    candidates = [named] if named else [os.environ.get("RELAY_CONFIG"), "config.toml", "/etc/relay/config.toml"]
+    for candidate in filter(None, candidates):
+        if Path(candidate).is_file():
+            return Path(candidate)
+    tried = ", ".join(filter(None, candidates))
+    raise ConfigurationError(f"no configuration found (tried {tried}); copy config.example.toml to config.toml and edit it")
+
+
+def load_config(named: str | None = None) -> Config:
+    """Find, read and validate the configuration. Raises ConfigurationError."""
+    path = find_config(named)
+    try:
+        octets = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    return parse_config(octets, str(path), path.resolve().parent)
+
+
+def _distinct(names: list[str], table: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'[[{table}]]: the name "{name}" is given twice')
+
+
+def _missing(name: str) -> Upstream:
+    raise KeyError(name)

@@ -1,0 +1,40 @@
+"""The faults that rooms tell each other about.
+
+Builtins are used wherever they fit; a class stands here only when a caller in
+another room must tell it from every other fault.
+"""
+
+
+class RelayError(Exception):
+    """A fault that the relay names itself; its text is for operators, never for a peer."""
+
+
+class ConfigurationError(RelayError):
+    """config.toml, a key file or a policy file is wrong; the text names file, place and remedy."""
+
+
+class StoreUnavailable(RelayError, ConnectionError):
+    """The store cannot answer now, or must not be believed (empty, foreign, other keys).
+
+    `reason` is a short machine word for metrics and /readyz: unreachable,
+    timeout, empty, foreign, keys, schema, durability, disk, removed.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class RecordsUnavailable(RelayError, OSError):
+    """The local records cannot be written or read: no record, no mail."""
+
+
+class RenderingImpossible(RelayError):
+    """A copy cannot be made compliant (8-bit in a signed part, no key, failed self-check).
+
+    `rule` names the rule or duty, e.g. "base/signature", for the ruling that follows.
+    """
+
+    def __init__(self, rule: str, text: str) -> None:
+        super().__init__(text)
+        self.rule = rule

@@ -1,0 +1,201 @@
+"""The key rings: addresses, records, tokens, held mail, in one file that only the relay reads.
+
+A ring is a list of generations; the first is current, all are accepted.
+Address keys are never removed: the plain addresses behind old digests are
+gone, so a removed generation would silently forget refusals.  The store keeps
+the fingerprints of every generation that it was written with and refuses to
+answer under a ring that lacks one.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import tomllib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from relay.errors import ConfigurationError
+
+RINGS = ("addresses", "records", "tokens", "held")
+SECRET_OCTETS = 64  # AES-SIV-256 takes 64; AES-GCM and HMAC use the first 32
+_NONCE_OCTETS = 12
+_DIGEST_OCTETS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One generation. `number` is 1..255 and unique in its ring; it is the key id inside tokens and sealed values."""
+
+    number: int
+    secret: bytes = field(repr=False)
+    created: date
+
+    def fingerprint(self, ring: str) -> str:
+        """What the store remembers of this generation; says nothing about the secret."""
+        digest = hashlib.sha256(b"relay-fingerprint-1" + ring.encode() + self.secret).hexdigest()
+        return f"{ring}:{self.number}:{digest[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The generations of one purpose, the current one first."""
+
+    name: str
+    keys: tuple[Key, ...]
+
+    def digest(self, text: str | bytes) -> bytes:
+        """The 16-octet keyed digest under the current generation, for writing."""
+        return _digest(self.keys[0], text)
+
+    def digests(self, text: str | bytes) -> tuple[bytes, ...]:
+        """The digests under every generation, the current one first, for looking up."""
+        return tuple(_digest(key, text) for key in self.keys)
+
+    def seal(self, plain: bytes, associated: bytes) -> bytes:
+        """Encrypt with the current generation: key number, nonce, AES-256-GCM ciphertext."""
+        key = self.keys[0]
+        nonce = os.urandom(_NONCE_OCTETS)
+        return bytes([key.number]) + nonce + AESGCM(key.secret[:32]).encrypt(nonce, plain, associated)
+
+    def open(self, sealed: bytes, associated: bytes) -> bytes:
+        """Decrypt what `seal` made under any generation.
+
+        Raises ValueError when no generation fits or the value was altered.
+        """
+        for key in self.keys:
+            if sealed[:1] == bytes([key.number]):
+                nonce, ciphertext = sealed[1 : 1 + _NONCE_OCTETS], sealed[1 + _NONCE_OCTETS :]
+                try:
+                    return AESGCM(key.secret[:32]).decrypt(nonce, ciphertext, associated)
+                except InvalidTag:
+                    break
+        raise ValueError(f"no key of the ring {self.name} opens this value")
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        return frozenset(key.fingerprint(self.name) for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """All rings of one relay."""
+
+    addresses: Ring
+    records: Ring
+    tokens: Ring
+    held: Ring
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Of the rings that a store depends on: addresses (look-ups) and tokens (refusals by link)."""
+        return self.addresses.fingerprints | self.tokens.fingerprints
+
+
+def new_keys(today: date) -> Keys:
+    """Fresh rings of one generation each."""
+    return Keys(*(Ring(name, (Key(1, secrets.token_bytes(SECRET_OCTETS), today),)) for name in RINGS))
+
+
+def rotated(keys: Keys, ring: str, today: date) -> Keys:
+    """The same keys with a new current generation in `ring`; the old ones stay accepted."""
+    old: Ring = getattr(keys, ring)
+    number = max(key.number for key in old.keys) + 1
+    if number > 255:
+        raise ConfigurationError(f"the ring {ring} has used all 255 key numbers")
+    fresh = Ring(ring, (Key(number, secrets.token_bytes(SECRET_OCTETS), today), *old.keys))
+    return Keys(*(fresh if name == ring else getattr(keys, name) for name in RINGS))
+
+
+def dump_keys(keys: Keys) -> str:
+    """The key file's text."""
+    lines = [
+        "# Key rings of this relay. Whoever reads this file can forge unsubscribe links and read sealed addresses.",
+        "# Keep it with the store's backup: one is useless without the other. Never remove a generation of [addresses].",
+        "# 本文件为密钥，请与数据库一起备份，切勿外传；[addresses] 中的旧密钥不可删除。",
+    ]
+    for name in RINGS:
+        for key in getattr(keys, name).keys:
+            lines += ["", f"[[{name}]]", f"number = {key.number}", f"created = {key.created.isoformat()}"]
+            lines += [f'secret = "{b64encode(key.secret).decode()}"']
+    return "\n".join(lines) + "\n"
+
+
+def parse_keys(text: str, source: str) -> Keys:
+    """Read a key file's text.
+
+    Raises ConfigurationError naming `source` and the place.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{source}: not a key file: {error}; restore it from the backup") from None
+    return Keys(*(_ring(name, document.get(name), source) for name in RINGS))
+
+
+def load_keys(path: Path) -> Keys:
+    """Read the key file; refuses one that others may read.
+
+    Raises ConfigurationError.
+    """
+    try:
+        if os.name == "posix" and path.stat().st_mode & 0o007:
+            raise ConfigurationError(f"{path}: everybody may read this key file; run: chmod 600 {path}")
+        return parse_keys(path.read_text("utf-8"), str(path))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: the key file is missing; restore it from the backup") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: the key file cannot be read: {error}") from None
+
+
+def save_keys(path: Path, keys: Keys) -> None:
+    """Write the key file with mode 0600, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(dump_keys(keys))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _digest(key: Key, text: str | bytes) -> bytes:
+    octets = text.encode() if isinstance(text, str) else text
+    return hmac.digest(key.secret[:32], octets, "sha256")[:_DIGEST_OCTETS]
+
+
+def _ring(name: str, entries: object, source: str) -> Ring:
+    if not isinstance(entries, list) or not entries:
+        raise ConfigurationError(f"{source}: [[{name}]] is missing; restore the file from the backup")
+    keys = tuple(_key(name, index, entry, source) for index, entry in enumerate(entries, 1))
+    _unique((key.number for key in keys), name, source)
+    return Ring(name, keys)
+
+
+def _key(name: str, index: int, entry: object, source: str) -> Key:
+    where = f"{source}: [[{name}]] number {index}"
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{where} is not a table")
+    number, created, secret = entry.get("number"), entry.get("created"), entry.get("secret")
+    if not isinstance(number, int) or not 1 <= number <= 255 or type(created) is not date or not isinstance(secret, str):
+        raise ConfigurationError(f"{where} needs number (1 to 255), created (a date) and secret (base64)")
+    try:
+        octets = b64decode(secret, validate=True)
+    except ValueError:
+        octets = b""
+    if len(octets) != SECRET_OCTETS:
+        raise ConfigurationError(f"{where}: secret is not {SECRET_OCTETS} octets in base64; restore the file from the backup")
+    return Key(number, octets, created)
+
+
+def _unique(numbers: Iterable[int], name: str, source: str) -> None:
+    seen = list(numbers)
+    if len(seen) != len(set(seen)):
+        raise ConfigurationError(f"{source}: [[{name}]] has a key number twice; every generation keeps its own")

@@ -1,0 +1,1 @@
+"""What a message is: mailboxes, envelope, message, replies. Pure."""

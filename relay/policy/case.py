@@ -1,0 +1,96 @@
+"""All facts on one recipient of one message, and what is decided from them.
+
+A case is gathered once and never changes; `decide` sees nothing else.  No
+rule can say "permit": `Action.PERMIT` is what is left when nobody objects.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from relay.mail.envelope import Recipient, Submission
+from relay.mail.message import Message
+from relay.policy.suppression import Suppression
+
+
+class Phase(StrEnum):
+    """When a check can speak first: at RCPT (no message yet) or at the end of DATA."""
+
+    RCPT = "rcpt"
+    DATA = "data"
+
+
+class Action(IntEnum):
+    """What a rule asks for; the number is the rank, the gravest wins."""
+
+    PERMIT = 0
+    WARN = 1
+    HOLD = 2
+    DEFER = 3
+    REJECT = 4
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All facts on one recipient.
+
+    `message` is None in phase RCPT.  `suppressions` are those in force, of
+    any scope and reason.  `jurisdictions` are ISO 3166-1 alpha-2 codes.
+    """
+
+    submission: Submission
+    recipient: Recipient
+    message: Message | None
+    suppressions: tuple[Suppression, ...] = ()
+    jurisdictions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One rule's answer. Texts are for people; `text` and `fix` are ASCII because they go on the wire.
+
+    `observed` says why an objection does not count with its full weight:
+    "" (it counts), "shadow", "override", "exempt".  `asked_for` is the action
+    that the rule names in its file.
+    """
+
+    rule: str  # "base/suppression", "newsletter/no-big-mail-to-qq"
+    action: Action
+    text: str
+    text_zh: str
+    fix: str = ""
+    fix_zh: str = ""
+    cite: str = ""
+    detail: str = ""  # what was seen, without addresses: "14.2 MB", "3 of 1"
+    code: str = "7.1"  # the detail part of the enhanced status code
+    observed: str = ""
+    asked_for: Action = Action.REJECT
+    retry_after: int = 0  # seconds, for defer
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One rule as `relay explain` shows it: asked or not and why, and its answer."""
+
+    rule: str
+    asked: bool
+    why: str  # "asked", "phase", "purpose", "does not apply", "exempt until ..."
+    objection: Objection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The decision on one recipient: the gravest action and every objection, gravest first."""
+
+    recipient: Recipient
+    action: Action
+    objections: tuple[Objection, ...] = ()
+    asked: tuple[Asked, ...] = field(default=(), compare=False)
+
+    @property
+    def leading(self) -> Objection | None:
+        """The objection that decided, None when nothing stands in the way."""
+        return self.objections[0] if self.action > Action.WARN else None

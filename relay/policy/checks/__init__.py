@@ -1,0 +1,1 @@
+"""The checks that rules run, one file per subject. Pure."""

@@ -1,0 +1,64 @@
+"""Limits as admins write them, and the charges that stores reserve.
+
+"N/second", "N/minute", "N/hour": never more than N recipients in any window of
+that length.  "N/day": a calendar day of the organisation's time zone, because
+that is what providers and people mean by a day.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from relay.policy.suppression import Digest
+
+SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A limit's window: `length` seconds sliding, or a calendar day when `day` is set ("2026-11-21", ending at `day_ends`)."""
+
+    count: int
+    length: float
+    day: str = ""
+    day_ends: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """`count` units against one limit. `key` is a digest of its scope and window; `name` is for people."""
+
+    key: Digest
+    window: Window
+    count: int = 1
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`count` recipients in a `unit`: second, minute, hour or day."""
+
+    count: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.unit}"
+
+    def window(self, now: datetime, zone: tzinfo) -> Window:
+        """The window that `now` (aware) falls into; sliding except for days."""
+        if self.unit != "day":
+            return Window(self.count, SECONDS[self.unit])
+        local = now.astimezone(zone)
+        midnight = datetime(local.year, local.month, local.day, tzinfo=zone) + timedelta(days=1)
+        return Window(self.count, SECONDS["day"], local.date().isoformat(), midnight.timestamp())
+
+
+def parse_limit(text: str) -> Limit:
+    """Read "20/minute".
+
+    Raises ValueError with what was expected.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/(second|minute|hour|day)", text.strip())
+    if match is None:
+        raise ValueError(f'"{text}" is not a limit; write a whole number, "/" and second, minute, hour or day, as in "20/minute"')
+    return Limit(int(match[1]), match[2])

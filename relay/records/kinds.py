@@ -1,0 +1,50 @@
+"""The closed set of record kinds, and the shape of a record.
+
+A record says what happened, when, to whom (as digests, with the address
+sealed beside each) and under which policy set.  Bodies, subjects and
+passwords are never recorded (compliance note 0.6: secrecy of correspondence).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What happened. `docs/records.md` lists the fields of each."""
+
+    RECEIVED = "received"  # a message was judged; written before its first byte goes upstream
+    FINISHED = "finished"  # every outcome of a received message is known, or is recorded as indeterminate
+    REFUSED = "refused"  # a client was refused at MAIL or RCPT by policy, before there was a message
+    REPORTED = "reported"  # a report (DSN) on a submission was delivered
+    UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
+    LATE = "late"  # the upstream's answer came after the client had been answered
+    SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
+    LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
+    POLICY = "policy"  # a policy set came into force
+    KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
+    OPENED = "opened"  # a store was created, or restored from a backup
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A mailbox in a record: digests to find it by, sealed to show it to who may see it."""
+
+    digest: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that happened. `id` is the submission's id, or the event's own ULID.
+
+    `people` are found by `records search`; `facts` is plain JSON data without
+    addresses, referring to people by their index.
+    """
+
+    kind: Kind
+    id: str
+    at: float
+    people: tuple[Person, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What leaves: tokens, duties, signatures, copies, reports. Pure."""

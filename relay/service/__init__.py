@@ -1,0 +1,1 @@
+"""The running relay: supervisor, workers, reload, drain."""

@@ -1,0 +1,1 @@
+"""What is remembered: one set of contracts, SQLite and Redis behind it."""

@@ -1,0 +1,252 @@
+"""What every store promises; `sqlite.py` and `redis.py` keep the same promises.
+
+A store never sees an address.  Callers hand it *digests*: the keyed HMACs of a
+mailbox key, one per generation of the address ring, the current one first
+(`relay.keys.Ring.digests`).  A look-up asks all of them, a write uses the first.
+
+Absence is knowledge: None or an empty tuple always means "known not to be
+there".  A store that cannot answer, is empty, foreign, or was written with
+other keys raises `StoreUnavailable`; every operation checks that in the same
+step as its answer, so a store that was wiped a second ago permits nobody.
+
+Time is the store's own clock in seconds since the epoch (Redis: its TIME), so
+that nodes cannot disagree; tests set it through the constructor.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from relay.policy.limits import Charge
+from relay.policy.suppression import Digest, Reason, Suppression
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEvent:
+    """One line of the append-only consent ledger. This version writes `granted` when a refusal is lifted."""
+
+    id: str
+    digest: Digest
+    sealed: bytes
+    event: str
+    at: float  # when the person said it
+    recorded_at: float
+    evidence: str  # how, when, where
+    by: str
+
+
+class RowState(StrEnum):
+    """Where one recipient of one submission stands in the ledger."""
+
+    LEAVING = "leaving"  # cleared, outcome not known yet; has a lease
+    DELIVERED = "delivered"  # the upstream's 250 was seen
+    REFUSED = "refused"  # refused for good, by us or by the upstream
+    INDETERMINATE = "indeterminate"  # the connection was lost past the dot, or the lease ran out
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A ledger row. `reply` is the reply's text as recorded; "" while leaving."""
+
+    recipient: Digest
+    state: RowState
+    reply: str = ""
+    submission_id: str = ""  # the try that wrote it
+    lease_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """What the first try of a submission used; every later try renders with it, so the bytes agree."""
+
+    submission_id: str
+    at: float
+    date: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An open submission in the ledger, as `open_submission` answers it."""
+
+    first: FirstTry
+    is_new: bool
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """All charges are held until settled, refunded, or the lease ends (then they count as spent)."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverLimit:
+    """Nothing was charged. `name` of the first limit met; `retry_after` whole seconds, at least 1.
+
+    `in_flight` says that only reservations of others stand in the way, which may be given back any moment.
+    """
+
+    name: str
+    retry_after: int
+    in_flight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRequest:
+    """One recipient of a copy that wants to leave."""
+
+    recipient: Digest  # the ledger's digest of the recipient
+    suppression_digests: tuple[Digest, ...]
+    scopes: tuple[str, ...]  # the scopes that bind this stream
+    reasons: frozenset[Reason]  # the reasons that bind this purpose
+    charges: tuple[Charge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """May leave now; the row is `leaving` and the charges are reserved under `reservation` ("" without charges)."""
+
+    reservation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A suppression binds this recipient."""
+
+    suppression: Suppression
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The ledger already has a row: delivered, refused, or leaving under a living lease.
+
+    `indeterminate` rows and rows whose lease ran out are claimed again instead (at least once).
+    """
+
+    row: Row
+
+
+Clearance = Cleared | Refused | Taken | OverLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The outcome of a cleared recipient.
+
+    state DELIVERED settles its reservation, INDETERMINATE leaves it charged, REFUSED and None refund it.
+    None (transient failure) also removes the row, so that a retry may claim it.
+    """
+
+    recipient: Digest
+    state: RowState | None
+    reply: str = ""
+    reservation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMeta:
+    """Who a store is: made once, compared on every operation."""
+
+    store_id: str
+    schema: int
+    fingerprints: frozenset[str] = field(default_factory=frozenset)  # of every key generation it was written with
+
+
+class Suppressions(Protocol):
+    """Mailboxes that must not be written to. Entries are lifted, never deleted."""
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
+        """Return, per recipient, all suppressions in force (not lifted, not expired), gravest reason first."""
+        ...
+
+    async def suppress(self, entry: Suppression) -> bool:
+        """Record the entry; True when it is new or was lifted before `entry.at`, False when one is in force already.
+
+        The earliest entry stays in force.  An entry that was lifted at or
+        after `entry.at` stays lifted (an old import never revives or weakens).
+        """
+        ...
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        """Record up to a few thousand entries in one short step; return how many were new."""
+        ...
+
+    async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
+        """Lift the entry in force; False when there is none.
+
+        Reasons in REFUSALS need a consent whose `at` is later than the refusal: ValueError otherwise.
+        """
+        ...
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+        """Everything ever recorded on a mailbox, lifted and expired entries too, oldest first."""
+        ...
+
+    def export(self) -> AsyncIterator[Suppression]:
+        """Every entry, in no particular order, in bounded memory."""
+        ...
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        """Entries in force by (reason, scope)."""
+        ...
+
+
+class Limits(Protocol):
+    """Never more than N in any window. All charges or none (relay/policy decides which)."""
+
+    async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit: ...
+
+    async def settle(self, reservation: str) -> None:
+        """Count the reservation at this moment: it was used."""
+        ...
+
+    async def refund(self, reservation: str) -> None:
+        """Give the reservation back: it was not used."""
+        ...
+
+
+class Ledger(Protocol):
+    """Unfinished submissions, so that a retry with the same bytes duplicates nothing known to be delivered."""
+
+    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+        """Insert the submission if absent and return it with all its rows."""
+        ...
+
+    async def rows(self, key: Digest) -> tuple[Row, ...]:
+        """The rows as they stand; a leaving row whose lease ran out reads as INDETERMINATE."""
+        ...
+
+    async def clear(
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+    ) -> list[Clearance]:
+        """One atomic step for all recipients of one copy, directly before MAIL: refusal? row free? limits free? then claim.
+
+        Each recipient is cleared or not by itself, in order.  `key` must be
+        open (it is re-created from nothing if it expired meanwhile).
+        """
+        ...
+
+    async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        """Write outcomes and settle or refund their reservations."""
+        ...
+
+    async def close(self, key: Digest) -> None:
+        """Forget the submission: its client knows the outcome; the same bytes are a new message now."""
+        ...
+
+
+class Store(Suppressions, Limits, Ledger, Protocol):
+    """All of it, behind one connection."""
+
+    name: str  # "sqlite" | "redis": the label of metrics
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable when mail must not flow (see `relay.stores.opening` for the reasons)."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what is in hand and release files and connections."""
+        ...

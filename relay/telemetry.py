@@ -1,0 +1,82 @@
+"""What operators see: Prometheus metrics and one JSON line per event on stdout.
+
+No address, secret or recipient domain is ever a label or (by default) a log
+value; labels are closed sets or names from the configuration, so that the
+number of series stays in the hundreds.
+
+`PROMETHEUS_MULTIPROC_DIR` must be set before this module is imported in a
+worker process (`relay.service` does that).
+"""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import orjson
+from prometheus_client import Counter, Gauge, Histogram
+
+submissions_total = Counter(
+    "relay_submissions_total", "Messages that reached the end of DATA, by final reply", ["stream", "result"]
+)
+recipients_total = Counter("relay_recipients_total", "Recipients of those messages, by outcome", ["stream", "result"])
+rule_objections_total = Counter("relay_rule_objections_total", "Objections, by rule and action", ["rule", "action"])
+suppressions_total = Counter("relay_suppressions_total", "Suppressions recorded", ["reason", "origin"])
+auth_total = Counter("relay_auth_total", "AUTH attempts, by result", ["result"])
+stage_seconds = Histogram(
+    "relay_stage_seconds",
+    "Time a message spends in a stage of the line",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+upstream_replies_total = Counter("relay_upstream_replies_total", "Replies of upstreams, by class", ["upstream", "class"])
+upstream_connections = Gauge(
+    "relay_upstream_connections", "Connections to upstreams", ["upstream", "state"], multiprocess_mode="livesum"
+)
+sessions = Gauge("relay_sessions", "Open SMTP sessions", multiprocess_mode="livesum")
+in_flight_octets = Gauge("relay_in_flight_octets", "Octets of messages held in memory", multiprocess_mode="livesum")
+refused_by_limit_total = Counter("relay_refused_by_limit_total", "Refusals by a bound of the SMTP side", ["limit"])
+store_errors_total = Counter("relay_store_errors_total", "Operations that the store could not answer", ["store", "reason"])
+policy_apply_failures_total = Counter("relay_policy_apply_failures_total", "Policy sets that were refused")
+shadow_streams = Gauge("relay_shadow_streams", "Streams in shadow mode", multiprocess_mode="mostrecent")
+policy_info = Gauge("relay_policy_info", "The policy set in force", ["hash"], multiprocess_mode="mostrecent")
+unsubscribe_to_effect_seconds = Histogram(
+    "relay_unsubscribe_to_effect_seconds",
+    "From a refusal's receipt to its effect in the store",
+    buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
+)
+
+_events = logging.getLogger("relay.event")
+
+
+def event(name: str, **facts: Any) -> None:
+    """Write one JSON line. `facts` hold ids, names of rules and streams, codes and counts; no addresses."""
+    if _events.isEnabledFor(logging.INFO):
+        _events.info(name, extra={"facts": facts})
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object per record: time with offset, level, event, facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+            + f".{int(record.msecs):03d}"
+            + time.strftime("%z", time.localtime(record.created)),
+            "level": record.levelname.lower(),
+            "event": record.getMessage() if record.name == "relay.event" else record.name,
+        }
+        if record.name != "relay.event":
+            line["text"] = record.getMessage()
+        line.update(getattr(record, "facts", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send every log record of this process to stdout as JSON."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JSONFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses and passwords at INFO

@@ -1,0 +1,1 @@
+"""Where mail goes: transactions, pools, delivery, provider profiles."""
