@@ -1,0 +1,86 @@
+"""The one reply for all recipients of a message (design: the table of replies). Pure.
+
+SMTP has a single reply after the dot, our recipients have an outcome each.
+The table, in the order it is read:
+
+    any transient or indeterminate       451 (or their common reply); the ledger keeps the rest
+    all delivered                        250
+    all refused for good                 their common reply, else 554 5.7.1 and the first rule
+    some delivered, some refused         the report goes first: accepted 250, not yet 451, refused for good 554
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from relay.mail import replies
+from relay.mail.envelope import Recipient
+from relay.mail.reply import Reply
+
+
+class Standing(Enum):
+    """Where one recipient stands when the client must be answered."""
+
+    DELIVERED = "delivered"  # the upstream's 250 was seen, now or at an earlier try
+    REFUSED = "refused"  # for good: by policy or by the upstream
+    TRANSIENT = "transient"  # not now: a limit, the upstream, the deadline
+    INDETERMINATE = "indeterminate"  # past the dot without an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one recipient.
+
+    `reply` is what the client would be told if this were the only recipient.
+    `rule` names the rule that refused, "" when the upstream did.  `upstream`
+    names where it went, "" when it never left.  `earlier` says that a
+    previous try of the same submission settled it.
+    """
+
+    recipient: Recipient
+    standing: Standing
+    reply: Reply
+    rule: str = ""
+    upstream: str = ""
+    earlier: bool = False
+    upstream_text: str = ""
+
+
+class ReportFate(Enum):
+    """What became of the report on refused recipients."""
+
+    NOT_NEEDED = "not needed"
+    FORBIDDEN = "forbidden"  # null reverse-path, automatic mail, or NOTIFY without FAILURE
+    DELIVERED = "delivered"
+    TRANSIENT = "transient"
+    REFUSED = "refused"
+
+
+def needs_report(results: Sequence[Result]) -> bool:
+    """Whether some were delivered and the others refused for good, with nothing left to try."""
+    standings = {result.standing for result in results}
+    return standings == {Standing.DELIVERED, Standing.REFUSED}
+
+
+def final_reply(submission_id: str, results: Sequence[Result], report: ReportFate) -> Reply:
+    """Return the reply for the whole message; `results` holds every accepted recipient."""
+    open_results = [r for r in results if r.standing in (Standing.TRANSIENT, Standing.INDETERMINATE)]
+    delivered = sum(r.standing is Standing.DELIVERED for r in results)
+    refused = [r for r in results if r.standing is Standing.REFUSED]
+    if open_results:
+        return _common(open_results) or replies.try_again(submission_id, delivered, len(open_results))
+    if not refused:
+        return replies.delivered(submission_id, delivered, 0)
+    if not delivered:
+        return _common(refused) or replies.all_refused(submission_id, refused[0].rule, refused[0].reply)
+    if report is ReportFate.TRANSIENT:
+        return replies.report_not_accepted_yet(submission_id, delivered, len(refused))
+    if report is ReportFate.REFUSED:
+        return replies.report_refused(submission_id, delivered, len(refused))
+    return replies.delivered(submission_id, delivered, len(refused))
+
+
+def _common(results: Sequence[Result]) -> Reply | None:
+    """The reply that all of them share in code and text, or None."""
+    first = results[0].reply
+    return first if all(result.reply == first for result in results) else None

@@ -1,0 +1,170 @@
+"""The house stands as it was drawn: floors, purity, one room per library, files of one sitting."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "relay"
+
+FLOORS = [
+    {"errors", "ids", "tasks"},
+    {"mail"},
+    {"toml"},
+    {"policy"},
+    {"render"},
+    {"keys", "config", "telemetry"},
+    {"stores"},
+    {"records"},
+    {"upstream"},
+    {"answer"},
+    {"gathering"},
+    {"dispatch"},
+    {"pipeline"},
+    {"explain"},
+    {"doors"},
+    {"service"},
+    {"cli"},
+]
+"""From the ground up. A room may import its own floor and those below."""
+
+PURE = {"mail", "policy", "render", "answer", "ids"}
+IMPURE_MODULES = {
+    "asyncio", "logging", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time",
+    "uuid",
+}  # fmt: skip
+
+LIBRARIES = {
+    "aiosmtpd": {"doors"},
+    "aiosmtplib": {"upstream"},
+    "dkim": {"render", "cli"},  # cli: `relay dkim verify` reads signatures that are not ours
+    "dns": {"cli"},
+    "redis": {"stores"},
+    "prometheus_client": {"telemetry", "service"},
+    "cel": {"policy"},
+    "argon2": {"doors"},
+    "aiohttp": {"doors"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "jinja2": {"doors", "records"},
+    "pydantic": {"toml", "config", "policy", "upstream", "doors"},
+    "cryptography": {"keys", "render", "cli", "upstream"},
+    "idna": {"mail"},
+    "uvloop": {"service"},
+}
+"""Which rooms may import a third-party library."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    for number, rooms in enumerate(FLOORS):
+        if name in rooms:
+            return number
+    raise AssertionError(f"relay/{name} stands on no floor; add it to FLOORS where it belongs")
+
+
+def imports(path: Path) -> list[tuple[str, ast.stmt]]:
+    """Every imported module of the file, with `from relay import x` read as relay.x."""
+    found: list[tuple[str, ast.stmt]] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            found += [(f"{module}.{alias.name}" if module == "relay" else module, node) for alias in node.names]
+    return found
+
+
+def test_no_room_imports_a_higher_floor():
+    faults = []
+    for path in MODULES:
+        if room(path) in ("__init__", "__main__"):
+            continue
+        for module, _ in imports(path):
+            parts = module.split(".")
+            if parts[0] == "relay" and len(parts) > 1 and parts[1] != "__version__" and floor(parts[1]) > floor(room(path)):
+                faults.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not faults, "\n".join(faults)
+
+
+def test_modules_import_each_other_without_cycles():
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+    graph = {name: {m for m, _ in imports(path) if m in names and m != name} for name, path in names.items()}
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name not in done:
+            for imported in graph[name]:
+                walk(imported, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        walk(name, ())
+
+
+def test_nothing_is_imported_inside_a_function():
+    faults = []
+    for path in MODULES:
+        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                faults += [
+                    f"{path.relative_to(ROOT)}:{node.lineno}"
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.Import | ast.ImportFrom)
+                ]
+    assert not faults, "\n".join(faults)
+
+
+def test_pure_rooms_touch_nothing_outside_themselves():
+    faults = []
+    for path in MODULES:
+        if room(path) not in PURE:
+            continue
+        faults += [
+            f"{path.relative_to(ROOT)} imports {module}" for module, _ in imports(path) if module.split(".")[0] in IMPURE_MODULES
+        ]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Await | ast.AsyncFunctionDef):
+                faults.append(f"{path.relative_to(ROOT)}:{node.lineno} awaits")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("now", "utcnow", "today"):
+                faults.append(f"{path.relative_to(ROOT)}:{node.lineno} reads the clock")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+                faults.append(f"{path.relative_to(ROOT)}:{node.lineno} opens a file")
+    assert not faults, "\n".join(faults)
+
+
+def test_each_library_stays_in_its_rooms():
+    faults = []
+    for path in MODULES:
+        for module, _ in imports(path):
+            top = module.split(".")[0]
+            if top in LIBRARIES and room(path) not in LIBRARIES[top]:
+                faults.append(f"{path.relative_to(ROOT)} imports {module}")
+            if top not in LIBRARIES and top not in ("relay", "orjson") and top not in sys.stdlib_module_names:
+                faults.append(f"{path.relative_to(ROOT)} imports {module}, which has no room yet")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_is_one_sitting(path: Path):
+    assert len(path.read_text("utf-8").splitlines()) <= 420
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_says_what_it_is_for(path: Path):
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_the_top_level_is_what_users_were_promised():
+    for name in ("relay", "policies", "config.example.toml", "systemd", "pyproject.toml", "tests"):
+        assert (ROOT / name).exists(), name
