@@ -1,0 +1,66 @@
+"""What the command says: texts in Chinese or English, JSON for machines, exit codes for scripts.
+
+The language is the nearest `--lang` of the command line, else RELAY_LANG, else
+the locale (LC_ALL, LC_MESSAGES, LANG).  Both texts are written where the fact
+is known, Chinese first: `say("已完成", "done")`.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+import orjson
+
+OK = 0  # done, or permitted
+FINDINGS = 1  # findings, or refused
+USAGE = 2
+CONFIGURATION = 3  # configuration or policy invalid
+UNREACHABLE = 4  # store or upstream
+
+
+def language() -> str:
+    """Return "zh" or "en"."""
+    asked = _option("lang") or _from_environment(os.environ)
+    return "zh" if asked.lower().startswith("zh") else "en"
+
+
+def text(zh: str, en: str) -> str:
+    """Choose between two texts of the same meaning."""
+    return zh if language() == "zh" else en
+
+
+def say(zh: str, en: str) -> None:
+    """Print one text for people on stdout."""
+    click.echo(text(zh, en))
+
+
+def warn(zh: str, en: str) -> None:
+    """Print one text for people on stderr: a fault that does not end the command, or a remark beside the output."""
+    click.echo(text(zh, en), err=True)
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON document for machines on stdout."""
+    click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def fail(code: int, zh: str, en: str) -> NoReturn:
+    """Print the fault on stderr and end the command with this exit code."""
+    warn(zh, en)
+    raise click.exceptions.Exit(code)
+
+
+def _option(name: str) -> str:
+    """The value of an option on this command or the nearest one above it, "" when nobody gave it."""
+    current = click.get_current_context(silent=True)
+    while current is not None:
+        if value := current.params.get(name):
+            return str(value)
+        current = current.parent
+    return ""
+
+
+def _from_environment(environment: Mapping[str, str]) -> str:
+    names = ("RELAY_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return next((environment[name] for name in names if environment.get(name)), "")
