@@ -1,0 +1,123 @@
+"""The unsubscribe token: who refuses what, readable by the relay alone, stored nowhere.
+
+    base64url( version 1 | key number 1 | AES-SIV( address generation 1 | recipient digest 16
+               | stream number 4 | scope 1 | day 2 | submission 10 ) )
+
+52 octets, 70 characters.  AES-SIV (RFC 5297) needs no nonce and proves that
+the token is ours, so a link can neither be forged nor tell the address to
+whoever sees it in a log.  A token has no end of its own: it is good while its
+key is in the ring, because a recipient may open an old mail after a year.
+"""
+
+import binascii
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from struct import Struct
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from relay.ids import is_id
+
+VERSION = 1
+ORGANISATION, STREAM = 0, 1
+_PLAIN = Struct(">B16s4sBH10s")
+_ASSOCIATED = [b"relay-unsubscribe-1"]
+_TAG_OCTETS = 16
+_CHARACTERS = 70
+_EPOCH = date(1970, 1, 1)
+_CROCKFORD_TO_BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV")
+
+
+class TokenError(ValueError):
+    """The text is not a token of ours: forged, cut, of an unknown key, or another spelling of the same octets."""
+
+
+class TokenKey(Protocol):
+    """One generation of the token ring (`relay.keys.Key`): 64 secret octets and their number."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def secret(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubscribeToken:
+    """What a token says.
+
+    `recipient_digest` was made under `address_generation`, the number of a key
+    of the address ring.  `submission` is the random part of the submission's
+    id, its last ten octets: with `day` enough to find the records.
+    """
+
+    recipient_digest: bytes
+    address_generation: int
+    stream_number: bytes
+    whole_organisation: bool
+    day: date
+    submission: bytes
+
+
+def stream_number(name: str) -> bytes:
+    """The four octets that stand for a stream; look them up among the names of the set's streams."""
+    return hashlib.sha256(name.encode()).digest()[:4]
+
+
+def submission_part(submission_id: str) -> bytes:
+    """The ten octets of a submission's id that a token carries: all of it but the time.
+
+    Raises ValueError when the text is not an id.
+    """
+    if not is_id(submission_id):
+        raise ValueError(f'"{submission_id}" is not a submission id')
+    return int(submission_id[10:].translate(_CROCKFORD_TO_BASE_32), 32).to_bytes(10, "big")
+
+
+def make_token(token: UnsubscribeToken, key: TokenKey) -> str:
+    """Seal under `key`, the current generation of the token ring. The same token always gives the same text."""
+    plain = _PLAIN.pack(
+        token.address_generation,
+        token.recipient_digest,
+        token.stream_number,
+        ORGANISATION if token.whole_organisation else STREAM,
+        (token.day - _EPOCH).days,
+        token.submission,
+    )
+    sealed = AESSIV(key.secret).encrypt(plain, _ASSOCIATED)
+    return urlsafe_b64encode(bytes([VERSION, key.number]) + sealed).rstrip(b"=").decode()
+
+
+def read_token(text: str, ring: Iterable[TokenKey]) -> UnsubscribeToken:
+    """Open a token with the key of the ring that it names.
+
+    Raises TokenError.
+    """
+    octets = _decode(text)
+    key = next((key for key in ring if key.number == octets[1]), None)
+    if octets[0] != VERSION or key is None:
+        raise TokenError("the token's version or key is not known")
+    try:
+        plain = AESSIV(key.secret).decrypt(octets[2:], _ASSOCIATED)
+    except InvalidTag:
+        raise TokenError("the token was not made here") from None
+    generation, digest, number, scope, day, submission = _PLAIN.unpack(plain)
+    return UnsubscribeToken(digest, generation, number, scope == ORGANISATION, _EPOCH + timedelta(days=day), submission)
+
+
+def _decode(text: str) -> bytes:
+    """Read base64url strictly: a second spelling of the same octets is not the token we sent."""
+    if len(text) != _CHARACTERS or not text.isascii():
+        raise TokenError("a token has 70 characters")
+    try:
+        octets = urlsafe_b64decode(text + "==")
+    except binascii.Error:
+        octets = b""
+    if len(octets) != 2 + _TAG_OCTETS + _PLAIN.size or urlsafe_b64encode(octets).rstrip(b"=").decode() != text:
+        raise TokenError("the token is not base64url")
+    return octets
