@@ -1,0 +1,218 @@
+"""What leaves: the message as it came, the fields that we own around it, signed and read back.
+
+    Received                                    ours, on top
+    DKIM-Signature (RSA), DKIM-Signature (Ed25519)
+    the message's own fields, octet for octet   but Bcc, Resent-Bcc, Return-Path, X-Relay-*, what duties remove
+    Date, Message-ID                            where the message has none
+    List-Unsubscribe, List-Unsubscribe-Post     where the stream sets them; the client's are gone then
+    (empty line)
+    the body, octet for octet                   one object shared by all copies
+
+Our fields stand at the two ends, so that the message's own fields stay
+together and trace fields stay on top (RFC 5322 section 3.6.7).
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from relay.errors import RenderingImpossible
+from relay.mail.envelope import Client, Recipient
+from relay.mail.message import Message
+from relay.render.duties import Duty, removed_names
+from relay.render.oneclick import RULE as ONE_CLICK_RULE
+from relay.render.oneclick import check_one_click, promises_one_click, unsubscribe_fields
+from relay.render.signing import CanonicalField, Signer, body_hash, canonical_field, signed_names
+from relay.render.verification import Field, SignatureError, split_fields, verify
+
+SIGNATURE_RULE = "base/signature"
+_REMOVED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+_REMOVED_PREFIX = b"x-relay-"
+_UNSUBSCRIBE = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
+_HELO = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the Received field and the missing fields say; the same at every try, so that the octets agree.
+
+    `at` becomes the signature's t=.  `date` is an RFC 5322 date, `message_id` has its angle brackets.
+    """
+
+    submission_id: str
+    at: float
+    date: str
+    message_id: str
+    hostname: str
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that the copies of one message share, made once."""
+
+    received: bytes
+    fields: bytes  # the message's own and the supplied ones
+    body: bytes = field(repr=False)
+    body_hash: bytes
+    canonical: tuple[CanonicalField, ...]
+    signers: tuple[Signer, ...]
+    author_domains: frozenset[str]
+    unsigned_fields: frozenset[bytes]
+    at: int
+    sets_unsubscribe: bool
+    needs_8bit: bool
+    needs_smtputf8: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The octets for one or more recipients.
+
+    `header` ends with the empty line, so `header + body` is the message.
+    """
+
+    recipients: tuple[Recipient, ...]
+    header: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+    needs_8bit: bool
+    needs_smtputf8: bool
+
+    @property
+    def size(self) -> int:
+        """Octets of the message, as SIZE counts them (RFC 1870)."""
+        return len(self.header) + len(self.body)
+
+
+def prepare(
+    message: Message,
+    trace: Trace,
+    *,
+    signers: Sequence[Signer],
+    signing_required: bool,
+    sets_unsubscribe: bool = False,
+    existing: Literal["replace", "reject"] = "replace",
+    unsigned_fields: Iterable[str] = (),
+    duties: Iterable[Duty] = (),
+    smtputf8: bool = False,
+) -> Prepared:
+    """Do once what all copies of a message share; `signers` are those of the author's domain.
+
+    `unsigned_fields` are the upstream profile's; `smtputf8` is what the client
+    declared.  Raises RenderingImpossible.
+    """
+    if signing_required and not signers:
+        raise RenderingImpossible(SIGNATURE_RULE, "there is no DKIM key for the domain in From; add a [[dkim]] table")
+    kept = _kept_fields(message, sets_unsubscribe, existing, duties)
+    names = {name for name, _ in kept}
+    supplied = [
+        (name.lower(), b"%s: %s\r\n" % (name, text.encode()))
+        for name, text in ((b"Date", trace.date), (b"Message-ID", trace.message_id))
+        if name.lower() not in names
+    ]
+    raw = [octets for _, octets in (*kept, *supplied)]
+    return Prepared(
+        received=received_field(trace),
+        fields=b"".join(raw),
+        body=message.body,
+        body_hash=body_hash(message.body) if signers else b"",
+        canonical=tuple(map(canonical_field, raw)) if signers else (),
+        signers=tuple(signers),
+        author_domains=frozenset(author.domain for author in message.authors or ()),
+        unsigned_fields=frozenset(name.lower().encode() for name in unsigned_fields),
+        at=int(trace.at),
+        sets_unsubscribe=sets_unsubscribe,
+        needs_8bit=message.has_8bit_body or message.has_8bit_header,
+        needs_smtputf8=smtputf8 and message.has_8bit_header,
+    )
+
+
+def render_copy(
+    prepared: Prepared, recipients: Sequence[Recipient], unsubscribe_url: str | None = None, mailto: str | None = None
+) -> Copy:
+    """Build the copy for these recipients, sign it, and read it back as a receiver would.
+
+    The URIs belong to one recipient's copy and are given exactly when the
+    message was prepared for them.  Raises RenderingImpossible.
+    """
+    added = b""
+    if prepared.sets_unsubscribe:
+        added = unsubscribe_fields(unsubscribe_url, mailto)
+    elif unsubscribe_url or mailto:
+        raise ValueError("this message was not prepared for List-Unsubscribe")
+    header = b"".join([prepared.received, *_signatures(prepared, added), prepared.fields, added])
+    _read_back(prepared, split_fields(header))
+    smtputf8 = prepared.needs_smtputf8 or any(recipient.mailbox.needs_smtputf8 for recipient in recipients)
+    return Copy(tuple(recipients), header + b"\r\n", prepared.body, prepared.needs_8bit, smtputf8)
+
+
+def received_field(trace: Trace) -> bytes:
+    """The Received field (RFC 5321 section 4.4, RFC 3848).
+
+    It has no `for` clause: a copy may be for several people, and none of them
+    shall read of the others.  It does name the client's address; receivers
+    and abuse desks trace by it.
+    """
+    client, literal = trace.client, _literal(trace.client.address)
+    helo = client.helo if _HELO.fullmatch(client.helo) else ""
+    source = f"{helo} ({literal})" if helo and literal else helo or literal or "unknown"
+    tls = f"\r\n\t({re.sub('[^A-Za-z0-9 ._-]', '', client.tls)})" if client.tls else ""
+    clauses = f"by {trace.hostname} with {client.protocol} id {trace.submission_id}"
+    return f"Received: from {source}{tls}\r\n\t{clauses};\r\n\t{trace.date}\r\n".encode()
+
+
+def _literal(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    return f"[IPv6:{parsed.compressed}]" if parsed.version == 6 else f"[{parsed}]"
+
+
+def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties: Iterable[Duty]) -> list[tuple[bytes, bytes]]:
+    names = {field.name for field in message.fields}
+    removed = _REMOVED | removed_names(duties, names)
+    if sets_unsubscribe:
+        if existing == "reject" and names & _UNSUBSCRIBE:
+            raise RenderingImpossible(
+                ONE_CLICK_RULE, "the message brings its own List-Unsubscribe, and this stream does not take that"
+            )
+        removed |= _UNSUBSCRIBE
+    return [
+        (field.name, field.raw)
+        for field in message.fields
+        if field.name not in removed and not field.name.startswith(_REMOVED_PREFIX)
+    ]
+
+
+def _signatures(prepared: Prepared, added: bytes) -> list[bytes]:
+    if not prepared.signers:
+        return []
+    fields = [*prepared.canonical, *(canonical_field(f.name + b":" + f.value + b"\r\n") for f in split_fields(added))]
+    names = signed_names((name for name, _ in fields), prepared.unsigned_fields)
+    return [signer.sign(fields, names, prepared.body_hash, prepared.at) for signer in prepared.signers]
+
+
+def _read_back(prepared: Prepared, fields: Sequence[Field]) -> None:
+    """Verify every signature of ours on the finished octets, its alignment and what it covers."""
+    counts = Counter(field.name for field in fields)
+    covered: Counter[bytes] = Counter()
+    for place, signer in enumerate(prepared.signers, 1):
+        if not _is_aligned(signer.domain, prepared.author_domains):
+            raise RenderingImpossible(SIGNATURE_RULE, f"the key of {signer.domain} does not speak for the domain in From")
+        try:
+            named = verify(fields, place, signer, prepared.body_hash)
+        except SignatureError as fault:
+            raise RenderingImpossible(SIGNATURE_RULE, f"the signature of {signer.domain} would not verify: {fault}") from None
+        if named[b"from"] <= counts[b"from"]:
+            raise RenderingImpossible(SIGNATURE_RULE, "From is not signed against a second one")
+        covered = covered & named if place > 1 else named
+    if promises_one_click(fields):
+        check_one_click(fields, covered)
+
+
+def _is_aligned(domain: str, authors: frozenset[str]) -> bool:
+    return bool(authors) and all(author == domain or author.endswith(f".{domain}") for author in authors)
