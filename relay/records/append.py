@@ -1,0 +1,308 @@
+"""Append to the records: durable when `append` returns, in one chain that all processes of the node write to.
+
+Whatever stands in the way raises RecordsUnavailable, and then nothing leaves:
+no record, no mail (law 5).  The journal of refusals lives in the same file, so
+that a refusal and its record are durable in one step, also while the store is
+down.
+"""
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from relay.errors import RecordsUnavailable
+from relay.keys import Keys
+from relay.policy.suppression import Reason, Suppression
+from relay.records import chain
+from relay.records.chain import ASSOCIATED, Files, Line
+from relay.records.kinds import Kind, Person, Record
+from relay.records.writer import Turn, Writer
+
+REMEMBERED_SECONDS = 86400.0
+"""How long an applied refusal can be applied again, should the store lose it."""
+
+_NEED_ROOM = frozenset({Kind.RECEIVED, Kind.REFUSED})
+"""What begins something stops at `min_free`; what ends something, and refusals, use the space that this leaves."""
+
+_PEOPLE = 8192  # mailboxes whose digest and seal are kept: `received` and `finished` name the same people
+
+
+_CLOSED = "the records are closed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    lines: tuple[Line, ...] = ()
+    refusal: Suppression | None = None
+    applied: tuple[int, ...] = ()
+
+    @property
+    def needs_room(self) -> bool:
+        return any(line.kind in _NEED_ROOM for line in self.lines)
+
+
+class Records:
+    """The records of this node. One instance per process, opened after the fork; any number of processes."""
+
+    def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
+        self.path = path
+        self.keys = keys
+        self.chain = opened.chain
+        self.person: Callable[[str], Person] = lru_cache(_PEOPLE)(self._person)
+        self._min_free = min_free
+        self._clock = clock
+        self._turn = opened.turn
+        self._connection = opened.connection
+        self._reader = opened.reader
+        self._files = opened.files
+        self._closing = opened.closing
+        self._reading = threading.Lock()
+        self._closed = False
+        self._writer: Writer[_Job, tuple[int, ...]] = Writer(self._commit, "records")
+
+    @classmethod
+    def open(cls, path: Path, keys: Keys, min_free: int, clock: Callable[[], float]) -> "Records":
+        """Open data_dir/records.db, or make it at the very first start of this node.
+
+        Raises RecordsUnavailable.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            opened = _open(path)
+        except (sqlite3.Error, OSError, ValueError) as fault:
+            if isinstance(fault, RecordsUnavailable):
+                raise
+            raise RecordsUnavailable(f"{path}: the records cannot be opened: {fault}") from fault
+        return cls(path, keys, min_free, clock, opened=opened)
+
+    async def append(self, record: Record) -> int:
+        """Write one record and return its sequence number; it is on disk then.
+
+        Raises RecordsUnavailable.
+        """
+        return (await self.append_many((record,)))[0]
+
+    async def append_many(self, records: Iterable[Record]) -> tuple[int, ...]:
+        """Write records in one transaction, all or none.
+
+        Raises RecordsUnavailable.
+        """
+        return await self._submit(_Job(tuple(map(chain.line_of, records))))
+
+    async def journal_refusal(self, record: Record, entry: Suppression) -> None:
+        """Write a refusal and its record in one transaction; from its return on `pending` answers it in every process.
+
+        Raises RecordsUnavailable.
+        """
+        await self._submit(_Job((chain.line_of(record),), refusal=entry))
+
+    async def applied(self, numbers: Iterable[int]) -> None:
+        """The store has these refusals: `pending` need not answer them any more.
+
+        Raises RecordsUnavailable.
+        """
+        await self._submit(_Job(applied=tuple(numbers)))
+
+    def pending(self, digests: Iterable[bytes]) -> list[Suppression]:
+        """The journalled refusals of these digests that the store does not have yet.
+
+        Ask this before the store, never after: what the store gets in between
+        is then seen by one of the two.
+
+        Raises RecordsUnavailable.
+        """
+        wanted = tuple(digests)
+        found: list[Suppression] = []
+        for start in range(0, len(wanted), 500):
+            part = wanted[start : start + 500]
+            marks = ",".join("?" * len(part))
+            rows = self.read(f"SELECT {_ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
+            found += map(_entry, rows)
+        return found
+
+    def take_pending(self, limit: int) -> list[tuple[int, Suppression]]:
+        """The oldest refusals that the store does not have yet, with the numbers for `applied`.
+
+        Raises RecordsUnavailable.
+        """
+        rows = self.read(f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL ORDER BY number LIMIT ?", (limit,))  # noqa: S608
+        return [(row[-1], _entry(row)) for row in rows]
+
+    def journalled(self, since: float, after: int, limit: int) -> list[tuple[int, Suppression]]:
+        """Refusals not older than `since`, applied or not, in the order of their numbers.
+
+        Raises RecordsUnavailable.
+        """
+        rows = self.read(
+            f"SELECT {_ENTRY}, number FROM refusals WHERE at >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (since, after, limit),
+        )
+        return [(row[-1], _entry(row)) for row in rows]
+
+    def check(self) -> None:
+        """Raises RecordsUnavailable when mail must not flow: closed, removed, replaced, unreadable, disk nearly full."""
+        self.read("SELECT 1 FROM meta LIMIT 1")
+        self._files.check()
+        self._check_room()
+
+    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one query in the calling thread. It sees what every process has committed.
+
+        Raises RecordsUnavailable.
+        """
+        self._check_open()
+        try:
+            with self._reading:
+                return self._reader.execute(statement, parameters).fetchall()
+        except sqlite3.Error as fault:
+            raise RecordsUnavailable(f"{self.path}: the records cannot be read: {fault}") from fault
+
+    def unseal(self, person: Person) -> str:
+        """The mailbox of a person, "" when it was never known.
+
+        Raises ValueError when the keys do not fit.
+        """
+        return self.keys.records.open(person.sealed, ASSOCIATED).decode() if person.sealed else ""
+
+    def digests(self, mailbox_key: str) -> tuple[bytes, ...]:
+        """Everything a mailbox may be indexed by: all generations of both rings, since a refusal by link knows no address."""
+        return (*self.keys.records.digests(mailbox_key), *self.keys.addresses.digests(mailbox_key))
+
+    async def aclose(self) -> None:
+        """Close without blocking the loop."""
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Write what waits, then let go of the files."""
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+            with self._reading:
+                self._closing.close()
+
+    def _person(self, mailbox_key: str) -> Person:
+        ring = self.keys.records
+        return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
+
+    async def _submit(self, job: _Job) -> tuple[int, ...]:
+        if self._closed:
+            raise RecordsUnavailable(_CLOSED)
+        return await self._writer.submit(job)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecordsUnavailable(_CLOSED)
+        self._files.check_main()
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.path.parent).free
+        if free < self._min_free:
+            raise RecordsUnavailable(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
+
+    def _commit(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
+        """Runs in the writer thread. All files are looked at again after the commit, which is what the promise rests on."""
+        try:
+            self._files.check()
+            refused = self._without_room(jobs)
+            with self._turn.taken():
+                written = iter(self._transaction([job for job in jobs if job not in refused]))
+            self._files.check()
+        except RecordsUnavailable:
+            raise
+        except (sqlite3.Error, OSError) as fault:
+            raise RecordsUnavailable(f"{self.path}: the records cannot be written: {fault}") from fault
+        return [refused.get(job) or next(written) for job in jobs]
+
+    def _without_room(self, jobs: Sequence[_Job]) -> dict[_Job, RecordsUnavailable]:
+        """The jobs that the nearly full disk does not allow, with the fault for each."""
+        try:
+            self._check_room()
+        except RecordsUnavailable as fault:
+            return {job: fault for job in jobs if job.needs_room}
+        return {}
+
+    def _transaction(self, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            answers = self._write(connection, jobs)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return answers
+
+    def _write(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
+        seq, last = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone() or (0, b"")
+        last = last or chain.first_link(self.chain)
+        answers: list[tuple[int, ...]] = []
+        rows: list[tuple[int, str, str, float, str, bytes]] = []
+        people: list[tuple[bytes, int]] = []
+        for job in jobs:
+            first = seq + 1
+            for line in job.lines:
+                seq, last = seq + 1, chain.following(last, line.body)
+                rows.append((seq, line.id, line.kind.value, line.at, line.body, last))
+                people += [(digest, seq) for digest in line.digests]
+            answers.append(tuple(range(first, seq + 1)))
+        connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO people VALUES (?, ?)", people)
+        self._write_journal(connection, jobs)
+        return answers
+
+    def _write_journal(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
+        refusals = [_row(job.refusal) for job in jobs if job.refusal]
+        applied = [number for job in jobs for number in job.applied]
+        if refusals:
+            connection.executemany(f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", refusals)  # noqa: S608
+        if applied:
+            now = self._clock()
+            connection.executemany("UPDATE refusals SET applied_at = ? WHERE number = ?", [(now, number) for number in applied])
+            connection.execute("DELETE FROM refusals WHERE applied_at < ?", (now - REMEMBERED_SECONDS,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What `open` found; `closing` lets go of all of it."""
+
+    chain: str
+    turn: Turn
+    connection: sqlite3.Connection
+    reader: sqlite3.Connection
+    files: Files
+    closing: ExitStack
+
+
+def _open(path: Path) -> _Opened:
+    with ExitStack() as stack:
+        turn = stack.enter_context(closing(Turn(path.with_name(f"{path.name}.lock"))))
+        with turn.taken():
+            chain_id = chain.prepare(path)
+            connection = stack.enter_context(closing(chain.connect(path)))
+            reader = stack.enter_context(closing(chain.connect(path, read_only=True)))
+            chain.check_end(reader, chain_id)
+            files = Files(path)
+        chain.sync_folder(path.parent)
+        return _Opened(chain_id, turn, connection, reader, files, stack.pop_all())
+
+
+_ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at"
+
+
+def _row(entry: Suppression) -> tuple[Any, ...]:
+    return (
+        entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note, entry.expires_at,
+    )  # fmt: skip
+
+
+def _entry(row: tuple[Any, ...]) -> Suppression:
+    digest, scope, reason, origin, at, sealed, note, expires_at = row[:8]
+    return Suppression(digest, scope, Reason(reason), origin, at, sealed, note, expires_at)
