@@ -138,12 +138,18 @@ class Settlement:
 
     state DELIVERED settles its reservation, INDETERMINATE leaves it charged, REFUSED and None refund it.
     None (transient failure) also removes the row, so that a retry may claim it.
+
+    DELIVERED is the last word on a row: nothing that is written later takes it
+    back.  Any other outcome of a try whose row a later try has claimed
+    meanwhile leaves the row alone; `submission_id` says whose outcome it is
+    ("" when there can be no other try).
     """
 
     recipient: Digest
     state: RowState | None
     reply: str = ""
     reservation: str = ""
+    submission_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+"""A store that lost its data, or is not the one we wrote, permits nobody: every operation says so."""
+
+from dataclasses import replace
+
+import pytest
+
+from relay.errors import StoreUnavailable
+from relay.policy.suppression import ORGANISATION, Reason
+from tests.support.stores import ADA, META, charge, delivered, digest, first_try, new_redis, new_sqlite, refusal, request
+
+MAIL = digest("submission")
+OTHER_STORE = replace(META, store_id="01JSTORE999999999999999999")
+NEW_KEYS = replace(META, fingerprints=frozenset({"addresses:1:ffffffffffffffff", "tokens:1:eeeeeeeeeeeeeeee"}))
+LATER_KEYS = replace(META, fingerprints=META.fingerprints | {"addresses:2:0123456789abcdef"})
+
+OPERATIONS = {
+    "check": lambda s: s.check(),
+    "find": lambda s: s.find([(ADA,)]),
+    "suppress": lambda s: s.suppress(refusal()),
+    "suppress_many": lambda s: s.suppress_many([refusal()]),
+    "lift": lambda s: s.lift([ADA], ORGANISATION, Reason.MANUAL, None, "note"),
+    "history": lambda s: s.history([ADA]),
+    "export": lambda s: anext(s.export()),
+    "count": lambda s: s.count(),
+    "reserve": lambda s: s.reserve([charge(1)], 30.0),
+    "settle": lambda s: s.settle("00" * 12),
+    "refund": lambda s: s.refund("00" * 12),
+    "open_submission": lambda s: s.open_submission(MAIL, first_try(), 60.0),
+    "rows": lambda s: s.rows(MAIL),
+    "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0),
+    "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
+    "close": lambda s: s.close(MAIL),
+}
+
+
+async def reason(store, operation: str) -> str:
+    with pytest.raises(StoreUnavailable) as caught:
+        await OPERATIONS[operation](store)
+    return caught.value.reason
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def another(request, tmp_path, clock):
+    """Open the store once more, as another process with other knowledge would."""
+    opened = []
+    if request.param == "sqlite":
+        first = await new_sqlite(tmp_path, clock)
+
+        async def open_as(meta):
+            opened.append(type(first).open(tmp_path / "relay.db", meta, clock=clock))
+            return opened[-1]
+    else:
+        server = request.getfixturevalue("redis_server")
+        server.command("FLUSHALL")
+        first = await new_redis(server.url, clock)
+
+        async def open_as(meta):
+            opened.append(await type(first).open(server.url, meta, clock=clock))
+            return opened[-1]
+
+    opened.append(first)
+    yield open_as
+    for store in opened:
+        await store.aclose()
+
+
+async def test_a_store_that_is_what_it_should_be_answers(store):
+    await store.check()
+    assert store.name in ("sqlite", "redis")
+
+
+async def test_a_second_process_with_the_same_knowledge_sees_the_same(another):
+    one, two = await another(META), await another(META)
+    await one.suppress(refusal())
+    assert await two.find([(ADA,)]) == [(refusal(),)]
+
+
+@pytest.mark.parametrize("meta", [OTHER_STORE, NEW_KEYS], ids=["foreign", "keys"])
+async def test_whoever_expects_another_store_or_has_other_keys_is_not_let_in(another, meta):
+    with pytest.raises(StoreUnavailable) as caught:
+        await another(meta)
+    assert caught.value.reason == ("foreign" if meta is OTHER_STORE else "keys")
+
+
+async def test_a_process_with_more_keys_is_let_in(another):
+    await (await another(LATER_KEYS)).check()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_generation_that_we_lack_stops_every_operation(another, operation):
+    """Another node has rotated its keys: digests under its new key are unreadable here."""
+    ours, theirs = await another(META), await another(LATER_KEYS)
+    await theirs.extend(LATER_KEYS.fingerprints)
+    assert await reason(ours, operation) == "keys"
+    await theirs.check()
+
+
+async def test_generations_are_only_ever_added(another):
+    theirs = await another(LATER_KEYS)
+    await theirs.extend(LATER_KEYS.fingerprints)
+    await theirs.extend(META.fingerprints)
+    assert (await theirs.meta()).fingerprints == LATER_KEYS.fingerprints
+    assert (await theirs.meta()).store_id == META.store_id
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_store_that_was_let_go_answers_nothing(store, operation):
+    await store.suppress(refusal())
+    await store.aclose()
+    assert await reason(store, operation)
+
+
+async def test_letting_go_twice_is_no_fault(store):
+    await store.aclose()
+    await store.aclose()
+
+
+async def test_what_was_acknowledged_outlives_the_process(another):
+    one = await another(META)
+    await one.suppress(refusal())
+    await one.open_submission(MAIL, first_try(), 60.0)
+    await one.aclose()
+    two = await another(META)
+    assert await two.find([(ADA,)]) == [(refusal(),)]
+    assert (await two.open_submission(MAIL, first_try(2), 60.0)).first == first_try(1)

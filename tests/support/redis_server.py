@@ -1,0 +1,96 @@
+"""A real redis-server on a free port of 127.0.0.1, set up to keep what it acknowledged."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
+
+
+def required_redis_server() -> str:
+    """The path of redis-server. Without one the test is skipped at home and fails in CI."""
+    path = shutil.which("redis-server")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("redis-server is not installed; it is in Debian's package redis-server")
+        pytest.skip("redis-server is not installed")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """One server with its folder; `stop` and `kill` end it, `start` brings it back with its data."""
+
+    def __init__(self, folder: Path, options: tuple[str, ...] = DURABLE) -> None:
+        self.program = required_redis_server()
+        self.folder = folder
+        self.options = options
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        arguments = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", *self.options]
+        log = (self.folder / "redis.log").open("ab")
+        with log:
+            self._process = subprocess.Popen([self.program, *arguments], stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"redis-server did not start: {(self.folder / 'redis.log').read_text()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze it: it accepts connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def command(self, *words: str) -> str:
+        """Send one command by hand and return the first part of the raw answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            octets = [word.encode() for word in words]
+            connection.sendall(b"*%d\r\n" % len(octets) + b"".join(b"$%d\r\n%s\r\n" % (len(o), o) for o in octets))
+            return connection.recv(65536).decode(errors="replace")
+
+    def _answers(self) -> bool:
+        try:
+            return self.command("PING").startswith("+PONG")
+        except OSError:
+            return False
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(number)
+        self._process.wait(30)
+        self._process = None

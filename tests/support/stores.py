@@ -1,0 +1,76 @@
+"""Fresh stores of both kinds for tests, and the values that go into them."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from relay.policy.limits import Charge, Window
+from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
+from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, RowState, Settlement, Store, StoreMeta
+
+META = StoreMeta("01JSTORE000000000000000000", 1, frozenset({"addresses:1:00112233aabbccdd", "tokens:1:ddccbbaa33221100"}))
+START = 1_800_000_000.0
+HALF_A_MINUTE = 30.0
+
+
+async def new_sqlite(folder: Path, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
+    from relay.stores.sqlite import SQLiteStore
+
+    path = folder / "relay.db"
+    SQLiteStore.create(path, meta)
+    return SQLiteStore.open(path, meta, clock=clock)
+
+
+async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
+    """The server must be empty."""
+    from relay.stores.redis import RedisStore
+
+    await RedisStore.create(url, meta)
+    return await RedisStore.open(url, meta, clock=clock)
+
+
+def digest(name: object) -> Digest:
+    return hashlib.sha256(str(name).encode()).digest()[:16]
+
+
+ADA, BOB, EVE = digest("ada"), digest("bob"), digest("eve")
+
+
+def refusal(who: Digest = ADA, reason: Reason = Reason.UNSUBSCRIBE, at: float = START - 100, **facts) -> Suppression:
+    facts.setdefault("scope", ORGANISATION)
+    facts.setdefault("origin", "one_click")
+    return Suppression(who, reason=reason, at=at, **facts)
+
+
+def consent(who: Digest = ADA, at: float = START - 10, number: int = 1) -> ConsentEvent:
+    return ConsentEvent(f"01JCONSENT{number:016d}", who, b"sealed", "granted", at, START, "signed form of 2027-01-14", "Wang Min")
+
+
+def charge(count: int, unit: float = 60.0, key: object = "limit", units: int = 1, name: str = "") -> Charge:
+    """A sliding limit: `count` in `unit` seconds."""
+    return Charge(digest(key), Window(count, unit), units, name or f"{count}/{unit:g}s")
+
+
+def day_charge(count: int, day: str, ends: float, key: object = "limit", units: int = 1) -> Charge:
+    return Charge(digest(key), Window(count, 86400.0, day, ends), units, f"{count}/day")
+
+
+def first_try(number: int = 1, at: float = START) -> FirstTry:
+    return FirstTry(f"01JTRY{number:020d}", at, "Fri, 15 Jan 2027 08:00:00 +0000", f"<{number}@relay.example.com>")
+
+
+def request(
+    who: Digest = ADA, *charges: Charge, scopes: tuple[str, ...] = (ORGANISATION,), reasons=frozenset(Reason)
+) -> ClearRequest:
+    return ClearRequest(who, (who,), scopes, reasons, charges)
+
+
+def delivered(who: Digest, reservation: str = "", submission_id: str = "") -> Settlement:
+    return Settlement(who, RowState.DELIVERED, "250 2.0.0 OK", reservation, submission_id)
+
+
+async def fill(store: Store, limit: Charge, times: int) -> None:
+    """Use up a limit: reserve and settle it."""
+    for _ in range(times):
+        reserved = await store.reserve([limit], HALF_A_MINUTE)
+        await store.settle(reserved.id)
