@@ -249,6 +249,14 @@ class Store(Suppressions, Limits, Ledger, Protocol):
 
     name: str  # "sqlite" | "redis": the label of metrics
 
+    async def meta(self) -> StoreMeta:
+        """Who the store says it is, now."""
+        ...
+
+    async def extend(self, fingerprints: frozenset[str]) -> None:
+        """Add key generations to the meta, before anything is written under them; none is ever removed."""
+        ...
+
     async def check(self) -> None:
         """Raise StoreUnavailable when mail must not flow (see `relay.stores.opening` for the reasons)."""
         ...

@@ -1,0 +1,38 @@
+"""What both stores ask of a suppression before they write or lift it, and the order in which they show them."""
+
+from collections.abc import Iterable
+
+from relay.policy.suppression import REFUSALS, Reason, Suppression
+from relay.stores.contracts import ConsentEvent
+
+GRAVITY = {reason: rank for rank, reason in enumerate(Reason)}
+"""0 is the gravest."""
+
+
+def gravest_first(entries: Iterable[Suppression]) -> tuple[Suppression, ...]:
+    """The order of `find`: by reason, then the older first."""
+    return tuple(sorted(entries, key=lambda entry: (GRAVITY[entry.reason], entry.at)))
+
+
+def require_recordable(entry: Suppression) -> None:
+    """Refuse an entry that would end by itself although a person or an authority made it.
+
+    Raises ValueError.
+    """
+    if entry.expires_at is not None and entry.reason is not Reason.HARD_BOUNCE:
+        raise ValueError(f"an entry for {entry.reason} cannot expire: only a hard bounce may")
+
+
+def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | None) -> None:
+    """Refuse to lift a refusal without a consent that came after it (law 6).
+
+    Raises ValueError.
+    """
+    for entry in entries:
+        if entry.reason in REFUSALS and (consent is None or consent.at <= entry.at):
+            raise ValueError(f"{entry.reason} is lifted only by a consent that the person gave after it")
+
+
+def lifted_by(consent: ConsentEvent | None, note: str) -> str:
+    """What a lifted entry says about why."""
+    return consent.id if consent is not None else f"reason: {note}"
