@@ -123,21 +123,21 @@ class Signers:
 def load_signer(pem: bytes, domain: str, selector: str) -> Signer:
     """Read a private key in PEM (PKCS#8, or PKCS#1 for RSA; any line ends).
 
-    Raises ConfigurationError that says what to do.
+    Raises ConfigurationError that says what is wrong and what to do; the caller puts the file's name before it.
     """
-    where, remedy = f"[[dkim]] {domain}, selector {selector}", "make a new key with relay dkim keygen"
+    remedy = f"make a new key: relay dkim keygen --domain {domain} --selector NAME --out FILE"
     try:
         key = load_pem_private_key(pem.removeprefix(b"\xef\xbb\xbf"), password=None)
     except TypeError:
         raise ConfigurationError(
-            f"{where}: the key is encrypted with a password; remove it: openssl pkey -in KEY -out PLAIN, and protect the file"
+            "the key is encrypted with a password; take it off: openssl pkey -in KEY -out PLAIN, and guard that file"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(f"{where}: the file has no private key in PEM form; {remedy}") from None
+        raise ConfigurationError(f"there is no private key in PEM form here; {remedy}") from None
     if isinstance(key, RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
-        raise ConfigurationError(f"{where}: an RSA key of {key.key_size} bits is too weak, {MIN_RSA_BITS} is the least; {remedy}")
+        raise ConfigurationError(f"an RSA key of {key.key_size} bits is too weak, {MIN_RSA_BITS} is the least; {remedy}")
     if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
-        raise ConfigurationError(f"{where}: DKIM knows RSA and Ed25519 keys only; {remedy}")
+        raise ConfigurationError(f"DKIM knows RSA and Ed25519 keys only; {remedy}")
     return Signer(domain, selector, key)
 
 

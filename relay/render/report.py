@@ -1,0 +1,174 @@
+"""Reports on mail that could not be delivered (RFC 3464), for the person who sent it.
+
+One report per submission: a part for people in Chinese and English, a part
+for machines, and the header section of what was sent (all of it for
+RET=FULL).  All of it is 7-bit, so that any upstream takes the report; only a
+mailbox with non-ASCII characters stands in From and To as it is.
+"""
+
+import binascii
+import hashlib
+import re
+from base64 import b64encode, encodebytes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.mail.envelope import Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.mail.reply import Reply, ascii_text
+
+MAX_RETURNED = 1024**2  # octets of a message that RET=FULL returns; of a larger one the header section
+_MAX_LINE = 998  # RFC 5322 section 2.1.1
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One recipient whom the message did not reach.
+
+    `reply` is what the client would have been told.  `zh` and `en` say the
+    reason and the remedy to a person, "" leaves it at the reply.
+    `remote_mta` is the upstream's host name when it was the one that refused.
+    """
+
+    recipient: Recipient
+    reply: Reply
+    zh: str = ""
+    en: str = ""
+    remote_mta: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Who reports and when; `sender` None stands for the relay's own mailbox, `date` and `message_id` as in the field."""
+
+    hostname: str
+    sender: Mailbox | None
+    date: str
+    message_id: str
+    arrival_date: str
+
+
+def is_reportable(message: Message, reverse_path: Mailbox | None) -> bool:
+    """Whether somebody may be told: never with a null reverse-path, about automatic mail or about a report (RFC 3834 section 2)."""
+    content_type = message.first("content-type")
+    is_report = content_type is not None and content_type.value.lower().startswith(b"multipart/report")
+    return reverse_path is not None and not message.auto_submitted and not is_report
+
+
+def build_report(
+    reported: Submission, message: Message, failures: Sequence[Failure], heading: Heading, *, delivered: int = 0
+) -> bytes:
+    """Build the report on `message` for its reverse-path; `delivered` recipients have it.
+
+    The same arguments give the same octets, so that a retry sends the same report.
+    """
+    if reported.reverse_path is None:
+        raise ValueError("nobody can be told: the reverse-path is null")
+    parts = [
+        _for_people(reported, failures, heading, delivered),
+        _for_machines(reported, failures, heading),
+        _returned(reported, message),
+    ]
+    boundary = b"=_" + hashlib.sha256(b"".join(parts)).hexdigest()[:40].encode()
+    body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary + b"--\r\n"
+    return _header(reported.reverse_path, len(failures), heading, boundary) + b"\r\n" + body
+
+
+def _header(recipient: Mailbox, count: int, heading: Heading, boundary: bytes) -> bytes:
+    sender = heading.sender.wire if heading.sender else f"MAILER-DAEMON@{heading.hostname}"
+    zh, en = f"未送达 {count} 位收件人", f" / Not delivered to {count} recipient{'s' * (count > 1)}"
+    lines = [
+        f"Date: {heading.date}",
+        f"From: Mail Delivery System <{sender}>",
+        f"To: <{recipient.wire}>",
+        f"Subject: {_encoded(zh)}\r\n {_encoded(en)}",
+        f"Message-ID: {heading.message_id}",
+        "Auto-Submitted: auto-replied",
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary.decode()}"',
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _encoded(text: str) -> str:
+    """One RFC 2047 encoded-word; the caller keeps it under 75 characters."""
+    return f"=?utf-8?B?{b64encode(text.encode()).decode()}?="
+
+
+def _for_people(reported: Submission, failures: Sequence[Failure], heading: Heading, delivered: int) -> bytes:
+    others_zh = f"其余 {delivered} 位收件人已收到，请勿向他们重发。" if delivered else ""
+    others_en = f"The other {delivered} have it; do not send it to them again." if delivered else ""
+    lines = [
+        f"您于 {heading.arrival_date} 发出的邮件，以下 {len(failures)} 位收件人没有收到。{others_zh}", "",
+        *(line for failure in failures for line in _paragraph(failure, failure.zh, "答复：")),
+        f"编号：{reported.id}（询问管理员时请提供）", "",
+        "-" * 60, "",
+        f"Your message of {heading.arrival_date} did not reach the following {len(failures)}. {others_en}".rstrip(), "",
+        *(line for failure in failures for line in _paragraph(failure, failure.en, "Reply: ")),
+        f"Id: {reported.id} (name it when you ask your administrator)",
+    ]  # fmt: skip
+    text = "".join(f"{line}\r\n" for line in lines).encode()
+    return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + encodebytes(text).replace(
+        b"\n", b"\r\n"
+    )
+
+
+def _paragraph(failure: Failure, explanation: str, label: str) -> list[str]:
+    explained = [f"    {explanation}"] if explanation else []
+    return [f"  {failure.recipient.mailbox.wire}", *explained, f"    {label}{failure.reply}", ""]
+
+
+def _for_machines(reported: Submission, failures: Sequence[Failure], heading: Heading) -> bytes:
+    message = [f"Reporting-MTA: dns; {heading.hostname}"]
+    if reported.envid:
+        message.append(f"Original-Envelope-Id: {_plain(reported.envid)}")
+    message.append(f"Arrival-Date: {heading.arrival_date}")
+    groups = [message, *map(_recipient_group, failures)]
+    text = "\r\n".join("".join(f"{line}\r\n" for line in group) for group in groups)
+    return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii")
+
+
+def _recipient_group(failure: Failure) -> list[str]:
+    lines = []
+    if failure.recipient.orcpt:
+        kind, _, address = failure.recipient.orcpt.partition(";")
+        lines.append(f"Original-Recipient: {kind}; {_plain(address)}")
+    lines.append(f"Final-Recipient: {_typed(failure.recipient.mailbox)}")
+    lines += ["Action: failed", f"Status: {failure.reply.status or f'{failure.reply.code // 100}.0.0'}"]
+    if failure.remote_mta:
+        lines.append(f"Remote-MTA: dns; {ascii_text(failure.remote_mta)}")
+    return [*lines, f"Diagnostic-Code: smtp; {failure.reply}"[:_MAX_LINE]]
+
+
+def _plain(xtext: str) -> str:
+    """RFC 3461 section 4: undo xtext; what is not printable ASCII after that becomes `?`."""
+    return ascii_text(_XTEXT.sub(lambda match: chr(int(match[1], 16)), xtext))
+
+
+def _typed(mailbox: Mailbox) -> str:
+    if not mailbox.needs_smtputf8:
+        return f"rfc822; {mailbox.wire}"
+    # RFC 6533 section 3: utf-8-addr-xtext, the form for 7-bit reports.
+    return "utf-8; " + "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):02X}}}" for c in mailbox.wire)
+
+
+def _returned(reported: Submission, message: Message) -> bytes:
+    header = b"".join(field.raw for field in message.fields)
+    whole = header + b"\r\n" + message.body
+    if reported.ret == "FULL" and len(whole) <= MAX_RETURNED and _is_7bit(whole):
+        return b"Content-Type: message/rfc822\r\n\r\n" + whole
+    if _is_7bit(header):
+        return b"Content-Type: text/rfc822-headers\r\n\r\n" + header
+    return b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + _quoted_printable(header)
+
+
+def _is_7bit(octets: bytes) -> bool:
+    """RFC 2045 section 2.7: ASCII without NUL in lines of at most 998 octets."""
+    return octets.isascii() and b"\0" not in octets and max(map(len, octets.split(b"\r\n"))) <= _MAX_LINE
+
+
+def _quoted_printable(text: bytes) -> bytes:
+    lines = (binascii.b2a_qp(line).replace(b"=\n", b"=\r\n") for line in text.split(b"\r\n"))
+    return b"\r\n".join(lines)
