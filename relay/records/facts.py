@@ -1,0 +1,286 @@
+"""Build the record of each kind from what the line knows; `docs/records.md` lists every field.
+
+Facts are plain JSON values.  People appear as numbers into the record's
+`people`, so that nothing here holds an address; the client's IP address is
+the one exception (it is a fact of the network log).  Subjects, bodies and
+passwords are never recorded.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+from relay.mail.envelope import Client, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.mail.reply import Reply, ascii_text
+from relay.policy.case import Objection, Ruling
+from relay.policy.suppression import Digest, Reason, Suppression
+from relay.records.kinds import Kind, Person, Record
+from relay.stores.contracts import ConsentEvent, FirstTry
+
+Facts = dict[str, Any]
+LISTENER = "listener:"
+"""How the identity of a trusted network begins; it names no person."""
+
+
+class Outcome(Protocol):
+    """What a record keeps of one recipient's outcome: `relay.answer.Result`, and whatever has the same attributes."""
+
+    @property
+    def recipient(self) -> Recipient: ...
+    @property
+    def standing(self) -> Enum: ...
+    @property
+    def reply(self) -> Reply: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def upstream(self) -> str: ...
+    @property
+    def earlier(self) -> bool: ...
+    @property
+    def upstream_text(self) -> str: ...
+
+
+class Roll:
+    """The people of one record, each once, in the order in which they are named."""
+
+    def __init__(self, person: Callable[[str], Person]) -> None:
+        self._person = person
+        self._numbers: dict[str, int] = {}
+        self._people: list[Person] = []
+
+    def number(self, mailbox_key: str) -> int:
+        """The number of this mailbox in the record."""
+        if mailbox_key not in self._numbers:
+            self._numbers[mailbox_key] = len(self._people)
+            self._people.append(self._person(mailbox_key))
+        return self._numbers[mailbox_key]
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        return tuple(self._people)
+
+
+def received_record(
+    submission: Submission,
+    message: Message,
+    rulings: Sequence[Ruling],
+    policy_hash: str,
+    first: FirstTry,
+    person: Callable[[str], Person],
+) -> Record:
+    """A message was judged: who sent it, what was decided for each recipient and why."""
+    roll = Roll(person)
+    facts = {
+        "client": _client(submission.client),
+        "identity": _identity(roll, submission.identity.name),
+        "reverse_path": _path(roll, submission.reverse_path),
+        "stream": submission.stream,
+        "policy": policy_hash,
+        "message": {"sha256": message.received_digest.hex(), "size": message.size},
+        "first_try": first.submission_id,
+        "rulings": [_ruling(roll, ruling) for ruling in rulings],
+    }
+    return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts)
+
+
+def refused_record(
+    record_id: str,
+    at: float,
+    client: Client,
+    identity: str,
+    reverse_path: Mailbox | None,
+    recipient: Recipient | None,
+    reply: Reply,
+    ruling: Ruling | None,
+    policy_hash: str,
+    person: Callable[[str], Person],
+) -> Record:
+    """A client was refused at MAIL (no recipient yet) or at RCPT."""
+    roll = Roll(person)
+    facts = {
+        "client": _client(client),
+        "identity": _identity(roll, identity),
+        "reverse_path": _path(roll, reverse_path),
+        "recipient": roll.number(recipient.key) if recipient else None,
+        "policy": policy_hash,
+        "reply": str(reply),
+        "rulings": [_ruling(roll, ruling)] if ruling else [],
+    }
+    return Record(Kind.REFUSED, record_id, at, roll.people, facts)
+
+
+def finished_record(
+    submission: Submission,
+    outcomes: Sequence[Outcome],
+    report: Enum,
+    reply: Reply,
+    at: float,
+    person: Callable[[str], Person],
+) -> list[Record]:
+    """Every outcome is known, and beside it who was told of refusals by a report, and of whom nobody was told.
+
+    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "transient" or "refused".
+    """
+    roll = Roll(person)
+    facts = {
+        "stream": submission.stream,
+        "reply": str(reply),
+        "report": report.value,
+        "outcomes": [_outcome(roll, outcome) for outcome in outcomes],
+    }
+    finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts)
+    return [finished, *_reports(submission, outcomes, report.value, at, person)]
+
+
+def late_record(submission_id: str, outcomes: Sequence[Outcome], at: float, person: Callable[[str], Person]) -> Record:
+    """The upstream's answer came after the client had been told that the outcome is not known."""
+    roll = Roll(person)
+    facts = {"outcomes": [_outcome(roll, outcome) for outcome in outcomes]}
+    return Record(Kind.LATE, submission_id, at, roll.people, facts)
+
+
+def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) -> Record:
+    """A mailbox was put on the suppression list; `by` says who did it: "recipient", or a name.
+
+    Its person is the entry's own digest, since a refusal by link knows no
+    address; `Records.digests` finds it all the same.
+    """
+    facts = {
+        "person": 0,
+        "scope": entry.scope,
+        "reason": entry.reason.value,
+        "origin": entry.origin,
+        "since": entry.at,
+        "expires_at": entry.expires_at,
+        "note": entry.note,
+        "by": by,
+    }
+    return Record(Kind.SUPPRESSED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
+
+
+def imported_record(
+    record_id: str, at: float, *, origin: str, file_sha256: str, rows: int, new: int, rejected: int, by: str
+) -> Record:
+    """A file of suppressions was imported: one record for all of its rows, which the store holds with this origin."""
+    facts = {"origin": origin, "file_sha256": file_sha256, "rows": rows, "new": new, "rejected": rejected, "by": by}
+    return Record(Kind.SUPPRESSED, record_id, at, (), facts)
+
+
+def lifted_record(
+    record_id: str,
+    at: float,
+    *,
+    digest: Digest,
+    sealed: bytes,
+    scope: str,
+    reason: Reason,
+    by: str,
+    consent: ConsentEvent | None,
+    note: str,
+) -> Record:
+    """A suppression was lifted, by whom and on what consent."""
+    evidence = {"id": consent.id, "at": consent.at, "evidence": consent.evidence} if consent else None
+    facts = {"person": 0, "scope": scope, "reason": reason.value, "by": by, "consent": evidence, "note": note}
+    return Record(Kind.LIFTED, record_id, at, (Person(digest, sealed),), facts)
+
+
+def policy_record(
+    record_id: str, at: float, *, policy_hash: str, previous: str, reason: str, by: str, laxer: int, shadow: Iterable[str]
+) -> Record:
+    """A policy set came into force; `laxer` counts the lines of the difference that relax something."""
+    facts = {"policy": policy_hash, "previous": previous, "reason": reason, "by": by, "laxer": laxer, "shadow": sorted(shadow)}
+    return Record(Kind.POLICY, record_id, at, (), facts)
+
+
+def keys_record(record_id: str, at: float, *, ring: str, fingerprints: Iterable[str], by: str) -> Record:
+    """A ring got a new generation."""
+    return Record(Kind.KEYS, record_id, at, (), {"ring": ring, "fingerprints": sorted(fingerprints), "by": by})
+
+
+def opened_record(record_id: str, at: float, *, store: str, store_id: str, why: str) -> Record:
+    """A store was created or restored; `why` is "created" or "restored"."""
+    return Record(Kind.OPENED, record_id, at, (), {"store": store, "store_id": store_id, "why": why})
+
+
+def _client(client: Client) -> Facts:
+    return {
+        "address": client.address,
+        "helo": ascii_text(client.helo),
+        "listener": client.listener,
+        "protocol": client.protocol,
+        "tls": client.tls,
+    }
+
+
+def _identity(roll: Roll, name: str) -> int | str:
+    """A login is a person; a trusted listener is not."""
+    return name if name.startswith(LISTENER) else roll.number(name)
+
+
+def _path(roll: Roll, reverse_path: Mailbox | None) -> int | None:
+    return roll.number(reverse_path.key) if reverse_path else None
+
+
+def _ruling(roll: Roll, ruling: Ruling) -> Facts:
+    return {
+        "person": roll.number(ruling.recipient.key),
+        "action": ruling.action.word,
+        "objections": [_objection(objection) for objection in ruling.objections],
+    }
+
+
+def _objection(objection: Objection) -> Facts:
+    return {
+        "rule": objection.rule,
+        "action": objection.action.word,
+        "asked_for": objection.asked_for.word,
+        "observed": objection.observed,
+        "text": objection.text,
+        "text_zh": objection.text_zh,
+        "fix": objection.fix,
+        "fix_zh": objection.fix_zh,
+        "cite": objection.cite,
+        "detail": objection.detail,
+        "retry_after": objection.retry_after,
+    }
+
+
+def _outcome(roll: Roll, outcome: Outcome) -> Facts:
+    return {
+        "person": roll.number(outcome.recipient.key),
+        "state": outcome.standing.value,
+        "reply": str(outcome.reply),
+        "rule": outcome.rule,
+        "upstream": outcome.upstream,
+        "upstream_text": outcome.upstream_text,
+        "earlier": outcome.earlier,
+    }
+
+
+def _reports(
+    submission: Submission, outcomes: Sequence[Outcome], report: str, at: float, person: Callable[[str], Person]
+) -> list[Record]:
+    if report not in ("delivered", "forbidden"):
+        return []
+    refused = [outcome.recipient for outcome in outcomes if outcome.standing.value == "refused"]
+    told = [r for r in refused if report == "delivered" and r.wants_failure_report]
+    untold = [r for r in refused if r not in told]
+    records = []
+    if told and submission.reverse_path:
+        roll = Roll(person)
+        facts: Mapping[str, Any] = {"to": roll.number(submission.reverse_path.key), "about": [roll.number(r.key) for r in told]}
+        records.append(Record(Kind.REPORTED, submission.id, at, roll.people, facts))
+    if untold:
+        roll = Roll(person)
+        facts = {"about": [roll.number(r.key) for r in untold], "why": _why_untold(submission, untold)}
+        records.append(Record(Kind.UNREPORTED, submission.id, at, roll.people, facts))
+    return records
+
+
+def _why_untold(submission: Submission, untold: Sequence[Recipient]) -> str:
+    if submission.reverse_path is None:
+        return "null reverse-path"
+    return "notify" if not any(r.wants_failure_report for r in untold) else "automatic mail"
