@@ -8,8 +8,6 @@ Greeting, EHLO, HELO, 334 and 354 carry no enhanced code (RFC 2034 section 4).
 same message will be refused again.
 """
 
-from dataclasses import dataclass
-
 from relay.mail.reply import Reply, reply
 
 # The connection.
