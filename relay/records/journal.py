@@ -1,0 +1,85 @@
+"""Carry journalled refusals into the store until it has them.
+
+A recipient is told "you are unsubscribed" when the journal has it on disk.
+From there it must reach the store whatever happens to the store meanwhile;
+`suppress` is idempotent, so carrying one twice does no harm.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from relay import telemetry
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.policy.suppression import Suppression
+from relay.records.append import REMEMBERED_SECONDS, Records
+from relay.stores.contracts import Store
+
+_BATCH = 500
+_log = logging.getLogger("relay.records")
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What one replay did: refusals carried over, those the store did not know yet, and those carried over again."""
+
+    applied: int = 0
+    new: int = 0
+    reapplied: int = 0
+
+
+async def replay(records: Records, store: Store, clock: Callable[[], float], *, reapply_since: float | None = None) -> Replayed:
+    """Apply every pending refusal to the store and forget it in the journal; go on until none is left.
+
+    With `reapply_since`, refusals not older than that are applied again
+    first, in case the store came back without what it had confirmed.
+
+    Raises StoreUnavailable and RecordsUnavailable; what is left stays pending.
+    """
+    reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
+    applied = new = 0
+    while batch := records.take_pending(_BATCH):
+        new += await _apply(batch, store, clock)
+        await records.applied([number for number, _ in batch])
+        applied += len(batch)
+    return Replayed(applied, new, reapplied)
+
+
+async def keep_replaying(
+    records: Records, store: Callable[[], Store], clock: Callable[[], float], *, pause_seconds: float = 1.0
+) -> None:
+    """Replay for ever, once per pause; after every outage of the store also what it should still know from the last day.
+
+    Runs until it is cancelled.  `store` is asked every time, because a store
+    that was opened anew takes the place of the old one.
+    """
+    outage = True  # at the start too: nobody knows what the store went through while this node was down
+    while True:
+        try:
+            await replay(records, store(), clock, reapply_since=clock() - REMEMBERED_SECONDS if outage else None)
+            outage = False
+        except (StoreUnavailable, RecordsUnavailable) as fault:
+            if not outage:
+                _log.warning("refusals wait in the journal: %s", fault)
+            outage = True
+        await asyncio.sleep(pause_seconds)
+
+
+async def _apply(batch: Sequence[tuple[int, Suppression]], store: Store, clock: Callable[[], float]) -> int:
+    new = 0
+    for _, entry in batch:
+        if await store.suppress(entry):
+            new += 1
+            telemetry.suppressions_total.labels(entry.reason.value, entry.origin).inc()
+        telemetry.unsubscribe_to_effect_seconds.observe(max(0.0, clock() - entry.at))
+    return new
+
+
+async def _reapply(records: Records, store: Store, since: float) -> int:
+    count = after = 0
+    while batch := records.journalled(since, after, _BATCH):
+        await store.suppress_many([entry for _, entry in batch])
+        after = batch[-1][0]
+        count += len(batch)
+    return count
