@@ -1,0 +1,126 @@
+"""What became of one recipient at the upstream, in words that a client may read.
+
+The upstream's text is passed on as printable ASCII of at most 400 octets.
+Addresses other than the recipient's own are masked: a reply must not tell one
+person about another.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from relay.mail import replies
+from relay.mail.envelope import Recipient
+from relay.mail.reply import Reply, ascii_text
+from relay.upstream.profile import Profile, ReplyClass, classify
+
+MAX_TEXT = 400
+_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=[ \t]|$)")
+_ADDRESS = re.compile(r"""[^\s<>()\[\],;:"'`=]{1,64}@[^\s<>()\[\],;:"'`=]{1,255}""")
+_TRANSIENT_CODES = {450, 451, 452}
+_PERMANENT_CODES = {550, 551, 552, 553, 554}
+_DETAILS = {  # RFC 3463, for upstreams that give no enhanced status code
+    ReplyClass.RECIPIENT_GONE: "1.1",
+    ReplyClass.THROTTLE: "7.1",
+    ReplyClass.CONTENT: "7.1",
+    ReplyClass.AUTHENTICATION: "7.0",
+    ReplyClass.SENDER_POLICY: "7.1",
+    ReplyClass.REPUTATION: "7.1",
+    ReplyClass.OUTAGE: "4.1",
+}
+
+
+class OutcomeState(Enum):
+    """How it ended."""
+
+    DELIVERED = "delivered"  # the upstream's 250 to the dot was seen
+    TRANSIENT = "transient"  # not delivered, may be tried again
+    PERMANENT = "permanent"  # not delivered, would be refused again
+    INDETERMINATE = "indeterminate"  # the dot may have arrived, its reply did not
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of one recipient.
+
+    `reply` is what a client may be told.  `reply_class` is None when no reply
+    of the upstream decided.  `before_dot` says that the upstream cannot have
+    the message: it may be tried elsewhere at once.  `upstream_text` is the
+    upstream's own reply, for records and reports; "" when there was none.
+    """
+
+    state: OutcomeState
+    reply: Reply
+    reply_class: ReplyClass | None = None
+    before_dot: bool = False
+    upstream_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReply:
+    """A reply as the upstream sent it: its code and its lines without the code."""
+
+    code: int
+    text: tuple[str, ...]
+
+    @property
+    def is_positive(self) -> bool:
+        return 200 <= self.code < 300
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code at the start of the first line, "" when there is none of this reply's class."""
+        found = _ENHANCED.match(self.text[0])
+        return found[0] if found and int(found[1]) == self.code // 100 else ""
+
+    def shown(self, *own: str) -> str:
+        """The text without codes, for people who may see the addresses `own` and no others."""
+        lines = (line.removeprefix(self.enhanced).strip() for line in self.text)
+        folded = {address.casefold() for address in own}
+
+        def mask(found: re.Match[str]) -> str:
+            return found[0] if found[0].rstrip(".").casefold() in folded else "***"
+
+        return ascii_text(_ADDRESS.sub(mask, " ".join(filter(None, lines))))[:MAX_TEXT]
+
+
+class UpstreamUnavailable(ConnectionError):  # noqa: N818 - named as StoreUnavailable and RecordsUnavailable are
+    """No connection could be had; nothing was sent, so every recipient is transient.
+
+    `reason` is a short machine word: connect, tls, greeting, busy, account,
+    authentication, draining.  `reply` is what a client may be told; `text` is
+    for operators.
+    """
+
+    def __init__(self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.reply = reply
+        self.said = said  # the upstream's own words, printable ASCII, addresses masked
+
+
+def outcome_of(profile: Profile, reply: UpstreamReply, recipient: Recipient, *, before_dot: bool) -> Outcome:
+    """The outcome that a definite reply of the upstream makes for one recipient."""
+    said = reply.shown(recipient.mailbox.wire)
+    own_words = f"{reply.code} {f'{reply.enhanced} ' if reply.enhanced else ''}{said}".rstrip()
+    if reply.is_positive:
+        return Outcome(
+            OutcomeState.DELIVERED, replies.upstream_said(250, "0.0", said), ReplyClass.ACCEPTED, upstream_text=own_words
+        )
+    meaning = classify(profile, reply.code, reply.enhanced, " ".join(reply.text))
+    state = OutcomeState.PERMANENT if meaning.permanent else OutcomeState.TRANSIENT
+    detail = reply.enhanced[2:] or _DETAILS.get(meaning.reply_class, "0.0")
+    shown = replies.upstream_said(_code(reply.code, permanent=meaning.permanent), detail, said)
+    return Outcome(state, shown, meaning.reply_class, before_dot, own_words)
+
+
+def unanswered(reply: Reply, *, before_dot: bool) -> Outcome:
+    """The outcome when the upstream gave no definite reply: transient before the dot, unknown after it."""
+    return Outcome(OutcomeState.TRANSIENT if before_dot else OutcomeState.INDETERMINATE, reply, None, before_dot)
+
+
+def _code(code: int, *, permanent: bool) -> int:
+    """A reply code that fits the meaning and that RFC 5321 section 4.3.2 allows after the dot: never 421, never 503."""
+    if permanent:
+        return code if code in _PERMANENT_CODES else 554
+    return code if code in _TRANSIENT_CODES else 451

@@ -1,0 +1,171 @@
+"""One open connection to an upstream, after aiosmtplib has brought it up.
+
+Replies are paired with what was asked for, in order.  A reply that nobody
+asked for, one that is malformed or too long, and any 421 end the connection:
+a pairing that may be wrong is worth less than a new connection.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from relay.upstream.outcome import UpstreamReply
+
+MAX_REPLY_LINE = 2048  # RFC 5321 section 4.5.3.1.5 says 512; providers put links and ids into theirs
+MAX_REPLY_LINES = 100
+SERVICE_CLOSING = 421
+
+
+class WireLostError(ConnectionError):
+    """The connection ended while something was being written."""
+
+
+class Wire(asyncio.Protocol):
+    """The transport, its unanswered questions, and its state.
+
+    `fault` says why the connection is no longer usable, "" while it is: lost,
+    malformed, unsolicited, closing (421), aborted, closed.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.fault = ""
+        self.on_fault: Callable[[], None] = lambda: None
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._asked: deque[asyncio.Future[UpstreamReply | None]] = deque()
+        self._buffer = bytearray()
+        self._lines: list[bytes] = []
+        self._code = b""
+        self._writable: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._resetting: asyncio.Future[UpstreamReply | None] | None = None
+        transport.set_protocol(self)
+
+    def ask(self, *commands: bytes) -> list[asyncio.Future[UpstreamReply | None]]:
+        """Write the commands at once and return one future each: its reply, or None when the connection ended first."""
+        answers = [self.expect() for _ in commands]
+        self.write(b"".join(commands))
+        return answers
+
+    def expect(self) -> asyncio.Future[UpstreamReply | None]:
+        """Take one more reply as asked for."""
+        answer: asyncio.Future[UpstreamReply | None] = self._loop.create_future()
+        if self.fault:
+            answer.set_result(None)
+        else:
+            self._asked.append(answer)
+        return answer
+
+    def write(self, octets: bytes | memoryview) -> None:
+        """Hand octets to the transport; a connection that ended swallows them, its futures tell."""
+        if not self.fault:
+            self._transport.write(octets)
+
+    async def drain(self) -> None:
+        """Wait until the transport wants more. Raises WireLostError."""
+        if self._writable is not None:
+            await self._writable
+        if self.fault:
+            raise WireLostError(self.fault)
+
+    def reset(self) -> None:
+        """Ask for RSET without waiting: the transaction was refused, the connection is fine (RFC 5321 section 4.1.1.5)."""
+        (self._resetting,) = self.ask(b"RSET\r\n")
+        self._resetting.add_done_callback(self._was_reset)
+
+    async def settled(self) -> None:
+        """Wait until a reset has been answered."""
+        if self._resetting is not None:
+            await asyncio.wait([self._resetting])
+
+    def abort(self, fault: str = "aborted") -> None:
+        """End the connection at once; everything that waits for a reply gets None."""
+        if self.fault:
+            return
+        self.fault = fault
+        self._transport.abort()
+        asked, self._asked = self._asked, deque()
+        for answer in asked:
+            if not answer.done():
+                answer.set_result(None)
+        self._resume()
+        self.on_fault()
+
+    async def close(self, patience: float = 1.0) -> None:
+        """Say QUIT and close; cut the line when the other side does not follow in time."""
+        if not self.fault:
+            self.fault = "closed"
+            self._transport.write(b"QUIT\r\n")
+            self._transport.close()
+        await asyncio.wait([self._ended], timeout=patience)
+        self._transport.abort()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is owed by either side, a RSET apart."""
+        return not self.fault and not self._buffer and not self._lines and all(a is self._resetting for a in self._asked)
+
+    def data_received(self, data: bytes) -> None:
+        if self.fault:
+            return
+        self._buffer += data
+        while not self.fault and (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end]).removesuffix(b"\r")
+            del self._buffer[: end + 1]
+            self._take(line)
+        if len(self._buffer) > MAX_REPLY_LINE:
+            self.abort("malformed")
+
+    def eof_received(self) -> bool:
+        self.abort("lost")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.abort("lost")
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def pause_writing(self) -> None:
+        if self._writable is None and not self.fault:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def _resume(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    def _was_reset(self, answer: asyncio.Future[UpstreamReply | None]) -> None:
+        self._resetting = None
+        reply = None if answer.cancelled() else answer.result()
+        if reply is None or not reply.is_positive:
+            self.abort("malformed")
+
+    def _take(self, line: bytes) -> None:
+        code, mark = line[:3], line[3:4]
+        well_formed = len(code) == 3 and code.isdigit() and b"200" <= code <= b"599" and mark in (b" ", b"-", b"")
+        same_code = not self._lines or code == self._code
+        if not (well_formed and same_code) or len(line) > MAX_REPLY_LINE or len(self._lines) >= MAX_REPLY_LINES:
+            self.abort("malformed")
+            return
+        self._code = code
+        self._lines.append(line[4:])
+        if mark != b"-":
+            lines, self._lines = self._lines, []
+            self._answered(UpstreamReply(int(code), _texts(lines)))
+
+    def _answered(self, reply: UpstreamReply) -> None:
+        if not self._asked:
+            self.abort("closing" if reply.code == SERVICE_CLOSING else "unsolicited")
+            return
+        answer = self._asked.popleft()
+        if not answer.done():
+            answer.set_result(reply)
+        if reply.code == SERVICE_CLOSING:
+            self.abort("closing")
+
+
+def _texts(lines: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(line.decode("utf-8", "replace").strip() for line in lines)
