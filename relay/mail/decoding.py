@@ -29,7 +29,7 @@ _CHARSETS = {
 # RFC 2047 section 2; blanks inside the text are not allowed there but are common, and readers decode them.
 _ENCODED_WORD = re.compile(r"=\?([!-<>@-~]{1,75})\?([BbQq])\?([^?\r\n]*)\?=")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def charset_named(name: str) -> str:

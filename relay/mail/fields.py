@@ -86,7 +86,7 @@ def structure_defects(fields: Iterable[Field]) -> list[str]:
             defects["obsolete-colon-space"] = None
         if not name.isascii():
             defects["8bit-field-name"] = None
-        if _BLANK_FOLD.search(raw):
+        if raw.find(b"\n", 0, -1) >= 0 and _BLANK_FOLD.search(raw):
             defects["blank-folded-line"] = None
     if counts.get(b"from", 0) != 1:
         defects["two-from" if b"from" in counts else "no-from"] = None

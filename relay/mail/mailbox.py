@@ -2,13 +2,14 @@
 
 The *wire* form goes to the upstream as the client gave it (RFC 5321 section
 2.4: the case of a local part is the receiver's business), with needless
-quotes and a source route removed and the domain as lower-case A-label.  The
+quotes removed and the domain as lower-case A-label.  The
 *key* is what suppression, consent, limits, ledger and records compare: local
 part NFC and case-folded, `@`, the same A-label.  Dots and +tags are kept:
 folding them would refuse one person on another person's word.
 
-There is one parser, and it is strict.  Whatever a strict MTA would read
-differently (encoded-words, comments, control characters, spaces) is refused,
+There is one parser, and it is strict.  Whatever another MTA would read
+differently (encoded-words, comments, source routes, control or invisible
+characters, spaces) is refused,
 so that the address we judge is the address that receives.
 """
 
@@ -29,6 +30,9 @@ _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _QUOTED_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*)"')
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PLAIN = re.compile(r"([A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*)@((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63})")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+# Letters and marks that Unicode calls default-ignorable: fillers, joiners, variation selectors.
+_FILLER = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _NOT_A_MAILBOX = "this is not a mailbox that RFC 5321 allows"
 
@@ -65,7 +69,8 @@ class Mailbox:
 
         Raises MailboxError.
         """
-        if (plain := _PLAIN.fullmatch(text)) and len(plain[1]) <= MAX_LOCAL_PART and len(plain[2]) <= 253:
+        plain = _PLAIN.fullmatch(text)
+        if plain and len(plain[1]) <= MAX_LOCAL_PART and len(text) <= MAX_PATH - 2 and "xn--" not in plain[2]:
             return cls(text, f"{plain[1].casefold()}@{plain[2]}", plain[2])
         local_part, at, domain = text.rpartition("@")
         if not at or not local_part or not domain:
@@ -87,14 +92,11 @@ def a_label(domain: str) -> str:
     Raises MailboxError.
     """
     if not domain.isascii():
+        if any(_is_deceptive(character) for character in domain if character not in "\u200c\u200d"):  # joiners: RFC 5892 A.1
+            raise MailboxError("the domain has invisible characters")
         return _idna(unicodedata.normalize("NFC", domain))
-    lowered = domain.lower()
-    labels = lowered.split(".")
-    if len(labels) < 2 or len(lowered) > 253 or not all(map(_LDH_LABEL.fullmatch, labels)) or labels[-1].isdigit():
-        raise MailboxError("the domain is not a fully qualified domain name")
-    if "xn--" in lowered:
-        return _idna(lowered)
-    return lowered
+    lowered = _qualified(domain.lower())
+    return _idna(lowered) if "xn--" in lowered else lowered
 
 
 @lru_cache(maxsize=4096)
@@ -103,9 +105,15 @@ def _idna(domain: str) -> str:
         encoded = idna.encode(domain, uts46=True, transitional=False).decode("ascii").lower()
     except (idna.IDNAError, UnicodeError):
         raise MailboxError("the domain is not a valid internationalised domain name") from None
-    if "." not in encoded:
+    return _qualified(encoded)
+
+
+def _qualified(domain: str) -> str:
+    """The lower-case ASCII domain, if it has two labels at least and does not look like an address literal."""
+    labels = domain.split(".")
+    if len(labels) < 2 or len(domain) > 253 or not all(map(_LDH_LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise MailboxError("the domain is not a fully qualified domain name")
-    return encoded
+    return domain
 
 
 def _unquote(local_part: str) -> str:
@@ -117,14 +125,14 @@ def _unquote(local_part: str) -> str:
         raise MailboxError(_NOT_A_MAILBOX)
     if not unquoted or any(_is_deceptive(character) for character in unquoted):
         raise MailboxError("the local part is empty or has invisible characters")
+    if "=?" in unquoted:  # lax servers decode RFC 2047 encoded-words even here
+        raise MailboxError("the local part looks like an encoded-word")
     return unquoted
 
 
 def _is_deceptive(character: str) -> bool:
-    """Control, format, separator, surrogate, private or unassigned: nothing a person can see or type."""
-    return character > "\x7f" and unicodedata.category(character) in {
-        "Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp",
-    }  # fmt: skip
+    """Control, format, separator, surrogate, private, unassigned or a filler: nothing a person can see or type."""
+    return character > "\x7f" and (unicodedata.category(character) in _UNSEEN or bool(_FILLER.match(character)))
 
 
 def _fold(unquoted: str) -> str:
