@@ -21,8 +21,18 @@ UNREACHABLE = 4  # store or upstream
 
 def language() -> str:
     """Return "zh" or "en"."""
-    asked = _option("lang") or _from_environment(os.environ)
+    asked = option("lang") or _from_environment(os.environ)
     return "zh" if asked.lower().startswith("zh") else "en"
+
+
+def option(name: str) -> str:
+    """The value of an option on this command or the nearest one above it, "" when nobody gave it."""
+    current = click.get_current_context(silent=True)
+    while current is not None:
+        if value := current.params.get(name):
+            return str(value)
+        current = current.parent
+    return ""
 
 
 def text(zh: str, en: str) -> str:
@@ -49,16 +59,6 @@ def fail(code: int, zh: str, en: str) -> NoReturn:
     """Print the fault on stderr and end the command with this exit code."""
     warn(zh, en)
     raise click.exceptions.Exit(code)
-
-
-def _option(name: str) -> str:
-    """The value of an option on this command or the nearest one above it, "" when nobody gave it."""
-    current = click.get_current_context(silent=True)
-    while current is not None:
-        if value := current.params.get(name):
-            return str(value)
-        current = current.parent
-    return ""
 
 
 def _from_environment(environment: Mapping[str, str]) -> str:

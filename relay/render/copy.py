@@ -3,7 +3,7 @@
     Received                                    ours, on top
     DKIM-Signature (RSA), DKIM-Signature (Ed25519)
     the message's own fields, octet for octet   but Bcc, Resent-Bcc, Return-Path, X-Relay-*, what duties remove
-    Date, Message-ID                            where the message has none
+    Date, Message-ID                            where the message has none, or an empty one
     List-Unsubscribe, List-Unsubscribe-Post     where the stream sets them; the client's are gone then
     (empty line)
     the body, octet for octet                   one object shared by all copies
@@ -175,6 +175,7 @@ def _literal(address: str) -> str:
 def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties: Iterable[Duty]) -> list[tuple[bytes, bytes]]:
     names = {field.name for field in message.fields}
     removed = _REMOVED | removed_names(duties, names)
+    removed |= {name for name, text in ((b"date", message.date), (b"message-id", message.message_id)) if text is None}
     if sets_unsubscribe:
         if existing == "reject" and names & _UNSUBSCRIBE:
             raise RenderingImpossible(

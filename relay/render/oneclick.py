@@ -17,6 +17,7 @@ LIST_UNSUBSCRIBE, LIST_UNSUBSCRIBE_POST = b"list-unsubscribe", b"list-unsubscrib
 MAX_LINE = 200
 _ONE_CLICK = b"List-Unsubscribe=One-Click"
 _URI = re.compile(rb"[!-;=?-~]+")
+_BRACKETED = re.compile(rb"<([!-;=?-~]+)>")
 _LOCAL = re.compile(rb"http://(127\.0\.0\.1|\[::1\]|localhost)[:/]", re.IGNORECASE)
 
 
@@ -64,7 +65,8 @@ def check_one_click(fields: Sequence[Field], covered: Counter[bytes]) -> None:
 
 def _has_one_https_uri(value: bytes) -> bool:
     """RFC 2369 section 2: URIs in angle brackets with commas between; mailto may stand beside the one https URI."""
-    parts = [part.strip() for part in value.split(b",")]
-    uris = [part[1:-1] for part in parts if part[:1] == b"<" and part[-1:] == b">" and _URI.fullmatch(part[1:-1])]
+    uris = _BRACKETED.findall(value)
+    between = _BRACKETED.sub(b"", value).replace(b" ", b"")
     web = [uri for uri in uris if uri.lower().startswith((b"http:", b"https:"))]
-    return len(uris) == len(parts) and len(web) == 1 and bool(web[0].lower().startswith(b"https://") or _LOCAL.match(web[0]))
+    secure = [uri for uri in web if uri.lower().startswith(b"https://") or _LOCAL.match(uri)]
+    return between == b"," * (len(uris) - 1) and len(web) == len(secure) == 1

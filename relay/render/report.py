@@ -51,7 +51,7 @@ class Heading:
 
 
 def is_reportable(message: Message, reverse_path: Mailbox | None) -> bool:
-    """Whether somebody may be told: never with a null reverse-path, about automatic mail or about a report (RFC 3834 section 2)."""
+    """Whether somebody may be told (RFC 3834 section 2): never without a reverse-path, about automatic mail or about a report."""
     content_type = message.first("content-type")
     is_report = content_type is not None and content_type.value.lower().startswith(b"multipart/report")
     return reverse_path is not None and not message.auto_submitted and not is_report
@@ -155,13 +155,12 @@ def _typed(mailbox: Mailbox) -> str:
 
 
 def _returned(reported: Submission, message: Message) -> bytes:
-    header = b"".join(field.raw for field in message.fields)
-    whole = header + b"\r\n" + message.body
-    if reported.ret == "FULL" and len(whole) <= MAX_RETURNED and _is_7bit(whole):
+    if reported.ret == "FULL" and message.size <= MAX_RETURNED and _is_7bit(whole := message.header + b"\r\n" + message.body):
         return b"Content-Type: message/rfc822\r\n\r\n" + whole
-    if _is_7bit(header):
-        return b"Content-Type: text/rfc822-headers\r\n\r\n" + header
-    return b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + _quoted_printable(header)
+    if _is_7bit(message.header):
+        return b"Content-Type: text/rfc822-headers\r\n\r\n" + message.header
+    encoded = _quoted_printable(message.header)
+    return b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
 
 
 def _is_7bit(octets: bytes) -> bool:
