@@ -27,6 +27,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.mime import Attachment, Structure, walk
 
 _CHUNK = 64 * 1024
+_STRUCTURE = "base/header-structure"
 
 
 class MessageError(ValueError):
@@ -35,10 +36,11 @@ class MessageError(ValueError):
     `rule` names why ("base/header-structure"), `detail` is the enhanced status code without its class ("6.0").
     """
 
-    def __init__(self, text: str, rule: str = "base/header-structure", detail: str = "6.0") -> None:
+    def __init__(self, rule: str, detail: str, text: str) -> None:
         super().__init__(text)
         self.rule = rule
         self.detail = detail
+        self.text = text
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,16 @@ class Message:
         """
         data = normalise_line_ends(data, line_ends)
         if b"\0" in data:
-            raise MessageError("the message has a NUL octet")
+            raise MessageError(_STRUCTURE, "6.0", "the message has a NUL octet")
         header, body = _split(data, max_header_size)
         if has_line_over(max_line, header) or has_line_over(max_line, body):
-            raise MessageError(f"a line is longer than {max_line} octets", "base/line-length")
+            raise MessageError("base/line-length", "6.0", f"a line is longer than {max_line} octets")
         try:
             fields = read_fields(header)
         except FieldError as error:
-            raise MessageError(str(error)) from None
+            raise MessageError(_STRUCTURE, "6.0", str(error)) from None
         if len(fields) > max_fields:
-            raise MessageError(f"the header has more than {max_fields} fields")
+            raise MessageError(_STRUCTURE, "6.0", f"the header has more than {max_fields} fields")
         return cls(fields, body)
 
     @cached_property
@@ -218,7 +220,7 @@ def normalise_line_ends(data: bytes, line_ends: str = "normalise") -> bytes:
     ends = data.count(b"\r\n")
     if _count(data, b"\n") != ends or _count(data, b"\r") != ends:
         if line_ends == "reject":
-            raise MessageError("the message has a CR or LF that is not part of CR LF", "base/line-ends", "6.11")
+            raise MessageError("base/line-ends", "6.11", "the message has a CR or LF that is not part of CR LF")
         # the second replacement takes what was CR CR LF
         data = data.replace(b"\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return data if not data or data.endswith(b"\r\n") else data + b"\r\n"
@@ -242,14 +244,14 @@ def _count(data: bytes, octet: bytes) -> int:
 
 def _split(data: bytes, max_header_size: int) -> tuple[bytes, bytes]:
     if not data:
-        raise MessageError("the message is empty")
+        raise MessageError(_STRUCTURE, "6.0", "the message is empty")
     if data.startswith(b"\r\n"):
-        raise MessageError("the message has no header")
+        raise MessageError(_STRUCTURE, "6.0", "the message has no header")
     blank = data.find(b"\r\n\r\n", 0, max_header_size + 4)
     if blank >= 0:
         return data[: blank + 2], data[blank + 4 :]
     if len(data) > max_header_size:
-        raise MessageError(f"the header is larger than {max_header_size} octets")
+        raise MessageError(_STRUCTURE, "6.0", f"the header is larger than {max_header_size} octets")
     return data, b""
 
 

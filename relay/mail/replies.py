@@ -72,6 +72,9 @@ UNKNOWN_PARAMETER = reply(555, "5.4", "A parameter is not known here")
 NESTED_MAIL = reply(503, "5.1", "A mail transaction is open already")
 MAIL_FIRST = reply(503, "5.1", "Say MAIL first")
 SENDER_NOT_OWNED = reply(553, "7.1", "[base/ownership] The reverse-path does not belong to the identity that is logged in")
+SENDER_NOT_LOGIN = reply(
+    553, "7.1", "[base/ownership] The upstream server takes mail from its own login only: use that as reverse-path"
+)
 NEEDS_SMTPUTF8 = reply(553, "6.7", "This mailbox has non-ASCII characters: declare SMTPUTF8, or use another address")
 UPSTREAM_LACKS_SMTPUTF8 = reply(553, "6.7", "The upstream server cannot send to or from mailboxes with non-ASCII local parts")
 TOO_MANY_RECIPIENTS = reply(452, "5.3", "Too many recipients, send the message to the others afterwards")
@@ -83,6 +86,7 @@ START_DATA = reply(354, "", "Send the message, end with a line that is a single 
 RCPT_FIRST = reply(503, "5.1", "Say RCPT first")
 NO_RECIPIENTS = reply(554, "5.1", "No valid recipients")
 TOO_BIG = reply(552, "3.4", "The message is larger than this server takes")
+LINE_TOO_LONG = reply(554, "6.0", "[base/line-length] A line of the message is longer than this server takes")
 SMTPUTF8_MESSAGE = reply(554, "6.9", "[base/smtputf8] The upstream server cannot send a message with a UTF-8 header")
 
 # What stands in the way for now.
@@ -96,6 +100,7 @@ UPSTREAM_UNREACHABLE = reply(451, "4.1", "The upstream server does not answer, t
 UPSTREAM_CONNECTION_LOST = reply(451, "4.2", "The connection to the upstream server was lost, try again later")
 UPSTREAM_TIMED_OUT = reply(451, "4.7", "The upstream server took too long, try again later")
 UPSTREAM_ACCOUNT = reply(451, "7.0", "The upstream server does not take this account's login, try again later")
+NO_ACCOUNT = reply(451, "7.0", "The relay has no account for this identity at the upstream server, the operator can add one")
 RESEND_IN_PROGRESS = reply(451, "5.0", "The same message is still being sent, try again later")
 
 # The code of each rule that is not 550 5.7.1; packs name rules, this says how they are answered.
@@ -161,16 +166,9 @@ def upstream_said(code: int, detail: str, text: str) -> Reply:
     return reply(code, detail, f"The upstream server said: {text}")
 
 
-def delivered(submission_id: str, count: int, left_out: int = 0, *, reported: int = 0, unreported: int = 0) -> Reply:
-    """The promise: every recipient is delivered, left out as its stream says, or refused.
-
-    `reported` were refused and are named in a report that was delivered;
-    `unreported` were refused and nobody wants a report (RFC 3461 section 4.1).
-    """
-    parts = [submission_id, f"{count} delivered", f"{left_out} left out"]
-    parts += [f"{reported} refused and reported"] if reported else []
-    parts += [f"{unreported} refused"] if unreported else []
-    return reply(250, "0.0", ", ".join(parts))
+def delivered(submission_id: str, count: int, left_out: int = 0) -> Reply:
+    """The promise: every recipient is delivered, or refused for good and named in a report that was delivered."""
+    return reply(250, "0.0", f"{submission_id}, {count} delivered, {left_out} left out")
 
 
 def unfinished(submission_id: str, count: int, waiting: int, why: str) -> Reply:
