@@ -1,0 +1,141 @@
+"""The arguments of MAIL and RCPT, read strictly (RFC 5321 section 4.1.2, RFC 3461, RFC 1870, RFC 6152, RFC 6531).
+
+A path is written in angle brackets and holds one mailbox that `Mailbox` takes:
+an address in another spelling (encoded-words, comments, no brackets) could
+mean one person to our stores and another to the upstream.  A source route is
+dropped, as RFC 5321 appendix C asks.  The case of every value is kept.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from relay.mail import replies
+from relay.mail.envelope import Recipient
+from relay.mail.mailbox import Mailbox, MailboxError
+from relay.mail.reply import Reply
+
+_ROUTE = r"(?:@[A-Za-z0-9.-]+(?:,@[A-Za-z0-9.-]+)*:)?"
+_PATH = re.compile(rf'<{_ROUTE}((?:"(?:[^"\\]|\\.)*"|[^"<> ])*)>')
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
+_UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-~\u0080-\U0010ffff]|\+[0-9A-F]{2})*")  # RFC 6533 section 3
+_SURROGATES = re.compile("[\ud800-\udfff]")  # octets that are not UTF-8
+_MAX_ENVID, _MAX_ORCPT = 100, 500  # RFC 3461 sections 4.4 and 4.2
+_NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+
+Values = Mapping[str, str | None]
+
+
+class Unacceptable(Exception):
+    """The command is answered with `reply` and nothing else happens."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What MAIL said. `reverse_path` is None when null, `size` None when not declared."""
+
+    reverse_path: Mailbox | None
+    size: int | None = None
+    body: str = "7BIT"
+    smtputf8: bool = False
+    ret: str | None = None
+    envid: str | None = None
+
+
+def parse_mail(argument: str, *, extended: bool) -> Mail:
+    """Read what follows MAIL; without `extended` (HELO) there are no parameters.
+
+    Raises Unacceptable.
+    """
+    path, values = _split(argument, "FROM:", replies.MAIL_SYNTAX, _MAIL_PARAMETERS if extended else {})
+    mail = Mail(
+        reverse_path=None,
+        size=int(values["SIZE"] or 0) if "SIZE" in values else None,
+        body=(values.get("BODY") or "7BIT").upper(),
+        smtputf8="SMTPUTF8" in values,
+        ret=(values.get("RET") or "").upper() or None,
+        envid=values.get("ENVID"),
+    )
+    if not path:
+        return mail
+    mailbox = _mailbox(path, mail.smtputf8, replies.BAD_SENDER)
+    return Mail(mailbox, mail.size, mail.body, mail.smtputf8, mail.ret, mail.envid)
+
+
+def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> Recipient:
+    """Read what follows RCPT; `smtputf8` is what MAIL declared.
+
+    Raises Unacceptable.
+    """
+    path, values = _split(argument, "TO:", replies.RCPT_SYNTAX, _RCPT_PARAMETERS if extended else {})
+    mailbox = _mailbox(path, smtputf8, replies.BAD_RECIPIENT)
+    notify = values.get("NOTIFY")
+    return Recipient(mailbox, frozenset(notify.upper().split(",")) if notify else None, values.get("ORCPT"))
+
+
+def _split(argument: str, keyword: str, syntax: Reply, known: Mapping[str, Callable[[str | None], bool]]) -> tuple[str, Values]:
+    if argument[: len(keyword)].upper() != keyword:
+        raise Unacceptable(syntax)
+    rest = argument[len(keyword) :].lstrip(" ")
+    match = _PATH.match(rest)
+    if match is None or rest[match.end() : match.end() + 1] not in ("", " "):
+        raise Unacceptable(syntax)
+    return match[1], _parameters(rest[match.end() :], known)
+
+
+def _parameters(text: str, known: Mapping[str, Callable[[str | None], bool]]) -> Values:
+    values: dict[str, str | None] = {}
+    for word in filter(None, text.split(" ")):
+        match = _PARAMETER.fullmatch(word)
+        if match is None:
+            raise Unacceptable(replies.BAD_PARAMETER)
+        keyword, value = match[1].upper(), match[2]
+        if keyword not in known:
+            raise Unacceptable(replies.UNKNOWN_PARAMETER)
+        if keyword in values or not known[keyword](value):
+            raise Unacceptable(replies.BAD_PARAMETER)
+        values[keyword] = value
+    return values
+
+
+def _mailbox(path: str, smtputf8: bool, bad: Reply) -> Mailbox:
+    if _SURROGATES.search(path):
+        raise Unacceptable(bad)
+    if not smtputf8 and not path.isascii():
+        raise Unacceptable(replies.NEEDS_SMTPUTF8)
+    try:
+        return Mailbox.parse(path)
+    except MailboxError:
+        raise Unacceptable(bad) from None
+
+
+def _is_envid(value: str | None) -> bool:
+    return value is not None and len(value) <= _MAX_ENVID and bool(_XTEXT.fullmatch(value))
+
+
+def _is_notify(value: str | None) -> bool:
+    words = (value or "").upper().split(",")
+    return words == ["NEVER"] or (set(words) <= _NOTIFY and len(words) == len(set(words)))
+
+
+def _is_orcpt(value: str | None) -> bool:
+    kind, _, address = (value or "").partition(";")
+    if len(value or "") > _MAX_ORCPT or not kind or not address or not kind.replace("-", "").isalnum() or not kind.isascii():
+        return False
+    return bool((_UTF8_ADDRESS if kind.lower() == "utf-8" else _XTEXT).fullmatch(address))
+
+
+_MAIL_PARAMETERS: dict[str, Callable[[str | None], bool]] = {
+    "SIZE": lambda value: bool(re.fullmatch(r"[0-9]{1,20}", value or "")),
+    "BODY": lambda value: (value or "").upper() in ("7BIT", "8BITMIME"),
+    "SMTPUTF8": lambda value: value is None,
+    "RET": lambda value: (value or "").upper() in ("FULL", "HDRS"),
+    "ENVID": _is_envid,
+    "AUTH": lambda value: bool(_XTEXT.fullmatch(value or "=")),  # taken and not believed: RFC 4954 section 5
+}
+_RCPT_PARAMETERS: dict[str, Callable[[str | None], bool]] = {"NOTIFY": _is_notify, "ORCPT": _is_orcpt}

@@ -1,0 +1,70 @@
+"""What the SMTP door asks of the rooms behind it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.config import Config, Listen
+from relay.doors.smtp.certificates import Certificates
+from relay.doors.smtp.registry import Registry
+from relay.mail.envelope import Client, Identity, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.reply import Reply
+
+SIZE_RESERVE = 16 * 1024
+"""Octets of the advertised SIZE that stay free for the fields we add."""
+
+
+class Line(Protocol):
+    """What happens to a mail; `relay.pipeline.Line` is the one of the product."""
+
+    async def begin(
+        self,
+        client: Client,
+        identity: Identity,
+        reverse_path: Mailbox | None,
+        *,
+        body: str,
+        smtputf8: bool,
+        ret: str | None,
+        envid: str | None,
+    ) -> Submission | Reply:
+        """MAIL: the submission without recipients, or why it cannot begin."""
+        ...
+
+    async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
+        """RCPT: a positive reply takes the recipient in."""
+        ...
+
+    async def submit(self, submission: Submission, data: bytes) -> Reply:
+        """End of data; `submission` has its recipients now. The final reply."""
+        ...
+
+    async def concluded(self, submission: Submission) -> None:
+        """The final reply was written, and the client has sent something since: it knows the outcome."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Who a login and a password prove the client to be; `relay.doors.auth` has the one of the product."""
+
+    async def authenticate(self, client: Client, listen: Listen, login: str, password: str) -> Identity | Reply: ...
+
+
+@dataclass(slots=True)
+class Door:
+    """What all sessions of a process share. `config` may be replaced while sessions run."""
+
+    config: Config
+    line: Line
+    authenticator: Authenticator
+    registry: Registry
+    certificates: Certificates | None = None
+    upstream_size: Callable[[], int | None] = lambda: None
+    """The smallest SIZE that an upstream is known to offer."""
+
+    @property
+    def size(self) -> int:
+        """The octets of the largest message that is taken, with room left for what we add."""
+        bounds = (self.config.smtp.max_message_size, self.upstream_size() or self.config.smtp.max_message_size)
+        return max(min(bounds) - SIZE_RESERVE, 1)

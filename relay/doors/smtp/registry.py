@@ -1,0 +1,153 @@
+"""All sessions of one process: how many there may be, how much mail they hold, and how they end.
+
+Every refusal by a bound is counted in relay_refused_by_limit_total.
+"""
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from relay import telemetry
+from relay.config import Smtp
+from relay.mail import replies
+from relay.mail.reply import Reply
+from relay.tasks import spawn
+
+T = TypeVar("T")
+_LOOK_EVERY = 0.05  # seconds, while draining
+_LAST_WORDS = 1.0  # seconds for cancelled work to write down how far it got
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Session(Protocol):
+    """What the registry knows of a session."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a command, with no mail transaction open."""
+        ...
+
+    def dismiss(self, farewell: Reply) -> None:
+        """Write the reply and close."""
+        ...
+
+    def abort(self) -> None:
+        """Close now."""
+        ...
+
+
+def refused_by_limit(limit: str, answer: Reply) -> Reply:
+    """Count a refusal and return it."""
+    telemetry.refused_by_limit_total.labels(limit=limit).inc()
+    return answer
+
+
+def plain_address(address: str) -> str:
+    """The address without a zone, and IPv4 where it is mapped into IPv6."""
+    host = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped:
+        host = host.ipv4_mapped
+    return str(host)
+
+
+def neighbourhood(address: str) -> str:
+    """What one client has to itself: an IPv4 address, or the /64 of an IPv6 address."""
+    host = ipaddress.ip_address(address)
+    return str(ipaddress.ip_network((address, 64), strict=False)) if host.version == 6 else address
+
+
+class Registry:
+    """Sessions, the octets they hold, and the work that outlives them. `bounds` may be replaced at any time."""
+
+    def __init__(self, bounds: Callable[[], Smtp]) -> None:
+        self._bounds = bounds
+        self._sessions: dict[Session, str] = {}
+        self._per_neighbourhood: Counter[str] = Counter()
+        self._work: set[asyncio.Task[Any]] = set()
+        self._draining = False
+        self._in_flight = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
+
+    @property
+    def in_flight(self) -> int:
+        """Octets of messages in memory."""
+        return self._in_flight
+
+    def enter(self, session: Session, address: str) -> Reply | None:
+        """Register a session; a reply says why it must end at once."""
+        near = neighbourhood(address)
+        self._sessions[session] = near
+        self._per_neighbourhood[near] += 1
+        telemetry.sessions.inc()
+        if self._draining:
+            return replies.SHUTTING_DOWN
+        if len(self._sessions) > self._bounds().max_connections:
+            return refused_by_limit("connections", replies.TOO_MANY_CONNECTIONS)
+        if self._per_neighbourhood[near] > self._bounds().max_connections_per_address:
+            return refused_by_limit("connections_per_address", replies.TOO_MANY_CONNECTIONS_FROM_ADDRESS)
+        return None
+
+    def leave(self, session: Session) -> None:
+        near = self._sessions.pop(session, None)
+        if near is None:
+            return
+        telemetry.sessions.dec()
+        self._per_neighbourhood[near] -= 1
+        if not self._per_neighbourhood[near]:
+            del self._per_neighbourhood[near]
+
+    def has_room(self, octets: int) -> bool:
+        """Whether a message of this size could be taken now."""
+        return self._in_flight + octets <= self._bounds().max_in_flight
+
+    def hold(self, octets: int) -> bool:
+        """Account for octets that are about to be kept; False when there is no room."""
+        if not self.has_room(octets):
+            return False
+        self._in_flight += octets
+        telemetry.in_flight_octets.set(self._in_flight)
+        return True
+
+    def release(self, octets: int) -> None:
+        self._in_flight -= octets
+        telemetry.in_flight_octets.set(self._in_flight)
+
+    def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run work that goes on when its client goes away, and that `drain` waits for."""
+        task = spawn(work, name)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task
+
+    async def drain(self, deadline_seconds: float) -> int:
+        """End all sessions: the idle ones at once, the busy ones when their mail is done or at the deadline.
+
+        Returns how many sessions and submissions had to be cut off.
+        """
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + deadline_seconds
+        while (self._sessions or self._work) and loop.time() < deadline:
+            for session in [session for session in self._sessions if session.is_idle]:
+                session.dismiss(replies.SHUTTING_DOWN)
+            await asyncio.sleep(_LOOK_EVERY)
+        return await self._cut_off()
+
+    async def _cut_off(self) -> int:
+        sessions, work = list(self._sessions), list(self._work)
+        for session in sessions:
+            session.abort()
+        for task in work:
+            task.cancel()
+        if work:
+            await asyncio.wait(work, timeout=_LAST_WORDS)
+        return len(sessions) + len(work)
