@@ -69,6 +69,7 @@ class Objection:
     observed: str = ""
     asked_for: Action = Action.REJECT
     retry_after: int = 0  # seconds, for defer
+    reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,26 @@
-"""The checks that rules run, one file per subject. Pure."""
+"""The checks that rules run, one file per subject. Pure.
+
+`CHECKS` is the registry: a rule names its check by these names, and
+docs/policies.md lists them.  A new check is a file here and a line below.
+"""
+
+from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.rule import Check
+
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in (
+        suppression.CHECK,
+        ownership.CHECK,
+        structure.ONE_FROM,
+        structure.STRUCTURE,
+        disclosure.CHECK,
+        size.CHECK,
+        domains.CHECK,
+        attachments.CHECK,
+        words.CHECK,
+    )
+}
+
+PROTECTED = tuple(check.name for check in CHECKS.values() if check.protected)
+"""Checks that no stream, override, exemption or shadow mode relaxes."""

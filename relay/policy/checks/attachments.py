@@ -1,0 +1,63 @@
+"""Attachment types that receivers refuse or that harm them."""
+
+import unicodedata
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from relay.policy.case import Case
+from relay.policy.expression import extension
+from relay.policy.rule import Check, Finding, RuleTable, Setting
+
+
+def _extension(text: str) -> str:
+    folded = text.removeprefix(".").casefold()
+    if not folded or "." in folded:
+        raise ValueError(f'"{text}" is not one file extension such as "exe" / 不是单个扩展名，如 "exe"')
+    return folded
+
+
+class Attachments(RuleTable):
+    """Parameters of attachment-types."""
+
+    extensions: Annotated[tuple[Annotated[str, AfterValidator(_extension)], ...], Field(strict=False)] = ()
+    media_types: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$")], ...], Field(strict=False)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _something_to_check(self) -> Self:
+        if not self.extensions and not self.media_types:
+            raise ValueError("write extensions or media_types / 请填写 extensions 或 media_types")
+        return self
+
+
+def ask(case: Case, setting: Setting, parameters: Attachments) -> Finding | None:
+    """Object to the first attachment of a listed type; a mail that is encrypted shows none."""
+    for attachment in case.message.attachments if case.message else ():
+        found = extension(_visible(attachment.filename or ""))
+        if found in parameters.extensions:
+            return Finding(f".{found}")
+        media_type = attachment.media_type.casefold()
+        if media_type in parameters.media_types or f"{media_type.partition('/')[0]}/*" in parameters.media_types:
+            return Finding(media_type)
+    return None
+
+
+def _visible(filename: str) -> str:
+    """The name as a computer reads it: width folded, marks that reverse or hide letters removed."""
+    return "".join(c for c in unicodedata.normalize("NFKC", filename) if unicodedata.category(c) not in ("Cf", "Cc"))
+
+
+CHECK = Check(
+    name="attachment-types",
+    summary="An attachment has one of `extensions` or `media_types` (`application/*` is a whole family)",
+    summary_zh="附件的扩展名在 `extensions` 中，或类型在 `media_types` 中（`application/*` 表示一类）",
+    parameters=Attachments,
+    ask=ask,
+    inspects=True,
+    text="An attachment is of a type that is not sent",
+    text_zh="附件类型不允许发送",
+    fix="Send the file as PDF, or put it on a download page and send the link",
+    fix_zh="请改用 PDF，或将文件放到下载页面后发送链接",
+)

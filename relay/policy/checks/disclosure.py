@@ -1,0 +1,34 @@
+"""Mass disclosure: recipients who would all see each other's addresses in To and Cc."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from relay.policy.case import Case
+from relay.policy.rule import Check, Finding, RuleTable, Setting
+
+
+class Disclosure(RuleTable):
+    """Parameters of mass-disclosure."""
+
+    visible_at_most: Annotated[int, Field(ge=0, le=100_000)] = 1
+
+
+def ask(case: Case, setting: Setting, parameters: Disclosure) -> Finding | None:
+    """Object when To and Cc show more mailboxes than allowed."""
+    visible = case.message.addressees if case.message else 0
+    return Finding(f"{visible} of {parameters.visible_at_most}") if visible > parameters.visible_at_most else None
+
+
+CHECK = Check(
+    name="mass-disclosure",
+    summary="To and Cc show more than `visible_at_most` addresses (default 1) to everybody",
+    summary_zh="收件人与抄送中公开的地址超过 `visible_at_most` 个（默认 1）",
+    parameters=Disclosure,
+    ask=ask,
+    inspects=True,
+    text="The message shows its recipients to each other in To or Cc",
+    text_zh="邮件在收件人或抄送栏中公开了多个收件人的地址",
+    fix="Send one message per recipient, or put the recipients into Bcc",
+    fix_zh="请逐个发送，或将收件人放入密送（Bcc）",
+)

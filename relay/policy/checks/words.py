@@ -1,0 +1,62 @@
+"""Words in the subject, as people read them: width, case and hidden marks do not matter."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from relay.policy.case import Case
+from relay.policy.rule import Check, Finding, RuleTable, Setting
+
+
+def visible(text: str) -> str:
+    """Text as it is compared: NFKC, case-folded, without format and control characters."""
+    kept = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cf", "Cc"))
+    return unicodedata.normalize("NFKC", kept.casefold())
+
+
+def _word(text: str) -> str:
+    folded = visible(text).strip()
+    if not folded:
+        raise ValueError("an empty word is in every subject / 不能填写空词")
+    return folded
+
+
+class Words(RuleTable):
+    """Parameters of subject-words."""
+
+    words: Annotated[tuple[Annotated[str, AfterValidator(_word)], ...], Field(strict=False, min_length=1)]
+
+
+def ask(case: Case, setting: Setting, parameters: Words) -> Finding | None:
+    """Object to the first listed word."""
+    found = _pattern(parameters.words).search(visible(case.message.subject)) if case.message else None
+    return Finding(found[0]) if found else None
+
+
+@lru_cache(maxsize=256)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the words; Latin words whole ("sex" is not in "Essex"), Chinese anywhere, because it has no spaces."""
+    return re.compile("|".join(_bounded(word) for word in sorted(words, key=len, reverse=True)))
+
+
+def _bounded(word: str) -> str:
+    before = r"(?<![a-z0-9])" if re.match(r"[a-z0-9]", word) else ""
+    after = r"(?![a-z0-9])" if re.search(r"[a-z0-9]$", word) else ""
+    return before + re.escape(word) + after
+
+
+CHECK = Check(
+    name="subject-words",
+    summary="The subject has one of `words`; case, width and hidden characters do not matter, Latin words match whole",
+    summary_zh="主题包含 `words` 中的词；忽略大小写、全角半角和隐藏字符，英文按整词匹配",
+    parameters=Words,
+    ask=ask,
+    inspects=True,
+    text="The subject has a word that this stream does not send",
+    text_zh="主题中含有不允许的词语",
+    fix="Write another subject",
+    fix_zh="请修改主题",
+)

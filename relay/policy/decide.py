@@ -1,0 +1,180 @@
+"""Decide what happens to one recipient of one message.
+
+This is the only place where rules meet.  It is pure: the same set and the same
+case give the same ruling, so `relay explain` can replay it.
+
+A rule objects or says nothing; no rule can permit.  Every rule that applies is
+asked and every objection kept.  The gravest wins (reject, defer, hold, warn),
+within a rank the first: a suppressed recipient must not be retried merely
+because something else said "later" before.
+
+An exemption, an override or a stream in shadow mode turns an objection into a
+warning that remembers what it would have been.  Protected rules and expired
+packs are not turned.
+
+Nothing is caught here: a rule that raises has decided nothing and the line
+answers 451.  The one exception is a rule of a stream in shadow mode, whose
+failure is recorded as an objection and lets the mail pass, as any objection
+of that rule would have.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
+
+from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
+from relay.policy.expression import message_facts, recipient_facts, sender_facts
+from relay.policy.rule import Finding, Rule
+from relay.policy.sets import Pack, PolicySet, Stream
+from relay.policy.table import domain_fits
+
+EXPIRED = Objection(
+    rule="",
+    action=Action.DEFER,
+    text="A rule pack of this relay has expired and must be reviewed",
+    text_zh="规则包已过期，须由管理员复核后才能继续发送",
+    fix="Tell your administrator: the pack needs a review and a new expires_on",
+    fix_zh="请通知管理员：复核规则包并更新 expires_on",
+    code="3.5",  # RFC 3463 section 3.4: system incorrectly configured
+    reply_code=451,
+    asked_for=Action.DEFER,
+    retry_after=3600,
+)
+
+
+class Answers:
+    """What was found once for all recipients of one message, so that nothing is asked a thousand times.
+
+    Make one per message and stream and hand it to every `decide` on it; it changes no ruling.
+    """
+
+    __slots__ = ("_facts", "_found")
+
+    def __init__(self) -> None:
+        self._found: dict[str, Finding | None] = {}
+        self._facts: dict[bool, dict[str, Any]] = {}
+
+    def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+        """Ask the rule, or remember its answer when it is the same for every recipient."""
+        if rule.per_recipient or rule.phase is Phase.RCPT:
+            return self._ask(rule, stream, case)
+        if rule.name not in self._found:
+            self._found[rule.name] = self._ask(rule, stream, case)
+        return self._found[rule.name]
+
+    def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+        if rule.check is not None:
+            return rule.check.ask(case, stream.setting, rule.table)
+        expression = rule.expression
+        if expression is None:
+            raise ValueError(f"{rule.name} has neither check nor expression")
+        facts: dict[str, Any] = {"stream": {"name": stream.name, "purpose": stream.purpose.value}, "sender": sender_facts(case)}
+        if "recipient" in expression.variables:
+            facts["recipient"] = recipient_facts(case)
+        if "message" in expression.variables:
+            facts["message"] = self._message(case, "fields" in expression.text)
+        return Finding() if expression.holds(facts) else None
+
+    def _message(self, case: Case, with_fields: bool) -> dict[str, Any]:
+        if with_fields not in self._facts:
+            self._facts[with_fields] = message_facts(case, with_fields=with_fields)
+        return self._facts[with_fields]
+
+
+def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers | None = None) -> Ruling:
+    """Ask every rule of the stream about `case` and rule on the gravest objection.
+
+    In phase RCPT only the rules that need no message are asked, in phase DATA
+    all of them.  `today` is the day in the organisation's time zone.
+
+    Raises whatever a rule raises, except in shadow mode.
+    """
+    answers = answers or Answers()
+    asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
+    for rule in stream.rules:
+        if why := _why_not(rule, case, phase):
+            asked.append(Asked(rule.name, False, why))
+            continue
+        objection = _objection(rule, stream, case, answers)
+        if objection is None:
+            asked.append(Asked(rule.name, True, "asked"))
+        else:
+            objection, why = _relaxed(objection, rule, policy, stream, case, today)
+            asked.append(Asked(rule.name, True, why, objection))
+    return _ruling(case, asked)
+
+
+def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
+    asked = tuple(asked)
+    # sorted() is stable, so within a rank the first stays first.
+    objections = sorted((one.objection for one in asked if one.objection), key=lambda o: -o.action)
+    return Ruling(case.recipient, objections[0].action if objections else Action.PERMIT, tuple(objections), asked)
+
+
+def _expired(pack: Pack, case: Case, today: date) -> Asked:
+    name = f"{pack.name}/expired"
+    if pack.countries is not None and not pack.countries & case.jurisdictions:
+        return Asked(name, False, "does not apply")
+    return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
+
+
+def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
+    """Why the rule is not asked about this case, "" when it is."""
+    if rule.never:
+        return rule.never
+    if phase is Phase.RCPT and rule.phase is Phase.DATA:
+        return "phase"
+    if rule.countries is not None and not rule.countries & case.jurisdictions:
+        return "does not apply"
+    domains = rule.table.recipient_domains
+    return "does not apply" if domains and not domain_fits(case.recipient.mailbox.domain, domains) else ""
+
+
+def _objection(rule: Rule, stream: Stream, case: Case, answers: Answers) -> Objection | None:
+    try:
+        finding = answers.find(rule, stream, case)
+    except Exception:
+        if stream.mode != "shadow" or rule.protected:
+            raise
+        finding = Finding("error")
+    if finding is None:
+        return None
+    check = rule.check
+    return Objection(
+        rule=rule.name,
+        action=rule.action,
+        text=rule.text,
+        text_zh=rule.text_zh,
+        fix=rule.fix,
+        fix_zh=rule.fix_zh,
+        cite=rule.table.cite,
+        detail=finding.detail,
+        code=finding.code or (check.code if check else "7.1"),
+        reply_code=451 if rule.action is Action.DEFER else check.reply_code if check else 550,
+        asked_for=rule.action,
+    )
+
+
+def _relaxed(
+    objection: Objection, rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date
+) -> tuple[Objection, str]:
+    """The objection as it counts, and why."""
+    if rule.protected:
+        return objection, "asked"
+    for exempt in policy.exemptions(today):
+        if case.recipient.key in exempt.recipients and any(fnmatchcase(rule.name, pattern) for pattern in exempt.rules):
+            return _turned(objection, Action.WARN, "exempt"), f"exempt until {exempt.until} ({exempt.by}: {exempt.reason})"
+    if stream.mode == "shadow":
+        return _turned(objection, Action.WARN, "shadow"), "shadow"
+    override = stream.overrides.get(rule.name)
+    if override is not None and today <= override.until:
+        action = Action.WARN if override.action == "warn" else Action.DEFER
+        return _turned(objection, action, "override"), f"override until {override.until} ({override.by}: {override.reason})"
+    return objection, "asked"
+
+
+def _turned(objection: Objection, action: Action, observed: str) -> Objection:
+    reply_code = 451 if action is Action.DEFER else objection.reply_code
+    return replace(objection, action=action, observed=observed, reply_code=reply_code)

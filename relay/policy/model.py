@@ -1,0 +1,308 @@
+"""The three kinds of policy file as people write them: organisation, streams, packs.
+
+Keys are the file format that users rely on (design 5).  `parse.py` compiles
+these tables into the values that decide; `schema.py` turns them into JSON
+Schema for editors.  [[rule]] tables stay plain here: their keys depend on
+their check and are validated by `rule_table`.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from relay.policy.checks import CHECKS
+from relay.policy.expression import MAX_LENGTH, ExpressionError, compile_expression
+from relay.policy.rule import RuleTable
+from relay.policy.table import (
+    HOLD_REFUSED,
+    ActionName,
+    Countries,
+    Country,
+    Date,
+    Days,
+    Domains,
+    Identities,
+    Limits,
+    Mailboxes,
+    PurposeName,
+    Purposes,
+    Strings,
+    Table,
+    fold_domain,
+    fold_mailbox,
+)
+
+RULE_NAME = r"^[a-z0-9][a-z0-9-]{0,30}/[a-z0-9][a-z0-9-]{0,40}$"
+FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
+KEPT_FIELDS = frozenset(
+    {
+        "from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "mime-version",
+        "content-type", "content-transfer-encoding", "content-disposition", "list-unsubscribe", "list-unsubscribe-post",
+        "dkim-signature", "auto-submitted",
+    }
+)  # fmt: skip
+"""Fields that no duty removes: without them the message would say something else, or nothing that can be verified."""
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'"{name}" is not a time zone such as "Asia/Shanghai" / 不是有效的时区，如 "Asia/Shanghai"') from None
+    return name
+
+
+def _over(value: Any) -> Any:
+    if value == "hold":
+        raise ValueError(HOLD_REFUSED)
+    return value
+
+
+def _mailto(value: bool) -> bool:
+    if value:
+        raise ValueError(
+            "unsubscribing by mail needs the mailbox collector, which comes with a later version; write false"
+            " / 邮件退订需要邮箱收集功能，将在以后的版本提供，请写 false"
+        )
+    return value
+
+
+def _https(url: str) -> str:
+    if url and not url.startswith("https://"):
+        raise ValueError('expected an address that starts with "https://" / 应为以 "https://" 开头的网址')
+    return url
+
+
+class Texts(Table):
+    """The same in Chinese and English."""
+
+    zh: str = ""
+    en: str = ""
+
+
+class Retention(Table):
+    """How long things are kept."""
+
+    records: Days = 3 * 366
+    network_log: Days = 400
+
+
+class Exempt(Table):
+    """Mailboxes that named rules only observe, until a day."""
+
+    recipients: Annotated[Mailboxes, Field(min_length=1)]
+    rules: Annotated[Strings, Field(min_length=1, description='"base/size", "*/size", "base/*"')]
+    reason: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    until: Date
+
+
+class Organisation(Table):
+    """organisation.toml: facts, and the order of streams."""
+
+    country: Country
+    time_zone: Annotated[str, AfterValidator(_zone)]
+    streams: Annotated[Strings, Field(min_length=1, description="The first whose match fits takes the message")]
+    legal_name: Texts = Texts()
+    postal_address: Texts = Texts()
+    refusal_mailbox: Annotated[str, AfterValidator(lambda text: text and fold_mailbox(text))] = ""
+    privacy_url: Annotated[str, AfterValidator(_https)] = ""
+    unknown_recipient: Countries = ()
+    retention: Retention = Retention()
+    exempt: Annotated[tuple[Exempt, ...], Field(strict=False)] = ()
+
+
+class Match(Table):
+    """Which mail a stream takes: any within a list, all lists that are not empty."""
+
+    identities: Identities = ()
+    listeners: Strings = ()
+    sender_domains: Domains = ()
+
+    @property
+    def lists(self) -> tuple[tuple[str, ...], ...]:
+        return (self.identities, self.listeners, self.sender_domains)
+
+
+class Signing(Table):
+    """Whether mail leaves without our signature."""
+
+    required: bool = False
+
+
+class Unsubscribe(Table):
+    """How recipients refuse."""
+
+    one_click: bool = False
+    mailto: Annotated[bool, AfterValidator(_mailto)] = False
+    scope: Literal["organisation", "stream"] = "organisation"
+    existing: Literal["replace", "reject"] = "replace"
+
+
+class StreamLimits(Table):
+    """How many recipients in how much time."""
+
+    identity: Limits = ()
+    recipient_domain: dict[str, Limits] = Field(default_factory=dict, description='A domain, or "*" for every other domain')
+    recipient: Limits = ()
+    over: Annotated[Literal["defer"], BeforeValidator(_over)] = "defer"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold(cls, table: Any) -> Any:
+        domains = table.get("recipient_domain") if isinstance(table, dict) else None
+        if not isinstance(domains, dict):
+            return table
+        return table | {"recipient_domain": {_limited_domain(domain): limits for domain, limits in domains.items()}}
+
+
+class Override(Table):
+    """Turns one pack rule down, openly and for a time."""
+
+    rule: str = Field(pattern=RULE_NAME)
+    action: Literal["warn", "defer"]
+    reason: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    until: Date
+
+
+class StreamFile(Table):
+    """streams/NAME.toml: which mail, which packs, how this company carries them out."""
+
+    purpose: PurposeName
+    match: Match
+    packs: Strings
+    mode: Literal["enforce", "shadow"] = "enforce"
+    refusals: Literal["report", "rcpt"] = "rcpt"
+    upstream: Strings = ()
+    signing: Signing = Signing()
+    unsubscribe: Unsubscribe = Unsubscribe()
+    limits: StreamLimits = StreamLimits()
+    rule: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    override: Annotated[tuple[Override, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _one_click_is_for_marketing(self) -> Self:
+        if self.unsubscribe.one_click and self.purpose != "marketing":
+            raise ValueError(
+                f'unsubscribe.one_click: only for purpose = "marketing"; a click would not stop {self.purpose} mail'
+                f" / 仅用于营销邮件：{self.purpose} 类邮件不会因点击而停止"
+            )
+        return self
+
+
+class PackFacts(Table):
+    """[pack]: where the rules come from, and until when somebody vouches for them."""
+
+    version: str = Field(min_length=1)
+    sources: Strings = ()
+    reviewed_on: Date | None = None
+    expires_on: Date | None = None
+    penalty: Texts = Texts()
+
+
+class Condition(Table):
+    """One of `any`: the organisation's country, or a country of the recipient."""
+
+    organisation: Country | None = None
+    recipient: Country | None = None
+    upstream: Country | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if self.upstream is not None:
+            raise ValueError(
+                "conditions on the upstream come with a later version; use organisation or recipient"
+                " / 按上游服务器判断将在以后的版本提供，请使用 organisation 或 recipient"
+            )
+        if (self.organisation is None) == (self.recipient is None):
+            raise ValueError(
+                'expected one condition such as { organisation = "CN" } or { recipient = "CN" } / 每个条件只能写一项'
+            )
+        return self
+
+
+class Applies(Table):
+    """[applies]: when the pack binds at all; nothing given: always."""
+
+    purpose: Purposes = ()
+    any: Annotated[tuple[Condition, ...], Field(strict=False)] = ()
+
+
+class DutyTable(Table):
+    """[[duty]]: what rendering must do to the copies that leave."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    do: Literal["remove-fields"]
+    fields: Annotated[tuple[Annotated[str, Field(pattern=FIELD_PATTERN)], ...], Field(strict=False, min_length=1)]
+    purposes: Purposes = ()
+    cite: str = ""
+    if_impossible: ActionName = "reject"
+
+    @model_validator(mode="after")
+    def _not_the_message_itself(self) -> Self:
+        for pattern in self.fields:
+            name, star = pattern.lower().rstrip("*"), pattern.endswith("*")
+            hit = next((kept for kept in sorted(KEPT_FIELDS) if kept == name or (star and kept.startswith(name))), None)
+            if hit:
+                raise ValueError(f'fields: "{pattern}" would remove {hit}, which a message needs / 会删除邮件必需的 {hit}')
+        return self
+
+
+class PackFile(Table):
+    """packs/NAME.toml: what must hold, by a law or a provider."""
+
+    pack: PackFacts
+    applies: Applies = Applies()
+    rule: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    duty: Annotated[tuple[DutyTable, ...], Field(strict=False)] = ()
+
+
+def _expression(text: str) -> str:
+    try:
+        compile_expression(text)
+    except ExpressionError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+class WhenTable(RuleTable):
+    """A rule with a CEL expression, the last resort."""
+
+    when: Annotated[str, Field(max_length=MAX_LENGTH, description="CEL; true objects"), AfterValidator(_expression)]
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if not self.text:
+            raise ValueError("a rule with `when` needs text and text_zh / 使用 when 的规则必须填写 text 与 text_zh")
+        return self
+
+
+def rule_model(table: dict[str, Any]) -> type[RuleTable]:
+    """The model that a [[rule]] is validated with.
+
+    Raises ValueError when it names no check that exists.
+    """
+    check, when = table.get("check"), table.get("when")
+    if (check is None) == (when is None):
+        raise ValueError(f"expected check or when, one of them; checks: {', '.join(CHECKS)} / check 与 when 必须且只能填写一个")
+    if when is not None:
+        return WhenTable
+    if not isinstance(check, str) or check not in CHECKS:
+        raise ValueError(f'there is no check "{check}"; there are {", ".join(CHECKS)} / 没有名为 "{check}" 的检查')
+    return CHECKS[check].parameters
+
+
+def name_fits(name: str) -> bool:
+    """Whether a file name may name a stream or a pack."""
+    return all(c in "abcdefghijklmnopqrstuvwxyz0123456789-" for c in name) and 0 < len(name) <= 31 and name[0] != "-"
+
+
+def _limited_domain(domain: str) -> str:
+    if domain == "*":
+        return domain
+    folded = fold_domain(domain)
+    if folded.startswith("*."):
+        raise ValueError(f'recipient_domain: write a whole domain or "*" instead of "{domain}" / 请填写完整域名或 "*"')
+    return folded

@@ -1,0 +1,165 @@
+"""Policy files to a policy set: strict, every fault in every file at once, all or nothing (law 7)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from relay.policy.checks import CHECKS
+from relay.policy.crosscheck import ORGANISATION, Draft, cross_check
+from relay.policy.expression import compile_expression
+from relay.policy.faults import Faults
+from relay.policy.model import Organisation, PackFile, StreamFile, WhenTable, name_fits, rule_model
+from relay.policy.rule import Rule, RuleTable
+from relay.policy.sets import Duty, Pack, PolicySet, Stream, set_hash
+from relay.policy.table import ACTIONS, PURPOSES
+
+__all__ = ["PolicySet", "Stream", "parse_policies"]
+
+_FILE = re.compile(r"(streams|packs)/([^/]+)\.toml")
+
+
+def parse_policies(files: Mapping[str, bytes]) -> PolicySet:
+    """Compile a set of files, named by their path inside the policies folder ("streams/newsletter.toml").
+
+    Raises ConfigurationError that lists every fault of every file.
+    """
+    faults = Faults(files)
+    draft = _read(files, faults)
+    cross_check(draft, faults)
+    faults.refuse()
+    organisation = draft.organisation
+    if organisation is None:
+        raise AssertionError("a set without organisation.toml has a fault")
+    streams = tuple(_stream(name, draft, organisation) for name in organisation.streams)
+    return PolicySet(set_hash(files), organisation, streams, draft.packs, ZoneInfo(organisation.time_zone))
+
+
+def _read(files: Mapping[str, bytes], faults: Faults) -> Draft:
+    organisation: Organisation | None = None
+    streams: dict[str, StreamFile] = {}
+    packs: dict[str, PackFile] = {}
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for name in sorted(files):
+        place = _FILE.fullmatch(name)
+        if name != ORGANISATION and (place is None or not name_fits(place[2])):
+            faults.add(
+                name,
+                (),
+                "expected organisation.toml, streams/NAME.toml or packs/NAME.toml; NAME in small letters, digits and -",
+                "应为 organisation.toml、streams/名称.toml 或 packs/名称.toml，名称只能用小写字母、数字和 -",
+            )
+            continue
+        document = faults.read(name, files[name])
+        if document is None:
+            continue
+        if place is None:
+            organisation = faults.validate(Organisation, document, name)
+        else:
+            rules[name] = _rules(name, place[2], document, faults)
+            if place[1] == "streams" and (stream := faults.validate(StreamFile, document, name)):
+                streams[place[2]] = stream
+            elif place[1] == "packs" and (pack := faults.validate(PackFile, document, name)):
+                packs[place[2]] = pack
+    return Draft(files, organisation, streams, packs, rules)
+
+
+def _rules(file: str, owner: str, document: dict[str, Any], faults: Faults) -> tuple[Rule, ...]:
+    """Compile the [[rule]] tables, whatever else is wrong with the file."""
+    rules = []
+    tables = document.get("rule")
+    for index, table in enumerate(tables if isinstance(tables, list) else ()):
+        if not isinstance(table, dict):
+            continue  # the file's own model says so
+        try:
+            model = rule_model(table)
+        except ValueError as error:
+            text, _, text_zh = str(error).rpartition(" / ")
+            faults.add(file, ("rule", index, "check"), text, text_zh)
+            continue
+        if (valid := faults.validate(model, table, file, ("rule", index))) is not None:
+            rules.append(_rule(owner, valid))
+    return tuple(rules)
+
+
+def _rule(owner: str, table: RuleTable) -> Rule:
+    expression = compile_expression(table.when) if isinstance(table, WhenTable) else None
+    check = None if expression else CHECKS[table.check]
+    return Rule(
+        name=f"{owner}/{table.id}",
+        check=check,
+        expression=expression,
+        table=table,
+        action=ACTIONS[table.action],
+        text=table.text or (check.text if check else ""),
+        text_zh=table.text_zh or (check.text_zh if check else ""),
+        fix=table.fix or (check.fix if check else ""),
+        fix_zh=table.fix_zh or (check.fix_zh if check else ""),
+    )
+
+
+def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
+    file = draft.streams[name]
+    purpose = PURPOSES[file.purpose]
+    rules: list[Rule] = []
+    duties: list[Duty] = []
+    used: list[Pack] = []
+    for pack_name in dict.fromkeys(file.packs):
+        pack = draft.packs[pack_name]
+        countries = _countries(pack, organisation)
+        outside = _outside(pack, file, countries)
+        rules += [
+            replace(rule, countries=countries, never=outside or _never(rule, file))
+            for rule in draft.rules[f"packs/{pack_name}.toml"]
+        ]
+        if not outside:
+            used.append(Pack(pack_name, pack, countries))
+            duties += _duties(pack_name, pack, file)
+    rules += [replace(rule, never=_never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
+    return Stream(
+        name=name,
+        purpose=purpose,
+        match=file.match,
+        mode=file.mode,
+        refusals=file.refusals,
+        upstream=file.upstream,
+        signing_required=file.signing.required,
+        unsubscribe=file.unsubscribe,
+        limits=file.limits,
+        packs=tuple(used),
+        rules=tuple(rules),
+        duties=tuple(duties),
+        overrides={override.rule: override for override in file.override},
+        file=file,
+    )
+
+
+def _outside(pack: PackFile, file: StreamFile, countries: frozenset[str] | None) -> str:
+    """Why the whole pack never binds this stream, "" when it may."""
+    if pack.applies.purpose and file.purpose not in pack.applies.purpose:
+        return "purpose"
+    return "does not apply" if countries == frozenset() else ""
+
+
+def _duties(pack_name: str, pack: PackFile, file: StreamFile) -> list[Duty]:
+    return [
+        Duty(f"{pack_name}/{duty.id}", duty.do, tuple(map(str.lower, duty.fields)), duty.cite, ACTIONS[duty.if_impossible])
+        for duty in pack.duty
+        if not duty.purposes or file.purpose in duty.purposes
+    ]
+
+
+def _countries(pack: PackFile, organisation: Organisation) -> frozenset[str] | None:
+    """Whose recipients the pack binds; None for everybody's, empty for nobody's."""
+    conditions = pack.applies.any
+    if not conditions or any(condition.organisation == organisation.country for condition in conditions):
+        return None
+    return frozenset(condition.recipient for condition in conditions if condition.recipient)
+
+
+def _never(rule: Rule, file: StreamFile) -> str:
+    """Why a stream never asks this rule, "" when it does."""
+    if rule.inspects and file.purpose == "correspondence":
+        return "correspondence is never inspected"
+    return "purpose" if rule.table.purposes and file.purpose not in rule.table.purposes else ""

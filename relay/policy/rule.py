@@ -1,0 +1,128 @@
+"""What a rule is: a check with its parameters (or a CEL expression), and how it objects.
+
+A check is code that looks at a case and says what it found, or None.  A rule
+is a line of a policy file that runs a check.  Four checks are *protected*:
+refusals, ownership and structure of the header are not the admin's to relax,
+so their rules stand in packs/base.toml alone and are never overridden,
+exempted or only observed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from relay.policy.case import Action, Case, Phase
+from relay.policy.expression import Expression
+from relay.policy.suppression import Purpose
+from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a check knows of the stream it is asked in."""
+
+    stream: str
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check saw, without addresses: "14.2 MB". `code` replaces the check's own enhanced code."""
+
+    detail: str = ""
+    code: str = ""
+
+
+class RuleTable(Table):
+    """The keys that every [[rule]] has; each check adds its parameters."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique in its file / 在本文件中唯一")
+    check: str = ""
+    action: ActionName = Field(default="reject", description="warn | defer | reject")
+    recipient_domains: Domains = Field(default=(), description="Only for recipients in these domains / 仅对这些域名的收件人")
+    purposes: Purposes = Field(default=(), description="Only for streams with these purposes / 仅对这些用途的邮件流")
+    text: Ascii = ""
+    text_zh: str = Field(default="", max_length=300)
+    fix: Ascii = ""
+    fix_zh: str = Field(default="", max_length=600)
+    cite: str = Field(default="", max_length=300)
+
+    @model_validator(mode="after")
+    def _both_languages(self) -> Self:
+        for key in ("text", "fix"):
+            if bool(getattr(self, key)) != bool(getattr(self, f"{key}_zh")):
+                raise ValueError(f"{key} and {key}_zh go together: write both / {key} 与 {key}_zh 必须同时填写")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Code that a rule runs.
+
+    `phase` is when it can speak first.  `inspects` says that it reads what
+    people wrote: it is never asked about correspondence.  `per_recipient`
+    says that its answer may differ between recipients of one message.
+    """
+
+    name: str
+    summary: str
+    summary_zh: str
+    parameters: type[RuleTable]
+    ask: Callable[[Case, Setting, Any], Finding | None]
+    text: str
+    text_zh: str
+    fix: str
+    fix_zh: str
+    phase: Phase = Phase.DATA
+    protected: bool = False
+    inspects: bool = False
+    per_recipient: bool = False
+    reply_code: int = 550
+    code: str = "7.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule as one stream asks it.
+
+    `countries` None asks for everybody, else for recipients in one of them.
+    `never` says why this stream never asks it ("" when it does).
+    """
+
+    name: str  # "base/size"
+    check: Check | None  # None: `expression` decides
+    expression: Expression | None
+    table: RuleTable
+    action: Action
+    text: str
+    text_zh: str
+    fix: str
+    fix_zh: str
+    countries: frozenset[str] | None = None
+    never: str = ""
+    phase: Phase = field(init=False)
+    per_recipient: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        phase = self.check.phase if self.check else _phase(self.expression)
+        per_recipient = self.check.per_recipient if self.check else _mentions(self.expression, "recipient")
+        object.__setattr__(self, "phase", phase)
+        object.__setattr__(self, "per_recipient", per_recipient)
+
+    @property
+    def protected(self) -> bool:
+        return self.check is not None and self.check.protected
+
+    @property
+    def inspects(self) -> bool:
+        return self.check.inspects if self.check else _mentions(self.expression, "message")
+
+
+def _mentions(expression: Expression | None, variable: str) -> bool:
+    return expression is not None and variable in expression.variables
+
+
+def _phase(expression: Expression | None) -> Phase:
+    return Phase.DATA if _mentions(expression, "message") else Phase.RCPT

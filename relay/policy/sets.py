@@ -1,0 +1,121 @@
+"""A policy set: everything that decides, compiled once from the files and never changed."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, tzinfo
+
+from relay.mail.envelope import Identity
+from relay.mail.mailbox import Mailbox
+from relay.policy.case import Action
+from relay.policy.model import Exempt, Match, Organisation, Override, PackFile, StreamFile, StreamLimits, Unsubscribe
+from relay.policy.rule import Rule, Setting
+from relay.policy.suppression import Purpose
+from relay.policy.table import domain_fits
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What rendering must do to every copy of a stream.
+
+    do "remove-fields": `fields` are lower-case names; a final "*" stands for
+    any rest.  `if_impossible` is what happens to the recipient otherwise.
+    """
+
+    name: str  # "base/internal-fields"
+    do: str
+    fields: tuple[str, ...]
+    cite: str = ""
+    if_impossible: Action = Action.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as one stream uses it. `countries` None: it binds whoever receives."""
+
+    name: str
+    file: PackFile
+    countries: frozenset[str] | None
+
+    def is_expired(self, today: date) -> bool:
+        """Whether nobody vouches for these rules any more."""
+        return self.file.pack.expires_on is not None and today > self.file.pack.expires_on
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream, with every rule it may ask in the order of its packs, its own rules last."""
+
+    name: str
+    purpose: Purpose
+    match: Match
+    mode: str  # enforce | shadow
+    refusals: str  # report | rcpt
+    upstream: tuple[str, ...]
+    signing_required: bool
+    unsubscribe: Unsubscribe
+    limits: StreamLimits
+    packs: tuple[Pack, ...]
+    rules: tuple[Rule, ...]
+    duties: tuple[Duty, ...]
+    overrides: Mapping[str, Override]
+    file: StreamFile = field(compare=False, repr=False)
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.name, self.purpose)
+
+    @property
+    def number(self) -> int:
+        """What unsubscribe tokens call this stream: 32 bits of its name, so that the name is all that must stay."""
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
+
+    def takes(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> bool:
+        """Whether the match fits: any within a list, all lists that are not empty."""
+        wanted = self.match
+        if wanted.identities and identity.name not in wanted.identities:
+            return False
+        if wanted.listeners and listener not in wanted.listeners:
+            return False
+        if wanted.sender_domains:
+            return reverse_path is not None and domain_fits(reverse_path.domain, wanted.sender_domains)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """One whole set. `hash` is 16 hex digits of SHA-256 over names and octets of its files."""
+
+    hash: str
+    organisation: Organisation
+    streams: tuple[Stream, ...]  # in the order in which they are tried
+    packs: Mapping[str, PackFile]
+    zone: tzinfo
+
+    def stream_for(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | None:
+        """Return the first stream whose match fits, None when nobody declared this mail."""
+        return next((stream for stream in self.streams if stream.takes(identity, listener, reverse_path)), None)
+
+    def stream(self, name: str) -> Stream:
+        """Return the stream of that name. Raises KeyError."""
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        raise KeyError(name)
+
+    def stream_numbered(self, number: int) -> Stream | None:
+        """Return the stream that an unsubscribe token names, None when it is gone."""
+        return next((stream for stream in self.streams if stream.number == number), None)
+
+    def exemptions(self, today: date) -> tuple[Exempt, ...]:
+        """Those that have not ended."""
+        return tuple(exempt for exempt in self.organisation.exempt if today <= exempt.until)
+
+
+def set_hash(files: Mapping[str, bytes]) -> str:
+    """Name a set by its content."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        for part in (name.encode(), files[name]):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:16]
