@@ -22,7 +22,8 @@ from typing import Literal
 from relay.errors import RenderingImpossible
 from relay.mail.envelope import Client, Recipient
 from relay.mail.message import Message
-from relay.render.duties import Duty, removed_names
+from relay.policy.sets import Duty
+from relay.render.duties import removed_names
 from relay.render.oneclick import RULE as ONE_CLICK_RULE
 from relay.render.oneclick import check_one_click, promises_one_click, unsubscribe_fields
 from relay.render.signing import CanonicalField, Signer, body_hash, canonical_field, signed_names

@@ -3,34 +3,17 @@
     remove-fields   fields = ["X-Mailer", "X-Internal-*"]
 
 A duty that this version does not know is never passed over: the copy does not
-leave.  The fields that carry the message's meaning or its addresses are not
-the policy's to remove.
+leave.  Which fields a message must keep is settled where policies are read
+(`relay.policy.model.KEPT_FIELDS`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
 
 from relay.errors import RenderingImpossible
+from relay.policy.sets import Duty
 
 REMOVE_FIELDS = "remove-fields"
-_KEPT = (
-    "from", "sender", "reply-to", "to", "cc", "date", "message-id", "in-reply-to", "references", "subject", "mime-version",
-    "list-unsubscribe", "list-unsubscribe-post", "content-*",
-)  # fmt: skip
-
-
-class Duty(Protocol):
-    """A duty as a policy set compiles it."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def do(self) -> str: ...
-
-    @property
-    def parameters(self) -> Mapping[str, Any]: ...
 
 
 def removed_names(duties: Iterable[Duty], present: Iterable[bytes]) -> frozenset[bytes]:
@@ -44,10 +27,5 @@ def removed_names(duties: Iterable[Duty], present: Iterable[bytes]) -> frozenset
 
 def _removes(duty: Duty, name: bytes) -> bool:
     if duty.do != REMOVE_FIELDS:
-        raise RenderingImpossible(duty.id, f'this version does not know the duty "{duty.do}"')
-    text = name.decode("latin-1")
-    if not any(fnmatchcase(text, pattern.lower()) for pattern in duty.parameters["fields"]):
-        return False
-    if any(fnmatchcase(text, kept) for kept in _KEPT):
-        raise RenderingImpossible(duty.id, f"the duty would remove the field {text}, which must stay")
-    return True
+        raise RenderingImpossible(duty.name, f'this version does not know the duty "{duty.do}"')
+    return any(fnmatchcase(name.decode("latin-1"), pattern) for pattern in duty.fields)

@@ -1,9 +1,9 @@
 """The unsubscribe token: who refuses what, readable by the relay alone, stored nowhere.
 
     base64url( version 1 | key number 1 | AES-SIV( address generation 1 | recipient digest 16
-               | stream number 4 | scope 1 | day 2 | submission 10 ) )
+               | stream number 4 | scope 1 | submission id 16 ) )
 
-52 octets, 70 characters.  AES-SIV (RFC 5297) needs no nonce and proves that
+56 octets, 75 characters.  AES-SIV (RFC 5297) needs no nonce and proves that
 the token is ours, so a link can neither be forged nor tell the address to
 whoever sees it in a log.  A token has no end of its own: it is good while its
 key is in the ring, because a recipient may open an old mail after a year.
@@ -14,22 +14,20 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
 from struct import Struct
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from relay.ids import is_id
+from relay.ids import is_id, new_id
 
 VERSION = 1
 ORGANISATION, STREAM = 0, 1
-_PLAIN = Struct(">B16s4sBH10s")
+_PLAIN = Struct(">B16s4sB16s")
 _ASSOCIATED = [b"relay-unsubscribe-1"]
 _TAG_OCTETS = 16
-_CHARACTERS = 70
-_EPOCH = date(1970, 1, 1)
+_CHARACTERS = 75
 _CROCKFORD_TO_BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "ABCDEFGHIJKLMNOPQRSTUV")
 
 
@@ -52,16 +50,14 @@ class UnsubscribeToken:
     """What a token says.
 
     `recipient_digest` was made under `address_generation`, the number of a key
-    of the address ring.  `submission` is the random part of the submission's
-    id, its last ten octets: with `day` enough to find the records.
+    of the address ring.  `submission_id` says which mail it came with, and when.
     """
 
     recipient_digest: bytes
     address_generation: int
     stream_number: bytes
     whole_organisation: bool
-    day: date
-    submission: bytes
+    submission_id: str
 
 
 def stream_number(name: str) -> bytes:
@@ -69,25 +65,17 @@ def stream_number(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()[:4]
 
 
-def submission_part(submission_id: str) -> bytes:
-    """The ten octets of a submission's id that a token carries: all of it but the time.
-
-    Raises ValueError when the text is not an id.
-    """
-    if not is_id(submission_id):
-        raise ValueError(f'"{submission_id}" is not a submission id')
-    return int(submission_id[10:].translate(_CROCKFORD_TO_BASE_32), 32).to_bytes(10, "big")
-
-
 def make_token(token: UnsubscribeToken, key: TokenKey) -> str:
-    """Seal under `key`, the current generation of the token ring. The same token always gives the same text."""
+    """Seal under `key`, the current generation of the token ring. The same token always gives the same text.
+
+    Raises ValueError when `submission_id` is not an id.
+    """
     plain = _PLAIN.pack(
         token.address_generation,
         token.recipient_digest,
         token.stream_number,
         ORGANISATION if token.whole_organisation else STREAM,
-        (token.day - _EPOCH).days,
-        token.submission,
+        _id_octets(token.submission_id),
     )
     sealed = AESSIV(key.secret).encrypt(plain, _ASSOCIATED)
     return urlsafe_b64encode(bytes([VERSION, key.number]) + sealed).rstrip(b"=").decode()
@@ -106,16 +94,23 @@ def read_token(text: str, ring: Iterable[TokenKey]) -> UnsubscribeToken:
         plain = AESSIV(key.secret).decrypt(octets[2:], _ASSOCIATED)
     except InvalidTag:
         raise TokenError("the token was not made here") from None
-    generation, digest, number, scope, day, submission = _PLAIN.unpack(plain)
-    return UnsubscribeToken(digest, generation, number, scope == ORGANISATION, _EPOCH + timedelta(days=day), submission)
+    generation, digest, number, scope, submission = _PLAIN.unpack(plain)
+    at = (int.from_bytes(submission[:6], "big") + 0.5) / 1000  # the middle of the millisecond, so that no rounding leaves it
+    return UnsubscribeToken(digest, generation, number, scope == ORGANISATION, new_id(at, submission[6:]))
+
+
+def _id_octets(submission_id: str) -> bytes:
+    if not is_id(submission_id):
+        raise ValueError(f'"{submission_id}" is not a submission id')
+    return int(submission_id.translate(_CROCKFORD_TO_BASE_32), 32).to_bytes(16, "big")
 
 
 def _decode(text: str) -> bytes:
     """Read base64url strictly: a second spelling of the same octets is not the token we sent."""
     if len(text) != _CHARACTERS or not text.isascii():
-        raise TokenError("a token has 70 characters")
+        raise TokenError("a token has 75 characters")
     try:
-        octets = urlsafe_b64decode(text + "==")
+        octets = urlsafe_b64decode(text + "=")
     except binascii.Error:
         octets = b""
     if len(octets) != 2 + _TAG_OCTETS + _PLAIN.size or urlsafe_b64encode(octets).rstrip(b"=").decode() != text:
