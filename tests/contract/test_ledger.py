@@ -234,7 +234,7 @@ async def test_clearing_a_forgotten_submission_starts_it_from_nothing(store, clo
     assert (await opened(store, proposal=first_try(4))).first == entry.first
 
 
-@pytest.mark.parametrize(("purpose", "reason"), itertools.product(Purpose, Reason))
+@pytest.mark.parametrize(("purpose", "reason"), list(itertools.product(Purpose, Reason)))
 async def test_a_copy_leaves_only_past_refusals_that_do_not_bind_it(store, purpose, reason):
     await store.suppress(refusal(ADA, reason))
     await opened(store)

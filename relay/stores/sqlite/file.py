@@ -1,0 +1,109 @@
+"""relay.db as a file: opened so that a commit is kept, queued for by all writers, watched while it is open."""
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from relay.errors import StoreUnavailable
+
+if sys.platform != "win32":
+    import fcntl
+
+BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_REASONS = {
+    sqlite3.SQLITE_FULL: "disk",
+    sqlite3.SQLITE_IOERR: "disk",
+    sqlite3.SQLITE_READONLY: "disk",
+    sqlite3.SQLITE_CORRUPT: "disk",
+    sqlite3.SQLITE_NOMEM: "disk",
+    sqlite3.SQLITE_BUSY: "timeout",
+    sqlite3.SQLITE_LOCKED: "timeout",
+    sqlite3.SQLITE_NOTADB: "foreign",
+}
+
+
+def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
+    """What a fault of SQLite or of the file system means to the relay."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, OSError) or code is None:
+        return StoreUnavailable("disk" if isinstance(error, OSError) else "unreachable", f"relay.db: {error}")
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        return StoreUnavailable("removed", "relay.db was removed or replaced while it was open")
+    return StoreUnavailable(_REASONS.get(code & 0xFF, "unreachable"), f"relay.db: {error}")
+
+
+class StoreFile:
+    """One file. `verify` tells when it is no longer the one that was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._write_ahead = path.with_name(path.name + "-wal")
+        self._opened: tuple[tuple[int, int], ...] = ()
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection in autocommit mode that any one thread at a time may use. The file must exist."""
+        db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512,
+        )  # fmt: skip
+        try:
+            _prepare(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def remember(self) -> None:
+        """From now on this is the file that `verify` expects. Needs an open connection."""
+        self._opened = self._look()
+
+    def verify(self) -> None:
+        """Raise StoreUnavailable when the file or its write-ahead log was removed or replaced."""
+        if self._look() != self._opened:
+            raise StoreUnavailable(
+                "removed", "relay.db was removed or replaced while it was open; restart the relay when it is back"
+            )
+
+    def _look(self) -> tuple[tuple[int, int], ...]:
+        try:
+            main, log = os.stat(self.path), os.stat(self._write_ahead)  # noqa: PTH116 - a third of the time of Path.stat
+        except FileNotFoundError:
+            return ()
+        return (main.st_dev, main.st_ino), (log.st_dev, log.st_ino)
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise StoreUnavailable("durability", "this file system cannot keep a write-ahead log; use a local disk")
+    for pragma in _PRAGMAS:
+        db.execute(pragma)
+    db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the write-ahead log
+
+
+class Turn:
+    """Where the writers of all processes stand in line, because SQLite itself only lets them poll.
+
+    Without flock (Windows) everybody goes straight on, and SQLite's polling keeps the order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> None:
+        if sys.platform != "win32":
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if sys.platform != "win32":
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,158 @@
+"""The ledger of unfinished submissions, inside a transaction."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+from relay.policy.suppression import Digest, Suppression
+from relay.stores.contracts import (
+    Clearance,
+    Cleared,
+    ClearRequest,
+    Entry,
+    FirstTry,
+    OverLimit,
+    Refused,
+    Row,
+    RowState,
+    Settlement,
+    Taken,
+)
+from relay.stores.sqlite import limits, suppressions
+
+RECREATED_TTL = 5 * 86400.0
+"""How long a submission is remembered that expired while it was being delivered."""
+
+_INSERT = "INSERT OR IGNORE INTO submissions (key, submission_id, at, date, message_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+_OUTCOME = """
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until)
+SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0
+  FROM submissions WHERE key = :key AND expires_at > :now
+    ON CONFLICT (key, recipient) DO UPDATE
+   SET state = excluded.state, reply = excluded.reply, lease_until = 0,
+       submission_id = iif(:try = '', ledger.submission_id, :try)
+"""
+_UNLESS_DELIVERED = " WHERE ledger.state != 'delivered' AND :try IN ('', ledger.submission_id)"
+_CLAIM = """
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until) VALUES (?, ?, 'leaving', '', ?, ?)
+    ON CONFLICT (key, recipient) DO UPDATE
+   SET state = excluded.state, reply = '', submission_id = excluded.submission_id, lease_until = excluded.lease_until
+"""
+
+
+def open_submission(db: sqlite3.Connection, now: float, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+    """Insert the submission if absent and return it with its rows."""
+    if not _is_known(db, now, key):
+        _insert(db, key, proposal, now + ttl_seconds)
+        return Entry(proposal, is_new=True)
+    first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
+    if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
+        first = replace(first, date=proposal.date, message_id=proposal.message_id)
+        db.execute("UPDATE submissions SET date = ?, message_id = ? WHERE key = ?", (first.date, first.message_id, key))
+    return Entry(first, is_new=False, rows=rows(db, now, key))
+
+
+def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:
+    """The rows of a submission that has not expired."""
+    found = db.execute(
+        "SELECT recipient, state, reply, ledger.submission_id, lease_until"
+        " FROM submissions JOIN ledger USING (key) WHERE key = ? AND expires_at > ? ORDER BY recipient",
+        (key, now),
+    )
+    return tuple(_row(now, *row) for row in found)
+
+
+def clear(
+    db: sqlite3.Connection, now: float, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+) -> list[Clearance]:
+    """Clear each recipient by itself, in order: refusal? row free? limits free? then claim."""
+    if not _is_known(db, now, key):
+        _insert(db, key, FirstTry(submission_id, now, "", ""), now + RECREATED_TTL)
+    usage = limits.Usage(db, now)
+    found = suppressions.find(db, now, [request.suppression_digests for request in requests])
+    answers: list[Clearance] = []
+    for request, entries in zip(requests, found, strict=True):
+        answer = _obstacle(db, now, key, request, entries) or _reserve(usage, request, lease_seconds)
+        if isinstance(answer, Cleared):
+            db.execute(_CLAIM, (key, request.recipient, submission_id, now + lease_seconds))
+        answers.append(answer)
+    return answers
+
+
+def finish(db: sqlite3.Connection, now: float, key: Digest, settlements: Sequence[Settlement]) -> None:
+    """Write outcomes; a submission that was closed or has expired meanwhile stays forgotten."""
+    for settlement in settlements:
+        _settle(db, now, settlement)
+        facts = {
+            "key": key, "recipient": settlement.recipient, "state": settlement.state, "reply": settlement.reply,
+            "try": settlement.submission_id, "now": now,
+        }  # fmt: skip
+        if settlement.state is None:
+            db.execute(f"DELETE FROM ledger{_UNLESS_DELIVERED} AND key = :key AND recipient = :recipient", facts)  # noqa: S608
+        elif settlement.state is RowState.DELIVERED:
+            db.execute(_OUTCOME, facts)
+        else:
+            db.execute(_OUTCOME + _UNLESS_DELIVERED, facts)
+
+
+def close(db: sqlite3.Connection, key: Digest) -> None:
+    """Forget the submission and its rows."""
+    db.execute("DELETE FROM submissions WHERE key = ?", (key,))
+
+
+def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
+    """Forget some submissions whose time is over; whether there may be more."""
+    removed = db.execute(
+        "DELETE FROM submissions WHERE key IN (SELECT key FROM submissions WHERE expires_at <= ? LIMIT ?)", (now, most)
+    ).rowcount
+    return removed == most
+
+
+def _is_known(db: sqlite3.Connection, now: float, key: Digest) -> bool:
+    row = db.execute("SELECT expires_at FROM submissions WHERE key = ?", (key,)).fetchone()
+    if row is not None and row[0] <= now:
+        close(db, key)
+        return False
+    return row is not None
+
+
+def _insert(db: sqlite3.Connection, key: Digest, first: FirstTry, expires_at: float) -> None:
+    db.execute(_INSERT, (key, first.submission_id, first.at, first.date, first.message_id, expires_at))
+
+
+def _obstacle(
+    db: sqlite3.Connection, now: float, key: Digest, request: ClearRequest, entries: tuple[Suppression, ...]
+) -> Refused | Taken | None:
+    for entry in entries:
+        if entry.scope in request.scopes and entry.reason in request.reasons:
+            return Refused(entry)
+    found = db.execute(
+        "SELECT recipient, state, reply, submission_id, lease_until FROM ledger WHERE key = ? AND recipient = ?",
+        (key, request.recipient),
+    ).fetchone()
+    if found is not None and (row := _row(now, *found)).state is not RowState.INDETERMINATE:
+        return Taken(row)
+    return None
+
+
+def _reserve(usage: limits.Usage, request: ClearRequest, lease_seconds: float) -> Cleared | OverLimit:
+    if not request.charges:
+        return Cleared()
+    answer = usage.reserve(request.charges, lease_seconds)
+    return answer if isinstance(answer, OverLimit) else Cleared(answer.id)
+
+
+def _settle(db: sqlite3.Connection, now: float, settlement: Settlement) -> None:
+    if not settlement.reservation or settlement.state is RowState.INDETERMINATE:
+        return
+    if settlement.state is RowState.DELIVERED:
+        limits.settle(db, now, settlement.reservation)
+    else:
+        limits.refund(db, settlement.reservation)
+
+
+def _row(now: float, recipient: Digest, state: str, reply: str, submission_id: str, lease_until: float) -> Row:
+    read = RowState(state)
+    if read is RowState.LEAVING and lease_until <= now:
+        read = RowState.INDETERMINATE
+    return Row(recipient, read, reply, submission_id, lease_until)

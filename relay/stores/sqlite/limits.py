@@ -1,0 +1,181 @@
+"""Limits, inside a transaction: never more than N in any window.
+
+A window's length is cut into 60 buckets.  Units count in the bucket of the
+moment they were settled, and until that bucket has left the window as a whole
+(up to a sixtieth longer than necessary, never shorter).  A living reservation
+counts wherever it was made, so that settling it later fits; one whose lease
+ran out counts as spent when it was reserved.  Nothing has to happen at the end
+of a lease for that: the count itself looks at the time.
+
+A day has one bucket, named by its date.
+"""
+
+import math
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relay.policy.limits import Charge
+from relay.stores.contracts import OverLimit, Reserved
+
+BUCKETS = 60
+LATE = 3600.0
+"""Seconds after the end of its lease in which a reservation can still be settled or refunded."""
+
+_ALL = (1 << 63) - 1
+_MICROSECONDS = 1_000_000
+_RESERVATION_OCTETS = 12
+
+_COUNT = """
+SELECT (SELECT coalesce(sum(count), 0) FROM spent WHERE key = :key AND bucket BETWEEN :oldest AND :newest)
+         + coalesce(sum(CASE WHEN lease_until <= :now AND bucket >= :oldest THEN count END), 0),
+       coalesce(sum(CASE WHEN lease_until > :now THEN count END), 0)
+  FROM reserved WHERE key = :key AND bucket BETWEEN :first AND :newest
+"""
+_OLDEST = """
+SELECT bucket, count FROM spent WHERE key = :key AND bucket BETWEEN :oldest AND :newest
+ UNION ALL
+SELECT bucket, count FROM reserved WHERE key = :key AND bucket BETWEEN :oldest AND :newest AND lease_until <= :now
+ ORDER BY bucket
+"""
+_RESERVE = "INSERT INTO reserved (id, number, key, bucket, count, length, lease_until, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SETTLE = f"""
+INSERT INTO spent (key, bucket, count, ends)
+SELECT key, iif(length, :now * {BUCKETS} / length, bucket), count,
+       iif(length, (:now * {BUCKETS} / length + {BUCKETS + 1}) * length / {BUCKETS} / {_MICROSECONDS}.0, ends)
+  FROM reserved WHERE id = :id
+    ON CONFLICT (key, bucket) DO UPDATE SET count = count + excluded.count
+"""  # noqa: S608 - numbers only
+
+
+@dataclass(slots=True)
+class _Used:
+    """What counts against one limit now."""
+
+    spent: int
+    held: int
+
+
+class Usage:
+    """What counts against the limits that one operation asks for, so that a copy with many recipients counts once."""
+
+    def __init__(self, db: sqlite3.Connection, now: float) -> None:
+        self._db = db
+        self._now = now
+        self._used: dict[tuple[bytes, float, str], _Used] = {}
+
+    def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
+        """Hold all charges, or none and say which limit is in the way."""
+        added: dict[int, int] = {}
+        met: list[tuple[Charge, _Used, int]] = []
+        for charge in charges:
+            used = self._of(charge)
+            mine = added.get(id(used), 0)
+            if used.spent + used.held + mine + charge.count > charge.window.count:
+                met.append((charge, used, mine))
+            added[id(used)] = mine + charge.count
+        if met:
+            return self._over(met)
+        return self._hold(charges, lease_seconds)
+
+    def _hold(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved:
+        name = os.urandom(_RESERVATION_OCTETS)
+        lease_until = self._now + lease_seconds
+        rows: list[tuple[Any, ...]] = []
+        for number, charge in enumerate(charges):
+            window = charge.window
+            ends = window.day_ends if window.day else lease_until + window.length + LATE
+            rows.append((name, number, charge.key, _bucket(charge, self._now), charge.count, _length(charge), lease_until, ends))
+            self._of(charge).held += charge.count
+        self._db.executemany(_RESERVE, rows)
+        return Reserved(name.hex())
+
+    def _of(self, charge: Charge) -> _Used:
+        place = (charge.key, charge.window.length, charge.window.day)
+        used = self._used.get(place)
+        if used is None:
+            used = self._used[place] = _Used(*self._db.execute(_COUNT, _window(charge, self._now)).fetchone())
+        return used
+
+    def _over(self, met: list[tuple[Charge, _Used, int]]) -> OverLimit:
+        blocked = [(c, used, mine) for c, used, mine in met if used.spent + mine + c.count > c.window.count]
+        wait = max((self._wait(c, c.window.count - mine - c.count) for c, _, mine in blocked), default=1)
+        return OverLimit(met[0][0].name, wait, in_flight=not blocked)
+
+    def _wait(self, charge: Charge, room: int) -> int:
+        """Whole seconds until no more than `room` units are spent; a window's length when that never comes."""
+        window = charge.window
+        if window.day:
+            return _whole(window.day_ends - self._now)
+        rows = self._db.execute(_OLDEST, _window(charge, self._now)).fetchall()
+        left = sum(count for _, count in rows)
+        for bucket, count in rows:
+            left -= count
+            if left <= room:
+                free_at = -(-(bucket + BUCKETS + 1) * _length(charge) // BUCKETS)
+                return _whole((free_at - _microseconds(self._now)) / _MICROSECONDS)
+        return _whole(window.length)
+
+
+def settle(db: sqlite3.Connection, now: float, reservation: str) -> None:
+    """Count the reservation at this moment."""
+    if name := _name(reservation):
+        db.execute(_SETTLE, {"id": name, "now": _microseconds(now)})
+        db.execute("DELETE FROM reserved WHERE id = ?", (name,))
+
+
+def refund(db: sqlite3.Connection, reservation: str) -> None:
+    """Forget the reservation."""
+    if name := _name(reservation):
+        db.execute("DELETE FROM reserved WHERE id = ?", (name,))
+
+
+def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
+    """Remove some of what no window contains any more; whether there may be more."""
+    spent = db.execute(
+        "DELETE FROM spent WHERE (key, bucket) IN (SELECT key, bucket FROM spent WHERE ends <= ? LIMIT ?)", (now, most)
+    ).rowcount
+    reserved = db.execute(
+        "DELETE FROM reserved WHERE (id, number) IN"
+        " (SELECT id, number FROM reserved WHERE ends <= ? AND lease_until <= ? LIMIT ?)",
+        (now, now - LATE, most),
+    ).rowcount
+    return most in (spent, reserved)
+
+
+def _window(charge: Charge, now: float) -> dict[str, Any]:
+    """The buckets that count: of what was spent from `oldest`, of what is held from `first`.
+
+    There is no upper end but the day's: after a clock has stepped back, what
+    it counted before still counts.
+    """
+    bucket = _bucket(charge, now)
+    if charge.window.day:
+        return {"key": charge.key, "now": now, "first": bucket, "oldest": bucket, "newest": bucket}
+    return {"key": charge.key, "now": now, "first": 0, "oldest": bucket - BUCKETS, "newest": _ALL}
+
+
+def _bucket(charge: Charge, now: float) -> int:
+    day = charge.window.day
+    return int(day.replace("-", "")) if day else _microseconds(now) * BUCKETS // _length(charge)
+
+
+def _length(charge: Charge) -> int:
+    return 0 if charge.window.day else round(charge.window.length * _MICROSECONDS)
+
+
+def _microseconds(now: float) -> int:
+    return int(now * _MICROSECONDS)
+
+
+def _whole(seconds: float) -> int:
+    return max(1, math.ceil(seconds))
+
+
+def _name(reservation: str) -> bytes:
+    try:
+        return bytes.fromhex(reservation)
+    except ValueError:  # nobody's
+        return b""

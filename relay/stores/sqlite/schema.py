@@ -1,0 +1,146 @@
+"""The tables of relay.db, and who a file says it is.
+
+Keys are digests, so every table is a b-tree in the order of its key and has no
+row numbers.  What the laws forbid, the file forbids too: suppressions are
+never deleted, consents never changed.
+"""
+
+import sqlite3
+
+from relay.errors import StoreUnavailable
+from relay.stores.contracts import StoreMeta
+
+SCHEMA = 1
+
+TABLES = """
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    store_id TEXT NOT NULL,
+    schema INTEGER NOT NULL,
+    fingerprints TEXT NOT NULL              -- sorted, one a line
+);
+CREATE TABLE suppressions (
+    digest BLOB NOT NULL,
+    scope TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    number INTEGER NOT NULL,                -- 1, 2, ...: only the last can be in force
+    origin TEXT NOT NULL,
+    at REAL NOT NULL,
+    sealed BLOB NOT NULL,
+    note TEXT NOT NULL,
+    expires_at REAL,
+    lifted_at REAL,
+    lifted_by TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (digest, scope, reason, number)
+) WITHOUT ROWID;
+CREATE TRIGGER suppressions_are_lifted_not_deleted BEFORE DELETE ON suppressions
+BEGIN SELECT RAISE(ABORT, 'suppressions are lifted, never deleted'); END;
+CREATE TABLE consents (
+    id TEXT NOT NULL PRIMARY KEY,
+    digest BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    event TEXT NOT NULL,
+    at REAL NOT NULL,
+    recorded_at REAL NOT NULL,
+    evidence TEXT NOT NULL,
+    by TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX consents_of ON consents (digest);
+CREATE TRIGGER consents_stay BEFORE DELETE ON consents
+BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END;
+CREATE TRIGGER consents_stay_as_they_are BEFORE UPDATE ON consents
+BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END;
+CREATE TABLE spent (
+    key BLOB NOT NULL,
+    bucket INTEGER NOT NULL,                -- a sixtieth of the window since the epoch; a day: 20261121
+    count INTEGER NOT NULL,
+    ends REAL NOT NULL,                     -- when no window contains it any more
+    PRIMARY KEY (key, bucket)
+) WITHOUT ROWID;
+CREATE INDEX spent_ends ON spent (ends);
+CREATE TABLE reserved (
+    id BLOB NOT NULL,
+    number INTEGER NOT NULL,                -- of the charge in its reservation
+    key BLOB NOT NULL,
+    bucket INTEGER NOT NULL,                -- when it was reserved
+    count INTEGER NOT NULL,
+    length INTEGER NOT NULL,                -- of the window in microseconds; 0: a day
+    lease_until REAL NOT NULL,
+    ends REAL NOT NULL,                     -- of the day, or of anybody's interest
+    PRIMARY KEY (id, number)
+) WITHOUT ROWID;
+CREATE INDEX reserved_key ON reserved (key);
+CREATE INDEX reserved_ends ON reserved (ends);
+CREATE TABLE submissions (
+    key BLOB NOT NULL PRIMARY KEY,
+    submission_id TEXT NOT NULL,
+    at REAL NOT NULL,
+    date TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX submissions_expire ON submissions (expires_at);
+CREATE TABLE ledger (
+    key BLOB NOT NULL REFERENCES submissions ON DELETE CASCADE,
+    recipient BLOB NOT NULL,
+    state TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    submission_id TEXT NOT NULL,
+    lease_until REAL NOT NULL,
+    PRIMARY KEY (key, recipient)
+) WITHOUT ROWID;
+"""
+
+
+def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
+    """Make a fresh store of an empty file, whole or not at all."""
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES}")
+    db.execute("INSERT INTO meta VALUES (1, ?, ?, ?)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
+    db.execute("COMMIT")
+
+
+def read_meta(db: sqlite3.Connection) -> StoreMeta:
+    """Who this file says it is. Raises StoreUnavailable when it says nothing."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        raise StoreUnavailable("empty", "the store has lost its tables; restore the backup")
+    row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
+    if row is None:
+        raise StoreUnavailable("empty", "the store does not know who it is; restore the backup")
+    return StoreMeta(row[0], row[1], frozenset(row[2].split()))
+
+
+def add_fingerprints(db: sqlite3.Connection, fingerprints: frozenset[str]) -> None:
+    """Let the meta name these generations too."""
+    (known,) = db.execute("SELECT fingerprints FROM meta").fetchone()
+    db.execute("UPDATE meta SET fingerprints = ?", (_lines(fingerprints.union(known.split())),))
+
+
+class Identity:
+    """Compares the meta with what this process expects; asked in every transaction."""
+
+    def __init__(self, expected: StoreMeta) -> None:
+        self.expected = expected
+        self._accepted: tuple[str, int, str] | None = None
+
+    def require(self, db: sqlite3.Connection) -> None:
+        """Raise StoreUnavailable unless this is our store, written with keys that we have."""
+        row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
+        if row is None or row != self._accepted:
+            require_same(read_meta(db), self.expected)
+            self._accepted = row
+
+
+def require_same(found: StoreMeta, expected: StoreMeta) -> None:
+    """Raise StoreUnavailable unless `found` is the expected store and all its key generations are at hand."""
+    if found.store_id != expected.store_id:
+        raise StoreUnavailable("foreign", f"this is store {found.store_id}, not {expected.store_id}")
+    if found.schema != expected.schema:
+        raise StoreUnavailable("schema", f"the store has schema {found.schema}, this version reads {expected.schema}")
+    if lacking := found.fingerprints - expected.fingerprints:
+        raise StoreUnavailable(
+            "keys", f"the key file lacks generations that the store was written with: {' '.join(sorted(lacking))}"
+        )
+
+
+def _lines(fingerprints: frozenset[str]) -> str:
+    return "\n".join(sorted(fingerprints))

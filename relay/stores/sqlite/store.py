@@ -1,0 +1,219 @@
+"""The embedded store as one object: reads inline, writes through the writer thread."""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from relay.errors import StoreUnavailable
+from relay.policy.limits import Charge
+from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.contracts import (
+    Clearance,
+    ClearRequest,
+    ConsentEvent,
+    Entry,
+    FirstTry,
+    OverLimit,
+    Reserved,
+    Row,
+    Settlement,
+    Store,
+    StoreMeta,
+)
+from relay.stores.entries import require_recordable
+from relay.stores.sqlite import ledger, limits, schema, suppressions
+from relay.stores.sqlite.file import StoreFile, unavailable
+from relay.stores.sqlite.schema import Identity
+from relay.stores.sqlite.writer import Operation, Writer
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that a write waits for its turn and the disk before its caller hears that the store is unavailable."""
+
+_PAGE = 1000
+_SWEEP_ROWS = 200
+_SWEEP_SUBMISSIONS = 10
+
+
+class SQLiteStore(Store):
+    """One process's view of relay.db. Make it after forking, use it from one event loop."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, expected: StoreMeta, clock: Callable[[], float], patience: float) -> None:
+        self._clock = clock
+        self._file = StoreFile(path)
+        self._identity = Identity(expected)
+        self._reader: sqlite3.Connection | None = self._file.connect()
+        try:
+            self._file.remember()
+            self._identity.require(self._reader)
+            self._writer = Writer(self._file, self._identity, clock, patience, _sweep)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    @classmethod
+    def create(cls, path: Path, meta: StoreMeta) -> None:
+        """Make a fresh file. Raises StoreUnavailable when it exists or cannot be made."""
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            db = StoreFile(path).connect()
+            try:
+                schema.create_tables(db, meta)
+            finally:
+                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise _as_unavailable(error) from None
+
+    @classmethod
+    def read_meta(cls, path: Path) -> StoreMeta:
+        """Who an existing file says it is. Raises StoreUnavailable."""
+        if not path.exists() or path.stat().st_size == 0:
+            raise StoreUnavailable("empty", f"{path} is missing or empty; restore the backup")
+        try:
+            db = StoreFile(path).connect()
+            try:
+                return schema.read_meta(db)
+            finally:
+                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise _as_unavailable(error) from None
+
+    @classmethod
+    def open(
+        cls, path: Path, expected: StoreMeta, *, clock: Callable[[], float] | None = None, patience: float = PATIENCE
+    ) -> "SQLiteStore":
+        """Open an existing store. Raises StoreUnavailable when it is not the expected one."""
+        if not path.exists() or path.stat().st_size == 0:
+            raise StoreUnavailable("empty", f"{path} is missing or empty; restore the backup")
+        try:
+            return cls(path, expected, clock or time.time, patience)
+        except (sqlite3.Error, OSError) as error:
+            raise _as_unavailable(error) from None
+
+    async def check(self) -> None:
+        self._read(lambda db, now: None)
+        if self._writer.failed:  # say so until a commit has worked again
+            await self._writer.run(lambda db, now: schema.add_fingerprints(db, frozenset()))
+
+    async def meta(self) -> StoreMeta:
+        return self._read(lambda db, now: schema.read_meta(db))
+
+    async def extend(self, fingerprints: frozenset[str]) -> None:
+        await self._writer.run(lambda db, now: schema.add_fingerprints(db, fingerprints))
+
+    async def aclose(self) -> None:
+        await self._writer.close()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    # Suppressions
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
+        return self._read(lambda db, now: suppressions.find(db, now, recipients))
+
+    async def suppress(self, entry: Suppression) -> bool:
+        require_recordable(entry)
+        return await self._writer.run(lambda db, now: suppressions.record(db, now, entry))
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        for entry in entries:
+            require_recordable(entry)
+        return await self._writer.run(lambda db, now: suppressions.record_many(db, now, entries))
+
+    async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
+        return await self._writer.run(lambda db, now: suppressions.lift(db, now, digests, scope, reason, consent, note))
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+        return self._read(lambda db, now: suppressions.history(db, digests))
+
+    async def export(self) -> AsyncIterator[Suppression]:
+        place = suppressions.START
+        while True:
+            # pages of their own transaction: a long one would keep the write-ahead log from being reused
+            entries, place = self._read(lambda db, now, after=place: suppressions.page(db, after, _PAGE))  # type: ignore[misc]
+            if not entries:
+                return
+            for entry in entries:
+                yield entry
+            await asyncio.sleep(0)
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        self._read(lambda db, now: None)
+        return await asyncio.to_thread(self._count)
+
+    # Limits
+
+    async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
+        return await self._writer.run(lambda db, now: limits.Usage(db, now).reserve(charges, lease_seconds))
+
+    async def settle(self, reservation: str) -> None:
+        await self._writer.run(lambda db, now: limits.settle(db, now, reservation))
+
+    async def refund(self, reservation: str) -> None:
+        await self._writer.run(lambda db, now: limits.refund(db, reservation))
+
+    # Ledger
+
+    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+        return await self._writer.run(lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds))
+
+    async def rows(self, key: Digest) -> tuple[Row, ...]:
+        return self._read(lambda db, now: ledger.rows(db, now, key))
+
+    async def clear(
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+    ) -> list[Clearance]:
+        return await self._writer.run(lambda db, now: ledger.clear(db, now, key, submission_id, requests, lease_seconds))
+
+    async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))
+
+    async def close(self, key: Digest) -> None:
+        await self._writer.run(lambda db, now: ledger.close(db, key))
+
+    def _read(self, query: Operation[T]) -> T:
+        """Run a short indexed query in a transaction of its own, with the identity asked in the same snapshot."""
+        db = self._reader
+        if db is None:
+            raise StoreUnavailable("unreachable", "the store is closed")
+        try:
+            try:
+                db.execute("BEGIN")
+                self._identity.require(db)
+                answer = query(db, self._clock())
+            finally:
+                if db.in_transaction:
+                    db.execute("COMMIT")
+            self._file.verify()
+        except (sqlite3.Error, OSError) as error:
+            raise _as_unavailable(error) from None
+        return answer
+
+    def _count(self) -> dict[tuple[str, str], int]:
+        """Millions of rows take a second: with a connection of its own, beside the loop."""
+        try:
+            db = self._file.connect()
+            try:
+                return suppressions.count(db, self._clock())
+            finally:
+                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise _as_unavailable(error) from None
+
+
+def _sweep(db: sqlite3.Connection, now: float) -> bool:
+    more_limits = limits.sweep(db, now, _SWEEP_ROWS)
+    more_submissions = ledger.sweep(db, now, _SWEEP_SUBMISSIONS)
+    return more_limits or more_submissions
+
+
+def _as_unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
+    return error if isinstance(error, StoreUnavailable) else unavailable(error)
