@@ -9,7 +9,6 @@ down.
 import asyncio
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from relay.policy.suppression import Reason, Suppression
 from relay.records import chain
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.kinds import Kind, Person, Record
+from relay.records.reading import Reader
 from relay.records.writer import Turn, Writer
 
 REMEMBERED_SECONDS = 86400.0
@@ -54,16 +54,14 @@ class Records:
     def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
         self.path = path
         self.keys = keys
-        self.chain = opened.chain
         self.person: Callable[[str], Person] = lru_cache(_PEOPLE)(self._person)
         self._min_free = min_free
         self._clock = clock
         self._turn = opened.turn
         self._connection = opened.connection
-        self._reader = opened.reader
+        self.reader = opened.reader
         self._files = opened.files
         self._closing = opened.closing
-        self._reading = threading.Lock()
         self._closed = False
         self._writer: Writer[_Job, tuple[int, ...]] = Writer(self._commit, "records")
 
@@ -75,7 +73,7 @@ class Records:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            opened = _open(path)
+            opened = _open(path, keys)
         except (sqlite3.Error, OSError, ValueError) as fault:
             if isinstance(fault, RecordsUnavailable):
                 raise
@@ -123,7 +121,7 @@ class Records:
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
-            rows = self.read(f"SELECT {_ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
+            rows = self._read(f"SELECT {_ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
             found += map(_entry, rows)
         return found
 
@@ -132,7 +130,7 @@ class Records:
 
         Raises RecordsUnavailable.
         """
-        rows = self.read(f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL ORDER BY number LIMIT ?", (limit,))  # noqa: S608
+        rows = self._read(f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL ORDER BY number LIMIT ?", (limit,))  # noqa: S608
         return [(row[-1], _entry(row)) for row in rows]
 
     def journalled(self, since: float, after: int, limit: int) -> list[tuple[int, Suppression]]:
@@ -140,7 +138,7 @@ class Records:
 
         Raises RecordsUnavailable.
         """
-        rows = self.read(
+        rows = self._read(
             f"SELECT {_ENTRY}, number FROM refusals WHERE at >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
             (since, after, limit),
         )
@@ -148,32 +146,9 @@ class Records:
 
     def check(self) -> None:
         """Raises RecordsUnavailable when mail must not flow: closed, removed, replaced, unreadable, disk nearly full."""
-        self.read("SELECT 1 FROM meta LIMIT 1")
+        self._read("SELECT 1 FROM meta LIMIT 1")
         self._files.check()
         self._check_room()
-
-    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one query in the calling thread. It sees what every process has committed.
-
-        Raises RecordsUnavailable.
-        """
-        self._check_open()
-        try:
-            with self._reading:
-                return self._reader.execute(statement, parameters).fetchall()
-        except sqlite3.Error as fault:
-            raise RecordsUnavailable(f"{self.path}: the records cannot be read: {fault}") from fault
-
-    def unseal(self, person: Person) -> str:
-        """The mailbox of a person, "" when it was never known.
-
-        Raises ValueError when the keys do not fit.
-        """
-        return self.keys.records.open(person.sealed, ASSOCIATED).decode() if person.sealed else ""
-
-    def digests(self, mailbox_key: str) -> tuple[bytes, ...]:
-        """Everything a mailbox may be indexed by: all generations of both rings, since a refusal by link knows no address."""
-        return (*self.keys.records.digests(mailbox_key), *self.keys.addresses.digests(mailbox_key))
 
     async def aclose(self) -> None:
         """Close without blocking the loop."""
@@ -184,8 +159,7 @@ class Records:
         if not self._closed:
             self._closed = True
             self._writer.close()
-            with self._reading:
-                self._closing.close()
+            self._closing.close()
 
     def _person(self, mailbox_key: str) -> Person:
         ring = self.keys.records
@@ -196,10 +170,11 @@ class Records:
             raise RecordsUnavailable(_CLOSED)
         return await self._writer.submit(job)
 
-    def _check_open(self) -> None:
+    def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._closed:
             raise RecordsUnavailable(_CLOSED)
         self._files.check_main()
+        return self.reader.read(statement, parameters)
 
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.path.parent).free
@@ -242,7 +217,7 @@ class Records:
 
     def _write(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
         seq, last = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone() or (0, b"")
-        last = last or chain.first_link(self.chain)
+        last = last or chain.first_link(self.reader.chain)
         answers: list[tuple[int, ...]] = []
         rows: list[tuple[int, str, str, float, str, bytes]] = []
         people: list[tuple[bytes, int]] = []
@@ -273,25 +248,24 @@ class Records:
 class _Opened:
     """What `open` found; `closing` lets go of all of it."""
 
-    chain: str
     turn: Turn
     connection: sqlite3.Connection
-    reader: sqlite3.Connection
+    reader: Reader
     files: Files
     closing: ExitStack
 
 
-def _open(path: Path) -> _Opened:
+def _open(path: Path, keys: Keys) -> _Opened:
     with ExitStack() as stack:
         turn = stack.enter_context(closing(Turn(path.with_name(f"{path.name}.lock"))))
         with turn.taken():
-            chain_id = chain.prepare(path)
+            chain.prepare(path)
             connection = stack.enter_context(closing(chain.connect(path)))
-            reader = stack.enter_context(closing(chain.connect(path, read_only=True)))
-            chain.check_end(reader, chain_id)
+            reader = stack.enter_context(Reader(path, keys))
+            reader.check_end()
             files = Files(path)
         chain.sync_folder(path.parent)
-        return _Opened(chain_id, turn, connection, reader, files, stack.pop_all())
+        return _Opened(turn, connection, reader, files, stack.pop_all())
 
 
 _ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at"

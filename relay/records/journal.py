@@ -51,8 +51,9 @@ async def keep_replaying(
 ) -> None:
     """Replay for ever, once per pause; after every outage of the store also what it should still know from the last day.
 
-    Runs until it is cancelled.  `store` is asked every time, because a store
-    that was opened anew takes the place of the old one.
+    Runs until it is cancelled, whatever happens: refusals wait for it.
+    `store` is asked every time, because a store that was opened anew takes the
+    place of the old one.
     """
     outage = True  # at the start too: nobody knows what the store went through while this node was down
     while True:
@@ -62,6 +63,9 @@ async def keep_replaying(
         except (StoreUnavailable, RecordsUnavailable) as fault:
             if not outage:
                 _log.warning("refusals wait in the journal: %s", fault)
+            outage = True
+        except Exception:  # noqa: BLE001 - this loop must not end
+            _log.exception("replaying refusals failed; trying again")
             outage = True
         await asyncio.sleep(pause_seconds)
 

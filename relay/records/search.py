@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from relay.errors import RecordsUnavailable
+from relay.ids import new_id
+from relay.keys import Keys
 from relay.policy.suppression import Digest
 from relay.records import chain
-from relay.records.append import Records
-from relay.records.kinds import Kind, Person, Record
+from relay.records.kinds import Kind, Record
+from relay.records.reading import Reader
 
 _PAGE = 200
 _VERIFY_PAGE = 1000
@@ -60,50 +63,49 @@ class Verdict:
     broken: Broken | None = None
 
 
-def search(records: Records, query: Query) -> Iterator[Entry]:
+def search(reader: Reader, query: Query) -> Iterator[Entry]:
     """Yield what fits, oldest first.
 
     Raises RecordsUnavailable.
     """
-    where, parameters = _conditions(records, query)
+    where, parameters = _conditions(reader, query)
     order = f"{_time_column(query)}, r.seq"
     after: tuple[float, int] | None = None
     while True:
-        page = _page(records, where, order, parameters, after)
+        page = _page(reader, where, order, parameters, after)
         yield from page
         if len(page) < _PAGE:
             return
         after = (page[-1].record.at, page[-1].seq)
 
 
-def found_by_id(records: Records, record_id: str, limit: int = 100) -> list[Record]:
-    """The records of one submission or event, oldest first, for help pages.
+def found_by_id(reader: Reader, record_id: str, limit: int = 100) -> list[Record]:
+    """The records of one submission or event, in the order of the chain, for help pages.
 
     Raises RecordsUnavailable.
     """
-    rows = records.read("SELECT body FROM records WHERE id = ? ORDER BY seq LIMIT ?", (record_id, limit))
+    rows = reader.read(
+        "SELECT body FROM records WHERE substr(id, 11) = substr(?1, 11) AND id = ?1 ORDER BY seq LIMIT ?2", (record_id, limit)
+    )
     return [_record(body) for (body,) in rows]
 
 
-def sealed_recipient(records: Records, submission_id: str, digest: Digest) -> bytes:
-    """The sealed mailbox behind an unsubscribe token's digest, from the records of the submission; b"" when unknown.
+def sealed_recipient(path: Path, keys: Keys, submission: bytes, digest: Digest) -> bytes:
+    """The sealed mailbox behind an unsubscribe token, from the records of its submission; b"" when this node has none.
+
+    `submission` is the random part of the submission's id, ten octets.
 
     Raises RecordsUnavailable.
     """
-    for record in found_by_id(records, submission_id):
-        for person in record.people:
-            mailbox = reveal(records, person)
-            if mailbox and digest in records.keys.addresses.digests(mailbox):
-                return person.sealed
+    with Reader(path, keys) as reader:
+        rows = reader.read(
+            "SELECT body FROM records WHERE substr(id, 11) = ? AND kind = 'received'", (new_id(0, submission)[10:],)
+        )
+        for (body,) in rows:
+            for person in _record(body).people:
+                if digest in keys.addresses.digests(reader.reveal(person)):
+                    return person.sealed
     return b""
-
-
-def reveal(records: Records, person: Person) -> str:
-    """The person's mailbox, "" when it was never known or the keys do not fit."""
-    try:
-        return records.unseal(person)
-    except ValueError:
-        return ""
 
 
 def mask(mailbox: str) -> str:
@@ -112,7 +114,7 @@ def mask(mailbox: str) -> str:
     return f"{local_part[:1]}***@{domain}" if at else f"{mailbox[:1]}***"
 
 
-def verify(records: Records, progress: Progress = lambda done, total: None, noted: tuple[int, str] | None = None) -> Verdict:
+def verify(reader: Reader, progress: Progress = lambda done, total: None, noted: tuple[int, str] | None = None) -> Verdict:
     """Walk the whole chain, and compare every column and index with what was hashed.
 
     `noted` is a sequence number and its hash (hexadecimal) that somebody kept
@@ -122,10 +124,10 @@ def verify(records: Records, progress: Progress = lambda done, total: None, note
     Raises RecordsUnavailable.
     """
     try:
-        with closing(chain.connect(records.path, read_only=True)) as connection:
-            return _Walk(connection, records.chain, progress, noted).run()
+        with closing(chain.connect(reader.path, read_only=True)) as connection:
+            return _Walk(connection, reader.chain, progress, noted).run()
     except sqlite3.Error as fault:
-        raise RecordsUnavailable(f"{records.path}: the records cannot be read: {fault}") from fault
+        raise RecordsUnavailable(f"{reader.path}: the records cannot be read: {fault}") from fault
 
 
 class _Walk:
@@ -217,15 +219,15 @@ class _Walk:
         return None if row[0].hex() == noted.lower() else Broken(seq, "its hash is not the one that was noted")
 
 
-def _conditions(records: Records, query: Query) -> tuple[str, list[Any]]:
+def _conditions(reader: Reader, query: Query) -> tuple[str, list[Any]]:
     parts: list[str] = ["1"]
     time = _time_column(query)
     parameters: list[Any] = []
     if query.id:
-        parts.append("r.id = ?")
-        parameters.append(query.id)
+        parts.append("substr(r.id, 11) = substr(?, 11) AND r.id = ?")
+        parameters += [query.id, query.id]
     if query.mailbox:
-        digests = records.digests(query.mailbox)
+        digests = reader.digests(query.mailbox)
         parts.append(f"r.seq IN (SELECT seq FROM people WHERE digest IN ({_marks(digests)}))")  # noqa: S608
         parameters += digests
     if query.kinds:
@@ -243,15 +245,15 @@ def _time_column(query: Query) -> str:
     return "+r.at" if query.id or query.mailbox else "r.at"
 
 
-def _page(records: Records, where: str, order: str, parameters: list[Any], after: tuple[float, int] | None) -> list[Entry]:
+def _page(reader: Reader, where: str, order: str, parameters: list[Any], after: tuple[float, int] | None) -> list[Entry]:
     if after is not None:
         where += f" AND ({order}) > (?, ?)"
-    rows = records.read(
+    rows = reader.read(
         "SELECT r.seq, r.body, r.hash, (SELECT p.hash FROM records p WHERE p.seq = r.seq - 1) FROM records r"  # noqa: S608
         f" WHERE {where} ORDER BY {order} LIMIT {_PAGE}",
         [*parameters, *(after or ())],
     )
-    first = chain.first_link(records.chain)
+    first = chain.first_link(reader.chain)
     return [Entry(seq, _record(body), body, previous or first, found) for seq, body, found, previous in rows]
 
 

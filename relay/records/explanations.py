@@ -1,0 +1,141 @@
+"""Why a mail was refused and what to do, for the people who send: the facts of the help page /r/{id}.
+
+A page is found by its random id only, shows masked addresses, and ends after
+30 days.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.keys import Keys
+from relay.records.kinds import Kind, Person, Record
+from relay.records.reading import Reader
+from relay.records.search import found_by_id, mask
+from relay.records.wording import OBSERVED, STATES, WEIGHTS, Both, both, objection_texts, own_rule_texts, word
+
+SHOWN_SECONDS = 30 * 86400.0
+SHOWN_PEOPLE = 20  # per group; `count` says how many there are
+_STATES_OF_ACTIONS = {"reject": "refused by rule", "defer": "transient by rule", "hold": "transient by rule"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule's objection: what it says, what to do, and the law or rule it comes from."""
+
+    rule: str
+    weight: Both
+    text: Both
+    fix: Both
+    cite: str
+    detail: str
+    retry_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of the recipients who share it. `people` are masked; `upstream_text` is what the other server said."""
+
+    state: str
+    sentence: Both
+    people: tuple[str, ...]
+    count: int
+    reasons: tuple[Reason, ...]
+    upstream_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A help page. `fates` begin with what needs doing; `at` is epoch seconds, `sender` masked or ""."""
+
+    id: str
+    at: float
+    stream: str
+    sender: str
+    fates: tuple[Fate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    person: int | None
+    state: str
+    reasons: tuple[Reason, ...]
+    upstream_text: str
+
+
+def explain_record(path: Path, keys: Keys, record_id: str, now: float) -> Explanation | None:
+    """Look an id up and explain it; None when there is nothing (any more) to show.
+
+    Raises RecordsUnavailable.
+    """
+    with Reader(path, keys) as reader:
+        return explanation(found_by_id(reader, record_id), reader.reveal, now)
+
+
+def explanation(records: Sequence[Record], reveal: Callable[[Person], str], now: float) -> Explanation | None:
+    """Explain the records of one id; None when they are unknown, older than 30 days, or not about sending."""
+    opening = next((r for r in records if r.kind in (Kind.RECEIVED, Kind.REFUSED)), None)
+    if opening is None or now - opening.at > SHOWN_SECONDS:
+        return None
+    outcomes = _outcomes(records)
+    cases = [_case(opening, ruling, outcomes) for ruling in opening.facts["rulings"]]
+    if not cases:
+        cases = [_session_case(opening)]
+    shown = [mask(reveal(person)) for person in opening.people]
+    sender = opening.facts["reverse_path"]
+    return Explanation(
+        opening.id, opening.at, opening.facts.get("stream", ""), "" if sender is None else shown[sender], _grouped(cases, shown)
+    )
+
+
+def _outcomes(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
+    """The last known outcome of each person, by digest: records number their people each on their own."""
+    found: dict[bytes, Mapping[str, Any]] = {}
+    for record in records:
+        if record.kind in (Kind.FINISHED, Kind.LATE):
+            found |= {record.people[outcome["person"]].digest: outcome for outcome in record.facts["outcomes"]}
+    return found
+
+
+def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, Mapping[str, Any]]) -> _Case:
+    number = ruling["person"]
+    reasons = tuple(map(_reason, ruling["objections"]))
+    outcome = outcomes.get(opening.people[number].digest)
+    if outcome is None:
+        state = _STATES_OF_ACTIONS.get(ruling["action"], "judged")
+        return _Case(number, state, reasons, "")
+    state, rule = outcome["state"], outcome["rule"]
+    if rule and rule not in {reason.rule for reason in reasons}:
+        text, fix = own_rule_texts(rule, outcome["reply"])
+        weight = WEIGHTS["defer" if state == "transient" else "reject"]
+        reasons = (Reason(rule, weight, text, fix, "", outcome["reply"]), *reasons)
+    said = outcome["upstream_text"] or ("" if rule or state == "delivered" else outcome["reply"])
+    return _Case(number, f"{state} by rule" if rule else state, reasons, said)
+
+
+def _session_case(opening: Record) -> _Case:
+    """Refused at MAIL: nobody was judged yet, the reply says it all."""
+    return _Case(None, "session", (), opening.facts["reply"])
+
+
+def _reason(objection: Mapping[str, Any]) -> Reason:
+    text, fix = objection_texts(objection)
+    weight = word(WEIGHTS, objection["action"])
+    if objection["observed"]:
+        noted = word(OBSERVED, objection["observed"])
+        weight = both(f"{weight['zh']}（{noted['zh']}）", f"{weight['en']} ({noted['en']})")
+    return Reason(objection["rule"], weight, text, fix, objection["cite"], objection["detail"], objection["retry_after"])
+
+
+def _grouped(cases: Sequence[_Case], shown: Sequence[str]) -> tuple[Fate, ...]:
+    groups: dict[str, list[_Case]] = defaultdict(list)
+    for case in cases:
+        groups[repr((case.state, case.reasons, case.upstream_text))].append(case)
+    fates = []
+    for members in groups.values():
+        first = members[0]
+        people = tuple(shown[case.person] for case in members[:SHOWN_PEOPLE] if case.person is not None)
+        fates.append(Fate(first.state, word(STATES, first.state), people, len(members), first.reasons, first.upstream_text))
+    return tuple(sorted(fates, key=lambda fate: fate.state in ("delivered", "judged")))
