@@ -1,0 +1,301 @@
+"""The store on Redis 7: for several nodes, with Redis' own clock.
+
+The decisions are made inside Redis (`redis_functions`); this file turns
+values into arguments and answers into values.  Whether Redis keeps what it
+acknowledged is asked at the start and by `check`: appendonly, fsync at every
+write, no eviction, and replicas where Sentinel may promote one.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Self
+
+from relay.errors import StoreUnavailable
+from relay.policy.limits import Charge
+from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
+from relay.stores.contracts import (
+    Clearance,
+    Cleared,
+    ClearRequest,
+    ConsentEvent,
+    Entry,
+    FirstTry,
+    OverLimit,
+    Refused,
+    Reserved,
+    Row,
+    RowState,
+    Settlement,
+    Store,
+    StoreMeta,
+    Taken,
+)
+from relay.stores.entries import gravest_first, lifted_by, require_recordable
+from relay.stores.redis_link import Argument, RedisLink
+
+_TOGETHER = 1000  # recipients or entries in one operation: Redis serves nobody else meanwhile
+
+
+class RedisStore(Store):
+    """All contracts on one Redis (standalone, TLS or Sentinel)."""
+
+    name = "redis"
+
+    def __init__(self, link: RedisLink, *, durability_confirmed: bool = False) -> None:
+        self._link = link
+        self._durability_confirmed = durability_confirmed
+
+    # Who the store is
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        meta: StoreMeta,
+        *,
+        timeout_ms: int = 200,
+        durability_confirmed: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> Self:
+        """Open the store that is `meta` and was written with no other keys; `clock` replaces the server's clock.
+
+        Raises StoreUnavailable, and ConfigurationError when the URL cannot be used.
+        """
+        link = RedisLink(url, timeout_ms / 1000)
+        link.identify(meta, clock)
+        try:
+            await link.verify()
+        except BaseException:
+            await link.aclose()
+            raise
+        return cls(link, durability_confirmed=durability_confirmed)
+
+    @staticmethod
+    async def create(url: str, meta: StoreMeta, *, timeout_ms: int = 200) -> StoreMeta:
+        """Make the empty store this one; return who it is, which is another one when somebody else was first.
+
+        Raises StoreUnavailable, and ConfigurationError when the URL cannot be used.
+        """
+        link = RedisLink(url, timeout_ms / 1000)
+        try:
+            return await link.create(meta)
+        finally:
+            await link.aclose()
+
+    @staticmethod
+    async def peek(url: str, *, timeout_ms: int = 200) -> StoreMeta | None:
+        """Who the store at this URL says it is; None when it is empty.
+
+        Raises StoreUnavailable, and ConfigurationError when the URL cannot be used.
+        """
+        link = RedisLink(url, timeout_ms / 1000)
+        try:
+            return await link.meta()
+        finally:
+            await link.aclose()
+
+    async def meta(self) -> StoreMeta:
+        if (meta := await self._link.meta()) is None:
+            raise StoreUnavailable("empty", "the Redis store is empty")
+        return meta
+
+    async def extend(self, fingerprints: frozenset[str]) -> None:
+        await self._link.extend(fingerprints)
+
+    async def check(self) -> None:
+        await self._link.verify()
+        state, settings = await asyncio.gather(self._link.state(), self._link.settings())
+        if state["role"] != "master":
+            raise StoreUnavailable("unreachable", f"this Redis server is a {state['role']}, not a master")
+        if state["aof_last_write_status"] != "ok":
+            raise StoreUnavailable("disk", "Redis could not write its append-only file")
+        if settings is not None:
+            self._check_durability(settings)
+        elif not self._durability_confirmed:
+            raise StoreUnavailable(
+                "durability",
+                "this Redis hides its settings; make sure of appendonly yes, appendfsync always and maxmemory-policy"
+                " noeviction, then set [store] durability_confirmed = true",
+            )
+
+    def _check_durability(self, settings: dict[str, str]) -> None:
+        needed = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always"}
+        wrong = [f"{name} is {settings.get(name)}, not {value}" for name, value in needed.items() if settings.get(name) != value]
+        if self._link.has_replicas and int(settings.get("min-replicas-to-write", "0")) < 1:
+            wrong.append("min-replicas-to-write is 0: a fail-over would forget refusals; set it to 1 or more")
+        if wrong:
+            raise StoreUnavailable("durability", f"Redis may lose what it acknowledged: {'; '.join(wrong)}")
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
+
+    # Suppressions
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
+        chunks = [recipients[i : i + _TOGETHER] for i in range(0, len(recipients), _TOGETHER)]
+        answers = await asyncio.gather(*(self._link.operate("find", _listed(map(_listed, chunk))) for chunk in chunks))
+        return [gravest_first(map(_suppression, rows)) for answer in answers for rows in answer]
+
+    async def suppress(self, entry: Suppression) -> bool:
+        return await self.suppress_many([entry]) == 1
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        for entry in entries:
+            require_recordable(entry)
+        new = 0
+        for i in range(0, len(entries), _TOGETHER):
+            chunk = [_entry_words(entry) for entry in entries[i : i + _TOGETHER]]
+            new += await self._link.operate("suppress", _listed(chunk), on_replica=True)
+        return new
+
+    async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
+        why = lifted_by(consent, note)
+        words = [*_listed(digests), scope, reason, int(reason in REFUSALS), why, *_listed(_consent_words(consent))]
+        return bool(await self._link.operate("lift", words, on_replica=True))
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+        entries, events = await self._link.operate("history", _listed(digests))
+        suppressions = sorted(map(_suppression, entries), key=lambda entry: entry.at)
+        return suppressions, sorted(map(_consent, events), key=lambda event: event.at)
+
+    async def export(self) -> AsyncIterator[Suppression]:
+        position = 0
+        while position >= 0:
+            position, rows = await self._link.operate("export", [position])
+            for row in rows:
+                yield _suppression(row)
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        rows = await self._link.operate("count", [])
+        return {(reason.decode(), scope.decode()): number for reason, scope, number in rows if number > 0}
+
+    # Limits
+
+    async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
+        reservation = _new_reservation()
+        met = await self._link.operate("reserve", [reservation, lease_seconds, *_charge_words(charges)])
+        return _over_limit(met, charges) if met else Reserved(reservation)
+
+    async def settle(self, reservation: str) -> None:
+        await self._link.operate("settle", [reservation])
+
+    async def refund(self, reservation: str) -> None:
+        await self._link.operate("refund", [reservation])
+
+    # Ledger
+
+    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+        first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
+        is_new, kept, rows = await self._link.operate("open", [key, *_listed(first), ttl_seconds])
+        submission_id, at, date, message_id = (value.decode() for value in kept)
+        return Entry(FirstTry(submission_id, float(at), date, message_id), bool(is_new), tuple(map(_row, rows)))
+
+    async def rows(self, key: Digest) -> tuple[Row, ...]:
+        return tuple(map(_row, await self._link.operate("rows", [key])))
+
+    async def clear(
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+    ) -> list[Clearance]:
+        words = [_request_words(request) for request in requests]
+        answers = await self._link.operate("clear", [key, submission_id, lease_seconds, _new_reservation(), *_listed(words)])
+        return [_clearance(answer, request) for answer, request in zip(answers, requests, strict=True)]
+
+    async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        words: list[list[Argument]] = [[s.recipient, s.state or "", s.reply, s.reservation, s.submission_id] for s in settlements]
+        await self._link.operate("finish", [key, *_listed(words)])
+
+    async def close(self, key: Digest) -> None:
+        await self._link.operate("close", [key])
+
+
+def _new_reservation() -> str:
+    return os.urandom(12).hex()
+
+
+def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
+    """The number of items, then the items, those that are lists one after the other."""
+    words: list[Argument] = []
+    number = 0
+    for item in items:
+        number += 1
+        if isinstance(item, bytes | str | int | float):
+            words.append(item)
+        else:
+            words += item
+    return [number, *words]
+
+
+def _entry_words(entry: Suppression) -> list[Argument]:
+    expires_at = "" if entry.expires_at is None else repr(entry.expires_at)
+    return [entry.digest, entry.scope, entry.reason, entry.origin, repr(entry.at), entry.sealed, entry.note, expires_at]
+
+
+def _consent_words(consent: ConsentEvent | None) -> list[Argument]:
+    if consent is None:
+        return []
+    words: list[Argument] = [
+        consent.id,
+        consent.digest,
+        consent.sealed,
+        consent.event,
+        repr(consent.at),
+        repr(consent.recorded_at),
+    ]
+    return [*words, consent.evidence, consent.by]
+
+
+def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
+    windows = ((charge, charge.window) for charge in charges)
+    return _listed([c.key, w.count, repr(w.length), w.day, repr(w.day_ends), c.count] for c, w in windows)
+
+
+def _request_words(request: ClearRequest) -> list[Argument]:
+    bound = [*_listed(request.suppression_digests), *_listed(request.scopes), *_listed(request.reasons)]
+    return [request.recipient, *bound, *_charge_words(request.charges)]
+
+
+def _suppression(row: Sequence[bytes]) -> Suppression:
+    digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, why = row
+    return Suppression(
+        digest,
+        scope.decode(),
+        Reason(reason.decode()),
+        origin.decode(),
+        float(at),
+        sealed,
+        note.decode(),
+        float(expires_at) if expires_at else None,
+        float(lifted_at) if lifted_at else None,
+        why.decode(),
+    )
+
+
+def _consent(row: Sequence[bytes]) -> ConsentEvent:
+    identifier, digest, sealed, event, at, recorded_at, evidence, by = row
+    return ConsentEvent(
+        identifier.decode(), digest, sealed, event.decode(), float(at), float(recorded_at), evidence.decode(), by.decode()
+    )
+
+
+def _row(row: Sequence[bytes]) -> Row:
+    recipient, state, reply, submission_id, lease_until = row
+    return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode(), float(lease_until))
+
+
+def _over_limit(met: Sequence[int], charges: Sequence[Charge]) -> OverLimit:
+    number, retry_after, in_flight = met
+    return OverLimit(charges[number].name, retry_after, bool(in_flight))
+
+
+def _clearance(answer: Sequence[Any], request: ClearRequest) -> Clearance:
+    kind, what = answer
+    match kind:
+        case b"refused":
+            return Refused(gravest_first(map(_suppression, what))[0])
+        case b"taken":
+            return Taken(_row(what))
+        case b"over":
+            return _over_limit(what, request.charges)
+        case _:
+            return Cleared(what.decode())

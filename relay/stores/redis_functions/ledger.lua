@@ -1,0 +1,140 @@
+-- Ledger: unfinished submissions and the rows of their recipients.
+
+-- Fields of a row.
+local STATE, REPLY, SUBMISSION, LEASE_UNTIL = 1, 2, 3, 4
+
+local LEDGER_TTL = 432000 -- of a submission that expired before its copy was cleared
+
+local function ledger_key(step)
+  return TAG .. "l:" .. take(step)
+end
+
+local function is_open(step, key)
+  local ends = hash_get(step, key, "ends")
+  return ends and tonumber(ends) > step.now
+end
+
+local function prolong(step, key, ttl)
+  hash_set(step, key, "ends", exact(step.now + ttl))
+  write(step, "PEXPIRE", key, milliseconds(ttl))
+end
+
+local function told_row(recipient, row, now)
+  local state = row[STATE]
+  if state == "leaving" and tonumber(row[LEASE_UNTIL]) <= now then
+    state = "indeterminate"
+  end
+  return { recipient, state, row[REPLY], row[SUBMISSION], row[LEASE_UNTIL] }
+end
+
+local function rows_of(step, key)
+  local rows, all = {}, redis.call("HGETALL", key)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 1) == "r" then
+      rows[#rows + 1] = told_row(string.sub(all[i], 2), unpack_list(all[i + 1]), step.now)
+    end
+  end
+  return rows
+end
+
+local function open(step)
+  local key, first, ttl = ledger_key(step), take_list(step), take_number(step)
+  local known = is_open(step, key)
+  local kept = known and redis.call("HGET", key, "first")
+  if not known then
+    write(step, "DEL", key)
+  end
+  if not kept then
+    write(step, "HSET", key, "first", pack(first), "ttl", exact(ttl))
+  end
+  prolong(step, key, ttl)
+  return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {} }
+end
+
+local function rows(step)
+  local key = ledger_key(step)
+  return is_open(step, key) and rows_of(step, key) or {}
+end
+
+local function binding(step, digests, scopes, reasons)
+  local bound = {}
+  for _, digest in ipairs(digests) do
+    for _, entry in ipairs(entries_of(step, digest)) do
+      if scopes[entry[SCOPE]] and reasons[entry[REASON]] and in_force(entry, step.now) then
+        bound[#bound + 1] = told(digest, entry)
+      end
+    end
+  end
+  return bound
+end
+
+local function standing_row(step, key, recipient)
+  local packed = hash_get(step, key, "r" .. recipient)
+  local row = packed and told_row(recipient, unpack_list(packed), step.now)
+  return row and row[2] ~= "indeterminate" and row
+end
+
+local function clear_one(step, key, submission, lease, id)
+  local recipient, digests = take(step), take_list(step)
+  local scopes, reasons, charges = take_set(step), take_set(step), take_charges(step)
+  local bound = binding(step, digests, scopes, reasons)
+  if #bound > 0 then
+    return { "refused", bound }
+  end
+  local row = standing_row(step, key, recipient)
+  if row then
+    return { "taken", row }
+  end
+  local met = #charges > 0 and reserve_all(step, charges, id, lease)
+  if met then
+    return { "over", met }
+  end
+  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, exact(step.now + lease) }))
+  return { "cleared", #charges > 0 and id or "" }
+end
+
+local function clear(step)
+  local key, submission, lease, id = ledger_key(step), take(step), take_number(step), take(step)
+  if not is_open(step, key) then
+    redis.call("UNLINK", key) -- what is left of an expired one, so that its rows are not read
+  end
+  local ttl = tonumber(hash_get(step, key, "ttl") or LEDGER_TTL)
+  local answer = {}
+  for i = 1, take_number(step) do
+    answer[i] = clear_one(step, key, submission, lease, id .. "." .. i)
+  end
+  prolong(step, key, ttl)
+  return answer
+end
+
+-- DELIVERED is the last word; any other outcome leaves a row alone that another try has claimed meanwhile.
+local function may_change(before, state, submission)
+  if not before or state == "delivered" then
+    return true
+  end
+  return before[STATE] ~= "delivered" and (submission == "" or before[SUBMISSION] == submission)
+end
+
+local function finish(step)
+  local key = ledger_key(step)
+  local has_rows = is_open(step, key)
+  for _ = 1, take_number(step) do
+    local recipient, state, reply, reservation, submission = unpack(step.arguments, step.position, step.position + 4)
+    step.position = step.position + 5
+    if reservation ~= "" and state ~= "indeterminate" then -- what nobody knows stays charged until its lease ends
+      conclude(step, reservation, state == "delivered")
+    end
+    local packed = has_rows and hash_get(step, key, "r" .. recipient)
+    local before = packed and unpack_list(packed)
+    if has_rows and may_change(before, state, submission) then
+      local by = submission ~= "" and submission or before and before[SUBMISSION] or ""
+      hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0" }))
+    end
+  end
+  return 1
+end
+
+local function close(step)
+  write(step, "UNLINK", ledger_key(step))
+  return 1
+end

@@ -1,0 +1,92 @@
+-- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
+-- The files of this folder are one library, put together in the order step, suppressions, limits, ledger, tick.
+--
+-- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
+-- that fails has changed nothing and does not disturb the others.  The caller's store id, schema and key fingerprints
+-- are compared before anything is read: a store that was wiped a moment ago answers nobody.
+--
+-- Keys ({relay} keeps them in one slot; XXX is the first twelve bits of a digest):
+--   {relay}:meta             hash    id, schema, fingerprints
+--   {relay}:s:XXX            hash    digest -> packed list of suppressions, oldest first; never deleted
+--   {relay}:c:XXX            hash    digest -> packed list of consent events; append-only
+--   {relay}:count            hash    reason NUL scope -> entries that are not lifted
+--   {relay}:ends:REASON:SCOPE zset   digest -> when its entry expires
+--   {relay}:w:KEY:WINDOW     string  packed: held, soonest and latest lease end, then bucket, units, ...
+--   {relay}:h:KEY:WINDOW     zset    living reservation -> when its lease ends
+--   {relay}:v:RESERVATION    string  packed: reserved at, lease end, then per charge its window and member
+--   {relay}:l:KEY            hash    first, ttl, ends, and "r" .. recipient -> packed row
+
+local TAG = "{relay}:"
+local META = TAG .. "meta"
+local COUNT = TAG .. "count"
+
+-- While a library is being loaded Redis shows it neither math nor cmsgpack, so these are looked up when they are used.
+local function pack(list)
+  return cmsgpack.pack(list)
+end
+
+local function unpack_list(packed)
+  return cmsgpack.unpack(packed)
+end
+
+local function exact(number)
+  return string.format("%.6f", number)
+end
+
+local function milliseconds(seconds)
+  return string.format("%d", math.ceil(seconds * 1000))
+end
+
+-- A step: one operation's arguments, what it has read, and what it wants to write.
+
+local function new_step(arguments, position, now)
+  return { arguments = arguments, position = position, now = now, seen = {}, windows = {}, counts = {}, writes = {} }
+end
+
+local function take(step)
+  local value = step.arguments[step.position]
+  step.position = step.position + 1
+  return value
+end
+
+local function take_number(step)
+  return tonumber(take(step))
+end
+
+local function take_list(step)
+  local list = {}
+  for i = 1, take_number(step) do
+    list[i] = take(step)
+  end
+  return list
+end
+
+local function take_set(step)
+  local set = {}
+  for _ = 1, take_number(step) do
+    set[take(step)] = true
+  end
+  return set
+end
+
+local function write(step, ...)
+  step.writes[#step.writes + 1] = { ... }
+end
+
+local function hash_get(step, key, field)
+  local fields = step.seen[key]
+  if fields and fields[field] ~= nil then
+    return fields[field]
+  end
+  return redis.call("HGET", key, field)
+end
+
+local function hash_set(step, key, field, value)
+  step.seen[key] = step.seen[key] or {}
+  step.seen[key][field] = value
+  if value then
+    write(step, "HSET", key, field, value)
+  else
+    write(step, "HDEL", key, field)
+  end
+end

@@ -1,0 +1,184 @@
+-- Suppressions and consents.
+
+-- Fields of a suppression; between REASON and AT lies its origin, before EXPIRES what is sealed and a note. "" is none.
+local SCOPE, REASON, AT, EXPIRES, LIFTED_AT, LIFTED_BY = 1, 2, 4, 7, 8, 9
+
+-- Fields of a consent event.
+local CONSENT_DIGEST, CONSENT_AT = 2, 5
+
+local EXPORT_ROWS, EXPORT_BUCKETS = 500, 512 -- bounds of one step of an export
+
+local function bucket(kind, digest)
+  local first, second = string.byte(digest, 1, 2)
+  return string.format("%s%s:%03x", TAG, kind, (first or 0) * 16 + math.floor((second or 0) / 16))
+end
+
+local function entries_of(step, digest)
+  local packed = hash_get(step, bucket("s", digest), digest)
+  return packed and unpack_list(packed) or {}
+end
+
+local function keep_entries(step, digest, entries)
+  hash_set(step, bucket("s", digest), digest, pack(entries))
+end
+
+local function is_expired(entry, now)
+  return entry[EXPIRES] ~= "" and tonumber(entry[EXPIRES]) <= now
+end
+
+local function in_force(entry, now)
+  return entry[LIFTED_AT] == "" and not is_expired(entry, now)
+end
+
+local function told(digest, entry)
+  return { digest, unpack(entry, SCOPE, LIFTED_BY) }
+end
+
+local function count_entry(step, entry, by)
+  local field = entry[REASON] .. "\0" .. entry[SCOPE]
+  step.counts[field] = (step.counts[field] or 0) + by
+end
+
+local function ends_key(entry)
+  return TAG .. "ends:" .. entry[REASON] .. ":" .. entry[SCOPE]
+end
+
+local function uncount(step, digest, entry)
+  count_entry(step, entry, -1)
+  if entry[EXPIRES] ~= "" then
+    write(step, "ZREM", ends_key(entry), digest)
+  end
+end
+
+local function latest(entries, scope, reason)
+  for i = #entries, 1, -1 do
+    if entries[i][SCOPE] == scope and entries[i][REASON] == reason then
+      return entries[i]
+    end
+  end
+end
+
+local function find(step)
+  local answer = {}
+  for i = 1, take_number(step) do
+    local found = {}
+    for _, digest in ipairs(take_list(step)) do
+      for _, entry in ipairs(entries_of(step, digest)) do
+        if in_force(entry, step.now) then
+          found[#found + 1] = told(digest, entry)
+        end
+      end
+    end
+    answer[i] = found
+  end
+  return answer
+end
+
+local function stands_in_the_way(before, at, now)
+  if not before then
+    return false
+  elseif before[LIFTED_AT] ~= "" then
+    return tonumber(before[LIFTED_AT]) >= at
+  end
+  return in_force(before, now) or tonumber(before[AT]) >= at
+end
+
+local function suppress(step)
+  local new = 0
+  for _ = 1, take_number(step) do
+    local digest, entry = take(step), {}
+    for field = SCOPE, EXPIRES do
+      entry[field] = take(step)
+    end
+    entry[LIFTED_AT], entry[LIFTED_BY] = "", ""
+    local entries = entries_of(step, digest)
+    local before = latest(entries, entry[SCOPE], entry[REASON])
+    if not stands_in_the_way(before, tonumber(entry[AT]), step.now) then
+      if before and before[LIFTED_AT] == "" then
+        uncount(step, digest, before)
+      end
+      entries[#entries + 1] = entry
+      keep_entries(step, digest, entries)
+      count_entry(step, entry, 1)
+      if entry[EXPIRES] ~= "" then
+        write(step, "ZADD", ends_key(entry), entry[EXPIRES], digest)
+      end
+      new = new + 1
+    end
+  end
+  return new
+end
+
+local function keep_consent(step, consent)
+  local digest = consent[CONSENT_DIGEST]
+  local key = bucket("c", digest)
+  local packed = hash_get(step, key, digest)
+  local events = packed and unpack_list(packed) or {}
+  events[#events + 1] = consent
+  hash_set(step, key, digest, pack(events))
+end
+
+local function lift(step)
+  local digests, scope, reason = take_list(step), take(step), take(step)
+  local needs_consent, lifted_by, consent = take(step) == "1", take(step), take_list(step)
+  local found = 0
+  for _, digest in ipairs(digests) do
+    local entries, changed = entries_of(step, digest), false
+    for _, entry in ipairs(entries) do
+      if entry[SCOPE] == scope and entry[REASON] == reason and in_force(entry, step.now) then
+        if needs_consent and (#consent == 0 or tonumber(consent[CONSENT_AT]) <= tonumber(entry[AT])) then
+          return nil, "a refusal is lifted only by a consent that is later than the refusal"
+        end
+        entry[LIFTED_AT], entry[LIFTED_BY] = exact(step.now), lifted_by
+        uncount(step, digest, entry)
+        found, changed = 1, true
+      end
+    end
+    if changed then
+      keep_entries(step, digest, entries)
+    end
+  end
+  if found == 1 and #consent > 0 then
+    keep_consent(step, consent)
+  end
+  return found
+end
+
+local function history(step)
+  local entries, events = {}, {}
+  for _, digest in ipairs(take_list(step)) do
+    for _, entry in ipairs(entries_of(step, digest)) do
+      entries[#entries + 1] = told(digest, entry)
+    end
+    local packed = redis.call("HGET", bucket("c", digest), digest)
+    for _, event in ipairs(packed and unpack_list(packed) or {}) do
+      events[#events + 1] = event
+    end
+  end
+  return { entries, events }
+end
+
+local function export(step)
+  local first, rows = take_number(step), {}
+  local number = first
+  while number < 4096 and number < first + EXPORT_BUCKETS and #rows < EXPORT_ROWS do
+    local all = redis.call("HGETALL", string.format("%ss:%03x", TAG, number))
+    for i = 1, #all, 2 do
+      for _, entry in ipairs(unpack_list(all[i + 1])) do
+        rows[#rows + 1] = told(all[i], entry)
+      end
+    end
+    number = number + 1
+  end
+  return { number < 4096 and number or -1, rows }
+end
+
+local function count(step)
+  local answer, all = {}, redis.call("HGETALL", COUNT)
+  for i = 1, #all, 2 do
+    local reason, scope = string.match(all[i], "^(%Z*)%z(.*)$")
+    local expired = redis.call("ZCOUNT", TAG .. "ends:" .. reason .. ":" .. scope, "-inf", exact(step.now))
+    answer[#answer + 1] = { reason, scope, tonumber(all[i + 1]) - expired }
+  end
+  return answer
+end
