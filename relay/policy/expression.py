@@ -111,8 +111,10 @@ def compile_expression(text: str) -> Expression:
     known = {variable.name.partition(".")[0] for variable in VARIABLES}
     mentioned = frozenset(program.variables()) - (bound - known)
     _names_known(mentioned - known, "variable", "变量", sorted(known))
-    members = {f"{table}.{member}" for table, member in _MEMBER.findall(bare) if table in known}
-    _names_known(members - {variable.name for variable in VARIABLES}, "variable", "变量", [v.name for v in VARIABLES])
+    for table, member in _MEMBER.findall(bare):
+        if table in known:
+            beside = [variable.name for variable in VARIABLES if variable.name.startswith(f"{table}.")]
+            _names_known({f"{table}.{member}"} - set(beside), "variable", "变量", beside)
     called = {name for name in program.functions() if name.isidentifier() and not name.startswith("_")}
     _names_known(called - FUNCTIONS, "function", "函数", sorted(FUNCTIONS))
     expression = Expression(text, mentioned, program)
@@ -236,7 +238,7 @@ def _closing(text: str, start: int) -> int:
 def _names_known(unknown: frozenset[str] | set[str], kind: str, kind_zh: str, known: list[str]) -> None:
     if unknown:
         name, listed = min(unknown), ", ".join(known)
-        raise ExpressionError(f'there is no {kind} "{name}"; there are {listed} / 没有{kind_zh} "{name}"，可用：{listed}')
+        raise ExpressionError(f'there is no {kind} "{name}"; there are {listed} / 没有{kind_zh} "{name}"')
 
 
 def _one_line(error: Exception) -> str:

@@ -43,6 +43,14 @@ def _read(files: Mapping[str, bytes], faults: Faults) -> Draft:
     rules: dict[str, tuple[Rule, ...]] = {}
     for name in sorted(files):
         place = _FILE.fullmatch(name)
+        if name.startswith("tests/"):
+            faults.add(
+                name,
+                (),
+                "policy tests come with a later version; move this file away",
+                "策略测试将在以后的版本提供，请移走此文件",
+            )
+            continue
         if name != ORGANISATION and (place is None or not name_fits(place[2])):
             faults.add(
                 name,

@@ -1,0 +1,195 @@
+"""Every policy set that was ever in force, by its hash, and which one is in force now.
+
+    data_dir/policies/sets/<hash>/...     the files as they were
+    data_dir/policies/history.jsonl       one line per switch; the last whole line is in force
+
+A switch is one appended line, so a crash leaves the old set or the new one in
+force, never half of each (law 7).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from relay.config import Config
+from relay.errors import ConfigurationError
+from relay.policy.parse import parse_policies
+from relay.policy.sets import PolicySet, set_hash
+
+MAX_FILE = 1024 * 1024
+MAX_FILES = 1000
+_REMEMBERED = 4  # compiled sets that one process keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One policy set came into force: when, by whom and why."""
+
+    hash: str
+    at: float
+    by: str
+    reason: str
+
+
+class PolicyArchive:
+    """The archive of one node. Any number of processes may read it; whoever applies a set writes."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "policies"
+        self._history = self._folder / "history.jsonl"
+        self._compiled: dict[str, PolicySet] = {}
+
+    def keep(self, files: Mapping[str, bytes]) -> str:
+        """Store a set durably and return its hash; storing it again changes nothing."""
+        name = set_hash(files)
+        place = self._set_folder(name)
+        if place.is_dir():
+            return name
+        building = place.with_name(f".{name}.{os.getpid()}")
+        shutil.rmtree(building, ignore_errors=True)
+        for file, octets in files.items():
+            path = building / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, octets)
+        for folder in {building, *(p.parent for p in map(building.joinpath, files))}:
+            _sync_folder(folder)
+        try:
+            building.rename(place)
+        except OSError:  # another process kept the same set first
+            shutil.rmtree(building, ignore_errors=True)
+            if not place.is_dir():
+                raise
+        _sync_folder(place.parent)
+        return name
+
+    def load(self, name: str) -> PolicySet:
+        """Return a set that was kept, compiled.
+
+        Raises ConfigurationError when it is missing or was altered.
+        """
+        if name not in self._compiled:
+            files = read_folder(self._set_folder(name))
+            if set_hash(files) != name:
+                raise ConfigurationError(f"{self._set_folder(name)}: the kept policy set was altered; apply your policies again")
+            while len(self._compiled) >= _REMEMBERED:
+                del self._compiled[next(iter(self._compiled))]
+            self._compiled[name] = parse_policies(files)
+        return self._compiled[name]
+
+    def in_force(self) -> str | None:
+        """Return the hash of the set in force, None before the first."""
+        history = self.history()
+        return history[-1].hash if history else None
+
+    def in_force_at(self, at: float) -> Switch | None:
+        """Return what was in force at a moment, None when nothing was yet."""
+        return next((switch for switch in reversed(self.history()) if switch.at <= at), None)
+
+    def history(self) -> list[Switch]:
+        """Every switch, oldest first."""
+        try:
+            lines = self._history.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        switches = []
+        for line in lines[:-1]:  # what follows the last line end was not finished
+            try:
+                switches.append(Switch(**orjson.loads(line)))
+            except (orjson.JSONDecodeError, TypeError):
+                continue  # a write that a crash cut off; it never came into force
+        return switches
+
+    def put_in_force(self, name: str, at: float, by: str, reason: str) -> None:
+        """Switch to a set that was kept: one durable line.
+
+        Raises ConfigurationError when the set was never kept.
+        """
+        if not self._set_folder(name).is_dir():
+            raise ConfigurationError(f"policy set {name} was never kept")
+        line = orjson.dumps(asdict(Switch(name, at, by, reason))) + b"\n"
+        with self._history.open("a+b", buffering=0) as file:
+            if end := file.seek(0, os.SEEK_END):
+                file.seek(end - 1)
+                if file.read(1) != b"\n":  # a crash cut the last write off
+                    line = b"\n" + line
+            file.write(line)
+            os.fsync(file.fileno())
+        _sync_folder(self._folder)
+
+    def _set_folder(self, name: str) -> Path:
+        return self._folder / "sets" / name
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Read every *.toml below a folder, named by its path inside it with "/".
+
+    Hidden files and everything that is not *.toml stay out.  Raises
+    ConfigurationError for a folder that cannot be read, a link that leads
+    outside, and files that no person wrote by hand.
+    """
+    root = folder.resolve()
+    files: dict[str, bytes] = {}
+    try:
+        for path in sorted(root.rglob("*.toml")):
+            name = path.relative_to(root).as_posix()
+            if not any(part.startswith(".") for part in name.split("/")) and path.is_file():
+                files[name] = _read(path, root)
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename or folder}: {error.strerror}") from None
+    if not files:
+        raise ConfigurationError(f"{folder}: there are no policy files here / 此目录下没有策略文件")
+    if len(files) > MAX_FILES:
+        raise ConfigurationError(f"{folder}: more than {MAX_FILES} files / 文件超过 {MAX_FILES} 个")
+    return files
+
+
+def config_faults(policy: PolicySet, config: Config) -> list[str]:
+    """What a policy set names and config.toml does not have; a set with such a fault must not come into force."""
+    upstreams = {upstream.name for upstream in config.upstream}
+    listeners = {listen.name for listen in config.listen}
+    faults = []
+    for stream in policy.streams:
+        file = f"streams/{stream.name}.toml"
+        faults += [
+            f'{file}: upstream: config.toml has no [[upstream]] named "{name}" / config.toml 中没有此 [[upstream]]'
+            for name in stream.upstream
+            if name not in upstreams
+        ]
+        faults += [
+            f'{file}: match: listeners: config.toml has no [[listen]] named "{name}" / config.toml 中没有此 [[listen]]'
+            for name in stream.match.listeners
+            if name not in listeners
+        ]
+    return faults
+
+
+def _read(path: Path, root: Path) -> bytes:
+    if not path.resolve().is_relative_to(root):
+        raise ConfigurationError(f"{path}: this link leads out of the policy folder / 此链接指向策略目录之外")
+    with path.open("rb") as file:
+        octets = file.read(MAX_FILE + 1)
+    if len(octets) > MAX_FILE:
+        raise ConfigurationError(f"{path}: larger than 1 MiB / 文件超过 1 MiB")
+    return octets
+
+
+def _write(path: Path, octets: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder durable; Windows has no such call and needs none."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
