@@ -44,6 +44,8 @@ class Result:
     upstream: str = ""
     earlier: bool = False
     upstream_text: str = ""
+    why_zh: str = ""  # the rule's text and remedy, for the report
+    why_en: str = ""
 
 
 class ReportFate(Enum):
@@ -68,16 +70,20 @@ def final_reply(submission_id: str, results: Sequence[Result], report: ReportFat
     delivered = sum(r.standing is Standing.DELIVERED for r in results)
     refused = [r for r in results if r.standing is Standing.REFUSED]
     if open_results:
-        return _common(open_results) or replies.try_again(submission_id, delivered, len(open_results))
+        return _common(open_results) or _unfinished(submission_id, delivered, open_results)
     if not refused:
-        return replies.delivered(submission_id, delivered, 0)
+        return replies.delivered(submission_id, delivered)
     if not delivered:
-        return _common(refused) or replies.all_refused(submission_id, refused[0].rule, refused[0].reply)
+        return _common(refused) or Reply(554, "7.1", refused[0].reply.text)
     if report is ReportFate.TRANSIENT:
-        return replies.report_not_accepted_yet(submission_id, delivered, len(refused))
+        return replies.report_waiting(submission_id, delivered, len(refused))
     if report is ReportFate.REFUSED:
         return replies.report_refused(submission_id, delivered, len(refused))
-    return replies.delivered(submission_id, delivered, len(refused))
+    return replies.delivered(submission_id, delivered, left_out=len(refused))
+
+
+def _unfinished(submission_id: str, delivered: int, waiting: Sequence[Result]) -> Reply:
+    return replies.unfinished(submission_id, delivered, len(waiting), waiting[0].reply.text[0])
 
 
 def _common(results: Sequence[Result]) -> Reply | None:

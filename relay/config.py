@@ -216,7 +216,7 @@ class Config(_Table):
 
     def path(self, name: str) -> Path:
         """A path from this file, relative to the folder that the file lies in."""
-        return Path(self.folder, os.path.expanduser(name))
+        return Path(self.folder, Path(name).expanduser())
 
     @property
     def data_path(self) -> Path:

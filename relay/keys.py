@@ -58,6 +58,10 @@ class Ring:
         """The digests under every generation, the current one first, for looking up."""
         return tuple(_digest(key, text) for key in self.keys)
 
+    def lasting_digest(self, text: str | bytes) -> bytes:
+        """The digest under the oldest generation: it stays the same when the ring gets a new one."""
+        return _digest(self.keys[-1], text)
+
     def seal(self, plain: bytes, associated: bytes) -> bytes:
         """Encrypt with the current generation: key number, nonce, AES-256-GCM ciphertext."""
         key = self.keys[0]
@@ -163,7 +167,7 @@ def save_keys(path: Path, keys: Keys) -> None:
         file.write(dump_keys(keys))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:

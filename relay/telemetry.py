@@ -2,15 +2,15 @@
 
 No address, secret or recipient domain is ever a label or (by default) a log
 value; labels are closed sets or names from the configuration, so that the
-number of series stays in the hundreds.
-
-`PROMETHEUS_MULTIPROC_DIR` must be set before this module is imported in a
-worker process (`relay.service` does that).
+number of series stays in the hundreds.  Every process counts for itself;
+`relay.service.metrics` adds the processes up.
 """
 
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -30,21 +30,30 @@ stage_seconds = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 upstream_replies_total = Counter("relay_upstream_replies_total", "Replies of upstreams, by class", ["upstream", "class"])
-upstream_connections = Gauge(
-    "relay_upstream_connections", "Connections to upstreams", ["upstream", "state"], multiprocess_mode="livesum"
-)
-sessions = Gauge("relay_sessions", "Open SMTP sessions", multiprocess_mode="livesum")
-in_flight_octets = Gauge("relay_in_flight_octets", "Octets of messages held in memory", multiprocess_mode="livesum")
+upstream_connections = Gauge("relay_upstream_connections", "Connections to upstreams", ["upstream", "state"])
+sessions = Gauge("relay_sessions", "Open SMTP sessions")
+in_flight_octets = Gauge("relay_in_flight_octets", "Octets of messages held in memory")
 refused_by_limit_total = Counter("relay_refused_by_limit_total", "Refusals by a bound of the SMTP side", ["limit"])
 store_errors_total = Counter("relay_store_errors_total", "Operations that the store could not answer", ["store", "reason"])
 policy_apply_failures_total = Counter("relay_policy_apply_failures_total", "Policy sets that were refused")
-shadow_streams = Gauge("relay_shadow_streams", "Streams in shadow mode", multiprocess_mode="mostrecent")
-policy_info = Gauge("relay_policy_info", "The policy set in force", ["hash"], multiprocess_mode="mostrecent")
+shadow_streams = Gauge("relay_shadow_streams", "Streams in shadow mode")
+policy_info = Gauge("relay_policy_info", "The policy set in force", ["hash"])
 unsubscribe_to_effect_seconds = Histogram(
     "relay_unsubscribe_to_effect_seconds",
     "From a refusal's receipt to its effect in the store",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Observe how long a stage of the line takes."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        stage_seconds.labels(name).observe(time.perf_counter() - begun)
+
 
 _events = logging.getLogger("relay.event")
 

@@ -1,0 +1,430 @@
+"""Hand the copies of one message to the upstream.
+
+Per copy: render it, take a connection, `clear` (refusal? already leaving?
+limits free? one atomic step, directly before MAIL), transact, write the
+outcome into the ledger.  Copies of one message leave side by side as far as
+the provider's connections allow; what has not begun by the deadline waits for
+the client's next try.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from relay import telemetry
+from relay.answer import ReportFate, Result, Standing
+from relay.config import Config
+from relay.errors import RenderingImpossible, StoreUnavailable
+from relay.gathering import recipient_digest
+from relay.keys import Keys
+from relay.mail import replies
+from relay.mail.encoding import encode_message
+from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.mail.reply import parse_reply
+from relay.policy.charges import charges_for
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
+from relay.records.append import Records
+from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
+from relay.render.report import Failure, Heading, build_report, is_reportable
+from relay.render.signing import Signers
+from relay.render.token import UnsubscribeToken, make_token, stream_number
+from relay.stores.contracts import Cleared, ClearRequest, FirstTry, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
+from relay.tasks import spawn
+from relay.upstream.delivery import Connection, Upstreams
+from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
+
+_log = logging.getLogger("relay.dispatch")
+_LEASE_SLACK = 10.0  # seconds a row stays claimed beyond the longest transaction
+_FINISH_TRIES = 5
+_SUPPRESSION = "base/suppression"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to an upstream: the connection's identity and its credentials (None: the upstream asks for none)."""
+
+    upstream: str
+    identity: str
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True)
+class Consignment:
+    """One message on its way: everything its copies share. `deadline` is in the loop's time."""
+
+    submission: Submission
+    message: Message
+    policy: PolicySet
+    stream: Stream
+    key: Digest
+    first: FirstTry
+    deadline: float
+    routes: Sequence[Route]
+    prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    """A recipient who was cleared."""
+
+    recipient: Recipient
+    digest: Digest
+    reservation: str
+
+
+class Dispatcher:
+    """One per worker."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        keys: Keys,
+        store: Store,
+        records: Records,
+        upstreams: Upstreams,
+        signers: Signers,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._keys = keys
+        self.store = store
+        self._records = records
+        self._upstreams = upstreams
+        self._signers = signers
+        self._clock = clock
+        self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
+
+    # Where to --------------------------------------------------------------------------------------------------------
+
+    def routes(self, identity: Identity, stream: Stream, reverse_path: Mailbox | None) -> tuple[Route, ...]:
+        """The ways this mail may take, in order; empty when no account fits.
+
+        A passthrough identity never leaves the upstream that proved it.
+        """
+        if identity.kind is IdentityKind.PASSTHROUGH:
+            return (Route(identity.upstream or "", identity.name, identity.credentials),)
+        routes = []
+        for name in stream.upstream or (self._config.upstream[0].name,):
+            if self._config.upstream_named(name).auth == "none":
+                routes.append(Route(name, identity.name, None))
+            elif account := self._upstreams.account_for(name, identity.name, reverse_path):
+                routes.append(Route(name, account.login, account))
+        return tuple(routes)
+
+    def takes_sender(self, route: Route, mailbox: Mailbox) -> bool:
+        """Whether the provider lets this account write as this mailbox (NetEase 553, Tencent 501)."""
+        profile = self._upstreams.profile(route.upstream)
+        return not profile.from_must_match_login or route.credentials is None or route.credentials.login.casefold() == mailbox.key
+
+    def takes_smtputf8(self, routes: Sequence[Route]) -> bool:
+        """Whether some way is not known to lack SMTPUTF8 (RFC 6531)."""
+        known = [self._upstreams.capabilities(route.upstream) for route in routes]
+        return not known or any(capabilities.smtputf8 or not capabilities.seen for capabilities in known)
+
+    # Sending ---------------------------------------------------------------------------------------------------------
+
+    async def send(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
+        """Deliver to each recipient once; one result for each, in no particular order. Never raises for the outside's faults."""
+        if not consignment.routes:
+            return [Result(recipient, Standing.TRANSIENT, replies.NO_ACCOUNT) for recipient in recipients]
+        profile = self._upstreams.profile(consignment.routes[0].upstream)
+        groups = iter(list(_groups(consignment, recipients, profile.max_recipients)))
+        width = max(1, min(len(recipients), self._upstreams.width(consignment.routes[0].upstream)))
+        results: list[Result] = []
+
+        async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
+            for group in groups:
+                results.extend(await self._send_copy(consignment, group))
+                await asyncio.sleep(0)  # between two signatures others get their turn
+
+        async with asyncio.TaskGroup() as lanes:
+            for number in range(width):
+                lanes.create_task(lane(groups), name=f"lane {number} of {consignment.submission.id}")
+        return results
+
+    async def _send_copy(self, consignment: Consignment, group: tuple[Recipient, ...]) -> list[Result]:
+        """Try the routes in order until the copy was answered for, or nothing is left to try."""
+        results = [Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_UNREACHABLE) for recipient in group]
+        for route in consignment.routes:
+            if asyncio.get_running_loop().time() >= consignment.deadline:
+                return [Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_TIMED_OUT) for recipient in group]
+            try:
+                results, failed_over = await self._send_by(consignment, route, group)
+            except UpstreamUnavailable as fault:
+                telemetry.event("upstream unavailable", id=consignment.submission.id, upstream=route.upstream, text=str(fault))
+                results = [Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream) for recipient in group]
+                continue
+            except RenderingImpossible as fault:
+                reply = replies.refused(fault.rule, str(fault), f"{self._config.http.help_url}/r/{consignment.submission.id}")
+                return [Result(recipient, Standing.REFUSED, reply, rule=fault.rule) for recipient in group]
+            if not failed_over:
+                break
+        return results
+
+    async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
+        with telemetry.stage("render"):
+            copy = self.render(consignment, route.upstream, group)
+        async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
+            if copy.needs_smtputf8 and not connection.capabilities.smtputf8:
+                reply = replies.SMTPUTF8_MESSAGE
+                return [Result(r, Standing.REFUSED, reply, "base/smtputf8", route.upstream) for r in group], False
+            if copy.needs_8bit and not connection.capabilities.eightbitmime:
+                copy = self.render(consignment, route.upstream, group, encoded=True)
+            requests = [self._request(consignment, route, recipient) for recipient in group]
+            return await self._clear_and_transact(consignment, route, connection, copy, requests)
+
+    async def _clear_and_transact(
+        self, consignment: Consignment, route: Route, connection: Connection, copy: Copy, requests: Sequence[ClearRequest]
+    ) -> tuple[list[Result], bool]:
+        """Ask for each recipient's leave, send to those who may have it; say whether another way may be tried."""
+        try:
+            leaving, results = await self._clear(consignment, copy.recipients, requests)
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            return [Result(r, Standing.TRANSIENT, replies.STORE_UNAVAILABLE) for r in copy.recipients], False
+        if not leaving:
+            return results, False
+        submission = consignment.submission
+        outcomes = await connection.transact(
+            submission.reverse_path,
+            copy,
+            recipients=tuple(leave.recipient for leave in leaving),
+            ret=submission.ret,
+            envid=submission.envid,
+            deadline=consignment.deadline,
+            past_dot=self._config.delivery.past_dot,
+        )
+        await self._settle(consignment.key, leaving, outcomes)
+        results += [_result(leave.recipient, outcome, route.upstream) for leave, outcome in zip(leaving, outcomes, strict=True)]
+        return results, all(outcome.may_fail_over for outcome in outcomes)
+
+    # Clear and settle ------------------------------------------------------------------------------------------------
+
+    async def _clear(
+        self, consignment: Consignment, recipients: Sequence[Recipient], requests: Sequence[ClearRequest]
+    ) -> tuple[list[_Leave], list[Result]]:
+        """Who may leave now, with their reservations, and the results of the others."""
+        pending = self._records.pending([d for request in requests for d in request.suppression_digests])
+        held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
+        results = [self._refused(consignment, r) for r, held in zip(recipients, held_back, strict=True) if held]
+        asked = [pair for pair, held in zip(zip(recipients, requests, strict=True), held_back, strict=True) if not held]
+        if not asked:
+            return [], results
+        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + self._config.delivery.past_dot + _LEASE_SLACK
+        clearances = await self.store.clear(consignment.key, consignment.submission.id, [request for _, request in asked], lease)
+        leaving = []
+        for (recipient, request), clearance in zip(asked, clearances, strict=True):
+            if isinstance(clearance, Cleared):
+                leaving.append(_Leave(recipient, request.recipient, clearance.reservation))
+            else:
+                results.append(self._not_cleared(consignment, recipient, clearance))
+        return leaving, results
+
+    def _not_cleared(self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | OverLimit) -> Result:
+        match clearance:
+            case Refused():
+                return self._refused(consignment, recipient)
+            case Taken(row) if row.state is RowState.LEAVING:
+                return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
+            case Taken(row):
+                return earlier_result(recipient, row)
+            case OverLimit(name, retry_after):
+                reply = replies.over_limit(name, retry_after, self._help_url(consignment))
+                return Result(recipient, Standing.TRANSIENT, reply, rule="limit")
+
+    def _request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
+        stream = consignment.stream
+        now = datetime.fromtimestamp(self._clock(), consignment.policy.zone)
+        charges = charges_for(
+            consignment.policy,
+            stream,
+            route.upstream,
+            self._limits[route.upstream],
+            consignment.submission,
+            recipient,
+            now,
+            self._keys.addresses.lasting_digest,
+        )
+        return ClearRequest(
+            recipient_digest(self._keys, recipient),
+            self._keys.addresses.digests(recipient.key),
+            (ORGANISATION, stream_scope(stream.name)),
+            BINDS[stream.purpose],
+            charges,
+        )
+
+    def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
+        """A refusal came between the ruling and the leaving."""
+        reply = replies.refused(_SUPPRESSION, "Recipient has unsubscribed or is suppressed", self._help_url(consignment))
+        return Result(recipient, Standing.REFUSED, reply, rule=_SUPPRESSION)
+
+    def _help_url(self, consignment: Consignment) -> str:
+        return f"{self._config.http.help_url}/r/{consignment.submission.id}"
+
+    async def _settle(self, key: Digest, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
+        settlements = [
+            Settlement(leave.digest, _ROW_STATES[outcome.state], outcome.reply.wire().decode(), leave.reservation)
+            for leave, outcome in zip(leaving, outcomes, strict=True)
+        ]
+        try:
+            await self.store.finish(key, settlements)
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            spawn(self._settle_later(key, settlements), "settle later")
+
+    async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        """The store was away when the upstream answered: tell it as soon as it is back, while the lease lasts."""
+        for attempt in range(_FINISH_TRIES):
+            await asyncio.sleep(2.0**attempt)
+            try:
+                await self.store.finish(key, settlements)
+            except StoreUnavailable:
+                continue
+            return
+        _log.warning("%d outcomes could not be told to the store; a retry may deliver them again", len(settlements))
+
+    # Reports ---------------------------------------------------------------------------------------------------------
+
+    async def report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
+        """Tell the reverse-path whom the message did not reach; once per submission, whatever the number of tries."""
+        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
+        reverse_path = consignment.submission.reverse_path
+        if reverse_path is None or not refused or not is_reportable(consignment.message, reverse_path):
+            return ReportFate.FORBIDDEN
+        recipient = Recipient(reverse_path)
+        request = ClearRequest(self._keys.addresses.lasting_digest(b"report"), (), (), frozenset())
+        for route in consignment.routes:
+            copy, sent_from = self._report_copy(consignment, route, recipient, refused, len(results) - len(refused))
+            errand = replace(
+                consignment, submission=replace(consignment.submission, reverse_path=sent_from, ret=None, envid=None)
+            )
+            try:
+                async with self._upstreams.lease(
+                    route.upstream, route.identity, route.credentials, consignment.deadline
+                ) as connection:
+                    told, failed_over = await self._clear_and_transact(errand, route, connection, copy, [request])
+            except UpstreamUnavailable:
+                continue
+            if not failed_over:
+                return _FATES[told[0].standing]
+        return ReportFate.TRANSIENT
+
+    def _report_copy(
+        self, consignment: Consignment, route: Route, recipient: Recipient, refused: Sequence[Result], delivered: int
+    ) -> tuple[Copy, Mailbox | None]:
+        """The report's octets and its reverse-path: null, or the account itself where the provider refuses null."""
+        first = consignment.first
+        own = None
+        if not self._upstreams.profile(route.upstream).null_reverse_path:
+            own = Mailbox.parse(route.credentials.login) if route.credentials else consignment.submission.reverse_path
+        message_id = f"<{first.submission_id}.report@{self._config.hostname}>"
+        heading = Heading(self._config.hostname, own, first.date, message_id, first.date)
+        octets = build_report(
+            consignment.submission, consignment.message, [_failure(r) for r in refused], heading, delivered=delivered
+        )
+        trace = Trace(first.submission_id, first.at, first.date, message_id, self._config.hostname, consignment.submission.client)
+        signers = self._signers.for_domain(own.domain if own else self._config.hostname)
+        prepared = prepare(Message.parse(octets), trace, signers=signers, signing_required=False)
+        return render_copy(prepared, (recipient,)), own
+
+    # Rendering -------------------------------------------------------------------------------------------------------
+
+    def render(self, consignment: Consignment, upstream: str, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
+        """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
+
+        Raises RenderingImpossible.
+        """
+        prepared = consignment.prepared.get((upstream, encoded))
+        if prepared is None:
+            prepared = self._prepare(consignment, upstream, encoded=encoded)
+            consignment.prepared[upstream, encoded] = prepared
+        url = self._unsubscribe_url(consignment, group[0]) if prepared.sets_unsubscribe else None
+        return render_copy(prepared, group, url)
+
+    def _prepare(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Prepared:
+        """What all copies of the message share on their way to this upstream."""
+        stream, submission, first = consignment.stream, consignment.submission, consignment.first
+        profile = self._upstreams.profile(upstream)
+        eight_bit, long_lines = encoded or profile.eight_bit == "encode", profile.long_lines == "encode"
+        message = consignment.message
+        if eight_bit or long_lines:
+            message = encode_message(message, eight_bit=eight_bit, long_lines=long_lines)
+        author = (message.authors or (None,))[0]
+        return prepare(
+            message,
+            Trace(first.submission_id, first.at, first.date, first.message_id, self._config.hostname, submission.client),
+            signers=self._signers.for_domain(author.domain) if author else (),
+            signing_required=stream.signing_required,
+            sets_unsubscribe=stream.unsubscribe.one_click,
+            existing=stream.unsubscribe.existing,
+            unsigned_fields=profile.unsigned_fields,
+            duties=stream.duties,
+            smtputf8=submission.smtputf8,
+        )
+
+    def _unsubscribe_url(self, consignment: Consignment, recipient: Recipient) -> str:
+        """The recipient's own URL; the same at every try of the submission."""
+        base_url = self._config.unsubscribe.base_url
+        if not base_url:
+            raise RenderingImpossible("base/one-click", "one_click needs [unsubscribe] base_url in config.toml")
+        addresses = self._keys.addresses
+        token = UnsubscribeToken(
+            recipient_digest=addresses.digest(recipient.key),
+            address_generation=addresses.keys[0].number,
+            stream_number=stream_number(consignment.stream.name),
+            whole_organisation=consignment.stream.unsubscribe.scope == "organisation",
+            submission_id=consignment.first.submission_id,
+        )
+        return f"{base_url}/u/{make_token(token, self._keys.tokens.keys[0])}"
+
+
+_ROW_STATES: dict[OutcomeState, RowState | None] = {
+    OutcomeState.DELIVERED: RowState.DELIVERED,
+    OutcomeState.PERMANENT: RowState.REFUSED,
+    OutcomeState.INDETERMINATE: RowState.INDETERMINATE,
+    OutcomeState.TRANSIENT: None,
+}
+_STANDINGS = {
+    OutcomeState.DELIVERED: Standing.DELIVERED,
+    OutcomeState.PERMANENT: Standing.REFUSED,
+    OutcomeState.INDETERMINATE: Standing.INDETERMINATE,
+    OutcomeState.TRANSIENT: Standing.TRANSIENT,
+}
+_FATES = {
+    Standing.DELIVERED: ReportFate.DELIVERED,
+    Standing.REFUSED: ReportFate.REFUSED,
+    Standing.TRANSIENT: ReportFate.TRANSIENT,
+    Standing.INDETERMINATE: ReportFate.TRANSIENT,
+}
+
+
+def _groups(consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterable[tuple[Recipient, ...]]:
+    """Split into copies: one per recipient where the bytes differ, else as many together as the provider takes."""
+    size = 1 if consignment.stream.unsubscribe.one_click else cap
+    for start in range(0, len(recipients), size):
+        yield tuple(recipients[start : start + size])
+
+
+def _binds(entry: Suppression, request: ClearRequest) -> bool:
+    return entry.digest in request.suppression_digests and entry.scope in request.scopes and entry.reason in request.reasons
+
+
+def earlier_result(recipient: Recipient, row: Row) -> Result:
+    """What an earlier try of the same submission settled: delivered or refused."""
+    if row.state is RowState.DELIVERED:
+        return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
+    return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
+
+
+def _failure(result: Result) -> Failure:
+    return Failure(result.recipient, result.reply, result.why_zh, result.why_en, result.upstream)
+
+
+def _result(recipient: Recipient, outcome: Outcome, upstream: str) -> Result:
+    return Result(recipient, _STANDINGS[outcome.state], outcome.reply, upstream=upstream, upstream_text=outcome.upstream_text)

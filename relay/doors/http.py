@@ -1,0 +1,200 @@
+"""The three HTTP doors: for operators, for recipients, for the people who send.
+
+They are separate addresses because their readers are: metrics stay inside,
+/u/ is published to the world by a reverse proxy, /r/ is for the office.  None
+of them sets a cookie, redirects, or answers with the text of an exception.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from relay.config import Http, split_host_port
+from relay.doors.pages import HEADERS, page
+from relay.doors.refusals import Offer, Refusals
+from relay.errors import RecordsUnavailable
+from relay.ids import is_id
+from relay.records.explanations import Explanation
+
+_log = logging.getLogger("relay.doors")
+BODY_OCTETS = 16 * 1024  # a one-click POST has 30
+PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
+
+Metrics = Callable[[], Awaitable[bytes]]
+Readiness = Callable[[], Awaitable[list[str]]]
+Explain = Callable[[str], Awaitable[Explanation | None]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpDoors:
+    """All three, opened together and closed together."""
+
+    def __init__(self, http: Http, *, metrics: Metrics, readiness: Readiness, refusals: Refusals, explain: Explain) -> None:
+        self._doors = {
+            "operators": (http.address, operations_app(metrics, readiness)),
+            "recipients": (http.public_address, public_app(refusals)),
+            "senders": (http.help_address, help_app(explain)),
+        }
+        self._runners: dict[str, web.AppRunner] = {}
+
+    async def open(self) -> None:
+        """Listen on every address. Raises OSError when one is taken."""
+        for name, (address, app) in self._doors.items():
+            runner = web.AppRunner(app, access_log=None, handle_signals=False)
+            await runner.setup()
+            self._runners[name] = runner
+            host, port = split_host_port(address)
+            await web.TCPSite(runner, host, port).start()
+
+    def addresses(self) -> dict[str, str]:
+        """Where each door listens, with the ports that were taken."""
+        bound = {}
+        for name, runner in self._runners.items():
+            host, port = runner.addresses[0][:2]
+            bound[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return bound
+
+    async def aclose(self) -> None:
+        for runner in self._runners.values():
+            await runner.cleanup()
+
+
+def operations_app(metrics: Metrics, readiness: Readiness) -> web.Application:
+    """/metrics for Prometheus, /healthz: the process lives, /readyz: mail can flow, or why not."""
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def show_health(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def show_readiness(_: web.Request) -> web.Response:
+        reasons = await readiness()
+        return web.Response(text="\n".join(reasons or ["ready"]) + "\n", status=503 if reasons else 200)
+
+    app = _application()
+    app.router.add_get("/metrics", show_metrics)
+    app.router.add_get("/healthz", show_health)
+    app.router.add_get("/readyz", show_readiness)
+    return app
+
+
+def public_app(refusals: Refusals) -> web.Application:
+    """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything."""
+
+    async def show(request: web.Request) -> web.Response:
+        offer = refusals.read(request.match_info["token"])
+        return _unknown(request) if offer is None else _page(request, "unsubscribe.html", 200, **_facts(offer))
+
+    async def refuse(request: web.Request) -> web.Response:
+        offer = refusals.read(request.match_info["token"])
+        if offer is None:
+            return _unknown(request)
+        form = await _form(request)
+        if form.get(PAIR[0]) != PAIR[1]:
+            return _say(
+                request, 400,
+                zh=("没有退订", "请求缺少 List-Unsubscribe=One-Click，未作任何更改。请打开退订页面并点击按钮。"),
+                en=("Nothing was changed", "The request lacks List-Unsubscribe=One-Click. Open the page and press its button."),
+            )  # fmt: skip
+        try:
+            await refusals.refuse(offer, "page" if form.get("via") == "page" else "one_click")
+        except RecordsUnavailable:
+            _log.exception("a refusal could not be written down")
+            return _say(
+                request, 503,
+                zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
+                en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
+                headers={"Retry-After": "60"},
+            )  # fmt: skip
+        return _page(request, "unsubscribed.html", 200, **_facts(offer))
+
+    app = _application()
+    app.router.add_get("/u/{token}", show)
+    app.router.add_post("/u/{token}", refuse)
+    return app
+
+
+def help_app(explain: Explain) -> web.Application:
+    """/r/{id}: why a mail was refused, and what to do; for 30 days, addresses masked."""
+
+    async def show(request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        explanation = await explain(wanted) if is_id(wanted) else None
+        if explanation is None:
+            return _say(
+                request, 404,
+                zh=("没有这条说明", "编号不正确，或已超过 30 天。请联系管理员查询记录。"),
+                en=("No such explanation", "The number is wrong or older than 30 days. Ask your administrator."),
+            )  # fmt: skip
+        time = datetime.fromtimestamp(explanation.at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        return _page(request, "explanation.html", 200, explanation=explanation, time=time)
+
+    app = _application()
+    app.router.add_get("/r/{id}", show)
+    return app
+
+
+def _application() -> web.Application:
+    return web.Application(client_max_size=BODY_OCTETS, middlewares=[_answer_faults])
+
+
+@web.middleware
+async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Law 9: a fault of ours is a page without details; the details go to the log."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=HEADERS | _allowed(error))
+    except Exception:  # noqa: BLE001 - the last resort of a door
+        _log.exception("a page failed")
+        return web.Response(status=500, text="500 Internal fault\n", headers=HEADERS)
+
+
+def _allowed(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+
+
+async def _form(request: web.Request) -> MultiMapping[Any]:
+    """The POST's fields, urlencoded or multipart (RFC 8058 section 3.1 allows both); empty when it is neither."""
+    try:
+        return await request.post()
+    except (ValueError, AssertionError, LookupError) as error:  # aiohttp raises these on malformed multipart bodies
+        raise web.HTTPBadRequest from error
+
+
+def _facts(offer: Offer) -> dict[str, Any]:
+    organisation = offer.policy.organisation
+    return {
+        "legal_name": organisation.legal_name,
+        "privacy_url": organisation.privacy_url,
+        "stream": offer.stream.name if offer.stream else "",
+        "whole": offer.scope == "organisation",
+    }
+
+
+def _unknown(request: web.Request) -> web.Response:
+    return _say(
+        request, 404,
+        zh=("链接无效", "这个退订链接不完整或不是我们发出的。请使用邮件中的完整链接，或直接回复邮件并写明“退订”。"),
+        en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply to the mail with “unsubscribe”."),
+    )  # fmt: skip
+
+
+def _say(
+    request: web.Request, status: int, *, zh: tuple[str, str], en: tuple[str, str], headers: dict[str, str] | None = None
+) -> web.Response:
+    title = {"zh": zh[0], "en": en[0]}
+    text = {"zh": zh[1], "en": en[1]}
+    return _page(request, "message.html", status, headers=headers, title=title, text=text)
+
+
+def _page(
+    request: web.Request, template: str, status: int, *, headers: dict[str, str] | None = None, **facts: Any
+) -> web.Response:
+    text = page(template, request.headers.get("Accept-Language", ""), **facts)
+    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS | (headers or {}))

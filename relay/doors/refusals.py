@@ -1,0 +1,95 @@
+"""Recipients' refusals by link: journalled on this node's disk before the 200, then applied to the store.
+
+The journal is the record of the refusal itself (kind `suppressed`), written
+with a row that says the store does not have it yet.  Until it does, the line
+on this node looks at those rows too, so a refusal holds from the next
+recipient on even while the store is down (law 6).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.errors import StoreUnavailable
+from relay.ids import new_id
+from relay.keys import Keys
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import ORGANISATION, Reason, Suppression, stream_scope
+from relay.records.append import Records
+from relay.records.facts import suppressed_record
+from relay.records.journal import replay
+from relay.records.search import sealed_recipient
+from relay.render.token import TokenError, UnsubscribeToken, read_token, stream_number
+from relay.stores.contracts import Store
+from relay.tasks import spawn
+
+_log = logging.getLogger("relay.doors")
+IN_TIME_SECONDS = 0.3  # how long a POST waits for the store before it is answered from the journal alone
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a token offers to refuse. `stream` is None when its stream is no longer in the policy."""
+
+    token: UnsubscribeToken
+    scope: str
+    stream: Stream | None
+    policy: PolicySet
+
+
+class Refusals:
+    """Reads tokens and makes refusals take effect."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        records: Records,
+        store: Callable[[], Store],
+        policy: Callable[[], PolicySet],
+        *,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._keys = keys
+        self._records = records
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._entropy = entropy
+
+    def read(self, text: str) -> Offer | None:
+        """What the token offers; None when it is not one of ours."""
+        try:
+            token = read_token(text, self._keys.tokens.keys)
+        except TokenError:
+            return None
+        policy = self._policy()
+        stream = next((s for s in policy.streams if stream_number(s.name) == token.stream_number), None)
+        narrow = stream is not None and not token.whole_organisation
+        return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
+
+    async def refuse(self, offer: Offer, origin: str) -> None:
+        """Record the refusal durably, then let it take effect; repeating it changes nothing.
+
+        Raises RecordsUnavailable when it could not be written down: the caller must not say it was.
+        """
+        now = self._clock()
+        sealed = await asyncio.to_thread(self._sealed_address, offer.token)
+        entry = Suppression(offer.token.recipient_digest, offer.scope, Reason.UNSUBSCRIBE, origin, now, sealed)
+        record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient")
+        await self._records.journal_refusal(record, entry)
+        try:
+            await asyncio.wait_for(asyncio.shield(spawn(self._replay(), "refusal")), IN_TIME_SECONDS)
+        except TimeoutError:
+            _log.info("the store takes its time; the refusal is in the journal")
+
+    def _sealed_address(self, token: UnsubscribeToken) -> bytes:
+        """The recipient as the submission's record has it, so that people can read the list later; b"" on another node."""
+        return sealed_recipient(self._records, token.submission_id, token.recipient_digest)
+
+    async def _replay(self) -> None:
+        try:
+            await replay(self._records, self._store(), self._clock)
+        except StoreUnavailable as fault:
+            _log.info("refusals wait in the journal: store %s", fault.reason)

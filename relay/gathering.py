@@ -1,0 +1,95 @@
+"""Gather all facts on every recipient: one store round trip, one local look at refusals on their way.
+
+Used by the line and by `relay explain`, so that both judge the same cases.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.keys import Keys
+from relay.mail.envelope import Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.policy.case import Case
+from relay.policy.jurisdiction import jurisdictions_of
+from relay.policy.sets import PolicySet
+from relay.policy.suppression import Digest, Suppression
+from relay.records.append import Records
+from relay.stores.contracts import Entry, FirstTry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is known of a message's recipients, in their order, and of its earlier tries."""
+
+    cases: tuple[Case, ...]
+    entry: Entry
+
+
+def submission_key(keys: Keys, identity: str, reverse_path: Mailbox | None, received_digest: bytes) -> Digest:
+    """Name a submission in the ledger: who sends what from where.
+
+    `received_digest` covers the message as it came with line ends normalised,
+    so that a retry with the same bytes finds its first try.  The oldest key
+    generation makes it, so that a new one does not part a retry from its try.
+    """
+    path = reverse_path.key if reverse_path else ""
+    return keys.addresses.lasting_digest(b"\0".join((b"submission", identity.encode(), path.encode(), received_digest)))
+
+
+def recipient_digest(keys: Keys, recipient: Recipient) -> Digest:
+    """Name a recipient in the ledger."""
+    return keys.addresses.lasting_digest(f"recipient\0{recipient.key}")
+
+
+async def suppressions_of(
+    recipients: Sequence[Recipient], store: Store, records: Records, keys: Keys
+) -> list[tuple[Suppression, ...]]:
+    """Return what is in force on each recipient: in the store, or journalled here and not in the store yet.
+
+    Raises StoreUnavailable and RecordsUnavailable.
+    """
+    digests = [keys.addresses.digests(recipient.key) for recipient in recipients]
+    found = await store.find(digests)
+    pending = records.pending([digest for generations in digests for digest in generations])
+    if not pending:
+        return found
+    return [
+        (*in_store, *(entry for entry in pending if entry.digest in generations))
+        for in_store, generations in zip(found, digests, strict=True)
+    ]
+
+
+async def gather(
+    submission: Submission,
+    message: Message,
+    policy: PolicySet,
+    proposal: FirstTry,
+    *,
+    store: Store,
+    records: Records,
+    keys: Keys,
+    ledger_ttl: float,
+) -> Gathered:
+    """Open the submission in the ledger and collect one case per recipient.
+
+    Raises StoreUnavailable and RecordsUnavailable.
+    """
+    key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    entry, suppressions = await asyncio.gather(
+        store.open_submission(key, proposal, ledger_ttl),
+        suppressions_of(submission.recipients, store, records, keys),
+    )
+    return Gathered(cases_of(submission, message, policy, suppressions), entry)
+
+
+def cases_of(
+    submission: Submission, message: Message | None, policy: PolicySet, suppressions: Sequence[tuple[Suppression, ...]]
+) -> tuple[Case, ...]:
+    """One case per recipient of the submission, in order."""
+    unknown = frozenset(policy.organisation.unknown_recipient)
+    return tuple(
+        Case(submission, recipient, message, found, jurisdictions_of(recipient.mailbox.domain, unknown))
+        for recipient, found in zip(submission.recipients, suppressions, strict=True)
+    )

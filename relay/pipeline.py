@@ -1,0 +1,407 @@
+"""The line: how a message travels.
+
+    MAIL   begin    does the identity own the reverse-path, which stream takes it?
+    RCPT   admit    where the stream says so, judge the recipient at once
+    dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> record -> reply
+    next   concluded  the client has its reply: the ledger may forget the submission
+
+Nothing leaves before its ruling is on disk (law 5).  Whatever the line does
+not know becomes a 4yz: the client keeps the message and tries again (law 1).
+`submit` never raises.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from email.utils import format_datetime
+
+from relay import telemetry
+from relay.answer import ReportFate, Result, Standing, final_reply, needs_report
+from relay.config import Config
+from relay.dispatch import Consignment, Dispatcher, earlier_result
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.gathering import cases_of, gather, recipient_digest, submission_key, suppressions_of
+from relay.ids import new_id
+from relay.keys import Keys
+from relay.mail import replies
+from relay.mail.envelope import Client, Identity, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message, MessageError
+from relay.mail.reply import Reply
+from relay.policy.case import Action, Case, Phase, Ruling
+from relay.policy.decide import Answers, decide
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import Digest
+from relay.records.append import Records
+from relay.records.facts import finished_record, received_record, refused_record
+from relay.stores.contracts import Entry, FirstTry, RowState, Store
+from relay.upstream.delivery import Upstreams
+
+_log = logging.getLogger("relay.pipeline")
+_REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
+_POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
+
+
+class Line:
+    """One line per worker process. `policy` is swapped whole by a reload; a submission keeps the set it was judged by."""
+
+    def __init__(
+        self,
+        config: Config,
+        policy: PolicySet,
+        *,
+        keys: Keys,
+        store: Store,
+        records: Records,
+        upstreams: Upstreams,
+        dispatcher: Dispatcher,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.config = config
+        self.policy = policy
+        self.keys = keys
+        self.store = store
+        self.records = records
+        self.upstreams = upstreams
+        self.dispatcher = dispatcher
+        self._clock = clock
+        self._entropy = entropy
+        self._answered: OrderedDict[str, Digest] = OrderedDict()
+
+    # MAIL ------------------------------------------------------------------------------------------------------------
+
+    async def begin(
+        self,
+        client: Client,
+        identity: Identity,
+        reverse_path: Mailbox | None,
+        *,
+        body: str = "7BIT",
+        smtputf8: bool = False,
+        ret: str | None = None,
+        envid: str | None = None,
+    ) -> Submission | Reply:
+        """Open a submission, or say why not."""
+        now = self._clock()
+        submission_id = new_id(now, self._entropy(10))
+        try:
+            self.records.check()
+        except RecordsUnavailable:
+            return replies.NO_SPACE
+        policy = self.policy
+        if reverse_path is not None and not identity.may_use(reverse_path):
+            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_OWNED)
+        stream = policy.stream_for(identity, client.listener, reverse_path)
+        if stream is None:
+            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.NO_STREAM)
+        routes = self.dispatcher.routes(identity, stream, reverse_path)
+        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
+            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_LOGIN)
+        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
+            return replies.UPSTREAM_LACKS_SMTPUTF8
+        return Submission(
+            submission_id, now, client, identity, reverse_path, stream.name, policy.hash,
+            body=body, smtputf8=smtputf8, ret=ret, envid=envid,
+        )  # fmt: skip
+
+    async def _refuse_sender(
+        self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, reply: Reply
+    ) -> Reply:
+        record = refused_record(
+            submission_id,
+            self._clock(),
+            client,
+            identity.name,
+            reverse_path,
+            None,
+            reply,
+            None,
+            self.policy.hash,
+            self.records.person,
+        )
+        try:
+            await self.records.append(record)
+        except RecordsUnavailable:
+            return replies.RECORDS_UNAVAILABLE
+        telemetry.event("sender refused", id=submission_id, listener=client.listener, reply=reply.code)
+        return reply
+
+    # RCPT ------------------------------------------------------------------------------------------------------------
+
+    async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
+        """Answer one RCPT. Under `refusals = "report"` policy speaks after the dot, in one round trip for all."""
+        policy = self.policy
+        stream = _stream(policy, submission.stream)
+        if stream is None:
+            return replies.POLICY_UNUSABLE
+        if recipient.mailbox.needs_smtputf8:
+            routes = self.dispatcher.routes(submission.identity, stream, submission.reverse_path)
+            if not self.dispatcher.takes_smtputf8(routes):
+                return replies.UPSTREAM_LACKS_SMTPUTF8
+        if stream.refusals != "rcpt":
+            return replies.RECIPIENT_OK
+        try:
+            return await self._judge_at_rcpt(submission, recipient, policy, stream)
+        except StoreUnavailable as fault:
+            return self._store_failed(fault)
+        except RecordsUnavailable:
+            return replies.RECORDS_UNAVAILABLE
+        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
+            _log.exception("RCPT of %s could not be judged", submission.id)
+            return replies.INTERNAL
+
+    async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
+        now = self._clock()
+        found = await suppressions_of([recipient], self.store, self.records, self.keys)
+        alone = _with_recipients(submission, (recipient,))
+        ruling = decide(policy, stream, cases_of(alone, None, policy, found)[0], Phase.RCPT, self.today(policy))
+        if ruling.leading is None:
+            return replies.RECIPIENT_OK
+        refusal_id = new_id(now, self._entropy(10))
+        reply = self.reply_to(ruling, refusal_id)
+        self._count(submission.stream, [ruling])
+        await self.records.append(
+            refused_record(
+                refusal_id,
+                now,
+                submission.client,
+                submission.identity.name,
+                submission.reverse_path,
+                recipient,
+                reply,
+                ruling,
+                policy.hash,
+                self.records.person,
+            )  # fmt: skip
+        )
+        telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
+        return reply
+
+    # The dot ---------------------------------------------------------------------------------------------------------
+
+    async def submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
+        """Take a message through the line and return its one reply. Never raises."""
+        reply = await self._submit_safely(submission, data)
+        result = "accepted" if reply.is_positive else "deferred" if reply.is_transient else "refused"
+        telemetry.submissions_total.labels(submission.stream, result).inc()
+        telemetry.event(
+            "answered", id=submission.id, stream=submission.stream, recipients=len(submission.recipients), reply=reply.lines()[0]
+        )
+        return reply
+
+    async def _submit_safely(self, submission: Submission, data: bytes | bytearray) -> Reply:
+        try:
+            return await self._submit(submission, data)
+        except MessageError as fault:
+            return replies.refused(fault.rule, fault.text)
+        except StoreUnavailable as fault:
+            return self._store_failed(fault)
+        except RecordsUnavailable as fault:
+            _log.error("no record, no mail: %s", fault)
+            return replies.RECORDS_UNAVAILABLE
+        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
+            _log.exception("submission %s failed", submission.id)
+            return replies.INTERNAL
+
+    async def _submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
+        deadline = asyncio.get_running_loop().time() + self.config.delivery.patience
+        policy = self.policy
+        stream = _stream(policy, submission.stream)
+        if stream is None:
+            return replies.POLICY_UNUSABLE
+        with telemetry.stage("parse"):
+            message = self.parse(data)
+        key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
+        with telemetry.stage("gather"):
+            gathered = await gather(
+                submission, message, policy, self.first_try(submission, policy),
+                store=self.store, records=self.records, keys=self.keys, ledger_ttl=self.config.delivery.ledger_ttl,
+            )  # fmt: skip
+        with telemetry.stage("decide"):
+            rulings = judge(policy, stream, gathered.cases, self.today(policy))
+        self._count(submission.stream, rulings)
+        with telemetry.stage("record"):
+            await self.records.append(
+                received_record(submission, message, rulings, policy.hash, gathered.entry.first, self.records.person)
+            )
+        results = await self._results(submission, message, policy, stream, key, gathered.entry, rulings, deadline)
+        fate = await self._report(submission, message, policy, stream, key, gathered.entry, results)
+        reply = final_reply(gathered.entry.first.submission_id, results, fate)
+        await self._finish(submission, results, fate, reply)
+        self._remember(submission, message, key, reply)
+        if reply.is_positive and message.message_id is None:
+            await self.concluded(submission)
+        return reply
+
+    def parse(self, data: bytes | bytearray) -> Message:
+        """Read a message within the bounds of [smtp]. Raises MessageError."""
+        smtp = self.config.smtp
+        message = Message.parse(
+            bytes(data),
+            line_ends=smtp.line_ends,
+            max_fields=smtp.max_header_fields,
+            max_header_size=smtp.max_header_size,
+            max_line=smtp.max_line_length,
+        )
+        if message.received_count > smtp.max_received:
+            raise MessageError(
+                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle"
+            )
+        return message
+
+    async def _results(
+        self,
+        submission: Submission,
+        message: Message,
+        policy: PolicySet,
+        stream: Stream,
+        key: Digest,
+        entry: Entry,
+        rulings: Sequence[Ruling],
+        deadline: float,
+    ) -> list[Result]:
+        """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""
+        settled: dict[str, Result] = {}
+        rows = {row.recipient: row for row in entry.rows}
+        for ruling in rulings:
+            row = rows.get(recipient_digest(self.keys, ruling.recipient))
+            if row is not None and row.state in (RowState.DELIVERED, RowState.REFUSED):
+                settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
+            elif ruling.leading is not None:
+                standing = Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT
+                reply = self.reply_to(ruling, submission.id)
+                settled[ruling.recipient.key] = Result(
+                    ruling.recipient,
+                    standing,
+                    reply,
+                    ruling.leading.rule,
+                    why_zh=ruling.leading.text_zh + ruling.leading.fix_zh,
+                    why_en=f"{ruling.leading.text} {ruling.leading.fix}".rstrip(),
+                )
+        leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
+        if leaving:
+            consignment = Consignment(
+                submission, message, policy, stream, key, entry.first, deadline,
+                self.dispatcher.routes(submission.identity, stream, submission.reverse_path),
+            )  # fmt: skip
+            with telemetry.stage("deliver"):
+                results = await self.dispatcher.send(consignment, leaving)
+                settled |= {result.recipient.key: result for result in await self._await_others(key, results, deadline)}
+        return [settled[ruling.recipient.key] for ruling in rulings]
+
+    async def _await_others(self, key: Digest, results: Sequence[Result], deadline: float) -> list[Result]:
+        """Wait for recipients whom another try of the same submission is delivering right now."""
+        waiting = {recipient_digest(self.keys, r.recipient): r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
+        settled = {r.recipient.key: r for r in results}
+        while waiting and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+            rows = {row.recipient: row for row in await self.store.rows(key)}
+            for digest, result in list(waiting.items()):
+                row = rows.get(digest)
+                if row is not None and row.state in (RowState.DELIVERED, RowState.REFUSED):
+                    settled[result.recipient.key] = earlier_result(result.recipient, row)
+                    del waiting[digest]
+                elif row is None or row.state is RowState.INDETERMINATE:
+                    del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
+        return [settled[r.recipient.key] for r in results]
+
+    async def _report(
+        self,
+        submission: Submission,
+        message: Message,
+        policy: PolicySet,
+        stream: Stream,
+        key: Digest,
+        entry: Entry,
+        results: Sequence[Result],
+    ) -> ReportFate:
+        """Deliver the report on the refused before the reply, so that a 250 leaves nobody uninformed (law 2)."""
+        if not needs_report(results):
+            return ReportFate.NOT_NEEDED
+        consignment = Consignment(
+            submission, message, policy, stream, key, entry.first,
+            asyncio.get_running_loop().time() + self.config.delivery.patience,
+            self.dispatcher.routes(submission.identity, stream, submission.reverse_path),
+        )  # fmt: skip
+        with telemetry.stage("report"):
+            return await self.dispatcher.report(consignment, results)
+
+    async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
+        """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""
+        for result in results:
+            telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
+        with telemetry.stage("finish"):
+            try:
+                await self.records.append_many(
+                    finished_record(submission, results, fate, reply, self._clock(), self.records.person)
+                )
+            except RecordsUnavailable:
+                _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)
+
+    # After the reply -------------------------------------------------------------------------------------------------
+
+    async def concluded(self, submission: Submission) -> None:
+        """Close the submission: its reply was written and the client went on, so the same bytes are a new message now."""
+        key = self._answered.pop(submission.id, None)
+        if key is None:
+            return
+        try:
+            await self.store.close(key)
+        except StoreUnavailable as fault:
+            self._store_failed(fault)
+
+    def _remember(self, submission: Submission, message: Message, key: Digest, reply: Reply) -> None:
+        if reply.is_transient:
+            return
+        self._answered[submission.id] = key
+        while len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
+
+    # Small things ----------------------------------------------------------------------------------------------------
+
+    def first_try(self, submission: Submission, policy: PolicySet) -> FirstTry:
+        """What this submission's copies say of themselves if it is the first try."""
+        date = format_datetime(datetime.fromtimestamp(submission.at, policy.zone))
+        return FirstTry(submission.id, submission.at, date, f"<{submission.id}@{self.config.hostname}>")
+
+    def today(self, policy: PolicySet) -> date:
+        """The day in the organisation's time zone."""
+        return datetime.fromtimestamp(self._clock(), policy.zone).date()
+
+    def reply_to(self, ruling: Ruling, explained_by: str) -> Reply:
+        """The reply that a ruling with an objection makes; its second line is the page of `explained_by`."""
+        objection = ruling.leading
+        assert objection is not None  # noqa: S101 - callers ask only about rulings that object
+        url = f"{self.config.http.help_url}/r/{explained_by}"
+        if ruling.action is Action.REJECT:
+            return replies.refused(objection.rule, objection.text, url, code=objection.reply_code, detail=objection.code)
+        return replies.deferred(objection.rule, objection.text, url, seconds=objection.retry_after)
+
+    def _count(self, stream: str, rulings: Sequence[Ruling]) -> None:
+        for ruling in rulings:
+            for objection in ruling.objections:
+                telemetry.rule_objections_total.labels(objection.rule, objection.action.word).inc()
+
+    def _store_failed(self, fault: StoreUnavailable) -> Reply:
+        telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+        telemetry.event("store unavailable", store=self.store.name, reason=fault.reason, text=str(fault))
+        return replies.STORE_UNAVAILABLE
+
+
+def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
+    """Rule on every recipient of one message; what is the same for all of them is asked once."""
+    answers = Answers()
+    return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
+
+
+def _stream(policy: PolicySet, name: str) -> Stream | None:
+    """The stream that took the mail at MAIL; None when another policy set came into force since and lacks it."""
+    return next((stream for stream in policy.streams if stream.name == name), None)
+
+
+def _with_recipients(submission: Submission, recipients: tuple[Recipient, ...]) -> Submission:
+    return replace(submission, recipients=recipients)

@@ -1,0 +1,129 @@
+"""Put the parts of one process together: configuration in, a line that can take mail out.
+
+A store that must not be believed does not stop the process: the line answers
+451, /readyz says why, and `Assembly.mend` tries to open it again.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relay.config import Config
+from relay.dispatch import Dispatcher
+from relay.doors.auth import Authenticator
+from relay.errors import ConfigurationError, StoreUnavailable
+from relay.keys import Keys
+from relay.pipeline import Line
+from relay.policy.sets import PolicySet
+from relay.records.append import Records
+from relay.render.signing import Signers, load_signer
+from relay.stores.contracts import Store
+from relay.stores.opening import ClosedStore, open_store
+from relay.upstream.delivery import Upstreams
+from relay.upstream.profile import load_profiles
+
+_log = logging.getLogger("relay.service")
+_LAST_WORDS_SECONDS = 2.0
+
+
+@dataclass
+class Assembly:
+    """The parts of one process. `line.store` and its copies are replaced together by `mend`."""
+
+    config: Config
+    keys: Keys
+    records: Records
+    upstreams: Upstreams
+    line: Line
+    authenticator: Authenticator
+
+    @property
+    def store(self) -> Store:
+        return self.line.store
+
+    def least_upstream_size(self) -> int | None:
+        """The smallest SIZE that an upstream offered; None when none has named one."""
+        sizes = [self.upstreams.capabilities(upstream.name).size for upstream in self.config.upstream]
+        return min(filter(None, sizes), default=None)
+
+    def use_store(self, store: Store) -> None:
+        """Put another store behind every part."""
+        self.line.store = store
+        self.line.dispatcher.store = store
+        self.authenticator.store = store
+
+    async def mend(self) -> str:
+        """Return "" when the store can be believed, else why not; a closed or broken one is opened anew first."""
+        try:
+            await self.store.check()
+        except StoreUnavailable as fault:
+            if isinstance(self.store, ClosedStore) or fault.reason == "removed":
+                return await self._reopen()
+            return f"{fault.reason}: {fault}"
+        return ""
+
+    async def _reopen(self) -> str:
+        fresh = await open_store(self.config, self.keys, time.time)
+        if isinstance(fresh, ClosedStore):
+            try:
+                await fresh.check()
+            except StoreUnavailable as fault:
+                return f"{fault.reason}: {fault}"
+        old = self.store
+        self.use_store(fresh)
+        await old.aclose()
+        _log.info("the store can be used again")
+        return ""
+
+    async def aclose(self) -> None:
+        """Release everything."""
+        await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
+        await self.store.aclose()
+        await self.records.aclose()
+
+
+async def assemble(
+    config: Config,
+    policy: PolicySet,
+    keys: Keys,
+    records: Records,
+    *,
+    clock: Callable[[], float] = time.time,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> Assembly:
+    """Build all parts of a process that takes mail.
+
+    Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
+    """
+    store = await open_store(config, keys, clock)
+    upstreams = Upstreams(config, load_profiles(), entropy(32))
+    dispatcher = Dispatcher(
+        config, keys=keys, store=store, records=records, upstreams=upstreams, signers=load_signers(config), clock=clock
+    )
+    line = Line(
+        config, policy, keys=keys, store=store, records=records, upstreams=upstreams, dispatcher=dispatcher, clock=clock, entropy=entropy,
+    )  # fmt: skip
+    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
+    return Assembly(config, keys, records, upstreams, line, authenticator)
+
+
+def load_signers(config: Config) -> Signers:
+    """Read every [[dkim]] key.
+
+    Raises ConfigurationError that names the table.
+    """
+    signers = []
+    for number, table in enumerate(config.dkim, 1):
+        path = config.path(table.key_file)
+        try:
+            signers.append(load_signer(path.read_bytes(), table.domain, table.selector))
+        except OSError as error:
+            raise ConfigurationError(
+                f"[[dkim]] {number}: key_file {path}: {error.strerror}; `relay dkim keygen` makes one"
+            ) from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"[[dkim]] {number}: key_file {path}: {error}") from None
+    return Signers(signers)

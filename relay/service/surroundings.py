@@ -1,0 +1,146 @@
+"""What the supervisor needs beside its workers: policy folder, records, store for refusals, HTTP doors."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+from relay.config import Config
+from relay.doors.http import HttpDoors
+from relay.doors.refusals import Refusals
+from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
+from relay.ids import new_id
+from relay.keys import Keys
+from relay.policy.difference import difference
+from relay.policy.parse import parse_policies
+from relay.records.append import Records
+from relay.records.explanations import Explanation, explain_record
+from relay.records.journal import keep_replaying
+from relay.service.policies import PolicyArchive, read_folder
+from relay.stores.contracts import Store
+from relay.stores.opening import ClosedStore, open_store
+from relay.tasks import spawn
+
+_log = logging.getLogger("relay.service")
+
+
+class Surroundings:
+    """Built once per supervisor."""
+
+    def __init__(self, config: Config, keys: Keys, records: Records, store: Store, archive: PolicyArchive) -> None:
+        self._config = config
+        self._records = records
+        self._store = store
+        self._archive = archive
+        self._doors: HttpDoors | None = None
+        self._keys = keys
+        self._replaying: asyncio.Task[None] | None = None
+
+    # Policy ----------------------------------------------------------------------------------------------------------
+
+    async def policy_at_start(self) -> str:
+        """Apply the configured folder; where it is wrong, the last set in force stays, loudly.
+
+        Raises ConfigurationError when there is no set to fall back to.
+        """
+        try:
+            return await self.apply_folder("start")
+        except ConfigurationError as fault:
+            last = self._archive.in_force()
+            if last is None:
+                raise
+            _log.error("the policy folder is wrong, the last set in force stays: %s", fault)
+            return last
+
+    async def apply_folder(self, reason: str) -> str:
+        """Validate the configured folder, keep it, put it in force, record it; return its hash.
+
+        Raises ConfigurationError and RecordsUnavailable; then nothing has changed.
+        """
+        files = read_folder(self._config.policies_path)
+        policy = parse_policies(files)
+        before = self._archive.in_force()
+        self._archive.keep(files)
+        if policy.hash != before:
+            now = time.time()
+            changes = difference(self._archive.load(before), policy) if before else ()
+            record = policy_record(
+                new_id(now, os.urandom(10)),
+                now,
+                policy_hash=policy.hash,
+                previous=before or "",
+                reason=reason,
+                by="relay",
+                laxer=sum(change.laxer for change in changes),
+                shadow=(stream.name for stream in policy.streams if stream.mode == "shadow"),
+            )
+            await self._records.append(record)
+            self._archive.put_in_force(policy.hash, now, "relay", reason)
+        return policy.hash
+
+    def shadow_streams(self, policy_hash: str) -> int:
+        """How many streams of the set only observe."""
+        return sum(stream.mode == "shadow" for stream in self._archive.load(policy_hash).streams)
+
+    # HTTP ------------------------------------------------------------------------------------------------------------
+
+    async def serve_http(
+        self, *, policy: Callable[[], str], metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[], Awaitable[list[str]]]
+    ) -> None:
+        """Open the three HTTP doors and keep replaying refusals.
+
+        Raises ConfigurationError when an address is taken.
+        """
+        refusals = Refusals(
+            self._keys,
+            self._records,
+            lambda: self._store,
+            lambda: self._archive.load(policy()),
+            clock=time.time,
+            entropy=os.urandom,
+        )
+        self._doors = HttpDoors(self._config.http, metrics=metrics, readiness=readiness, refusals=refusals, explain=self._explain)
+        try:
+            await self._doors.open()
+        except OSError as error:
+            raise ConfigurationError(f"[http]: {error.strerror or error}") from None
+        self._replaying = spawn(keep_replaying(self._records, lambda: self._store, time.time), "replay refusals")
+
+    async def _explain(self, explained_id: str) -> Explanation | None:
+        return await asyncio.to_thread(explain_record, self._records.path, self._keys, explained_id, time.time())
+
+    def addresses(self) -> dict[str, str]:
+        """Where each HTTP door can be reached."""
+        return self._doors.addresses() if self._doors else {}
+
+    async def faults(self) -> list[str]:
+        """Why the store or the records cannot be believed."""
+        reasons = []
+        await self._mend_store()
+        try:
+            self._records.check()
+        except RecordsUnavailable as fault:
+            reasons.append(f"records: {fault}")
+        try:
+            await self._store.check()
+        except StoreUnavailable as fault:
+            reasons.append(f"store: {fault.reason}: {fault}")
+        return reasons
+
+    async def _mend_store(self) -> None:
+        """A store that could not be believed at start, or was removed, is opened anew once it is back."""
+        try:
+            await self._store.check()
+        except StoreUnavailable as fault:
+            if isinstance(self._store, ClosedStore) or fault.reason == "removed":
+                old, self._store = self._store, await open_store(self._config, self._keys, time.time)
+                await old.aclose()
+
+    async def aclose(self) -> None:
+        if self._replaying is not None:
+            self._replaying.cancel()
+        if self._doors is not None:
+            await self._doors.aclose()
+        await self._store.aclose()
+        await self._records.aclose()

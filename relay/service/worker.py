@@ -1,0 +1,168 @@
+"""One SMTP process: listens on sockets that the supervisor bound, and runs the line.
+
+Started as `python -m relay.service.worker`; what it needs to know comes in one
+JSON object on the command line.  It obeys the supervisor's channel: switch to
+a policy set, say what was counted, drain.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from relay import telemetry
+from relay.config import Config, load_config
+from relay.doors.smtp.certificates import Certificates
+from relay.doors.smtp.contracts import Door
+from relay.doors.smtp.listening import Listener, serve
+from relay.doors.smtp.registry import Registry
+from relay.errors import ConfigurationError, RelayError
+from relay.keys import load_keys
+from relay.records.append import Records
+from relay.service.assembly import Assembly, assemble
+from relay.service.control import Channel
+from relay.service.loop import new_event_loop
+from relay.service.metrics import snapshot
+from relay.service.policies import PolicyArchive
+from relay.tasks import spawn
+
+_log = logging.getLogger("relay.service")
+STATUS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor tells a new worker. `sockets` are the listeners' file descriptors, by name."""
+
+    config: str
+    policy: str
+    control: int
+    sockets: dict[str, list[int]]
+
+    def argument(self) -> str:
+        return orjson.dumps(
+            {"config": self.config, "policy": self.policy, "control": self.control, "sockets": self.sockets}
+        ).decode()
+
+
+class Worker:
+    """The running process."""
+
+    def __init__(self, config: Config, assembly: Assembly, archive: PolicyArchive, channel: Channel) -> None:
+        self._config = config
+        self._assembly = assembly
+        self._archive = archive
+        self._channel = channel
+        self._listeners: list[Listener] = []
+        self._registry = Registry(lambda: config.smtp)
+        self._draining = asyncio.Event()
+        self._store_fault = ""
+
+    async def listen(self, sockets: dict[str, list[int]]) -> None:
+        """Start every listener on its sockets. Raises ConfigurationError when the certificate cannot be used."""
+        door = Door(
+            self._config,
+            self._assembly.line,
+            self._assembly.authenticator,
+            self._registry,
+            load_certificates(self._config),
+            self._assembly.least_upstream_size,
+        )
+        for listen in self._config.listen:
+            for descriptor in sockets.get(listen.name, ()):
+                self._listeners.append(await serve(listen, socket.socket(fileno=descriptor), door))
+
+    async def run(self) -> None:
+        """Obey the supervisor until it says drain or is gone."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C: the supervisor decides
+        self._store_fault = await self._assembly.mend()
+        await self._channel.send({"ready": self._assembly.line.policy.hash, "store": self._store_fault})
+        obeying = spawn(self._obey(), "control channel")
+        reporting = spawn(self._report_status(), "status")
+        await self._draining.wait()
+        reporting.cancel()
+        await self._drain()
+        obeying.cancel()
+        self._channel.close()
+
+    async def _obey(self) -> None:
+        async for message in self._channel.messages():
+            if "policy" in message:
+                await self._switch(message["policy"])
+            elif "metrics" in message:
+                await self._channel.send({"metrics": snapshot(), "ask": message["metrics"]})
+            elif "drain" in message:
+                break
+        self._draining.set()  # told to, or the supervisor is gone
+
+    async def _switch(self, policy_hash: str) -> None:
+        try:
+            self._assembly.line.policy = self._archive.load(policy_hash)
+        except RelayError:
+            _log.exception("policy set %s cannot be used; the old one stays in force", policy_hash)
+        await self._channel.send({"policy": self._assembly.line.policy.hash})
+
+    async def _report_status(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            self._store_fault = await self._assembly.mend()
+            await self._channel.send(
+                {"policy": self._assembly.line.policy.hash, "store": self._store_fault, "metrics": snapshot()}
+            )
+
+    async def _drain(self) -> None:
+        limit = self._config.delivery.patience + self._config.delivery.past_dot + 5
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        await self._registry.drain(limit)
+        await self._channel.send({"metrics": snapshot()})
+        await self._assembly.aclose()
+
+
+def load_certificates(config: Config) -> Certificates | None:
+    """The pair of [tls]; None when no listener needs one. Raises ConfigurationError."""
+    if all(listen.tls == "none" for listen in config.listen):
+        return None
+    return Certificates(config.path(config.tls.certificate_file), config.path(config.tls.private_key_file), time.monotonic)
+
+
+async def work(orders: dict[str, Any]) -> None:
+    """Build the worker from its orders and run it."""
+    config = load_config(orders["config"])
+    telemetry.configure_logging(config.log.level)
+    channel = await Channel.over(socket.socket(fileno=orders["control"]))
+    try:
+        archive = PolicyArchive(config.data_path)
+        keys = load_keys(config.keys_path)
+        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
+        assembly = await assemble(config, archive.load(orders["policy"]), keys, records)
+        worker = Worker(config, assembly, archive, channel)
+        await worker.listen(orders["sockets"])
+    except (RelayError, OSError) as error:
+        await channel.send({"failed": str(error)})
+        raise
+    await worker.run()
+
+
+def main() -> None:
+    """Run a worker process."""
+    orders = orjson.loads(sys.argv[1])
+    os.umask(0o077)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(work(orders))
+    except ConfigurationError as error:
+        _log.error("%s", error)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
