@@ -7,6 +7,8 @@ from pathlib import Path
 from relay.policy.limits import Charge, Window
 from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
 from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, RowState, Settlement, Store, StoreMeta
+from relay.stores.redis import RedisStore
+from relay.stores.sqlite import SQLiteStore
 
 META = StoreMeta("01JSTORE000000000000000000", 1, frozenset({"addresses:1:00112233aabbccdd", "tokens:1:ddccbbaa33221100"}))
 START = 1_800_000_000.0
@@ -14,8 +16,6 @@ HALF_A_MINUTE = 30.0
 
 
 async def new_sqlite(folder: Path, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
-    from relay.stores.sqlite import SQLiteStore
-
     path = folder / "relay.db"
     SQLiteStore.create(path, meta)
     return SQLiteStore.open(path, meta, clock=clock)
@@ -23,8 +23,6 @@ async def new_sqlite(folder: Path, clock: Callable[[], float] | None, meta: Stor
 
 async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
     """The server must be empty."""
-    from relay.stores.redis import RedisStore
-
     await RedisStore.create(url, meta)
     return await RedisStore.open(url, meta, clock=clock)
 

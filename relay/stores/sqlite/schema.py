@@ -10,8 +10,6 @@ import sqlite3
 from relay.errors import StoreUnavailable
 from relay.stores.contracts import StoreMeta
 
-SCHEMA = 1
-
 TABLES = """
 CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -1,0 +1,92 @@
+"""The store that cannot be believed: every question is answered with why."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NoReturn
+
+from relay.errors import StoreUnavailable
+from relay.policy.limits import Charge
+from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.contracts import (
+    Clearance,
+    ClearRequest,
+    ConsentEvent,
+    Entry,
+    FirstTry,
+    OverLimit,
+    Reserved,
+    Row,
+    Settlement,
+    Store,
+    StoreMeta,
+)
+
+
+class ClosedStore(Store):
+    """Stands in for a store that could not be opened, so that the relay runs on and answers 451."""
+
+    def __init__(self, name: str, fault: StoreUnavailable) -> None:
+        self.name = name
+        self.reason = fault.reason
+        self.text = str(fault)
+
+    def _refuse(self) -> NoReturn:
+        raise StoreUnavailable(self.reason, self.text)
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
+
+    async def check(self) -> None:
+        self._refuse()
+
+    async def meta(self) -> StoreMeta:
+        self._refuse()
+
+    async def extend(self, fingerprints: frozenset[str]) -> None:
+        self._refuse()
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
+        self._refuse()
+
+    async def suppress(self, entry: Suppression) -> bool:
+        self._refuse()
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        self._refuse()
+
+    async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
+        self._refuse()
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+        self._refuse()
+
+    def export(self) -> AsyncIterator[Suppression]:
+        self._refuse()
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        self._refuse()
+
+    async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
+        self._refuse()
+
+    async def settle(self, reservation: str) -> None:
+        self._refuse()
+
+    async def refund(self, reservation: str) -> None:
+        self._refuse()
+
+    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+        self._refuse()
+
+    async def rows(self, key: Digest) -> tuple[Row, ...]:
+        self._refuse()
+
+    async def clear(
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+    ) -> list[Clearance]:
+        self._refuse()
+
+    async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        self._refuse()
+
+    async def close(self, key: Digest) -> None:
+        self._refuse()

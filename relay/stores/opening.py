@@ -1,0 +1,232 @@
+"""Open the store that this relay has always used, and no other.
+
+A store that lost its data looks exactly like "nobody ever unsubscribed".  So
+a store has a name and the fingerprints of all keys that it was written with,
+and `data_dir/store.id` remembers the name:
+
+    store.id    the store        what happens
+    missing     missing, empty   a fresh store is made, and store.id written
+    missing     there            taken over, if we have all its keys
+    there       missing, empty   StoreUnavailable "empty": restore the backup
+    there       another one      StoreUnavailable "foreign"
+    there       keys we lack     StoreUnavailable "keys"
+
+Key generations that the store does not know yet are added to it here, before
+anything is written under them.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import orjson
+
+from relay.config import Config
+from relay.errors import ConfigurationError, StoreUnavailable
+from relay.ids import ENTROPY_OCTETS, is_id, new_id
+from relay.keys import Keys, load_keys, new_keys, save_keys
+from relay.stores.closed import ClosedStore
+from relay.stores.contracts import Store, StoreMeta
+from relay.stores.redis import RedisStore
+from relay.stores.sqlite import SQLiteStore
+from relay.stores.sqlite.file import Turn
+
+__all__ = ["ClosedStore", "StoreName", "load_or_create_keys", "open_store", "read_store_name", "write_store_name"]
+
+SCHEMA = 1
+DATABASE = "relay.db"
+STORE_NAME = "store.id"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreName:
+    """What data_dir/store.id remembers: which store, and of which kind ("sqlite", "redis")."""
+
+    store_id: str
+    kind: str
+
+
+def load_or_create_keys(config: Config, today: date) -> Keys:
+    """Read the key file; make it when this data_dir has never been used.
+
+    Raises ConfigurationError.
+    """
+    path, folder = config.keys_path, config.data_path
+    if path.exists():
+        return load_keys(path)
+    used = [name for name in (STORE_NAME, DATABASE, "records.db") if (folder / name).exists()]
+    if used:
+        raise ConfigurationError(
+            f"{path}: the key file is missing, but {folder / used[0]} was written with it; restore the backup"
+        )
+    try:
+        with _alone(folder):
+            if not path.exists():
+                save_keys(path, new_keys(today))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the key file cannot be made: {error.strerror}") from None
+    return load_keys(path)
+
+
+async def open_store(config: Config, keys: Keys, clock: Callable[[], float]) -> Store:
+    """Open the configured store; one that cannot be believed comes as a `ClosedStore` that says why.
+
+    `clock` is the embedded store's clock; Redis has its own.
+    Raises ConfigurationError when the URL cannot be used.
+    """
+    kind = "sqlite" if config.store.url == "sqlite" else "redis"
+    try:
+        known = _known(config.data_path, kind)
+        return await (_open_sqlite if kind == "sqlite" else _open_redis)(config, keys, known, clock)
+    except StoreUnavailable as fault:
+        return ClosedStore(kind, fault)
+
+
+def _known(folder: Path, kind: str) -> StoreName | None:
+    known = read_store_name(folder)
+    if known is not None and known.kind != kind:
+        raise StoreUnavailable(
+            "foreign",
+            f"this data_dir belongs to a store of kind {known.kind}, [store] url names {kind};"
+            " to change over, export the suppressions, move store.id away, start anew and import them",
+        )
+    return known
+
+
+def read_store_name(folder: Path) -> StoreName | None:
+    """Which store data_dir belongs to; None when it never had one.
+
+    Raises StoreUnavailable when the file is there and says nothing.
+    """
+    path = folder / STORE_NAME
+    try:
+        document = orjson.loads(path.read_bytes())
+        name = StoreName(document["store_id"], document["kind"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailable("disk", f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise StoreUnavailable("foreign", f"{path} is damaged; restore it from the backup") from None
+    if not is_id(name.store_id) or name.kind not in ("sqlite", "redis"):
+        raise StoreUnavailable("foreign", f"{path} is damaged; restore it from the backup")
+    return name
+
+
+def write_store_name(folder: Path, name: StoreName) -> None:
+    """Write data_dir/store.id, whole or not at all."""
+    path = folder / STORE_NAME
+    temporary = folder / f"{STORE_NAME}.{os.getpid()}.new"
+    with temporary.open("wb") as file:
+        file.write(orjson.dumps({"store_id": name.store_id, "kind": name.kind}) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(folder)
+
+
+async def _open_sqlite(config: Config, keys: Keys, known: StoreName | None, clock: Callable[[], float]) -> Store:
+    path = config.data_path / DATABASE
+    try:
+        with _alone(config.data_path):
+            if known is None:
+                known = _name_sqlite(path, keys, clock)
+            store = SQLiteStore.open(path, StoreMeta(known.store_id, SCHEMA, keys.fingerprints), clock=clock)
+    except StoreUnavailable:
+        raise
+    except OSError as error:
+        raise StoreUnavailable("disk", f"{config.data_path}: {error.strerror}") from None
+    return await _with_all_keys(store, keys)
+
+
+def _name_sqlite(path: Path, keys: Keys, clock: Callable[[], float]) -> StoreName:
+    """Make or take over the file of a data_dir that has no store.id. Only one process at a time does this."""
+    folder = path.parent
+    if (known := read_store_name(folder)) is not None:  # another process was first
+        return known
+    if path.exists():
+        meta = SQLiteStore.read_meta(path)
+        _require_keys(meta, keys)
+    else:
+        meta = _fresh(keys, clock)
+        draft = folder / f"{DATABASE}.new"
+        for leftover in folder.glob(f"{draft.name}*"):
+            leftover.unlink()
+        SQLiteStore.create(draft, meta)
+        draft.rename(path)
+        _sync_folder(folder)
+    name = StoreName(meta.store_id, "sqlite")
+    write_store_name(folder, name)
+    return name
+
+
+async def _open_redis(config: Config, keys: Keys, known: StoreName | None, clock: Callable[[], float]) -> Store:
+    url, timeout_ms = config.store.url, config.store.timeout_ms
+    if known is None:
+        meta = await RedisStore.peek(url, timeout_ms=timeout_ms)
+        if meta is None:
+            meta = await RedisStore.create(url, _fresh(keys, clock), timeout_ms=timeout_ms)
+        _require_keys(meta, keys)
+        known = StoreName(meta.store_id, "redis")
+        try:
+            config.data_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_store_name(config.data_path, known)
+        except OSError as error:
+            raise StoreUnavailable("disk", f"{config.data_path}: {error.strerror}") from None
+    store = await RedisStore.open(
+        url,
+        StoreMeta(known.store_id, SCHEMA, keys.fingerprints),
+        timeout_ms=timeout_ms,
+        durability_confirmed=config.store.durability_confirmed,
+    )
+    return await _with_all_keys(store, keys)
+
+
+def _fresh(keys: Keys, clock: Callable[[], float]) -> StoreMeta:
+    return StoreMeta(new_id(clock(), os.urandom(ENTROPY_OCTETS)), SCHEMA, keys.fingerprints)
+
+
+def _require_keys(found: StoreMeta, keys: Keys) -> None:
+    """Refuse to take over a store whose entries we could not find. Raises StoreUnavailable."""
+    if lacking := found.fingerprints - keys.fingerprints:
+        raise StoreUnavailable(
+            "keys",
+            f"the store {found.store_id} was written with keys that this key file lacks ({' '.join(sorted(lacking))});"
+            " copy the key file of the node that made it, or restore the backup",
+        )
+
+
+async def _with_all_keys(store: Store, keys: Keys) -> Store:
+    """Let the store know our generations. Raises StoreUnavailable, the store let go."""
+    try:
+        if not keys.fingerprints <= (await store.meta()).fingerprints:
+            await store.extend(keys.fingerprints)
+    except BaseException:
+        await store.aclose()
+        raise
+    return store
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes or takes over what lies in data_dir."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    turn = Turn(folder / f"{STORE_NAME}.lock")
+    try:
+        with turn:
+            yield
+    finally:
+        turn.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in the folder outlive a power cut; where folders cannot be synced (Windows) there is no need."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
