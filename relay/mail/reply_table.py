@@ -125,7 +125,7 @@ _REFUSALS = (
             ("base/one-from", "From must name exactly one mailbox", "From is missing, has several mailboxes, or cannot be read.", _FIX_CLIENT),
             ("base/line-ends", "the message has a CR or LF that is not part of CR LF", "`[smtp] line_ends = \"reject\"` and a lone CR or LF.", _FIX_CLIENT),
             ("base/line-length", "a line is longer than 1048576 octets", "A line over `max_line_length`, or a header line over 998 octets to a provider that would break it.", _FIX_CLIENT),
-            ("base/encoding", "A signed or encrypted message would need another encoding for the upstream server", "8-bit or lines over 998 octets where the upstream server takes neither and nothing may be changed.", "Send quoted-printable or BASE64."),
+            ("base/encoding", "A signed or encrypted message would need another encoding for the upstream server", "Octets over 127 or lines over 998 octets where the upstream server takes neither and nothing may be changed.", "Send quoted-printable or BASE64."),
             ("base/smtputf8", "The message has a UTF-8 header and the upstream server does not take that", "As SMTPUTF8_MESSAGE, found by a rule.", "Send with encoded-words in the header."),
             ("base/loop", "More than 50 Received fields: this message goes in a circle", "More than `max_received` Received fields.", "Look for two servers that forward to each other."),
             ("base/size", "The message is larger than the stream allows", "A rule on size, in a policy file.", "Send a link instead of the file."),
@@ -134,6 +134,7 @@ _REFUSALS = (
     ),
     *_rows(
         ("TOO_BIG", "SIZE at MAIL, or the message itself, is over `max_message_size` or what the upstream server takes.", "Send a smaller message."),
+        ("LINE_TOO_LONG", "A line is over `max_line_length` while the message is still coming in.", _FIX_CLIENT),
         ("SMTPUTF8_MESSAGE", "Declared SMTPUTF8, a UTF-8 header, and the upstream server lacks SMTPUTF8 (RFC 6531 section 3.2).", "Send with encoded-words in the header."),
     ),
 )  # fmt: skip
