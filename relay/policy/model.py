@@ -226,7 +226,7 @@ class Condition(Table):
 class Applies(Table):
     """[applies]: when the pack binds at all; nothing given: always."""
 
-    purpose: Purposes = ()
+    purpose: Annotated[Purposes, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)] = ()
     any: Annotated[tuple[Condition, ...], Field(strict=False)] = ()
 
 

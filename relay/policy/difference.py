@@ -1,0 +1,216 @@
+"""What changed between two policy sets, line by line, and which lines became laxer.
+
+A line is marked laxer when mail that was refused may leave afterwards, or when
+that cannot be told from the change: somebody should look at it then.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from relay.policy.limits import Limit
+from relay.policy.model import Exempt, Override
+from relay.policy.rule import Rule, RuleTable
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import BINDS, Purpose
+
+_WORDS = frozenset({"id", "text", "text_zh", "fix", "fix_zh", "cite"})
+"""What a rule says, not what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference, in both languages."""
+
+    text_en: str
+    text_zh: str
+    laxer: bool = False
+
+
+def difference(old: PolicySet | None, new: PolicySet) -> tuple[Change, ...]:
+    """Return every difference; for the first set ever, which streams it brings."""
+    if old is None:
+        return tuple(Change(f"{s.name}: new stream ({s.purpose})", f"{s.name}：新邮件流（{s.purpose}）") for s in new.streams)
+    return (*_organisation(old, new), *_packs(old, new), *_streams(old, new))
+
+
+def _organisation(old: PolicySet, new: PolicySet) -> Iterator[Change]:
+    before, after = old.organisation, new.organisation
+    for key in ("country", "time_zone", "legal_name", "postal_address", "refusal_mailbox", "privacy_url"):
+        if getattr(before, key) != getattr(after, key):
+            yield Change(f"organisation: {key} changed", f"组织信息：{key} 已修改", key == "country")
+    if before.streams != after.streams and sorted(before.streams) == sorted(after.streams):
+        yield Change(f"streams are tried in another order: {', '.join(after.streams)}", "邮件流的匹配顺序已改变", True)
+    if before.unknown_recipient != after.unknown_recipient:
+        fewer = bool(set(before.unknown_recipient) - set(after.unknown_recipient))
+        yield Change("unknown recipients: other jurisdictions are assumed", "未知收件人：假定的法域已改变", fewer)
+    for key in ("records", "network_log"):
+        was, now = getattr(before.retention, key), getattr(after.retention, key)
+        if was != now:
+            yield Change(f"retention: {key} {was} -> {now} days", f"保存期限：{key} {was} → {now} 天", now < was)
+    yield from _exempt(before.exempt, after.exempt)
+
+
+def _exempt(before: Sequence[Exempt], after: Sequence[Exempt]) -> Iterator[Change]:
+    for exempt in after:
+        if exempt not in before:
+            rules = ", ".join(exempt.rules)
+            yield Change(
+                f"exemption from {rules} until {exempt.until} ({exempt.by}: {exempt.reason})",
+                f"豁免 {rules}，至 {exempt.until}（{exempt.by}：{exempt.reason}）",
+                laxer=True,
+            )
+    for exempt in before:
+        if exempt not in after:
+            rules = ", ".join(exempt.rules)
+            yield Change(f"exemption from {rules} removed or changed", f"豁免 {rules} 已移除或修改")
+
+
+def _packs(old: PolicySet, new: PolicySet) -> Iterator[Change]:
+    for name in sorted(old.packs.keys() & new.packs.keys()):
+        was, now = old.packs[name].pack, new.packs[name].pack
+        if was.version != now.version:
+            yield Change(
+                f"pack {name}: version {was.version} -> {now.version}", f"规则包 {name}：版本 {was.version} → {now.version}"
+            )
+        if was.expires_on != now.expires_on:
+            unreviewed = now.expires_on is None or (
+                was.reviewed_on == now.reviewed_on and now.expires_on > (was.expires_on or now.expires_on)
+            )
+            text = f"pack {name}: expires on {now.expires_on}, before {was.expires_on}"
+            yield Change(text, f"规则包 {name}：有效期 {was.expires_on} → {now.expires_on}", unreviewed)
+        if old.packs[name].applies != new.packs[name].applies:
+            yield Change(f"pack {name}: applies in other cases", f"规则包 {name}：适用条件已改变", True)
+
+
+def _streams(old: PolicySet, new: PolicySet) -> Iterator[Change]:
+    before = {stream.name: stream for stream in old.streams}
+    after = {stream.name: stream for stream in new.streams}
+    for name in before.keys() - after.keys():
+        yield Change(
+            f"{name}: stream removed; a later stream may take its mail", f"{name}：邮件流已移除，其邮件可能落入后面的邮件流", True
+        )
+    for name, stream in after.items():
+        if name not in before:
+            laxer = stream.purpose is not Purpose.MARKETING
+            yield Change(f"{name}: new stream ({stream.purpose})", f"{name}：新邮件流（{stream.purpose}）", laxer)
+        else:
+            yield from _stream(before[name], stream)
+
+
+def _stream(old: Stream, new: Stream) -> Iterator[Change]:
+    name = new.name
+    if old.purpose != new.purpose:
+        laxer = bool(BINDS[old.purpose] - BINDS[new.purpose]) or new.purpose is Purpose.CORRESPONDENCE
+        yield Change(f"{name}: purpose {old.purpose} -> {new.purpose}", f"{name}：用途 {old.purpose} → {new.purpose}", laxer)
+    if old.mode != new.mode:
+        yield Change(f"{name}: mode {old.mode} -> {new.mode}", f"{name}：模式 {old.mode} → {new.mode}", new.mode == "shadow")
+    if old.match != new.match:
+        yield Change(f"{name}: takes other mail than before", f"{name}：匹配的邮件已改变", _match_is_laxer(old, new))
+    if old.refusals != new.refusals:
+        yield Change(f"{name}: refusals are told by {new.refusals}", f"{name}：拒收方式改为 {new.refusals}")
+    if old.upstream != new.upstream:
+        yield Change(f"{name}: leaves by {', '.join(new.upstream) or 'the first upstream'}", f"{name}：上游服务器已改变")
+    if old.signing_required != new.signing_required:
+        said = ("must be signed", "必须签名") if new.signing_required else ("may leave without our signature", "可以不签名")
+        yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not new.signing_required)
+    yield from _unsubscribe(old, new)
+    yield from _limits(old, new)
+    yield from _listed_packs(old, new)
+    yield from _rules(name, old.rules, new.rules)
+    yield from _duties(old, new)
+    yield from _overrides(name, old.overrides, new.overrides)
+
+
+def _match_is_laxer(old: Stream, new: Stream) -> bool:
+    """Marketing that takes less, or anything else that takes more, moves mail to fewer rules."""
+    smaller, larger = (new, old) if new.purpose is Purpose.MARKETING else (old, new)
+    pairs = zip(larger.match.lists, smaller.match.lists, strict=True)
+    return not all((not small and not large) or (small and set(large) <= set(small)) for large, small in pairs)
+
+
+def _unsubscribe(old: Stream, new: Stream) -> Iterator[Change]:
+    was, now, name = old.unsubscribe, new.unsubscribe, new.name
+    if was.one_click != now.one_click:
+        said = ("one-click links added", "增加一键退订") if now.one_click else ("no one-click links any more", "不再提供一键退订")
+        yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not now.one_click)
+    if was.scope != now.scope:
+        yield Change(f"{name}: a refusal binds the {now.scope}", f"{name}：退订范围改为 {now.scope}", now.scope == "stream")
+    if was.existing != now.existing:
+        yield Change(f"{name}: an existing List-Unsubscribe: {now.existing}", f"{name}：已有的退订头：{now.existing}")
+
+
+def _limits(old: Stream, new: Stream) -> Iterator[Change]:
+    was, now = _limit_table(old), _limit_table(new)
+    for key in sorted(was.keys() | now.keys()):
+        scope, unit = key
+        before, after = was.get(key), now.get(key)
+        if before != after:
+            laxer = after is None or (before is not None and after.count > before.count)
+            shown = f"{before or '-'} -> {after or '-'}"
+            yield Change(f"{new.name}: limit {scope} per {unit}: {shown}", f"{new.name}：{scope} 上限（{unit}）：{shown}", laxer)
+
+
+def _limit_table(stream: Stream) -> dict[tuple[str, str], Limit]:
+    limits = stream.limits
+    scopes: dict[str, Iterable[Limit]] = {"identity": limits.identity, "recipient": limits.recipient}
+    scopes |= {f"recipient_domain {domain}": some for domain, some in limits.recipient_domain.items()}
+    return {(scope, limit.unit): limit for scope, some in scopes.items() for limit in some}
+
+
+def _listed_packs(old: Stream, new: Stream) -> Iterator[Change]:
+    was, now = set(old.file.packs), set(new.file.packs)
+    for pack in sorted(was - now):
+        yield Change(f"{new.name}: pack {pack} removed", f"{new.name}：移除规则包 {pack}", True)
+    for pack in sorted(now - was):
+        yield Change(f"{new.name}: pack {pack} added", f"{new.name}：增加规则包 {pack}")
+
+
+def _rules(stream: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Change]:
+    before, after = {rule.name: rule for rule in old}, {rule.name: rule for rule in new}
+    for name in sorted(before.keys() - after.keys()):
+        yield Change(f"{stream}: rule {name} removed", f"{stream}：移除规则 {name}", not before[name].never)
+    for name, rule in after.items():
+        was = before.get(name)
+        if was is None:
+            yield Change(f"{stream}: rule {name} added ({rule.action.word})", f"{stream}：增加规则 {name}（{rule.action.word}）")
+        elif was.action != rule.action:
+            shown = f"{was.action.word} -> {rule.action.word}"
+            yield Change(f"{stream}: rule {name}: {shown}", f"{stream}：规则 {name}：{shown}", rule.action < was.action)
+        elif was.table != rule.table:
+            words = _deeds(was.table) == _deeds(rule.table)
+            said = (
+                ("says it in other words", "文字已修改")
+                if words
+                else ("objects to other things; look at it", "检查内容已改变，请核对")
+            )
+            yield Change(f"{stream}: rule {name} {said[0]}", f"{stream}：规则 {name} {said[1]}", not words)
+
+
+def _deeds(table: RuleTable) -> dict[str, object]:
+    return {key: value for key, value in table.model_dump().items() if key not in _WORDS}
+
+
+def _duties(old: Stream, new: Stream) -> Iterator[Change]:
+    before, after = {duty.name: duty for duty in old.duties}, {duty.name: duty for duty in new.duties}
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was is None:
+            yield Change(f"{new.name}: duty {name} added", f"{new.name}：增加处理 {name}")
+        elif now is None:
+            yield Change(f"{new.name}: duty {name} removed", f"{new.name}：移除处理 {name}", True)
+        elif was != now:
+            yield Change(
+                f"{new.name}: duty {name} changed", f"{new.name}：处理 {name} 已修改", not set(was.fields) <= set(now.fields)
+            )
+
+
+def _overrides(stream: str, old: Mapping[str, Override], new: Mapping[str, Override]) -> Iterator[Change]:
+    for name, override in new.items():
+        if old.get(name) != override:
+            yield Change(
+                f"{stream}: {name} is turned down to {override.action} until {override.until} ({override.by}: {override.reason})",
+                f"{stream}：{name} 放宽为 {override.action}，至 {override.until}（{override.by}：{override.reason}）",
+                laxer=True,
+            )
+    for name in old.keys() - new.keys():
+        yield Change(f"{stream}: the override of {name} is gone", f"{stream}：{name} 的放宽已取消")

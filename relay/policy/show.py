@@ -1,0 +1,245 @@
+"""A policy set in sentences, in Chinese or English, under three heads.
+
+    enforced                       what the relay does whatever a sender wants
+    only observed or relaxed       by whom, why, until when
+    not checked by this system     what people answer for
+
+The third head is as important as the first: nobody may believe that the relay
+checks what it does not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from relay.policy.case import Action
+from relay.policy.limits import Limit
+from relay.policy.rule import Rule
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import BINDS, Purpose, Reason
+
+_PURPOSES = {
+    Purpose.MARKETING: ("marketing", "营销"),
+    Purpose.SERVICE: ("service", "服务"),
+    Purpose.CORRESPONDENCE: ("correspondence from person to person", "个人通信"),
+    Purpose.NOTICE: ("legal notice", "法定通知"),
+}
+_REASONS = {
+    Reason.LEGAL: ("an order of an authority", "主管部门要求"),
+    Reason.MANUAL_ALL: ("an entry for all mail", "人工停发全部邮件"),
+    Reason.COMPLAINT: ("a complaint", "投诉"),
+    Reason.OBJECTION: ("an objection in words", "书面拒绝"),
+    Reason.UNSUBSCRIBE: ("an unsubscription", "退订"),
+    Reason.HARD_BOUNCE: ("a dead address", "地址失效"),
+    Reason.MANUAL: ("an entry for marketing", "人工停发营销邮件"),
+}
+_ACTIONS = {
+    Action.REJECT: ("is refused", "拒收"),
+    Action.DEFER: ("must wait", "暂缓"),
+    Action.WARN: ("is only recorded", "仅记录"),
+}
+_HEADS = (
+    ("Enforced", "强制执行"),
+    ("Only observed or relaxed", "仅观察或已放宽"),
+    ("Not checked by this system; people answer for it", "本系统不检查，由人负责"),
+)
+_NOT_CHECKED = (
+    (
+        "Whether recipients agreed to be written to: the relay knows refusals, not consents.",
+        "收件人是否同意接收：系统只知道拒收，不掌握同意。",
+    ),
+    ("Whether what a message says is true, fair, or needs a licence or a label.", "邮件内容是否真实、合规，是否需要资质或标注。"),
+    (
+        "Whether mail is in the right stream: an account sends what its people let it send.",
+        "邮件是否用对了邮件流：账号发送什么由使用者决定。",
+    ),
+    ("The wording of correspondence: it is never read.", "个人通信的内容：系统从不读取。"),
+    ("Mail that leaves without passing through this relay.", "不经过本系统发送的邮件。"),
+)
+_PLACEHOLDERS = ("example", "示例")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence in both languages."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A head and its sentences."""
+
+    head: Sentence
+    sentences: tuple[Sentence, ...]
+
+
+def show(policy: PolicySet, today: date) -> tuple[Section, ...]:
+    """Say the policy as it stands on a day."""
+    parts = (_enforced(policy, today), _relaxed(policy, today), _not_checked(policy, today))
+    return tuple(Section(Sentence(*head), tuple(part)) for head, part in zip(_HEADS, parts, strict=True))
+
+
+def placeholders(policy: PolicySet) -> list[str]:
+    """Where the set still has the shipped examples instead of this organisation's facts: "file: key: value"."""
+    organisation = policy.organisation
+    facts = {
+        "legal_name": (organisation.legal_name.zh, organisation.legal_name.en),
+        "postal_address": (organisation.postal_address.zh, organisation.postal_address.en),
+        "refusal_mailbox": (organisation.refusal_mailbox,),
+        "privacy_url": (organisation.privacy_url,),
+    }
+    found = [f"organisation.toml: {key}: {text}" for key, texts in facts.items() for text in texts if _is_placeholder(text)]
+    for stream in policy.streams:
+        for key in ("identities", "sender_domains"):
+            entries = getattr(stream.match, key)
+            found += [f"streams/{stream.name}.toml: match.{key}: {entry}" for entry in entries if _is_placeholder(entry)]
+    return found
+
+
+def _is_placeholder(text: str) -> bool:
+    return any(word in text.casefold() for word in _PLACEHOLDERS)
+
+
+def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
+    order = ", ".join(stream.name for stream in policy.streams)
+    yield Sentence(
+        f"Mail is taken by the first stream that matches: {order}. Mail that matches none is refused.",
+        f"邮件由第一个匹配的邮件流接收：{order}。都不匹配的邮件被拒收。",
+    )
+    for stream in policy.streams:
+        yield from _stream(stream)
+        yield from (_rule(stream, rule) for rule in stream.rules if _is_enforced(policy, stream, rule, today))
+        for duty in stream.duties:
+            fields = ", ".join(duty.fields)
+            yield Sentence(
+                f"{stream.name}: the fields {fields} are removed ({duty.name}).",
+                f"{stream.name}：移除邮件头 {fields}（{duty.name}）。",
+            )
+        yield from _limits(stream)
+    for name, pack in sorted(policy.packs.items()):
+        if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
+            yield Sentence(
+                f"The pack {name} expired on {pack.pack.expires_on}: mail it applies to waits (451) until it is reviewed.",
+                f"规则包 {name} 已于 {pack.pack.expires_on} 过期：所适用的邮件一律暂缓（451），直至复核。",
+            )
+
+
+def _stream(stream: Stream) -> Iterator[Sentence]:
+    match = stream.match
+    of = "; ".join(
+        f"{key} {', '.join(entries)}"
+        for key, entries in zip(("identities", "listeners", "sender domains"), match.lists, strict=True)
+        if entries
+    )
+    purpose, name = _PURPOSES[stream.purpose], stream.name
+    yield Sentence(
+        f"{name}: {purpose[0]}; takes mail of {of or 'everybody else'}.",
+        f"{name}：{purpose[1]}邮件；匹配 {of or '其余全部邮件'}。",
+    )
+    reasons = [_REASONS[reason] for reason in Reason if reason in BINDS[stream.purpose]]
+    yield Sentence(
+        f"{name}: a recipient is not written to after {', '.join(en for en, _ in reasons)}.",
+        f"{name}：以下情况不再发送：{'、'.join(zh for _, zh in reasons)}。",
+    )
+    if stream.signing_required:
+        yield Sentence(f"{name}: nothing leaves without our DKIM signature.", f"{name}：没有本系统 DKIM 签名的邮件不会发出。")
+    if stream.unsubscribe.one_click:
+        scope = (
+            ("every marketing stream", "所有营销邮件流")
+            if stream.unsubscribe.scope == "organisation"
+            else ("this stream", "本邮件流")
+        )
+        yield Sentence(
+            f"{name}: every recipient gets a one-click link; using it stops {scope[0]}.",
+            f"{name}：每位收件人都有一键退订链接，使用后{scope[1]}停发。",
+        )
+
+
+def _rule(stream: Stream, rule: Rule) -> Sentence:
+    en, zh = _ACTIONS[rule.action]
+    said, said_zh = _where(rule)
+    cite = f" [{rule.table.cite}]" if rule.table.cite else ""
+    return Sentence(
+        f"{stream.name}: {en}{said}: {rule.text} ({rule.name}){cite}.",
+        f"{stream.name}：{zh}{said_zh}：{rule.text_zh}（{rule.name}）{cite}。",
+    )
+
+
+def _where(rule: Rule) -> tuple[str, str]:
+    domains = ", ".join(rule.table.recipient_domains)
+    countries = ", ".join(sorted(rule.countries or ()))
+    said, said_zh = (f" for {domains}", f"（{domains}）") if domains else ("", "")
+    return (f"{said} for recipients in {countries}", f"{said_zh}（{countries} 的收件人）") if countries else (said, said_zh)
+
+
+def _limits(stream: Stream) -> Iterator[Sentence]:
+    limits = stream.limits
+    scopes: list[tuple[str, str, tuple[Limit, ...]]] = [("one identity", "每个账号", limits.identity)]
+    for domain, some in limits.recipient_domain.items():
+        scopes.append((domain, domain, some) if domain != "*" else ("each other recipient domain", "其他每个收件域名", some))
+    scopes.append(("one recipient", "每个收件人", limits.recipient))
+    for en, zh, some in scopes:
+        for limit in some:
+            yield Sentence(f"{stream.name}: at most {limit} for {en}.", f"{stream.name}：{zh}最多 {limit}。")
+
+
+def _is_enforced(policy: PolicySet, stream: Stream, rule: Rule, today: date) -> bool:
+    if rule.never:
+        return False
+    override = stream.overrides.get(rule.name)
+    turned_down = override is not None and today <= override.until
+    return rule.protected or (rule.action > Action.WARN and stream.mode == "enforce" and not turned_down)
+
+
+def _relaxed(policy: PolicySet, today: date) -> Iterator[Sentence]:
+    for stream in policy.streams:
+        if stream.mode == "shadow":
+            yield Sentence(
+                f"{stream.name}: in shadow mode; all but refusals, ownership, structure and the signature is only recorded.",
+                f"{stream.name}：处于观察模式；除拒收、发件人归属、结构和签名外，均只记录不拦截。",
+            )
+        yield from (_rule(stream, rule) for rule in stream.rules if rule.action is Action.WARN and not rule.never)
+        for override in stream.overrides.values():
+            ended = today > override.until
+            yield Sentence(
+                f"{stream.name}: {override.rule} turned down to {override.action}, {_until(override.until, ended)[0]}"
+                f" ({override.by}: {override.reason}).",
+                f"{stream.name}：{override.rule} 放宽为 {override.action}，{_until(override.until, ended)[1]}（{override.by}：{override.reason}）。",
+            )
+    for exempt in policy.organisation.exempt:
+        who, rules, ended = ", ".join(exempt.recipients), ", ".join(exempt.rules), today > exempt.until
+        yield Sentence(
+            f"{who}: exempt from {rules}, {_until(exempt.until, ended)[0]} ({exempt.by}: {exempt.reason}).",
+            f"{who}：豁免 {rules}，{_until(exempt.until, ended)[1]}（{exempt.by}：{exempt.reason}）。",
+        )
+
+
+def _until(day: date, ended: bool) -> tuple[str, str]:
+    return (f"ended on {day}, no longer in effect", f"已于 {day} 失效") if ended else (f"until {day}", f"至 {day}")
+
+
+def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
+    yield from (Sentence(*texts) for texts in _NOT_CHECKED)
+    unused = sorted(set(policy.packs) - {pack.name for stream in policy.streams for pack in stream.packs})
+    for name in unused:
+        yield Sentence(
+            f"The pack {name}: no stream uses it, or it applies to none.", f"规则包 {name}：没有邮件流使用，或均不适用。"
+        )
+    for stream in policy.streams:
+        if not stream.signing_required:
+            yield Sentence(
+                f"{stream.name}: whether mail is signed by us; without a key it leaves unsigned.",
+                f"{stream.name}：是否由本系统签名；没有密钥时不签名发出。",
+            )
+        if stream.purpose is Purpose.MARKETING and not stream.unsubscribe.one_click:
+            yield Sentence(
+                f"{stream.name}: how recipients unsubscribe; no link is added.",
+                f"{stream.name}：收件人如何退订；系统不添加链接。",
+            )
+    retention = policy.organisation.retention
+    yield Sentence(
+        f"Deleting what is older than the retention ({retention.records} and {retention.network_log} days): nothing is deleted by itself.",
+        f"超过保存期限（{retention.records} 天与 {retention.network_log} 天）的数据：系统不会自动删除。",
+    )
