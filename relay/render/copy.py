@@ -26,7 +26,7 @@ from relay.policy.sets import Duty
 from relay.render.duties import removed_names
 from relay.render.oneclick import RULE as ONE_CLICK_RULE
 from relay.render.oneclick import check_one_click, promises_one_click, unsubscribe_fields
-from relay.render.signing import CanonicalField, Signer, body_hash, canonical_field, signed_names
+from relay.render.signing import SIGNED_NAMES, CanonicalField, Signer, body_hash, canonical_field, signed_names
 from relay.render.verification import Field, SignatureError, split_fields, verify
 
 SIGNATURE_RULE = "base/signature"
@@ -108,6 +108,8 @@ def prepare(
     if signing_required and not signers:
         raise RenderingImpossible(SIGNATURE_RULE, "there is no DKIM key for the domain in From; add a [[dkim]] table")
     kept = _kept_fields(message, sets_unsubscribe, existing, duties)
+    if signers:
+        _check_edges(kept)
     names = {name for name, _ in kept}
     supplied = [
         (name.lower(), b"%s: %s\r\n" % (name, text.encode()))
@@ -188,6 +190,17 @@ def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties
         for field in message.fields
         if field.name not in removed and not field.name.startswith(_REMOVED_PREFIX)
     ]
+
+
+def _check_edges(fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse what verifiers read differently: some take VT and FF around a value for white space, RFC 6376 does not."""
+    for name, raw in fields:
+        value = raw.partition(b":")[2].strip(b" \t\r\n")
+        if value != value.strip() and name in SIGNED_NAMES:
+            text = (
+                f"the field {name.decode()} begins or ends with a control character, on which DKIM verifiers disagree; remove it"
+            )
+            raise RenderingImpossible(SIGNATURE_RULE, text)
 
 
 def _signatures(prepared: Prepared, added: bytes) -> list[bytes]:

@@ -35,6 +35,7 @@ OVERSIGNED = (
 SIGNED_IF_PRESENT = (
     b"message-id", b"in-reply-to", b"references", b"list-id", b"feedback-id", b"cfbl-address", b"cfbl-feedback-id",
 )  # fmt: skip
+SIGNED_NAMES = frozenset(OVERSIGNED + SIGNED_IF_PRESENT)
 MIN_RSA_BITS = 2048
 RSA, ED25519 = "rsa-sha256", "ed25519-sha256"
 _LINE = 76
