@@ -28,7 +28,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL, hash BLOB NOT NULL
 );
-CREATE INDEX records_by_id ON records (substr(id, 11));
+CREATE INDEX records_by_id ON records (id);
 CREATE INDEX records_by_time ON records (at);
 CREATE INDEX records_by_kind ON records (kind, at);
 CREATE TABLE people (digest BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (digest, seq)) WITHOUT ROWID;
@@ -117,12 +117,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: Path) -> str:
+def prepare(path: Path) -> None:
     """Make the file at a node's very first start, else make sure that it is the one this node has always written.
 
     `path` with the suffix .id remembers the chain's id.  The caller holds the
-    writers' lock.  Returns the chain's id; raises RecordsUnavailable, OSError
-    or sqlite3.Error.
+    writers' lock.  Raises RecordsUnavailable, OSError or sqlite3.Error.
     """
     known = path.with_suffix(".id")
     remembered = known.read_text("ascii").strip() if known.exists() else ""
@@ -138,7 +137,6 @@ def prepare(path: Path) -> str:
         raise RecordsUnavailable(f"{path} is not the file that {known.name} remembers; restore the backup")
     if not remembered:
         _write(known, f"{chain}\n")
-    return chain
 
 
 def chain_of(connection: sqlite3.Connection) -> str:

@@ -187,9 +187,15 @@ def lifted_record(
     return Record(Kind.LIFTED, record_id, at, (Person(digest, sealed),), facts)
 
 
-def policy_record(record_id: str, at: float, *, policy_hash: str, before: str | None, by: str, reason: str) -> Record:
-    """A policy set came into force; the archive of policy sets has its files under this hash."""
-    return Record(Kind.POLICY, record_id, at, (), {"hash": policy_hash, "before": before, "by": by, "reason": reason})
+def policy_record(
+    record_id: str, at: float, *, policy_hash: str, previous: str, reason: str, by: str, laxer: int, shadow: Iterable[str]
+) -> Record:
+    """A policy set came into force; `laxer` counts the lines of the difference that relax something.
+
+    The archive of policy sets has the files under this hash.
+    """
+    facts = {"policy": policy_hash, "previous": previous, "reason": reason, "by": by, "laxer": laxer, "shadow": sorted(shadow)}
+    return Record(Kind.POLICY, record_id, at, (), facts)
 
 
 def keys_record(record_id: str, at: float, *, ring: str, fingerprints: Iterable[str], by: str) -> Record:

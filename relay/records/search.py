@@ -7,14 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from relay.errors import RecordsUnavailable
-from relay.ids import new_id
-from relay.keys import Keys
 from relay.policy.suppression import Digest
 from relay.records import chain
+from relay.records.append import Records
 from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
 
@@ -84,27 +82,19 @@ def found_by_id(reader: Reader, record_id: str, limit: int = 100) -> list[Record
 
     Raises RecordsUnavailable.
     """
-    rows = reader.read(
-        "SELECT body FROM records WHERE substr(id, 11) = substr(?1, 11) AND id = ?1 ORDER BY seq LIMIT ?2", (record_id, limit)
-    )
+    rows = reader.read("SELECT body FROM records WHERE id = ? ORDER BY seq LIMIT ?", (record_id, limit))
     return [_record(body) for (body,) in rows]
 
 
-def sealed_recipient(path: Path, keys: Keys, submission: bytes, digest: Digest) -> bytes:
+def sealed_recipient(records: Records, submission_id: str, digest: Digest) -> bytes:
     """The sealed mailbox behind an unsubscribe token, from the records of its submission; b"" when this node has none.
-
-    `submission` is the random part of the submission's id, ten octets.
 
     Raises RecordsUnavailable.
     """
-    with Reader(path, keys) as reader:
-        rows = reader.read(
-            "SELECT body FROM records WHERE substr(id, 11) = ? AND kind = 'received'", (new_id(0, submission)[10:],)
-        )
-        for (body,) in rows:
-            for person in _record(body).people:
-                if digest in keys.addresses.digests(reader.reveal(person)):
-                    return person.sealed
+    for record in found_by_id(records.reader, submission_id):
+        for person in record.people:
+            if digest in records.keys.addresses.digests(records.reader.reveal(person)):
+                return person.sealed
     return b""
 
 
@@ -224,8 +214,8 @@ def _conditions(reader: Reader, query: Query) -> tuple[str, list[Any]]:
     time = _time_column(query)
     parameters: list[Any] = []
     if query.id:
-        parts.append("substr(r.id, 11) = substr(?, 11) AND r.id = ?")
-        parameters += [query.id, query.id]
+        parts.append("r.id = ?")
+        parameters.append(query.id)
     if query.mailbox:
         digests = reader.digests(query.mailbox)
         parts.append(f"r.seq IN (SELECT seq FROM people WHERE digest IN ({_marks(digests)}))")  # noqa: S608
