@@ -103,17 +103,13 @@ def read_store_name(folder: Path) -> StoreName | None:
     """
     path = folder / STORE_NAME
     try:
-        document = orjson.loads(path.read_bytes())
-        name = StoreName(document["store_id"], document["kind"])
+        return _store_name(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreUnavailable("disk", f"{path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise StoreUnavailable("foreign", f"{path} is damaged; restore it from the backup") from None
-    if not is_id(name.store_id) or name.kind not in ("sqlite", "redis"):
-        raise StoreUnavailable("foreign", f"{path} is damaged; restore it from the backup")
-    return name
 
 
 def write_store_name(folder: Path, name: StoreName) -> None:
@@ -126,6 +122,14 @@ def write_store_name(folder: Path, name: StoreName) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     _sync_folder(folder)
+
+
+def _store_name(octets: bytes) -> StoreName:
+    document = orjson.loads(octets)
+    name = StoreName(document["store_id"], document["kind"])
+    if not is_id(name.store_id) or name.kind not in ("sqlite", "redis"):
+        raise ValueError("not a store.id")
+    return name
 
 
 async def _open_sqlite(config: Config, keys: Keys, known: StoreName | None, clock: Callable[[], float]) -> Store:

@@ -9,7 +9,7 @@ from relay.policy.suppression import ORGANISATION, Reason
 from tests.support.stores import ADA, META, charge, delivered, digest, first_try, new_redis, new_sqlite, refusal, request
 
 MAIL = digest("submission")
-OTHER_STORE = replace(META, store_id="01JSTORE999999999999999999")
+OTHER_STORE = replace(META, store_id="01JST0RE999999999999999999")
 NEW_KEYS = replace(META, fingerprints=frozenset({"addresses:1:ffffffffffffffff", "tokens:1:eeeeeeeeeeeeeeee"}))
 LATER_KEYS = replace(META, fingerprints=META.fingerprints | {"addresses:2:0123456789abcdef"})
 

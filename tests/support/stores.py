@@ -10,7 +10,7 @@ from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, RowStat
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
-META = StoreMeta("01JSTORE000000000000000000", 1, frozenset({"addresses:1:00112233aabbccdd", "tokens:1:ddccbbaa33221100"}))
+META = StoreMeta("01JST0RE000000000000000000", 1, frozenset({"addresses:1:00112233aabbccdd", "tokens:1:ddccbbaa33221100"}))
 START = 1_800_000_000.0
 HALF_A_MINUTE = 30.0
 
