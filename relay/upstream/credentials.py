@@ -69,8 +69,8 @@ class Remembered:
 
     def mac(self, upstream: str, identity: str, credentials: Credentials) -> bytes:
         """What stands for a login here and in the keys of the pool."""
-        parts = (upstream, identity, credentials.login, credentials.password)
-        octets = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+        parts = [part.encode("utf-8", "surrogatepass") for part in (upstream, identity, credentials.login, credentials.password)]
+        octets = b"".join(len(part).to_bytes(4) + part for part in parts)
         return hmac.digest(self._key, octets, "sha256")
 
     def accepted(self, mac: bytes, identity: str) -> None:

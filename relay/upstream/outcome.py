@@ -84,7 +84,7 @@ class UpstreamReply:
         return ascii_text(_ADDRESS.sub(mask, " ".join(filter(None, lines))))[:MAX_TEXT]
 
 
-class UpstreamUnavailable(ConnectionError):  # noqa: N818 - named as StoreUnavailable and RecordsUnavailable are
+class UpstreamUnavailable(ConnectionError):
     """No connection could be had; nothing was sent, so every recipient is transient.
 
     `reason` is a short machine word: connect, tls, greeting, busy, account,

@@ -195,7 +195,7 @@ class RecordingUpstream:
     def _run(self, started):
         async def serve():
             self._stop = asyncio.Event()
-            listening = socket.socket()
+            listening = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only where it sees this
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self._receive_buffer:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)

@@ -1,0 +1,185 @@
+"""Bringing up a connection: TCP, TLS, EHLO, AUTH, by aiosmtplib; then it is ours.
+
+TLS is always verified against the host in the address.  A password crosses
+verified TLS or stays on this machine.  One AUTH command is sent for one
+login: a second mechanism after a refusal would count as a second wrong guess.
+"""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import aiosmtplib
+
+from relay.config import Config, Upstream, split_host_port
+from relay.errors import ConfigurationError
+from relay.mail.envelope import Credentials
+from relay.upstream.outcome import UpstreamReply
+from relay.upstream.profile import Capabilities
+from relay.upstream.wire import SERVICE_CLOSING, Wire
+
+_MECHANISMS = ("plain", "login")  # no CRAM-MD5: it makes providers keep passwords in the clear
+_MALFORMED = UpstreamReply(535, ("5.7.8 login or password is malformed",))
+
+
+class OpeningError(Exception):
+    """The connection could not be brought up.
+
+    `reason`: connect, tls, greeting (also EHLO), closing (421), no-auth,
+    refused (this login), unavailable (logins cannot be checked now).
+    `reply` is the upstream's, when it gave one.
+    """
+
+    def __init__(self, reason: str, text: str, reply: UpstreamReply | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.reply = reply
+
+    @property
+    def allows_failover(self) -> bool:
+        """Whether another address of the same provider may do better: it is the host that failed, not the login."""
+        return self.reason in ("connect", "tls", "greeting", "closing")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How an upstream is reached; `context` is None exactly when tls is "none"."""
+
+    name: str
+    addresses: tuple[str, ...]
+    tls: str
+    context: ssl.SSLContext | None
+    hostname: str
+
+
+def target_of(config: Config, upstream: Upstream) -> Target:
+    """Prepare TLS for an upstream. Raises ConfigurationError."""
+    where = f'[[upstream]] "{upstream.name}"'
+    context = None
+    if upstream.tls != "none":
+        cafile = str(config.path(upstream.ca_file)) if upstream.ca_file else None
+        try:
+            context = ssl.create_default_context(cafile=cafile)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"{where}: ca_file {cafile}: not a file with PEM certificates ({error})") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    elif upstream.auth == "account" and not all(_is_local_name(address) for address in upstream.addresses):
+        raise ConfigurationError(
+            f'{where}: tls = "none" would send passwords in the clear; use implicit or starttls, or auth = "none"'
+        )
+    return Target(upstream.name, upstream.addresses, upstream.tls, context, config.hostname)
+
+
+async def open_wire(target: Target, address: str, credentials: Credentials | None, patience: float) -> tuple[Wire, Capabilities]:
+    """Connect to one address and log in.
+
+    Raises OpeningError.
+    """
+    host, port = split_host_port(address)
+    client = aiosmtplib.SMTP(
+        hostname=host,
+        port=port,
+        local_hostname=target.hostname,
+        timeout=patience,
+        use_tls=target.tls == "implicit",
+        start_tls=False,
+        tls_context=target.context,
+    )
+    try:
+        async with asyncio.timeout(patience):
+            await _greet(client, target, address)
+            if credentials is not None:
+                await _log_in(client, address, credentials)
+    except TimeoutError:
+        client.close()
+        raise OpeningError("connect", f"{address}: no answer in time") from None
+    except BaseException:
+        client.close()
+        raise
+    return _taken_over(client, address)
+
+
+async def _greet(client: aiosmtplib.SMTP, target: Target, address: str) -> None:
+    try:
+        await client.connect()
+        if target.tls == "starttls":
+            await client.starttls()
+        await client.ehlo()
+    except aiosmtplib.SMTPResponseException as error:
+        reply = _reply(error)
+        raise OpeningError(
+            "closing" if reply.code == SERVICE_CLOSING else "greeting", f"{address}: {reply.code}", reply
+        ) from None
+    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        reason = "tls" if isinstance(error.__cause__ or error, ssl.SSLError) else "connect"
+        is_downgrade = type(error) is aiosmtplib.SMTPException  # no STARTTLS was offered
+        raise OpeningError("tls" if is_downgrade else reason, f"{address}: {error}") from None
+
+
+async def _log_in(client: aiosmtplib.SMTP, address: str, credentials: Credentials) -> None:
+    offered = [mechanism for mechanism in _MECHANISMS if mechanism in client.server_auth_methods]
+    if not offered:
+        raise OpeningError("no-auth", f"{address}: neither AUTH PLAIN nor AUTH LOGIN is offered")
+    if client.get_transport_info("sslcontext") is None and not _is_local_peer(client):
+        raise OpeningError("no-auth", f"{address}: a password would cross the network in the clear")
+    if "\0" in credentials.login + credentials.password:
+        raise OpeningError(
+            "refused", f"{address}: NUL in login or password", UpstreamReply(535, ("login or password malformed",))
+        )
+    log_in = client.auth_plain if offered[0] == "plain" else client.auth_login
+    try:
+        await log_in(credentials.login, credentials.password)
+    except aiosmtplib.SMTPResponseException as error:
+        reply = _reply(error)
+        reason = "closing" if reply.code == SERVICE_CLOSING else "refused" if reply.code >= 500 else "unavailable"
+        raise OpeningError(reason, f"{address}: login answered {reply.code}", reply) from None
+    except UnicodeError:
+        raise OpeningError("refused", f"{address}: not Unicode", _MALFORMED) from None
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise OpeningError("connect", f"{address}: {error}") from None
+
+
+def _taken_over(client: aiosmtplib.SMTP, address: str) -> tuple[Wire, Capabilities]:
+    """Put our own protocol on the transport; what the server said unasked after its last reply spoils the connection."""
+    protocol, transport = client.protocol, client.transport
+    if protocol is None or transport is None or transport.is_closing() or protocol._buffer:
+        client.close()
+        raise OpeningError("greeting", f"{address}: closed or spoke unasked")
+    return Wire(cast(asyncio.Transport, transport)), _capabilities(client.esmtp_extensions)
+
+
+def _capabilities(extensions: Mapping[str, str]) -> Capabilities:
+    size = extensions.get("size", "").strip()
+    return Capabilities(
+        pipelining="pipelining" in extensions,
+        size_offered="size" in extensions,
+        size=int(size) if size.isascii() and size.isdigit() else 0,
+        eightbitmime="8bitmime" in extensions,
+        smtputf8="smtputf8" in extensions,
+        dsn="dsn" in extensions,
+        seen=True,
+    )
+
+
+def _reply(error: aiosmtplib.SMTPResponseException) -> UpstreamReply:
+    return UpstreamReply(error.code, tuple(error.message.split("\n")))
+
+
+def _is_local_name(address: str) -> bool:
+    host, _ = split_host_port(address)
+    return host == "localhost" or _is_loopback(host)
+
+
+def _is_local_peer(client: aiosmtplib.SMTP) -> bool:
+    peer = client.get_transport_info("peername")
+    return bool(peer) and _is_loopback(peer[0])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

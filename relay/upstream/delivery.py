@@ -1,0 +1,184 @@
+"""The upstreams of this process: connections to lease, logins to verify.
+
+One `Upstreams` lives in each worker.  It keeps no client's password: a lease
+brings the credentials that it needs, the pool knows a login by a keyed MAC.
+Failover goes among the addresses of one upstream only, and only where the
+upstream cannot have the message.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from relay.config import Config
+from relay.mail.envelope import Credentials
+from relay.mail.mailbox import Mailbox
+from relay.tasks import spawn
+from relay.upstream.credentials import Accounts, Remembered
+from relay.upstream.outcome import Outcome, UpstreamUnavailable, unanswered
+from relay.upstream.pool import Channel, PoolKey
+from relay.upstream.profile import Capabilities, Profile
+from relay.upstream.site import Rejected, Site, Unavailable, Verification, Verified
+from relay.upstream.transaction import Carried, Mail, Result, transact
+
+
+class Upstreams:
+    """Every [[upstream]] of the configuration. `key` is random, made at start, and never leaves the process."""
+
+    def __init__(self, config: Config, profiles: Mapping[str, Profile], key: bytes) -> None:
+        """Raises ConfigurationError."""
+        self._accounts = Accounts(config)
+        self._remembered = Remembered(key, time.monotonic)
+        self._sites = {upstream.name: Site(config, upstream, profiles, self._remembered) for upstream in config.upstream}
+        self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
+
+    @asynccontextmanager
+    async def lease(
+        self, upstream: str, identity: str, credentials: Credentials | None, deadline: float
+    ) -> AsyncIterator["Connection"]:
+        """A connection of this identity, opened if need be; `deadline` is of the loop's clock.
+
+        Raises UpstreamUnavailable.
+        """
+        site = self._site(upstream)
+        key = site.key(identity, credentials)
+        channel = await site.pool.take(key, deadline)
+        is_new = channel is None
+        connection = Connection(site, key, credentials, channel or await site.open(key, credentials, deadline), is_new=is_new)
+        try:
+            yield connection
+        finally:
+            connection.release()
+
+    async def verify(self, upstream: str, identity: str, credentials: Credentials) -> Verification:
+        """Ask the upstream whether it takes this login, by opening the identity's connection; its mail will use it.
+
+        The same question asked twice at a time is asked upstream once.
+        """
+        site = self._site(upstream)
+        if site.auth == "none":
+            return Unavailable(f'{site.name}: auth = "none", so it cannot judge a login')
+        key = site.key(identity, credentials)
+        if (refusal := self._remembered.refusal(key.login)) is not None:
+            return Rejected(refusal, from_memory=True)
+        if self._remembered.was_accepted(key.login) and site.pool.has(key):
+            return Verified()
+        task = self._verifying.get(key.login)
+        if task is None:
+            task = self._verifying[key.login] = spawn(site.verify(key, credentials), name=f"verify {site.name}")
+            task.add_done_callback(lambda _: self._verifying.pop(key.login, None))
+        return await asyncio.shield(task)
+
+    def forget(self, identity: str) -> None:
+        """The identity's sessions have ended: keep what its open connections need, and nothing else."""
+        if not any(site.pool.has_identity(identity) for site in self._sites.values()):
+            self._remembered.forget_accepted(identity)
+
+    def account_for(self, upstream: str, identity: str, reverse_path_key: str | None) -> Credentials | None:
+        """The credentials that the relay holds: of the identity, else of the reverse-path or of its whole "@domain"."""
+        _, at, domain = (reverse_path_key or "").rpartition("@")
+        return self._accounts.find(self._site(upstream).name, identity, reverse_path_key, at + domain)
+
+    def profile(self, upstream: str) -> Profile:
+        """What is known about the upstream's provider."""
+        return self._site(upstream).profile
+
+    def capabilities(self, upstream: str) -> Capabilities:
+        """What the upstream offered last."""
+        return self._site(upstream).capabilities
+
+    async def probe(self) -> dict[str, str]:
+        """Ask every upstream for its EHLO, without a login; return what stands in the way of each, "" for nothing."""
+        faults = await asyncio.gather(*(site.probe() for site in self._sites.values()))
+        return dict(zip(self._sites, faults, strict=True))
+
+    async def drain(self, deadline: float) -> None:
+        """Close idle connections, wait for busy ones until the deadline (of the loop's clock), then cut them."""
+        await asyncio.gather(*(site.pool.drain(deadline) for site in self._sites.values()))
+
+    def _site(self, name: str) -> Site:
+        """The upstream of that name; "" is the first. Raises KeyError."""
+        return self._sites[name] if name else next(iter(self._sites.values()))
+
+
+class Connection:
+    """A leased connection: one identity's, one transaction at a time."""
+
+    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None, channel: Channel, *, is_new: bool) -> None:
+        self._site, self._key, self._credentials = site, key, credentials
+        self._channel: Channel | None = channel
+        self._is_new = is_new
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this connection's EHLO offered: a copy is rendered for it, never converted on the wire."""
+        return self._channel.capabilities if self._channel else self._site.capabilities
+
+    async def transact(
+        self,
+        reverse_path: Mailbox | None,
+        copy: Carried,
+        *,
+        ret: str | None = None,
+        envid: str | None = None,
+        deadline: float,
+        past_dot: float,
+    ) -> list[Outcome]:
+        """Offer the copy; one outcome per recipient, in order. See `relay.upstream.transaction` for the times.
+
+        An idle connection that was closed under us, and a 421 where another
+        address is left, are tried again on another connection: before 354
+        the upstream has nothing.  Never raises for what an upstream does.
+        """
+        mail = Mail(reverse_path, copy, ret, envid)
+        tried: set[str] = set()
+        try:
+            result = await self._once(mail, deadline, past_dot)
+            while result.stale and self._may_try_again(tried):
+                await self._replace(deadline)
+                result = await self._once(mail, deadline, past_dot)
+            outcomes = result.outcomes
+        except UpstreamUnavailable as error:
+            outcomes = [unanswered(error.reply, before_dot=True)] * len(copy.recipients)
+        self._is_new = False
+        for outcome in outcomes:
+            self._site.count(outcome.reply_class)
+        return outcomes
+
+    def release(self) -> None:
+        """Give the connection back to the pool, which closes it unless its last reply was clean."""
+        if self._channel is not None:
+            self._site.pool.put(self._channel)
+            self._channel = None
+
+    async def _once(self, mail: Mail, deadline: float, past_dot: float) -> Result:
+        if self._channel is None or self._channel.wire.fault or self._channel.mails >= self._site.bounds.mails:
+            await self._replace(deadline)
+        channel = self._held
+        channel.mails += 1
+        return await transact(channel.wire, self._site.profile, channel.capabilities, mail, deadline=deadline, past_dot=past_dot)
+
+    def _may_try_again(self, tried: set[str]) -> bool:
+        """Once after an idle connection, and after a 421 once for each further address."""
+        channel = self._held
+        if not self._is_new:
+            return True
+        if channel.wire.fault != "closing" or channel.address in tried:
+            return False
+        tried.add(channel.address)
+        self._site.rest(channel.address)
+        return self._site.has_other_address(tried)
+
+    async def _replace(self, deadline: float) -> None:
+        """Open another connection in the place of the held one."""
+        old, self._channel = self._held, None
+        self._site.pool.exchange(old)
+        self._channel = await self._site.open(self._key, self._credentials, deadline)
+        self._is_new = True
+
+    @property
+    def _held(self) -> Channel:
+        if self._channel is None:
+            raise UpstreamUnavailable("busy", f"{self._site.name}: the lease has no connection any more")
+        return self._channel

@@ -1,0 +1,246 @@
+"""Open connections to one upstream, and who may use which.
+
+A connection belongs to its key for life: upstream, identity, TLS posture and
+login.  No other key ever gets it; when room is short, an idle connection of
+somebody else is closed, never lent.  Who waits is served in order.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from relay import telemetry
+from relay.mail import replies
+from relay.tasks import spawn
+from relay.upstream.outcome import UpstreamUnavailable
+from relay.upstream.profile import Capabilities
+from relay.upstream.wire import Wire
+
+MAX_AGE = 600.0  # seconds; DNS and certificates change, and load balancers cut old connections
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKey:
+    """Whom a connection belongs to; `login` is the keyed MAC of the credentials, empty without AUTH."""
+
+    upstream: str
+    identity: str
+    tls: str
+    login: bytes = field(default=b"", repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One open connection with its history."""
+
+    key: PoolKey
+    address: str
+    wire: Wire
+    capabilities: Capabilities
+    opened_at: float
+    mails: int = 0
+    expiry: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    key: PoolKey
+    fresh: bool
+    granted: asyncio.Future[Channel | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the provider takes; per worker process."""
+
+    connections: int
+    per_identity: int
+    mails: int
+    idle: float
+
+
+class Pool:
+    """The connections of one upstream. All methods belong to one event loop."""
+
+    def __init__(self, upstream: str, bounds: Bounds, clock: Callable[[], float]) -> None:
+        self._upstream, self._bounds, self._clock = upstream, bounds, clock
+        self._idle: list[Channel] = []  # oldest release first
+        self._busy: set[Channel] = set()
+        self._opening: Counter[str] = Counter()  # slots by identity, promised to connections that are being brought up
+        self._waiters: deque[_Waiter] = deque()
+        self._changed = asyncio.Event()
+        self._is_draining = False
+        self._idle_gauge = telemetry.upstream_connections.labels(upstream, "idle")
+        self._busy_gauge = telemetry.upstream_connections.labels(upstream, "busy")
+
+    async def take(self, key: PoolKey, deadline: float, *, fresh: bool = False) -> Channel | None:
+        """Return an idle connection of this key, or None: then the caller holds a slot and must open one.
+
+        The caller owes `put` or `discard` for a connection, `opened` or
+        `give_back` for a slot.  Raises UpstreamUnavailable when none is free
+        before the deadline.
+        """
+        if self._is_draining:
+            raise _draining(self._upstream)
+        waiter = _Waiter(key, fresh, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        self._serve()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(waiter.granted)
+        except TimeoutError:
+            self._withdraw(waiter)
+            raise UpstreamUnavailable("busy", f"{self._upstream}: all connections are busy", replies.UPSTREAM_TIMED_OUT) from None
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
+
+    def opened(self, channel: Channel) -> None:
+        """The promised slot became this connection, which is in use."""
+        self._opening[channel.key.identity] -= 1
+        self._busy.add(channel)
+        self._update()
+
+    def give_back(self, key: PoolKey) -> None:
+        """The promised slot is not needed: nothing could be opened."""
+        self._opening[key.identity] -= 1
+        self._serve()
+
+    def put(self, channel: Channel) -> None:
+        """Take a connection back after a clean reply; close it when it is worn out."""
+        age = self._clock() - channel.opened_at
+        if self._is_draining or not channel.wire.is_quiet or channel.mails >= self._bounds.mails or age >= MAX_AGE:
+            self.discard(channel)
+            return
+        self._busy.discard(channel)
+        self._idle.append(channel)
+        channel.wire.on_fault = lambda: self._lost(channel)
+        channel.expiry = asyncio.get_running_loop().call_later(self._bounds.idle, self._close_idle, channel)
+        self._serve()
+
+    def discard(self, channel: Channel) -> None:
+        """Close a connection that was in use."""
+        self._busy.discard(channel)
+        _close(channel)
+        self._serve()
+
+    def exchange(self, channel: Channel) -> None:
+        """Close a connection that was in use; its place stays promised to the caller, as a slot."""
+        self._busy.discard(channel)
+        self._opening[channel.key.identity] += 1
+        _close(channel)
+
+    def has(self, key: PoolKey) -> bool:
+        """Whether a living connection of exactly this key exists."""
+        return any(channel.key == key and not channel.wire.fault for channel in (*self._idle, *self._busy))
+
+    def has_identity(self, identity: str) -> bool:
+        return any(channel.key.identity == identity for channel in (*self._idle, *self._busy))
+
+    async def drain(self, deadline: float) -> None:
+        """Let nobody in, close what is idle, wait for the rest until the deadline, then cut it."""
+        self._is_draining = True
+        for waiter in self._waiters:
+            waiter.granted.set_exception(_draining(self._upstream))
+            waiter.granted.exception()  # heard by `take`, unless its caller has gone
+        self._waiters.clear()
+        closing = [channel.wire.close() for channel in list(self._idle)]
+        for channel in list(self._idle):
+            self._take_from_idle(channel)
+        try:
+            async with asyncio.timeout_at(deadline):
+                while self._busy or self._opening.total():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            for channel in list(self._busy):
+                channel.wire.abort("draining")
+        await asyncio.gather(*closing)
+
+    def _serve(self) -> None:
+        """Give what is free to those who wait, in their order; who cannot be served now does not hold up the others."""
+        blocked: set[tuple[PoolKey, bool]] = set()
+        for waiter in list(self._waiters):
+            if self._is_draining or (waiter.key, waiter.fresh) in blocked:
+                continue
+            if self._grant(waiter):
+                self._waiters.remove(waiter)
+            else:
+                blocked.add((waiter.key, waiter.fresh))
+        self._update()
+
+    def _grant(self, waiter: _Waiter) -> bool:
+        if waiter.granted.done():
+            return True
+        channel = None if waiter.fresh else self._latest_idle(waiter.key)
+        if channel is not None:
+            self._take_from_idle(channel)
+            self._busy.add(channel)
+        elif self._make_room(waiter.key.identity):
+            self._opening[waiter.key.identity] += 1
+        else:
+            return False
+        waiter.granted.set_result(channel)
+        return True
+
+    def _latest_idle(self, key: PoolKey) -> Channel | None:
+        return next((channel for channel in reversed(self._idle) if channel.key == key and not channel.wire.fault), None)
+
+    def _make_room(self, identity: str) -> bool:
+        """Whether a connection more may be opened, closing an idle one that cannot serve the purpose if need be."""
+        own_idle = [channel for channel in self._idle if channel.key.identity == identity]
+        own = self._opening[identity] + len(own_idle) + sum(channel.key.identity == identity for channel in self._busy)
+        if own >= self._bounds.per_identity:
+            return self._replace_oldest(own_idle)
+        if len(self._idle) + len(self._busy) + self._opening.total() >= self._bounds.connections:
+            return self._replace_oldest(self._idle)
+        return True
+
+    def _replace_oldest(self, candidates: Iterable[Channel]) -> bool:
+        oldest = next(iter(candidates), None)
+        if oldest is not None:
+            self._take_from_idle(oldest)
+            _close(oldest)
+        return oldest is not None
+
+    def _take_from_idle(self, channel: Channel) -> None:
+        self._idle.remove(channel)
+        channel.wire.on_fault = lambda: None
+        if channel.expiry is not None:
+            channel.expiry.cancel()
+            channel.expiry = None
+
+    def _close_idle(self, channel: Channel) -> None:
+        if channel in self._idle:
+            self._take_from_idle(channel)
+            _close(channel)
+            self._serve()
+
+    _lost = _close_idle  # the other side closed it, or said something unasked
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Stop waiting; what was granted in the same moment goes back."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+            waiter.granted.cancel()
+        elif waiter.granted.done() and not waiter.granted.exception():
+            channel = waiter.granted.result()
+            if channel is None:
+                self.give_back(waiter.key)
+            else:
+                self.put(channel)
+
+    def _update(self) -> None:
+        self._changed.set()
+        self._idle_gauge.set(len(self._idle))
+        self._busy_gauge.set(len(self._busy) + self._opening.total())
+
+
+def _close(channel: Channel) -> None:
+    if not channel.wire.fault:
+        spawn(channel.wire.close(), name=f"close {channel.key.upstream}")
+
+
+def _draining(upstream: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable("draining", f"{upstream}: the relay is shutting down")

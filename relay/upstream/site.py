@@ -1,0 +1,179 @@
+"""One upstream: where it is, what it is like, and how a connection to it comes about."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relay import telemetry
+from relay.config import Config, Upstream
+from relay.errors import ConfigurationError
+from relay.mail import replies
+from relay.mail.envelope import Credentials
+from relay.upstream.connect import OpeningError, open_wire, target_of
+from relay.upstream.credentials import Remembered
+from relay.upstream.outcome import UpstreamReply, UpstreamUnavailable
+from relay.upstream.pool import Bounds, Channel, Pool, PoolKey
+from relay.upstream.profile import Capabilities, Profile, ReplyClass, classify
+from relay.upstream.wire import Wire
+
+CONNECT_PATIENCE = 10.0  # seconds for one address
+VERIFY_PATIENCE = 20.0
+RESTING = 60.0  # seconds for which an address that failed is tried last
+_NOT_UNDERSTOOD = {500, 501, 502, 503, 504}  # to AUTH: the command was at fault, not the login
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The upstream took the login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The upstream refused the login; `text` is printable ASCII. `from_memory`: it was not asked again."""
+
+    text: str
+    from_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The upstream could not be asked; this is never a yes. `text` is for operators."""
+
+    text: str
+
+
+Verification = Verified | Rejected | Unavailable
+
+
+class Site:
+    """An [[upstream]] with its profile, its pool, and what its EHLO offered last."""
+
+    def __init__(self, config: Config, upstream: Upstream, profiles: Mapping[str, Profile], remembered: Remembered) -> None:
+        """Raises ConfigurationError."""
+        if upstream.provider not in profiles:
+            known = ", ".join(sorted(profiles))
+            raise ConfigurationError(
+                f'[[upstream]] "{upstream.name}": provider "{upstream.provider}" is not known; known: {known}'
+            )
+        self.name, self.auth, self.profile = upstream.name, upstream.auth, profiles[upstream.provider]
+        self.capabilities = Capabilities(size=self.profile.max_message_size)
+        self._target = target_of(config, upstream)
+        self._remembered = remembered
+        self._resting: dict[str, float] = {}
+        self.bounds = Bounds(
+            upstream.max_connections or self.profile.max_connections,
+            upstream.max_connections_per_identity or self.profile.max_connections_per_identity,
+            self.profile.max_messages_per_connection,
+            self.profile.idle,
+        )
+        self.pool = Pool(upstream.name, self.bounds, time.monotonic)
+
+    def key(self, identity: str, credentials: Credentials | None) -> PoolKey:
+        """Whose connections these are. Raises UpstreamUnavailable when a login is needed and there is none."""
+        if self.auth == "none":
+            return PoolKey(self.name, identity, self._target.tls)
+        if credentials is None:
+            text = f"{self.name}: this identity has no [[account]]"
+            raise UpstreamUnavailable("account", text, replies.UPSTREAM_ACCOUNT)
+        return PoolKey(self.name, identity, self._target.tls, self._remembered.mac(self.name, identity, credentials))
+
+    async def open(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> Channel:
+        """Bring up a connection on the slot that the caller holds; the slot goes back when it fails.
+
+        Raises UpstreamUnavailable.
+        """
+        try:
+            address, wire, self.capabilities = await self._log_in(key, credentials if key.login else None, deadline)
+        except OpeningError as error:
+            self.pool.give_back(key)
+            raise self._unavailable(error) from None
+        except BaseException:
+            self.pool.give_back(key)
+            raise
+        channel = Channel(key, address, wire, self.capabilities, time.monotonic())
+        self.pool.opened(channel)
+        return channel
+
+    async def verify(self, key: PoolKey, credentials: Credentials) -> Verification:
+        """Open a new connection with this login and leave it in the pool."""
+        deadline = asyncio.get_running_loop().time() + VERIFY_PATIENCE
+        try:
+            channel = await self.pool.take(key, deadline, fresh=True) or await self.open(key, credentials, deadline)
+        except UpstreamUnavailable as error:
+            if error.reason != "refused":
+                return Unavailable(str(error))
+            return Rejected(self._remembered.refusal(key.login) or error.said)
+        self.pool.put(channel)
+        return Verified()
+
+    async def probe(self) -> str:
+        """Learn what EHLO offers without a login; return what stands in the way, "" for nothing."""
+        try:
+            _, wire, self.capabilities = await self._connect(None, asyncio.get_running_loop().time() + CONNECT_PATIENCE)
+        except OpeningError as error:
+            return str(error)
+        await wire.close()
+        return ""
+
+    def rest(self, address: str) -> None:
+        """Try this address last for a while."""
+        self._resting[address] = time.monotonic() + RESTING
+
+    def has_other_address(self, tried: set[str]) -> bool:
+        return not tried.issuperset(self._target.addresses)
+
+    def count(self, reply_class: ReplyClass | None) -> None:
+        """Count a reply of the upstream."""
+        if reply_class is not None:
+            telemetry.upstream_replies_total.labels(self.name, reply_class.value).inc()
+
+    async def _log_in(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> tuple[str, Wire, Capabilities]:
+        refusal = self._remembered.refusal(key.login) if credentials else None
+        if refusal is not None:
+            raise OpeningError("refused", f"{self.name}: this login was refused before", UpstreamReply(535, (refusal,)))
+        try:
+            opened = await self._connect(credentials, deadline)
+        except OpeningError as error:
+            if error.reason == "refused" and error.reply and credentials:
+                self._remember_refusal(key, error.reply, credentials)
+            raise
+        if credentials:
+            self._remembered.accepted(key.login, key.identity)
+        return opened
+
+    async def _connect(self, credentials: Credentials | None, deadline: float) -> tuple[str, Wire, Capabilities]:
+        """Try the addresses in order, those that failed lately last. Raises OpeningError."""
+        now = time.monotonic()
+        addresses = sorted(self._target.addresses, key=lambda address: self._resting.get(address, 0.0) > now)
+        failure = OpeningError("connect", f"{self.name}: no time left to connect")
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            patience = min(CONNECT_PATIENCE, (deadline - asyncio.get_running_loop().time()) / left)
+            if patience <= 0:
+                break
+            try:
+                return address, *await open_wire(self._target, address, credentials, patience)
+            except OpeningError as error:
+                failure = error
+            if failure.reply:
+                self.count(self._classify(failure.reply)[0])
+            if not failure.allows_failover:
+                break
+            self.rest(address)
+        raise failure
+
+    def _remember_refusal(self, key: PoolKey, reply: UpstreamReply, credentials: Credentials) -> None:
+        """Remember a wrong password; turn what only looks like one (a ban, a busy server) into "cannot be asked now"."""
+        _, permanent = self._classify(reply)
+        if not permanent or reply.code in _NOT_UNDERSTOOD:
+            raise OpeningError("unavailable", f"{self.name}: login answered {reply.code}", reply) from None
+        self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown(credentials.login)}")
+
+    def _classify(self, reply: UpstreamReply) -> tuple[ReplyClass, bool]:
+        meaning = classify(self.profile, reply.code, reply.enhanced, " ".join(reply.text))
+        return meaning.reply_class, meaning.permanent
+
+    def _unavailable(self, error: OpeningError) -> UpstreamUnavailable:
+        is_login = not error.allows_failover
+        reply = replies.UPSTREAM_ACCOUNT if is_login else replies.UPSTREAM_UNREACHABLE
+        return UpstreamUnavailable(error.reason, str(error), reply, error.reply.shown() if error.reply else "")
