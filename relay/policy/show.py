@@ -8,7 +8,7 @@ The third head is as important as the first: nobody may believe that the relay
 checks what it does not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -34,9 +34,9 @@ _REASONS = {
     Reason.MANUAL: ("an entry for marketing", "人工停发营销邮件"),
 }
 _ACTIONS = {
-    Action.REJECT: ("is refused", "拒收"),
+    Action.REJECT: ("refused", "拒收"),
     Action.DEFER: ("must wait", "暂缓"),
-    Action.WARN: ("is only recorded", "仅记录"),
+    Action.WARN: ("only recorded", "仅记录"),
 }
 _HEADS = (
     ("Enforced", "强制执行"),
@@ -110,7 +110,6 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
     )
     for stream in policy.streams:
         yield from _stream(stream)
-        yield from (_rule(stream, rule) for rule in stream.rules if _is_enforced(policy, stream, rule, today))
         for duty in stream.duties:
             fields = ", ".join(duty.fields)
             yield Sentence(
@@ -118,6 +117,7 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
                 f"{stream.name}：移除邮件头 {fields}（{duty.name}）。",
             )
         yield from _limits(stream)
+    yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
     for name, pack in sorted(policy.packs.items()):
         if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
             yield Sentence(
@@ -128,15 +128,13 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
 
 def _stream(stream: Stream) -> Iterator[Sentence]:
     match = stream.match
-    of = "; ".join(
-        f"{key} {', '.join(entries)}"
-        for key, entries in zip(("identities", "listeners", "sender domains"), match.lists, strict=True)
-        if entries
-    )
+    kinds = (("accounts", "账号"), ("listeners", "监听"), ("sender domains", "发件域名"))
+    given = [(en, zh, ", ".join(entries)) for (en, zh), entries in zip(kinds, match.lists, strict=True) if entries]
+    of, of_zh = "; ".join(f"{en} {entries}" for en, _, entries in given), "；".join(f"{zh} {entries}" for _, zh, entries in given)
     purpose, name = _PURPOSES[stream.purpose], stream.name
     yield Sentence(
         f"{name}: {purpose[0]}; takes mail of {of or 'everybody else'}.",
-        f"{name}：{purpose[1]}邮件；匹配 {of or '其余全部邮件'}。",
+        f"{name}：{purpose[1]}邮件；匹配{of_zh or '其余全部邮件'}。",
     )
     reasons = [_REASONS[reason] for reason in Reason if reason in BINDS[stream.purpose]]
     yield Sentence(
@@ -157,14 +155,23 @@ def _stream(stream: Stream) -> Iterator[Sentence]:
         )
 
 
-def _rule(stream: Stream, rule: Rule) -> Sentence:
-    en, zh = _ACTIONS[rule.action]
-    said, said_zh = _where(rule)
-    cite = f" [{rule.table.cite}]" if rule.table.cite else ""
-    return Sentence(
-        f"{stream.name}: {en}{said}: {rule.text} ({rule.name}){cite}.",
-        f"{stream.name}：{zh}{said_zh}：{rule.text_zh}（{rule.name}）{cite}。",
-    )
+def _rules(policy: PolicySet, wanted: Callable[[Stream, Rule], bool]) -> Iterator[Sentence]:
+    """One sentence a rule, naming the streams that ask it."""
+    asking: dict[str, list[tuple[Stream, Rule]]] = {}
+    for stream in policy.streams:
+        for rule in stream.rules:
+            if wanted(stream, rule):
+                asking.setdefault(rule.name, []).append((stream, rule))
+    for found in asking.values():
+        rule = found[0][1]
+        names = ", ".join(stream.name for stream, _ in found)
+        who, who_zh = ("Every stream", "所有邮件流") if len(found) == len(policy.streams) else (names, names)
+        (en, zh), (where, where_zh) = _ACTIONS[rule.action], _where(rule)
+        cite = f" [{rule.table.cite}]" if rule.table.cite else ""
+        yield Sentence(
+            f"{who}: {en}{where}: {rule.text} ({rule.name}){cite}.",
+            f"{who_zh}：{zh}{where_zh}：{rule.text_zh}（{rule.name}）{cite}。",
+        )
 
 
 def _where(rule: Rule) -> tuple[str, str]:
@@ -185,7 +192,7 @@ def _limits(stream: Stream) -> Iterator[Sentence]:
             yield Sentence(f"{stream.name}: at most {limit} for {en}.", f"{stream.name}：{zh}最多 {limit}。")
 
 
-def _is_enforced(policy: PolicySet, stream: Stream, rule: Rule, today: date) -> bool:
+def _is_enforced(stream: Stream, rule: Rule, today: date) -> bool:
     if rule.never:
         return False
     override = stream.overrides.get(rule.name)
@@ -194,30 +201,32 @@ def _is_enforced(policy: PolicySet, stream: Stream, rule: Rule, today: date) -> 
 
 
 def _relaxed(policy: PolicySet, today: date) -> Iterator[Sentence]:
+    yield from _rules(policy, lambda _, rule: rule.action is Action.WARN and not rule.never)
     for stream in policy.streams:
         if stream.mode == "shadow":
             yield Sentence(
                 f"{stream.name}: in shadow mode; all but refusals, ownership, structure and the signature is only recorded.",
                 f"{stream.name}：处于观察模式；除拒收、发件人归属、结构和签名外，均只记录不拦截。",
             )
-        yield from (_rule(stream, rule) for rule in stream.rules if rule.action is Action.WARN and not rule.never)
         for override in stream.overrides.values():
-            ended = today > override.until
+            until, until_zh = _until(override.until, today)
             yield Sentence(
-                f"{stream.name}: {override.rule} turned down to {override.action}, {_until(override.until, ended)[0]}"
-                f" ({override.by}: {override.reason}).",
-                f"{stream.name}：{override.rule} 放宽为 {override.action}，{_until(override.until, ended)[1]}（{override.by}：{override.reason}）。",
+                f"{stream.name}: {override.rule} turned down to {override.action}, {until} ({override.by}: {override.reason}).",
+                f"{stream.name}：{override.rule} 放宽为 {override.action}，{until_zh}（{override.by}：{override.reason}）。",
             )
     for exempt in policy.organisation.exempt:
-        who, rules, ended = ", ".join(exempt.recipients), ", ".join(exempt.rules), today > exempt.until
+        who, rules = ", ".join(exempt.recipients), ", ".join(exempt.rules)
+        until, until_zh = _until(exempt.until, today)
         yield Sentence(
-            f"{who}: exempt from {rules}, {_until(exempt.until, ended)[0]} ({exempt.by}: {exempt.reason}).",
-            f"{who}：豁免 {rules}，{_until(exempt.until, ended)[1]}（{exempt.by}：{exempt.reason}）。",
+            f"{who}: exempt from {rules}, {until} ({exempt.by}: {exempt.reason}).",
+            f"{who}：豁免 {rules}，{until_zh}（{exempt.by}：{exempt.reason}）。",
         )
 
 
-def _until(day: date, ended: bool) -> tuple[str, str]:
-    return (f"ended on {day}, no longer in effect", f"已于 {day} 失效") if ended else (f"until {day}", f"至 {day}")
+def _until(day: date, today: date) -> tuple[str, str]:
+    if today > day:
+        return f"ended on {day}, no longer in effect", f"已于 {day} 失效"
+    return f"until {day}", f"至 {day}"
 
 
 def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
@@ -240,6 +249,6 @@ def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
             )
     retention = policy.organisation.retention
     yield Sentence(
-        f"Deleting what is older than the retention ({retention.records} and {retention.network_log} days): nothing is deleted by itself.",
+        f"Whether old data is deleted: nothing older than {retention.records} or {retention.network_log} days goes by itself.",
         f"超过保存期限（{retention.records} 天与 {retention.network_log} 天）的数据：系统不会自动删除。",
     )

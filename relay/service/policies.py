@@ -47,8 +47,9 @@ class PolicyArchive:
         """Store a set durably and return its hash; storing it again changes nothing."""
         name = set_hash(files)
         place = self._set_folder(name)
-        if place.is_dir():
+        if self._is_intact(name):
             return name
+        shutil.rmtree(place, ignore_errors=True)  # somebody altered it
         building = place.with_name(f".{name}.{os.getpid()}")
         shutil.rmtree(building, ignore_errors=True)
         for file, octets in files.items():
@@ -61,7 +62,7 @@ class PolicyArchive:
             building.rename(place)
         except OSError:  # another process kept the same set first
             shutil.rmtree(building, ignore_errors=True)
-            if not place.is_dir():
+            if not self._is_intact(name):
                 raise
         _sync_folder(place.parent)
         return name
@@ -119,6 +120,12 @@ class PolicyArchive:
             file.write(line)
             os.fsync(file.fileno())
         _sync_folder(self._folder)
+
+    def _is_intact(self, name: str) -> bool:
+        try:
+            return set_hash(read_folder(self._set_folder(name))) == name
+        except ConfigurationError:
+            return False
 
     def _set_folder(self, name: str) -> Path:
         return self._folder / "sets" / name

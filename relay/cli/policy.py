@@ -1,0 +1,164 @@
+"""`relay policy` and `relay schema`: put a policy set in force, say what it means, help editors."""
+
+import asyncio
+import getpass
+import os
+import time
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+import orjson
+
+from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, text, warn
+from relay.config import Config, load_config
+from relay.errors import ConfigurationError
+from relay.ids import new_id
+from relay.policy.difference import Change, difference
+from relay.policy.parse import PolicySet, parse_policies
+from relay.policy.schema import KINDS
+from relay.policy.schema import schema as schema_of
+from relay.policy.show import placeholders, show
+from relay.records.append import Records
+from relay.records.facts import policy_record
+from relay.service.policies import PolicyArchive, Switch, config_faults, read_folder
+from relay.stores.opening import load_or_create_keys
+
+
+@click.group("policy")
+def policy() -> None:
+    """Policy sets: apply, show / 策略：应用与查看."""
+
+
+@policy.command("apply")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why; kept in the records / 修改原因（写入记录）")
+@click.option("--by", default="", help="Who decided; default: the login name / 决定人，默认为登录名")
+@click.option("--json", "as_json", is_flag=True)
+def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
+    """Validate the FOLDER, say what changes, put it in force whole, record it / 校验目录、显示差异、整体生效并记录."""
+    if not reason.strip():
+        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
+    config = load_config(option("config"))
+    files = read_folder(folder)
+    new = parse_policies(files)
+    if faults := config_faults(new, config):
+        raise ConfigurationError("\n".join(faults))
+    archive = PolicyArchive(config.data_path)
+    before = archive.in_force()
+    changes = difference(_earlier(archive, before), new)
+    archive.keep(files)
+    if before != new.hash:
+        switch = Switch(new.hash, time.time(), by.strip() or getpass.getuser(), reason.strip())
+        asyncio.run(_record(config, new, switch, before, changes))
+        archive.put_in_force(switch.hash, switch.at, switch.by, switch.reason)
+    if as_json:
+        emit_json({"hash": new.hash, "before": before, "changes": [asdict(change) for change in changes]})
+    else:
+        _tell(folder, config, new, before, changes)
+
+
+@policy.command("show")
+@click.option("--at", "at", metavar="DATE", help="What was in force on a day (its end) or at a moment / 某日或某时刻生效的策略")
+@click.option("--lang", type=click.Choice(["zh", "en"]), help="Language of the sentences / 语言")
+@click.option("--json", "as_json", is_flag=True)
+def show_policy(at: str | None, lang: str | None, as_json: bool) -> None:
+    """Say the policy in sentences: enforced, relaxed, not checked / 用文字说明策略."""
+    archive = PolicyArchive(load_config(option("config")).data_path)
+    now = time.time()
+    switch = archive.in_force_at(now if at is None else min(now, _moment(at, archive)))
+    if switch is None:
+        fail(FINDINGS, "当时没有生效的策略", "no policy set was in force then")
+    shown = archive.load(switch.hash)
+    day = datetime.fromtimestamp(now, shown.zone).date() if at is None else _day(at)
+    sections = show(shown, day)
+    if as_json:
+        emit_json({"switch": asdict(switch), "sections": [asdict(section) for section in sections]})
+        return
+    since = datetime.fromtimestamp(switch.at, shown.zone).isoformat(" ", "seconds")
+    say(
+        f"策略 {switch.hash}，自 {since} 起生效，由 {switch.by} 应用：{switch.reason}",
+        f"Policy set {switch.hash}, in force since {since}, by {switch.by}: {switch.reason}",
+    )
+    for section in sections:
+        click.secho(f"\n{getattr(section.head, language())}", bold=True)
+        for sentence in section.sentences:
+            click.echo(f"  - {getattr(sentence, language())}")
+        if not section.sentences:
+            say("  （无）", "  (nothing)")
+
+
+@click.command("schema")
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of policy file, for editors / 输出策略文件的 JSON Schema，供编辑器使用."""
+    click.echo(orjson.dumps(schema_of(kind), option=orjson.OPT_INDENT_2).decode())
+
+
+def _earlier(archive: PolicyArchive, name: str | None) -> PolicySet | None:
+    """The set in force until now, None when there is none or when it can no longer be read."""
+    try:
+        return archive.load(name) if name else None
+    except ConfigurationError as fault:
+        warn(f"无法与原策略比较：{fault}", f"The set in force cannot be compared with: {fault}")
+        return None
+
+
+async def _record(config: Config, new: PolicySet, switch: Switch, before: str | None, changes: tuple[Change, ...]) -> None:
+    """No record, no switch: the record is durable before the set is in force."""
+    keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
+    records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
+    record = policy_record(
+        new_id(switch.at, os.urandom(10)),
+        switch.at,
+        policy_hash=switch.hash,
+        previous=before or "",
+        reason=switch.reason,
+        by=switch.by,
+        laxer=sum(change.laxer for change in changes),
+        shadow=[stream.name for stream in new.streams if stream.mode == "shadow"],
+    )
+    try:
+        await records.append(record)
+    finally:
+        await records.aclose()
+
+
+def _tell(folder: Path, config: Config, new: PolicySet, before: str | None, changes: tuple[Change, ...]) -> None:
+    if before == new.hash:
+        say(f"策略 {new.hash} 已经生效，没有变化。", f"Policy set {new.hash} is in force already; nothing changed.")
+        return
+    for change in changes:
+        mark = text("[放宽] ", "[laxer] ") if change.laxer else "        "
+        click.secho(f"  {mark}{text(change.text_zh, change.text_en)}", fg="yellow" if change.laxer else None)
+    laxer = sum(change.laxer for change in changes)
+    say(
+        f"策略 {new.hash} 已生效：{len(changes)} 处变化，其中 {laxer} 处放宽。",
+        f"Policy set {new.hash} is in force: {len(changes)} changes, {laxer} of them laxer.",
+    )
+    if folder.resolve() != config.policies_path.resolve():
+        warn(
+            f"注意：服务启动或收到 SIGHUP 时会应用 {config.policies_path}；请把修改也放到那里。",
+            f"Note: at its start and on SIGHUP the relay applies {config.policies_path}; put your changes there too.",
+        )
+    for place in placeholders(new):
+        warn(f"尚待填写：{place}", f"Still to fill in: {place}")
+
+
+def _moment(at: str, archive: PolicyArchive) -> float:
+    """A day means its end, in the time zone of the set in force now."""
+    try:
+        if len(at) == 10:
+            current = archive.in_force()
+            zone = archive.load(current).zone if current else UTC
+            day = date.fromisoformat(at)
+            return datetime(day.year, day.month, day.day, 23, 59, 59, 999_999, tzinfo=zone).timestamp()
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        fail(USAGE, f"“{at}”不是日期，如 2027-03-31", f'"{at}" is not a date such as 2027-03-31')
+    return moment.astimezone().timestamp()
+
+
+def _day(at: str) -> date:
+    return datetime.fromisoformat(at).date()
