@@ -37,6 +37,7 @@ from relay.stores.contracts import Cleared, ClearRequest, FirstTry, OverLimit, R
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
+from relay.upstream.profile import ReplyClass
 
 _log = logging.getLogger("relay.dispatch")
 _LEASE_SLACK = 10.0  # seconds a row stays claimed beyond the longest transaction
@@ -113,7 +114,7 @@ class Dispatcher:
         for name in stream.upstream or (self._config.upstream[0].name,):
             if self._config.upstream_named(name).auth == "none":
                 routes.append(Route(name, identity.name, None))
-            elif account := self._upstreams.account_for(name, identity.name, reverse_path):
+            elif account := self._upstreams.account_for(name, identity.name, reverse_path.key if reverse_path else None):
                 routes.append(Route(name, account.login, account))
         return tuple(routes)
 
@@ -133,9 +134,10 @@ class Dispatcher:
         """Deliver to each recipient once; one result for each, in no particular order. Never raises for the outside's faults."""
         if not consignment.routes:
             return [Result(recipient, Standing.TRANSIENT, replies.NO_ACCOUNT) for recipient in recipients]
-        profile = self._upstreams.profile(consignment.routes[0].upstream)
+        profile_of = consignment.routes[0].upstream
+        profile = self._upstreams.profile(profile_of)
         groups = iter(list(_groups(consignment, recipients, profile.max_recipients)))
-        width = max(1, min(len(recipients), self._upstreams.width(consignment.routes[0].upstream)))
+        width = self._config.upstream_named(profile_of).max_connections_per_identity or profile.max_connections_per_identity
         results: list[Result] = []
 
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
@@ -144,7 +146,7 @@ class Dispatcher:
                 await asyncio.sleep(0)  # between two signatures others get their turn
 
         async with asyncio.TaskGroup() as lanes:
-            for number in range(width):
+            for number in range(min(width, len(recipients))):
                 lanes.create_task(lane(groups), name=f"lane {number} of {consignment.submission.id}")
         return results
 
@@ -193,8 +195,7 @@ class Dispatcher:
         submission = consignment.submission
         outcomes = await connection.transact(
             submission.reverse_path,
-            copy,
-            recipients=tuple(leave.recipient for leave in leaving),
+            replace(copy, recipients=tuple(leave.recipient for leave in leaving)),
             ret=submission.ret,
             envid=submission.envid,
             deadline=consignment.deadline,
@@ -202,7 +203,7 @@ class Dispatcher:
         )
         await self._settle(consignment.key, leaving, outcomes)
         results += [_result(leave.recipient, outcome, route.upstream) for leave, outcome in zip(leaving, outcomes, strict=True)]
-        return results, all(outcome.may_fail_over for outcome in outcomes)
+        return results, all(map(_may_fail_over, outcomes))
 
     # Clear and settle ------------------------------------------------------------------------------------------------
 
@@ -424,6 +425,12 @@ def earlier_result(recipient: Recipient, row: Row) -> Result:
 
 def _failure(result: Result) -> Failure:
     return Failure(result.recipient, result.reply, result.why_zh, result.why_en, result.upstream)
+
+
+def _may_fail_over(outcome: Outcome) -> bool:
+    """Whether this upstream cannot have the message and said nothing about it, so that another may be asked."""
+    silent = outcome.reply_class in (None, ReplyClass.OUTAGE)
+    return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
 def _result(recipient: Recipient, outcome: Outcome, upstream: str) -> Result:

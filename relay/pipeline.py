@@ -176,7 +176,7 @@ class Line:
                 ruling,
                 policy.hash,
                 self.records.person,
-            )  # fmt: skip
+            )
         )
         telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
         return reply

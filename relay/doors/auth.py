@@ -18,13 +18,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.config import Config, Listen, fold_login
 from relay.doors.smtp.registry import neighbourhood
-from relay.doors.users import User, Users
+from relay.doors.users import Users
 from relay.errors import StoreUnavailable
 from relay.keys import Keys
 from relay.mail import replies
@@ -33,6 +34,7 @@ from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.reply import Reply
 from relay.policy.limits import Charge, Window
 from relay.stores.contracts import Limits, OverLimit, Reserved
+from relay.upstream.site import Rejected, Unavailable, Verification
 
 _SAME_PASSWORD = Window(1, 600.0)
 _PER_IDENTITY = Window(3, 900.0)
@@ -48,11 +50,29 @@ _HASHING_THREADS = 2
 
 
 class Upstreams(Protocol):
-    """The part of `relay.upstream` that judges a login."""
+    """The part of `relay.upstream.delivery.Upstreams` that judges a login."""
 
-    async def verify(self, upstream: str, identity: str, credentials: Credentials) -> object:
-        """Anything but a Reply means that the login is right; 5yz that it is wrong, 4yz that nobody can tell now."""
-        ...
+    async def verify(self, upstream: str, identity: str, credentials: Credentials) -> Verification: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What asking brought to light: an identity, or a reply and whether a wrong password was tried."""
+
+    answer: Identity | Reply
+    result: str  # accepted | wrong | unavailable | limited: the label of relay_auth_total
+    costs: str = "nothing"  # nothing | guess | try: what stays paid
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """One pair to be judged, what stands for it among the right ones, and what it costs."""
+
+    judge: str  # the upstream's name, or "users"
+    identity: str
+    pair: Credentials
+    mark: bytes
+    charges: tuple[Charge, ...]
 
 
 class Authenticator:
@@ -77,32 +97,34 @@ class Authenticator:
 
     async def authenticate(self, client: Client, listen: Listen, login: str, password: str) -> Identity | Reply:
         """The identity that the pair proves, or the reply that says no or later."""
-        identity = fold_login(login)
-        turn = self._turns.setdefault(identity, asyncio.Lock())
-        async with turn:  # guesses at one identity come one by one, so that they cannot starve the others' budgets
-            found, result = await self._judged(client, listen, identity, Credentials(login, password))
-        telemetry.auth_total.labels(result=result).inc()
-        telemetry.event("auth", listener=listen.name, result=result)
-        if found is replies.AUTH_LATER:
-            await self._sleep(_DELAY)
-        return found
-
-    async def _judged(self, client: Client, listen: Listen, identity: str, pair: Credentials) -> tuple[Identity | Reply, str]:
+        identity, pair = fold_login(login), Credentials(login, password)
         judge = "users" if self._users else self._config.upstream_named(listen.upstream).name
-        mark = self._mark(judge, pair)
-        charges = self._charges(judge, identity, client.address, pair)
-        try:
-            reserved = None if mark in self._right else await self._reserve(charges)
-            if isinstance(reserved, OverLimit):
-                repeated = reserved.name == _REPEAT and not reserved.in_flight
-                return (replies.AUTH_FAILED, "wrong") if repeated else (replies.AUTH_LATER, "limited")
-            found = await self._ask(judge, identity, pair, mark)
-            await self._account(found, mark, charges, reserved)
-        except StoreUnavailable:
-            return replies.AUTH_UNAVAILABLE, "unavailable"
-        if isinstance(found, Reply):
-            return found, "wrong" if found.is_permanent else "unavailable"
-        return found, "accepted"
+        guess = _Guess(judge, identity, pair, self._mark(judge, pair), self._charges(judge, identity, client.address, pair))
+        turn = self._turns.setdefault(identity, asyncio.Lock())
+        async with turn:  # one by one, so that a flood of guesses at one identity does not crowd out the others
+            try:
+                found = await self._judged(guess)
+            except StoreUnavailable:
+                found = _Found(replies.AUTH_UNAVAILABLE, "unavailable")
+        telemetry.auth_total.labels(result=found.result).inc()
+        telemetry.event("auth", listener=listen.name, result=found.result)
+        if found.result == "limited":
+            await self._sleep(_DELAY)
+        return found.answer
+
+    async def _judged(self, guess: _Guess) -> _Found:
+        reserved = None if guess.mark in self._right else await self._reserve(guess.charges)
+        if isinstance(reserved, OverLimit):
+            if reserved.name == _REPEAT and not reserved.in_flight:
+                return _Found(replies.AUTH_FAILED, "wrong")
+            return _Found(replies.AUTH_LATER, "limited")
+        found = await self._ask(guess)
+        if isinstance(found.answer, Identity):
+            self._right.add(guess.mark)
+        elif found.costs == "guess":
+            self._right.discard(guess.mark)
+        await self._account(found.costs, guess.charges, reserved)
+        return found
 
     async def _reserve(self, charges: tuple[Charge, ...]) -> Reserved | OverLimit:
         """Pay for a guess; waits a while when only guesses in flight stand in the way."""
@@ -114,39 +136,48 @@ class Authenticator:
             answer = await self.store.reserve(charges, _LEASE)
         return answer
 
-    async def _account(
-        self, found: Identity | Reply, mark: bytes, charges: tuple[Charge, ...], reserved: Reserved | None
-    ) -> None:
-        """Give the payment back unless the password was wrong; a pair that was right and is wrong now pays afterwards."""
-        is_wrong = isinstance(found, Reply) and found.is_permanent
-        if is_wrong:
-            self._right.discard(mark)
+    async def _account(self, costs: str, charges: tuple[Charge, ...], reserved: Reserved | None) -> None:
+        """Settle what was paid in advance; whoever paid nothing and was wrong all the same pays now.
+
+        An upstream that gave no clear answer may have seen a guess, so the try
+        stays paid there, and there only: nobody guessed wrong for sure.
+        """
+        if costs == "guess":
             paid = reserved or await self.store.reserve(charges, _LEASE)
             if isinstance(paid, Reserved):
                 await self.store.settle(paid.id)
-            return
-        if isinstance(found, Identity):
-            self._right.add(mark)
-        if reserved:
+        elif costs == "try" and reserved:
+            at_upstream = await self.store.reserve(charges[-1:], _LEASE)
+            if isinstance(at_upstream, Reserved):
+                await self.store.settle(at_upstream.id)
+                await self.store.refund(reserved.id)
+            else:
+                await self.store.settle(reserved.id)
+        elif reserved:
             await self.store.refund(reserved.id)
 
-    async def _ask(self, judge: str, identity: str, pair: Credentials, mark: bytes) -> Identity | Reply:
+    async def _ask(self, guess: _Guess) -> _Found:
         if self._users:
-            return await self._ask_users(self._users, pair, mark)
-        if self._config.upstream_named(judge).auth == "none":  # a server without AUTH would take any password
-            return replies.AUTH_UNAVAILABLE
-        found = await self._upstreams.verify(judge, identity, pair)
-        if isinstance(found, Reply):
-            return found
-        owns = frozenset(self._owned_by_login(identity, pair.login))
-        return Identity(identity, IdentityKind.PASSTHROUGH, owns, judge, pair)
+            return await self._ask_users(self._users, guess)
+        if self._config.upstream_named(guess.judge).auth == "none":  # a server without AUTH would take any password
+            return _Found(replies.AUTH_UNAVAILABLE, "unavailable")
+        found = await self._upstreams.verify(guess.judge, guess.identity, guess.pair)
+        if isinstance(found, Unavailable):
+            return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try")
+        if isinstance(found, Rejected):
+            return _Found(replies.authentication_refused(found.text), "wrong", "nothing" if found.from_memory else "guess")
+        owns = frozenset(self._owned_by_login(guess.identity, guess.pair.login))
+        return _Found(Identity(guess.identity, IdentityKind.PASSTHROUGH, owns, guess.judge, guess.pair), "accepted")
 
-    async def _ask_users(self, users: Users, pair: Credentials, mark: bytes) -> Identity | Reply:
-        if mark in self._right:  # a tool that connects for every mail does not cost a hash for every mail
-            user = users.find(pair.login)
+    async def _ask_users(self, users: Users, guess: _Guess) -> _Found:
+        login, password = guess.pair.login, guess.pair.password
+        if guess.mark in self._right:  # a tool that connects for every mail does not cost a hash for every mail
+            user = users.find(login)
         else:
-            user = await asyncio.get_running_loop().run_in_executor(self._hashing, users.check, pair.login, pair.password)
-        return Identity(user.name, IdentityKind.USER, user.owns) if user else replies.AUTH_FAILED
+            user = await asyncio.get_running_loop().run_in_executor(self._hashing, users.check, login, password)
+        if user is None:
+            return _Found(replies.AUTH_FAILED, "wrong", "guess")
+        return _Found(Identity(user.name, IdentityKind.USER, user.owns), "accepted")
 
     def _mark(self, judge: str, pair: Credentials) -> bytes:
         """What stands for a pair that was right; a user whose password was changed is no longer it."""

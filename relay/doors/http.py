@@ -181,7 +181,7 @@ def _unknown(request: web.Request) -> web.Response:
     return _say(
         request, 404,
         zh=("链接无效", "这个退订链接不完整或不是我们发出的。请使用邮件中的完整链接，或直接回复邮件并写明“退订”。"),
-        en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply to the mail with “unsubscribe”."),
+        en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply “unsubscribe” to the mail."),
     )  # fmt: skip
 
 

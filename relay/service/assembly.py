@@ -104,8 +104,16 @@ async def assemble(
         config, keys=keys, store=store, records=records, upstreams=upstreams, signers=load_signers(config), clock=clock
     )
     line = Line(
-        config, policy, keys=keys, store=store, records=records, upstreams=upstreams, dispatcher=dispatcher, clock=clock, entropy=entropy,
-    )  # fmt: skip
+        config,
+        policy,
+        keys=keys,
+        store=store,
+        records=records,
+        upstreams=upstreams,
+        dispatcher=dispatcher,
+        clock=clock,
+        entropy=entropy,
+    )
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
     return Assembly(config, keys, records, upstreams, line, authenticator)
 

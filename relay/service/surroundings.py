@@ -16,8 +16,9 @@ from relay.policy.difference import difference
 from relay.policy.parse import parse_policies
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
+from relay.records.facts import policy_record
 from relay.records.journal import keep_replaying
-from relay.service.policies import PolicyArchive, read_folder
+from relay.service.policies import PolicyArchive, config_faults, read_folder
 from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
@@ -60,6 +61,8 @@ class Surroundings:
         """
         files = read_folder(self._config.policies_path)
         policy = parse_policies(files)
+        if faults := config_faults(policy, self._config):
+            raise ConfigurationError("\n".join(faults))
         before = self._archive.in_force()
         self._archive.keep(files)
         if policy.hash != before:
@@ -73,7 +76,7 @@ class Surroundings:
                 reason=reason,
                 by="relay",
                 laxer=sum(change.laxer for change in changes),
-                shadow=(stream.name for stream in policy.streams if stream.mode == "shadow"),
+                shadow=[stream.name for stream in policy.streams if stream.mode == "shadow"],
             )
             await self._records.append(record)
             self._archive.put_in_force(policy.hash, now, "relay", reason)
