@@ -20,7 +20,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -52,8 +52,6 @@ _FAULTS = {
 _REFUSALS = {
     "NOREPLICAS": ("durability", "Redis has too few replicas to keep what it is told"),
     "MISCONF": ("disk", "Redis cannot write to its disk"),
-    "OOM": ("memory", "Redis has used all of its maxmemory"),
-    "READONLY": ("unreachable", "this Redis server is a replica and takes no writes"),
 }
 
 
@@ -289,7 +287,7 @@ class _Budget:
         if isinstance(error, RedisTimeoutError | TimeoutError):
             raise _too_late(self._seconds) from None
         if isinstance(error, ResponseError):
-            raise _refusal(str(error)) from error
+            raise _refusal(error) from error
         if isinstance(error, RedisError | OSError) and not isinstance(error, StoreUnavailable):
             raise StoreUnavailable("unreachable", f"Redis cannot be reached: {error}") from error
 
@@ -314,7 +312,12 @@ def _too_late(seconds: float) -> StoreUnavailable:
     return StoreUnavailable("timeout", f"Redis did not answer within {seconds * 1000:.0f} ms")
 
 
-def _refusal(text: str) -> StoreUnavailable:
+def _refusal(error: ResponseError) -> StoreUnavailable:
+    if isinstance(error, OutOfMemoryError):
+        return StoreUnavailable("memory", "Redis has used all of its maxmemory")
+    if isinstance(error, ReadOnlyError):
+        return StoreUnavailable("unreachable", "this Redis server is a replica and takes no writes")
+    text = str(error)
     for word, (reason, meaning) in _REFUSALS.items():
         if text.startswith(word):
             return StoreUnavailable(reason, meaning)

@@ -1,0 +1,70 @@
+"""A Redis master, one replica and one Sentinel that fails over within a second or two."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support.redis_server import DURABLE, RedisServer, free_port, required_redis_server
+
+SERVICE = "relay"
+
+
+class SentinelGroup:
+    """`url` is what [store] url says; `master` and `replica` are RedisServers as they were started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        settings = (*DURABLE, "--min-replicas-to-write", "0", "--repl-diskless-sync-delay", "0")
+        self.master = RedisServer(folder / "master", settings)
+        replica_of = ("--replicaof", "127.0.0.1", str(self.master.port))
+        self.replica = RedisServer(folder / "replica", (*settings, *replica_of))
+        self.port = free_port()
+        self._sentinel: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/{SERVICE}"
+
+    def start(self) -> None:
+        self.master.start()
+        self.replica.start()
+        wait_until(lambda: "master_link_status:up" in self.replica.command("INFO", "replication"))
+        self.master.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        wait_until(lambda: "min_slaves_good_slaves:1" in self.master.command("INFO", "replication"))
+        file = self.folder / "sentinel.conf"
+        file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self.master.port} 1\n"
+            f"sentinel down-after-milliseconds {SERVICE} 500\nsentinel failover-timeout {SERVICE} 3000\n"
+        )
+        with (self.folder / "sentinel.log").open("ab") as log:
+            self._sentinel = subprocess.Popen([required_redis_server(), str(file), "--sentinel"], stdout=log, stderr=log)
+        wait_until(lambda: "slaves=1" in self._info())
+
+    def stop(self) -> None:
+        if self._sentinel is not None:
+            self._sentinel.terminate()
+            self._sentinel.wait(30)
+        self.replica.stop()
+        self.master.stop()
+
+    def wait_for_failover(self) -> None:
+        wait_until(lambda: f":{self.replica.port}," in self._info())
+        wait_until(lambda: "role:master" in self.replica.command("INFO", "replication"))
+
+    def _info(self) -> str:
+        probe = RedisServer(self.folder)
+        probe.port = self.port
+        try:
+            return probe.command("INFO", "sentinel")
+        except OSError:
+            return ""
+
+
+def wait_until(is_so, seconds: float = 30.0) -> None:
+    """Poll until it is so; a failure names what was waited for by its line."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come to pass")
+        time.sleep(0.05)
