@@ -40,7 +40,7 @@ _SAME_PASSWORD = Window(1, 600.0)
 _PER_IDENTITY = Window(3, 900.0)
 _PER_ADDRESS = Window(10, 900.0)
 _PER_UPSTREAM = Window(20, 300.0)
-_REPEAT = "auth/repeat"
+_UPSTREAM, _REPEAT = "auth/upstream", "auth/repeat"
 _LEASE = 90.0  # seconds that one guess may take before it counts as wrong
 _RIGHT_FOR = 300.0
 _MAX_RIGHT = 10_000
@@ -90,7 +90,7 @@ class Authenticator:
     ) -> None:
         self.store = store
         self._config, self._upstreams, self._keys, self._sleep = config, upstreams, keys, sleep
-        self._users = Users(config.path(config.auth.users_file)) if config.auth.mode == "users" else None
+        self._users = Users(config.path(config.auth.users_file), monotonic) if config.auth.mode == "users" else None
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="argon2")
         self._right = _RecentlyRight(os.urandom(32), monotonic)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -147,9 +147,9 @@ class Authenticator:
             if isinstance(paid, Reserved):
                 await self.store.settle(paid.id)
         elif costs == "try" and reserved:
-            at_upstream = await self.store.reserve(charges[-1:], _LEASE)
-            if isinstance(at_upstream, Reserved):
-                await self.store.settle(at_upstream.id)
+            tried = await self.store.reserve([charge for charge in charges if charge.name == _UPSTREAM], _LEASE)
+            if isinstance(tried, Reserved):
+                await self.store.settle(tried.id)
                 await self.store.refund(reserved.id)
             else:
                 await self.store.settle(reserved.id)
@@ -196,12 +196,14 @@ class Authenticator:
         def charge(window: Window, name: str, *scope: str) -> Charge:
             return Charge(self._keys.addresses.digest("\0".join((name, judge, *scope))), window, name=name)
 
-        charges = (
-            charge(_SAME_PASSWORD, _REPEAT, identity, pair.login, pair.password),
+        charges = [
             charge(_PER_IDENTITY, "auth/identity", identity),
             charge(_PER_ADDRESS, "auth/address", neighbourhood(address)),
-        )
-        return charges if self._users else (*charges, charge(_PER_UPSTREAM, "auth/upstream"))
+        ]
+        if not self._users:
+            charges.append(charge(_PER_UPSTREAM, _UPSTREAM))
+        # The last: when it is the first limit that was met, it is the only one.
+        return (*charges, charge(_SAME_PASSWORD, _REPEAT, identity, pair.login, pair.password))
 
     def close(self) -> None:
         """Stop the hashing threads."""

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -45,10 +46,9 @@ class RecordingLine:
         if reverse_path and (refusal := self.replies.get(reverse_path.wire)):
             return refusal
         self.began.append((client, identity, reverse_path))
-        identifier = new_id(1_790_000_000.0 + len(self.began), bytes(10))
-        return Submission(
-            identifier, 1_790_000_000.0, client, identity, reverse_path, "correspondence", "0" * 16, (), body, smtputf8, ret, envid
-        )
+        at = 1_790_000_000.0 + len(self.began)
+        facts = {"body": body, "smtputf8": smtputf8, "ret": ret, "envid": envid}
+        return Submission(new_id(at, bytes(10)), at, client, identity, reverse_path, "correspondence", "0" * 16, **facts)
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         return self.replies.get(recipient.mailbox.wire, replies.RECIPIENT_OK)
@@ -237,7 +237,7 @@ class Authority:
         self.ca.configure_trust(context)
         return context
 
-    def tables(self, tls: str, **listen) -> dict:
+    def tables(self, tls: str, **listen) -> dict[str, Any]:
         """The tables of a configuration with one listener that uses this certificate."""
         return {
             "listen": [{"name": "submission", "address": "127.0.0.1:0", "tls": tls, **listen}],
