@@ -8,7 +8,7 @@ and the store.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,10 +21,9 @@ from relay.doors.users import load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
 from relay.policy.show import placeholders
 from relay.service.assembly import load_signers
-from relay.service.policies import read_folder
+from relay.service.policies import config_faults, read_folder
 from relay.stores.opening import open_store
 from relay.upstream.credentials import Accounts
 from relay.upstream.profile import load_profiles
@@ -134,7 +133,8 @@ def _accounts(config: Config, findings: Findings) -> None:
     for upstream in config.upstream:
         if upstream.tls == "none":
             findings.to_do.append((
-                f"上游 {upstream.name} 不使用 TLS：仅限本机服务器", f"upstream {upstream.name} is used without TLS: for a server on this machine only",
+                f"上游 {upstream.name} 不使用 TLS：仅限本机服务器",
+                f"upstream {upstream.name} is used without TLS: for a server on this machine only",
             ))  # fmt: skip
 
 
@@ -143,7 +143,8 @@ def _signing(config: Config, findings: Findings) -> None:
         findings.fine.append((f"DKIM 密钥 {domain}", f"DKIM key of {domain}"))
     if not config.dkim:
         findings.to_do.append((
-            "没有 [[dkim]]：要求签名的邮件流会被拒绝。运行 relay dkim keygen", "there is no [[dkim]]: streams that must be signed are refused; run relay dkim keygen",
+            "没有 [[dkim]]：要求签名的邮件流会被拒绝。运行 relay dkim keygen",
+            "there is no [[dkim]]: streams that must be signed are refused; run relay dkim keygen",
         ))  # fmt: skip
 
 
@@ -152,29 +153,17 @@ def _policies(config: Config, findings: Findings) -> None:
     findings.fine.append(
         (f"策略集 {policy.hash}，{len(policy.streams)} 个邮件流", f"policy set {policy.hash}, {len(policy.streams)} streams")
     )
-    findings.faults += _stream_faults(config, policy)
+    findings.faults += config_faults(policy, config)
     for stream in policy.streams:
         if stream.mode == "shadow":
             findings.to_do.append((
-                f"streams/{stream.name}.toml：影子模式，规则只记录不拦截", f"streams/{stream.name}.toml: shadow mode, its rules only observe",
+                f"streams/{stream.name}.toml：影子模式，规则只记录不拦截",
+                f"streams/{stream.name}.toml: shadow mode, its rules only observe",
             ))  # fmt: skip
     findings.to_do += [
         (f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
         for place in placeholders(policy)
     ]
-
-
-def _stream_faults(config: Config, policy: PolicySet) -> Iterator[str]:
-    upstreams = {upstream.name for upstream in config.upstream}
-    for stream in policy.streams:
-        file = f"streams/{stream.name}.toml"
-        yield from (
-            f'{file}: upstream: there is no [[upstream]] named "{name}"' for name in stream.upstream if name not in upstreams
-        )
-        if stream.unsubscribe.one_click and not config.unsubscribe.base_url:
-            yield f"{file}: [unsubscribe] one_click: config.toml has no [unsubscribe] base_url, so no mail of this stream can leave"
-        if stream.unsubscribe.mailto:
-            yield f"{file}: [unsubscribe] mailto: nobody reads the mailbox yet, the collector comes with a later version; write false"
 
 
 def _later_versions(config: Config, findings: Findings) -> None:

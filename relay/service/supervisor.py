@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ _log = logging.getLogger("relay.service")
 RESTART_SECONDS = 1.0  # a worker that cannot start must not spin
 POLICY_WATCH_SECONDS = 1.0
 BACKLOG = 1024
+METRICS_SECONDS = 0.5
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Hand:
     policy: str = ""
     store_fault: str = "starting"
     failure: str = ""
+    counted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Supervisor:
@@ -133,6 +136,7 @@ class Supervisor:
     def _heard(self, hand: Hand, message: dict[str, Any]) -> None:
         if "metrics" in message:
             self._totals.update(hand.name, message["metrics"])
+            hand.counted.set()
         if "store" in message:
             hand.store_fault = message["store"]
         if "ready" in message:
@@ -191,6 +195,14 @@ class Supervisor:
     # What operators see ----------------------------------------------------------------------------------------------
 
     async def _metrics_page(self) -> bytes:
+        """Ask every worker what it has counted up to now; one that is busy is shown as it was a second ago."""
+        for hand in self._hands:
+            hand.counted.clear()
+            await _tell(hand, {"metrics": "now"})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(METRICS_SECONDS):
+                for hand in self._hands:
+                    await hand.counted.wait()
         self._totals.update("supervisor", snapshot())
         return self._totals.page()
 

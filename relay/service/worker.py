@@ -99,7 +99,7 @@ class Worker:
             if "policy" in message:
                 await self._switch(message["policy"])
             elif "metrics" in message:
-                await self._channel.send({"metrics": snapshot(), "ask": message["metrics"]})
+                await self._channel.send({"metrics": snapshot()})
             elif "drain" in message:
                 break
         self._draining.set()  # told to, or the supervisor is gone
