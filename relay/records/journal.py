@@ -9,15 +9,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.policy.suppression import Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
-from relay.stores.contracts import Store
 
 _BATCH = 500
 _log = logging.getLogger("relay.records")
+
+
+class Destination(Protocol):
+    """What a refusal is carried to: the part of a store that this needs (`relay.stores.contracts.Suppressions`)."""
+
+    async def suppress(self, entry: Suppression) -> bool: ...
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,9 @@ class Replayed:
     reapplied: int = 0
 
 
-async def replay(records: Records, store: Store, clock: Callable[[], float], *, reapply_since: float | None = None) -> Replayed:
+async def replay(
+    records: Records, store: Destination, clock: Callable[[], float], *, reapply_since: float | None = None
+) -> Replayed:
     """Apply every pending refusal to the store and forget it in the journal; go on until none is left.
 
     With `reapply_since`, refusals not older than that are applied again
@@ -47,7 +57,7 @@ async def replay(records: Records, store: Store, clock: Callable[[], float], *, 
 
 
 async def keep_replaying(
-    records: Records, store: Callable[[], Store], clock: Callable[[], float], *, pause_seconds: float = 1.0
+    records: Records, store: Callable[[], Destination], clock: Callable[[], float], *, pause_seconds: float = 1.0
 ) -> None:
     """Replay for ever, once per pause; after every outage of the store also what it should still know from the last day.
 
@@ -70,7 +80,7 @@ async def keep_replaying(
         await asyncio.sleep(pause_seconds)
 
 
-async def _apply(batch: Sequence[tuple[int, Suppression]], store: Store, clock: Callable[[], float]) -> int:
+async def _apply(batch: Sequence[tuple[int, Suppression]], store: Destination, clock: Callable[[], float]) -> int:
     new = 0
     for _, entry in batch:
         if await store.suppress(entry):
@@ -80,7 +90,7 @@ async def _apply(batch: Sequence[tuple[int, Suppression]], store: Store, clock: 
     return new
 
 
-async def _reapply(records: Records, store: Store, since: float) -> int:
+async def _reapply(records: Records, store: Destination, since: float) -> int:
     count = after = 0
     while batch := records.journalled(since, after, _BATCH):
         await store.suppress_many([entry for _, entry in batch])

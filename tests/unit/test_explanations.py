@@ -1,0 +1,142 @@
+"""The help page: what happened, which rule, what to do, in both languages; masked, for 30 days."""
+
+from dataclasses import replace
+
+import pytest
+
+from relay.answer import ReportFate, Result, Standing
+from relay.mail.mailbox import Mailbox
+from relay.mail.reply import reply
+from relay.policy.case import Action, Ruling
+from relay.records.explanations import SHOWN_SECONDS, explain_record, explanation
+from relay.records.facts import finished_record, late_record, received_record, refused_record
+from relay.records.kinds import Kind
+from tests.support.records import (
+    CLIENT,
+    GONE,
+    KEYS,
+    NOW,
+    a_first_try,
+    a_message,
+    a_record,
+    a_submission,
+    an_id,
+    opened,
+    permitted,
+    rejected,
+)
+
+OK = reply(250, "0.0", "OK")
+
+
+@pytest.fixture
+def records(tmp_path):
+    with opened(tmp_path / "records.db") as records:
+        yield records
+
+
+def explained(records, *found, now=NOW):
+    return explanation(found, records.reader.reveal, now)
+
+
+def received(records, submission, rulings):
+    return received_record(submission, a_message(), rulings, "cafe", a_first_try(submission), records.person)
+
+
+async def test_a_refused_recipient_reads_rule_remedy_and_law_in_both_languages(records):
+    submission = a_submission(1, ["ada@example.org", "bob@example.org"])
+    ada, bob = submission.recipients
+    await records.append(received(records, submission, [permitted(ada), rejected(bob)]))
+    found = explain_record(records.path, KEYS, submission.id, NOW + 60)
+    assert found is not None
+    assert (found.id, found.at, found.stream, found.sender) == (submission.id, NOW, "newsletter", "n***@example.com")
+    refused, judged = found.fates
+    assert (refused.state, refused.people, refused.count) == ("refused by rule", ("b***@example.org",), 1)
+    [reason] = refused.reasons
+    assert (reason.rule, reason.cite) == ("base/suppression", "15 USC 7704(a)(4)")
+    assert reason.text == {"zh": "收件人已退订", "en": "This recipient has unsubscribed"}
+    assert reason.fix == {"zh": "请删除该地址", "en": "Remove the address"}
+    assert reason.weight == {"zh": "拒绝", "en": "reject"}
+    assert (judged.state, judged.people) == ("judged", ("a***@example.org",))
+    assert all(fate.sentence["zh"] and fate.sentence["en"] for fate in found.fates)
+
+
+def test_outcomes_say_what_the_upstream_said_and_late_answers_correct_them(records):
+    submission = a_submission(1, ["ada@example.org", "bob@example.org", "eve@example.org"])
+    ada, bob, eve = submission.recipients
+    outcomes = [
+        Result(ada, Standing.INDETERMINATE, reply(451, "4.2", "lost")),
+        Result(bob, Standing.REFUSED, reply(550, "1.1", "No such user"), upstream="netease", upstream_text="550 no such user"),
+        Result(eve, Standing.TRANSIENT, reply(451, "4.1", "The upstream server cannot be reached")),
+    ]
+    opening = received(records, submission, [permitted(r) for r in submission.recipients])
+    finished = finished_record(submission, outcomes, ReportFate.NOT_NEEDED, OK, NOW + 1, records.person)
+    found = explained(records, opening, *finished)
+    assert [(fate.state, fate.upstream_text) for fate in found.fates] == [
+        ("indeterminate", "451 4.4.2 lost"),
+        ("refused", "550 no such user"),
+        ("transient", "451 4.4.1 The upstream server cannot be reached"),
+    ]
+    late = late_record(submission.id, [Result(ada, Standing.DELIVERED, OK)], NOW + 90, records.person)
+    found = explained(records, opening, *finished, late)
+    assert [fate.state for fate in found.fates] == ["refused", "transient", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "standing", "state"),
+    [
+        ("limit", Standing.TRANSIENT, "transient by rule"),
+        ("base/suppression", Standing.REFUSED, "refused by rule"),
+        ("base/signature", Standing.REFUSED, "refused by rule"),
+    ],
+)
+def test_a_rule_that_spoke_after_the_ruling_is_explained_too(records, rule, standing, state):
+    submission = a_submission()
+    [ada] = submission.recipients
+    outcome = Result(ada, standing, reply(450, "7.1", f"[{rule}] said so"), rule=rule)
+    finished = finished_record(submission, [outcome], ReportFate.NOT_NEEDED, OK, NOW, records.person)
+    found = explained(records, received(records, submission, [permitted(ada)]), *finished)
+    [fate] = found.fates
+    assert (fate.state, fate.reasons[0].rule) == (state, rule)
+    assert all(fate.reasons[0].text.values())
+    assert all(fate.reasons[0].fix.values())
+
+
+def test_recipients_with_the_same_fate_are_one_group_of_bounded_length(records):
+    submission = a_submission(1, [f"person{n}@example.org" for n in range(500)])
+    found = explained(records, received(records, submission, [rejected(r) for r in submission.recipients]))
+    [fate] = found.fates
+    assert fate.count == 500
+    assert len(fate.people) == 20
+
+
+def test_what_was_only_observed_says_so(records):
+    submission = a_submission()
+    [ada] = submission.recipients
+    observed = replace(GONE, action=Action.WARN, observed="shadow", text_zh="")
+    found = explained(records, received(records, submission, [Ruling(ada, Action.WARN, (observed,))]))
+    [reason] = found.fates[0].reasons
+    assert reason.weight == {"zh": "提醒（仅观察，不生效）", "en": "warn (only observed)"}
+    assert reason.text["zh"] == reason.text["en"] == "This recipient has unsubscribed"
+
+
+def test_refusals_before_there_was_a_message_are_explained(records):
+    author = Mailbox.parse("news@example.com")
+    [ada] = a_submission().recipients
+    no = reply(553, "7.1", "This sender is not yours")
+    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, no, None, "cafe", records.person)
+    [fate] = explained(records, at_mail).fates
+    assert (fate.state, fate.people, fate.upstream_text) == ("session", (), "553 5.7.1 This sender is not yours")
+    at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, ada, no, rejected(ada), "cafe", records.person)
+    [fate] = explained(records, at_rcpt).fates
+    assert (fate.state, fate.people) == ("refused by rule", ("a***@example.org",))
+
+
+def test_a_page_ends_after_30_days_and_is_about_sending_only(records):
+    submission = a_submission()
+    opening = received(records, submission, [rejected(r) for r in submission.recipients])
+    assert explained(records, opening, now=NOW + SHOWN_SECONDS) is not None
+    assert explained(records, opening, now=NOW + SHOWN_SECONDS + 1) is None
+    assert explained(records) is None
+    assert explained(records, a_record(1, Kind.POLICY)) is None
+    assert explain_record(records.path, KEYS, an_id(99), NOW) is None

@@ -1,0 +1,148 @@
+"""What a recipient was promised reaches the store, whatever happens to the store meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.policy.suppression import Suppression
+from relay.records import journal
+from relay.records.append import REMEMBERED_SECONDS
+from relay.records.facts import suppressed_record
+from relay.records.journal import Replayed, keep_replaying, replay
+from relay.telemetry import suppressions_total, unsubscribe_to_effect_seconds
+from tests.support.clocks import Clock
+from tests.support.records import a_refusal, an_id, opened
+
+
+class Memory:
+    """The part of a store that takes refusals. `down` makes it fail after so many."""
+
+    def __init__(self) -> None:
+        self.entries: set[tuple[bytes, str, str]] = set()
+        self.down: int | None = None
+
+    async def suppress(self, entry: Suppression) -> bool:
+        if self.down is not None:
+            if self.down == 0:
+                raise StoreUnavailable("unreachable", "down")
+            self.down -= 1
+        key = (entry.digest, entry.scope, entry.reason)
+        new = key not in self.entries
+        self.entries.add(key)
+        return new
+
+    async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        return sum([await self.suppress(entry) for entry in entries])
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def records(tmp_path, clock):
+    with opened(tmp_path / "records.db", clock=clock) as records:
+        yield records
+
+
+async def refuse(records, number, clock, **changes):
+    entry = a_refusal(f"person{number}@example.org", clock(), **changes)
+    await records.journal_refusal(suppressed_record(an_id(number), clock(), entry, "recipient"), entry)
+    return entry
+
+
+async def test_pending_refusals_are_carried_over_once(records, clock, monkeypatch):
+    monkeypatch.setattr(journal, "_BATCH", 3)
+    store = Memory()
+    entries = [await refuse(records, number, clock) for number in range(7)]
+    assert len(records.pending([entry.digest for entry in entries])) == 7
+    assert await replay(records, store, clock) == Replayed(applied=7, new=7)
+    assert {entry[0] for entry in store.entries} == {entry.digest for entry in entries}
+    assert records.pending([entry.digest for entry in entries]) == []
+    assert await replay(records, store, clock) == Replayed()
+
+
+async def test_what_the_store_could_not_take_stays_pending(records, clock):
+    store = Memory()
+    entries = [await refuse(records, number, clock) for number in range(3)]
+    store.down = 1
+    with pytest.raises(StoreUnavailable):
+        await replay(records, store, clock)
+    assert len(records.pending([entry.digest for entry in entries])) == 3
+    store.down = None
+    assert await replay(records, store, clock) == Replayed(applied=3, new=2)
+
+
+async def test_refusals_of_the_last_day_are_applied_again_when_asked(records, clock, monkeypatch):
+    monkeypatch.setattr(journal, "_BATCH", 2)
+    for number in range(5):
+        await refuse(records, number, clock)
+        clock.pass_(3600)
+    await replay(records, Memory(), clock)
+    forgetful = Memory()
+    assert await replay(records, forgetful, clock) == Replayed()
+    assert await replay(records, forgetful, clock, reapply_since=clock() - 3.5 * 3600) == Replayed(reapplied=3)
+    assert len(forgetful.entries) == 3
+
+
+async def test_refusals_are_counted_when_they_take_effect(records, clock):
+    def samples():
+        effect = {s.name.removeprefix("relay_"): s.value for s in next(iter(unsubscribe_to_effect_seconds.collect())).samples}
+        counted = suppressions_total.labels("unsubscribe", "one_click_test")._value.get()
+        return counted, effect["unsubscribe_to_effect_seconds_count"], effect["unsubscribe_to_effect_seconds_sum"]
+
+    before = samples()
+    store = Memory()
+    await refuse(records, 1, clock, origin="one_click_test")
+    await refuse(records, 1, clock, origin="one_click_test")
+    clock.pass_(30)
+    await replay(records, store, clock)
+    after = samples()
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 2, 60]
+
+
+async def test_replaying_goes_on_through_outages_and_restores_what_an_outage_lost(records, clock):
+    stores = [Memory()]
+    entry = await refuse(records, 1, clock)
+    task = asyncio.ensure_future(keep_replaying(records, lambda: stores[-1], clock, pause_seconds=0.001))
+
+    async def reached(store, *entries):
+        while not {entry.digest for entry in entries} <= {digest for digest, _, _ in store.entries}:
+            assert not task.done()
+            await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(20):
+        await reached(stores[0], entry)
+        stores[0].down = 0
+        other = await refuse(records, 2, clock)
+        await asyncio.sleep(0.02)
+        assert records.pending([other.digest]) == [other]
+        stores.append(Memory())  # what took the place of the broken one knows nothing
+        await reached(stores[1], entry, other)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_replaying_survives_a_fault_of_ours(records, clock, caplog):
+    calls = []
+
+    def store():
+        calls.append(1)
+        raise ZeroDivisionError
+
+    task = asyncio.ensure_future(keep_replaying(records, store, clock, pause_seconds=0.001))
+    async with asyncio.timeout(20):
+        while len(calls) < 3:
+            await asyncio.sleep(0.001)
+    assert not task.done()
+    task.cancel()
+
+
+async def test_closed_records_cannot_be_replayed(tmp_path, clock):
+    with opened(tmp_path / "other.db") as records:
+        pass
+    with pytest.raises(RecordsUnavailable):
+        await replay(records, Memory(), clock, reapply_since=clock() - REMEMBERED_SECONDS)
