@@ -119,7 +119,7 @@ def dump_users(users: Iterable[User]) -> str:
     lines = [_HEAD]
     for user in users:
         # A JSON string is a TOML string too.
-        quoted = ", ".join(orjson.dumps(owned).decode() for owned in sorted(user.owns))
+        quoted = ", ".join(orjson.dumps(_spelled(owned)).decode() for owned in sorted(user.owns))
         lines += [
             "[[user]]",
             f"name = {orjson.dumps(user.name).decode()}",
@@ -128,6 +128,18 @@ def dump_users(users: Iterable[User]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _spelled(owned: str) -> str:
+    """How a mailbox key or "@domain" is written so that it reads as itself: a local part with a blank needs its quotes."""
+    try:
+        if parse_owned(owned) == owned:
+            return owned
+    except ValueError:
+        pass
+    local_part, _, domain = owned.rpartition("@")
+    escaped = local_part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"@{domain}'
 
 
 def save_users(path: Path, users: Iterable[User]) -> None:
