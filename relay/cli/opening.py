@@ -1,0 +1,58 @@
+"""Open what most commands need: configuration, keys, store and records, as the service would."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from relay.config import Config, load_config
+from relay.errors import ConfigurationError
+from relay.keys import Keys
+from relay.records.append import Records
+from relay.stores.contracts import Store
+from relay.stores.opening import load_or_create_keys, open_store
+
+_PATIENCE_MS = 5000  # a command may wait longer for Redis than a mail may
+
+
+class Opened(NamedTuple):
+    """A store that cannot be believed is here too: it says why at the first question (StoreUnavailable)."""
+
+    config: Config
+    keys: Keys
+    store: Store
+    records: Records
+
+
+@asynccontextmanager
+async def open_all(config_path: str | None) -> AsyncIterator[Opened]:
+    """Open everything that the configuration names, and close it again.
+
+    Raises ConfigurationError and RecordsUnavailable.
+    """
+    config = load_config(config_path)
+    _refuse_foreign_root(config.data_path)
+    keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
+    patient = config.store.model_copy(update={"timeout_ms": max(config.store.timeout_ms, _PATIENCE_MS)})
+    store = await open_store(config.model_copy(update={"store": patient}), keys, time.time)
+    try:
+        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
+        try:
+            yield Opened(config, keys, store, records)
+        finally:
+            await records.aclose()
+    finally:
+        await store.aclose()
+
+
+def _refuse_foreign_root(folder: Path) -> None:
+    """Root would leave files in the service's folder that the service cannot open."""
+    if os.name == "posix" and os.geteuid() == 0 and folder.exists() and folder.stat().st_uid != 0:
+        try:
+            owner = folder.owner()
+        except KeyError:
+            owner = f"#{folder.stat().st_uid}"
+        raise ConfigurationError(f"{folder} belongs to the user {owner}; run the command as that user: sudo -u {owner} relay ...")
