@@ -32,6 +32,7 @@ from relay.render.verification import Field, SignatureError, split_fields, verif
 SIGNATURE_RULE = "base/signature"
 _REMOVED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _REMOVED_PREFIX = b"x-relay-"
+_SUPPLIED = frozenset({b"date", b"message-id"})
 _UNSUBSCRIBE = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
 _HELO = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?")
 
@@ -178,7 +179,6 @@ def _literal(address: str) -> str:
 def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties: Iterable[Duty]) -> list[tuple[bytes, bytes]]:
     names = {field.name for field in message.fields}
     removed = _REMOVED | removed_names(duties, names)
-    removed |= {name for name, text in ((b"date", message.date), (b"message-id", message.message_id)) if text is None}
     if sets_unsubscribe:
         if existing == "reject" and names & _UNSUBSCRIBE:
             raise RenderingImpossible(
@@ -188,7 +188,9 @@ def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties
     return [
         (field.name, field.raw)
         for field in message.fields
-        if field.name not in removed and not field.name.startswith(_REMOVED_PREFIX)
+        if field.name not in removed
+        and not field.name.startswith(_REMOVED_PREFIX)
+        and (field.value or field.name not in _SUPPLIED)
     ]
 
 
