@@ -1,0 +1,102 @@
+"""`relay evidence`: one ZIP that answers a letter."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from relay.cli.opening import open_all
+from relay.cli.output import FINDINGS, emit_json, fail, option, say
+from relay.cli.records import query_for, zone_of
+from relay.config import Config, load_config
+from relay.errors import ConfigurationError
+from relay.policy.parse import parse_policies
+from relay.policy.sets import set_hash
+from relay.records.evidence import MOST_RECORDS, History, Material, build_evidence, policy_hashes
+from relay.records.reading import Reader
+from relay.records.search import Entry, Query, search
+from relay.service.policies import read_folder
+from relay.stores.contracts import Store
+
+
+@click.command("evidence")
+@click.argument("subject", metavar="ID|ADDRESS")
+@click.option("--since", default="", metavar="TIME", help="2026-11-21 or 2026-11-21T10:00 / 起始时间")
+@click.option("--until", default="", metavar="TIME", help="A day is included, a time is not / 截止时间（日期含当日）")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.zip")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--lang", type=click.Choice(["zh", "en"]))
+def evidence(subject: str, since: str, until: str, out: Path, as_json: bool, lang: str | None) -> None:
+    """Collect everything recorded on a submission or a mailbox: pages in zh and en, JSON, checksums / 导出证明材料."""
+    config = load_config(option("config"))
+    zone = zone_of(config)
+    query = query_for(subject, since, until, zone)
+    entries, octets = asyncio.run(_collect(config, query, Material(subject, query.mailbox, time.time(), zone, ())))
+    partial = out.with_name(f".{out.name}.part")
+    partial.write_bytes(octets)
+    partial.replace(out)
+    if as_json:
+        emit_json({"file": str(out), "records": len(entries), "octets": len(octets)})
+    else:
+        say(f"已写入 {out}：{len(entries)} 条记录。", f"Wrote {out}: {len(entries)} records.")
+
+
+async def _collect(config: Config, query: Query, blank: Material) -> tuple[Sequence[Entry], bytes]:
+    async with open_all(option("config")) as opened:
+        reader = opened.records.reader
+        entries = list(islice(search(reader, query), MOST_RECORDS + 1))
+        if len(entries) > MOST_RECORDS:
+            fail(
+                FINDINGS,
+                f"记录超过 {MOST_RECORDS} 条，请用 --since 和 --until 缩小范围",
+                f"More than {MOST_RECORDS} records: narrow the time with --since and --until",
+            )
+        if not entries:
+            fail(FINDINGS, "没有找到记录，未写入文件。", "No records were found; nothing was written.")
+        mailboxes = [query.mailbox] if query.mailbox else _recipients(reader, entries)
+        material = Material(
+            blank.subject, blank.mailbox, blank.made_at, blank.zone, entries,
+            _policy_sets(config, entries),
+            [await _history(opened.store, opened.keys.addresses.digests(mailbox), mailbox) for mailbox in mailboxes],
+            _legal_name(config),
+        )  # fmt: skip
+        return entries, build_evidence(material, reader)
+
+
+async def _history(store: Store, digests: Sequence[bytes], mailbox: str) -> History:
+    suppressions, consents = await store.history(digests)
+    return History(mailbox, suppressions, consents)
+
+
+def _recipients(reader: Reader, entries: Sequence[Entry]) -> list[str]:
+    """Everybody who was written to in these records."""
+    found: dict[str, None] = {}
+    for entry in entries:
+        for row in (*entry.record.facts.get("rulings", ()), *entry.record.facts.get("outcomes", ())):
+            if mailbox := reader.reveal(entry.record.people[row["person"]]):
+                found[mailbox] = None
+    return list(found)
+
+
+def _policy_sets(config: Config, entries: Sequence[Entry]) -> dict[str, Mapping[str, bytes]]:
+    """The files of the sets that were in force then; one that was lost or altered is left out, and the pages say so."""
+    found: dict[str, Mapping[str, bytes]] = {}
+    for name in policy_hashes(entries):
+        try:
+            files = read_folder(config.data_path / "policies" / "sets" / name)
+        except ConfigurationError:
+            continue
+        if set_hash(files) == name:
+            found[name] = files
+    return found
+
+
+def _legal_name(config: Config) -> dict[str, str]:
+    try:
+        name = parse_policies(read_folder(config.policies_path)).organisation.legal_name
+    except ConfigurationError:
+        return {}
+    return {"zh": name.zh, "en": name.en}

@@ -1,0 +1,216 @@
+"""One ZIP that answers a regulator's or a recipient's letter: pages to read in Chinese and English, JSON to check.
+
+It holds the records of one submission or one mailbox with their place in the
+chain, the policy sets they were judged by, the suppression history, and a
+checksum of every file.  The same material and time give the same octets.
+
+Evidence on a mailbox shows that mailbox and our own senders; whoever else was
+written to in the same mail stays masked.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import orjson
+
+from relay.policy.suppression import Suppression
+from relay.records.kinds import Person, Record
+from relay.records.reading import Reader
+from relay.records.search import Entry, mask
+from relay.records.wording import KINDS, OBSERVED, REASONS, STATES, WEIGHTS, objection_texts, word
+from relay.stores.contracts import ConsentEvent
+
+MOST_RECORDS = 10_000
+"""More than this is not read by people and does not fit into memory; the caller narrows the time."""
+
+POLICY_FOLDER = "policy-sets"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything the store ever knew of one mailbox."""
+
+    mailbox: str
+    suppressions: Sequence[Suppression]
+    consents: Sequence[ConsentEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What evidence is made from. `mailbox` is set when the subject is one; `policy_sets` are files by hash and path."""
+
+    subject: str
+    mailbox: str
+    made_at: float
+    zone: tzinfo
+    entries: Sequence[Entry]
+    policy_sets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    histories: Sequence[History] = ()
+    legal_name: Mapping[str, str] = field(default_factory=dict)
+
+
+def policy_hashes(entries: Sequence[Entry]) -> list[str]:
+    """The policy sets that these records were judged by."""
+    return sorted({entry.record.facts["policy"] for entry in entries if "policy" in entry.record.facts})
+
+
+def build_evidence(material: Material, reader: Reader) -> bytes:
+    """Put the ZIP together."""
+    view = _View(material, reader)
+    members = {
+        "evidence.json": orjson.dumps(view.document(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS),
+        "index.en.html": _page("en", view),
+        "index.zh.html": _page("zh", view),
+    }
+    for name, policy_files in material.policy_sets.items():
+        members |= {f"{POLICY_FOLDER}/{name}/{path}": octets for path, octets in policy_files.items()}
+    sums = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in sorted(members))
+    return _zipped(members | {"SHA256SUMS": sums.encode()}, datetime.fromtimestamp(material.made_at, material.zone))
+
+
+class _View:
+    """The material as templates and JSON show it."""
+
+    def __init__(self, material: Material, reader: Reader) -> None:
+        self.material = material
+        self._reader = reader
+        self._subject_digests = frozenset(reader.digests(material.mailbox)) if material.mailbox else frozenset()
+        self.chain = reader.chain
+        self.records = [self._record(entry) for entry in material.entries]
+        self.policy_sets = [
+            {"hash": name, "files": sorted(material.policy_sets.get(name, ()))} for name in policy_hashes(material.entries)
+        ]
+        self.histories = [self._history(history) for history in material.histories]
+
+    def time(self, at: float) -> str:
+        """A moment with its offset from UTC, in the organisation's zone."""
+        return datetime.fromtimestamp(at, self.material.zone).isoformat(sep=" ", timespec="seconds")
+
+    def document(self) -> dict[str, Any]:
+        """The JSON file: everything the pages show, and the hashed text of each record."""
+        return {
+            "subject": self.material.subject,
+            "made_at": self.time(self.material.made_at),
+            "legal_name": dict(self.material.legal_name),
+            "chain": self.chain,
+            "records": [{key: value for key, value in record.items() if key not in _PAGE_ONLY} for record in self.records],
+            "policy_sets": self.policy_sets,
+            "histories": self.histories,
+        }
+
+    def _record(self, entry: Entry) -> dict[str, Any]:
+        record = entry.record
+        people = self._people(record)
+        return {
+            "seq": entry.seq,
+            "previous_hash": entry.previous.hex(),
+            "hash": entry.hash.hex(),
+            "text": entry.body,
+            "id": record.id,
+            "kind": record.kind.value,
+            "at": self.time(record.at),
+            "people": people,
+            "facts": record.facts,
+            "sentence": KINDS[record.kind],
+            "decisions": [self._decision(ruling, people) for ruling in self._concerned(record, "rulings")],
+            "outcomes": [self._outcome(outcome, people) for outcome in self._concerned(record, "outcomes")],
+            "others": self._others(record),
+        }
+
+    def _people(self, record: Record) -> list[str]:
+        ours = {record.facts.get(key) for key in ("identity", "reverse_path", "to")}
+        return [self._shown(person, ours=number in ours) for number, person in enumerate(record.people)]
+
+    def _shown(self, person: Person, *, ours: bool) -> str:
+        if person.digest in self._subject_digests:
+            return self.material.mailbox
+        mailbox = self._reader.reveal(person)
+        if not mailbox:
+            return f"({person.digest.hex()})"
+        return mailbox if ours or not self.material.mailbox else mask(mailbox)
+
+    def _concerned(self, record: Record, key: str) -> list[Mapping[str, Any]]:
+        """Of a mail to many, what concerns the subject; all of it when the subject is the message or its sender."""
+        rows: list[Mapping[str, Any]] = record.facts.get(key, [])
+        own = [row for row in rows if record.people[row["person"]].digest in self._subject_digests]
+        return own or rows
+
+    def _others(self, record: Record) -> int:
+        """How many rows `_concerned` left out."""
+        key = "rulings" if "rulings" in record.facts else "outcomes"
+        return len(record.facts.get(key, ())) - len(self._concerned(record, key))
+
+    def _decision(self, ruling: Mapping[str, Any], people: Sequence[str]) -> dict[str, Any]:
+        objections = []
+        for objection in ruling["objections"]:
+            text, fix = objection_texts(objection)
+            words = {"weight": word(WEIGHTS, objection["action"]), "noted": word(OBSERVED, objection["observed"])}
+            objections.append(
+                {**words, "rule": objection["rule"], "text": text, "fix": fix} | {k: objection[k] for k in ("cite", "detail")}
+            )
+        return {"person": people[ruling["person"]], "action": word(WEIGHTS, ruling["action"]), "objections": objections}
+
+    def _outcome(self, outcome: Mapping[str, Any], people: Sequence[str]) -> dict[str, Any]:
+        state = f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"]
+        shown = {key: outcome[key] for key in ("reply", "rule", "upstream", "upstream_text", "earlier")}
+        return {"person": people[outcome["person"]], "state": word(STATES, state), **shown}
+
+    def _history(self, history: History) -> dict[str, Any]:
+        return {
+            "mailbox": history.mailbox,
+            "suppressions": [self._suppression(entry) for entry in history.suppressions],
+            "consents": [
+                {"id": c.id, "event": c.event, "at": self.time(c.at), "recorded_at": self.time(c.recorded_at)}
+                | {"evidence": c.evidence, "by": c.by}
+                for c in history.consents
+            ],
+        }
+
+    def _suppression(self, entry: Suppression) -> dict[str, Any]:
+        return {
+            "reason": entry.reason.value,
+            "reason_text": word(REASONS, entry.reason.value),
+            "scope": entry.scope,
+            "origin": entry.origin,
+            "at": self.time(entry.at),
+            "expires_at": None if entry.expires_at is None else self.time(entry.expires_at),
+            "lifted_at": None if entry.lifted_at is None else self.time(entry.lifted_at),
+            "lifted_by": entry.lifted_by,
+            "note": entry.note,
+        }
+
+
+_PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence"})
+
+_environment = jinja2.Environment(
+    loader=jinja2.FunctionLoader(lambda name: (files("relay.records") / "templates" / name).read_text("utf-8")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def _page(language: str, view: _View) -> bytes:
+    def t(zh: str, en: str) -> str:
+        return zh if language == "zh" else en
+
+    return _environment.get_template("evidence.html").render(language=language, t=t, view=view, folder=POLICY_FOLDER).encode()
+
+
+def _zipped(members: Mapping[str, bytes], made_at: datetime) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, made_at.timetuple()[:6])
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every system
+            archive.writestr(entry, members[name])
+    return stream.getvalue()
