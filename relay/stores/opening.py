@@ -220,8 +220,8 @@ def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     turn = Turn(folder / f"{STORE_NAME}.lock")
     try:
-        with turn:
-            yield
+        turn.take()
+        yield
     finally:
         turn.close()
 

@@ -4,7 +4,6 @@ import os
 import sqlite3
 import sys
 from pathlib import Path
-from types import TracebackType
 
 from relay.errors import StoreUnavailable
 
@@ -97,11 +96,13 @@ class Turn:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
+        """Wait until it is our turn."""
         if sys.platform != "win32":
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def give_up(self) -> None:
+        """Let the next one in; no fault when it was not our turn."""
         if sys.platform != "win32":
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 

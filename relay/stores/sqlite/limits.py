@@ -26,7 +26,7 @@ LATE = 3600.0
 
 _ALL = (1 << 63) - 1
 _MICROSECONDS = 1_000_000
-_RESERVATION_OCTETS = 12
+_TIME_OCTETS, _RANDOM_OCTETS = 7, 9
 
 _COUNT = """
 SELECT (SELECT coalesce(sum(count), 0) FROM spent WHERE key = :key AND bucket BETWEEN :oldest AND :newest)
@@ -52,8 +52,10 @@ SELECT key, iif(length, :now * {BUCKETS} / length, bucket), count,
 
 @dataclass(slots=True)
 class _Used:
-    """What counts against one limit now."""
+    """What counts against one limit now; `bucket` is where it counts, `length` that of its window in microseconds."""
 
+    bucket: int
+    length: int
     spent: int
     held: int
 
@@ -81,40 +83,54 @@ class Usage:
         return self._hold(charges, lease_seconds)
 
     def _hold(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved:
-        name = os.urandom(_RESERVATION_OCTETS)
+        name = _microseconds(self._now).to_bytes(_TIME_OCTETS, "big") + os.urandom(_RANDOM_OCTETS)
         lease_until = self._now + lease_seconds
         rows: list[tuple[Any, ...]] = []
         for number, charge in enumerate(charges):
-            window = charge.window
+            window, used = charge.window, self._of(charge)
             ends = window.day_ends if window.day else lease_until + window.length + LATE
-            rows.append((name, number, charge.key, _bucket(charge, self._now), charge.count, _length(charge), lease_until, ends))
-            self._of(charge).held += charge.count
+            rows.append((name, number, charge.key, used.bucket, charge.count, used.length, lease_until, ends))
+            used.held += charge.count
         self._db.executemany(_RESERVE, rows)
         return Reserved(name.hex())
 
     def _of(self, charge: Charge) -> _Used:
-        place = (charge.key, charge.window.length, charge.window.day)
+        window = charge.window
+        place = (charge.key, window.length, window.day)
         used = self._used.get(place)
         if used is None:
-            used = self._used[place] = _Used(*self._db.execute(_COUNT, _window(charge, self._now)).fetchone())
+            length = 0 if window.day else round(window.length * _MICROSECONDS)
+            bucket = int(window.day.replace("-", "")) if window.day else _microseconds(self._now) * BUCKETS // length
+            used = self._used[place] = _Used(bucket, length, 0, 0)
+            used.spent, used.held = self._db.execute(_COUNT, self._window(charge, used)).fetchone()
         return used
+
+    def _window(self, charge: Charge, used: _Used) -> dict[str, Any]:
+        """The buckets that count: of what was spent from `oldest`, of what is held from `first`.
+
+        There is no upper end but the day's: after a clock has stepped back,
+        what it counted before still counts.
+        """
+        if charge.window.day:
+            return {"key": charge.key, "now": self._now, "first": used.bucket, "oldest": used.bucket, "newest": used.bucket}
+        return {"key": charge.key, "now": self._now, "first": 0, "oldest": used.bucket - BUCKETS, "newest": _ALL}
 
     def _over(self, met: list[tuple[Charge, _Used, int]]) -> OverLimit:
         blocked = [(c, used, mine) for c, used, mine in met if used.spent + mine + c.count > c.window.count]
-        wait = max((self._wait(c, c.window.count - mine - c.count) for c, _, mine in blocked), default=1)
+        wait = max((self._wait(c, used, c.window.count - mine - c.count) for c, used, mine in blocked), default=1)
         return OverLimit(met[0][0].name, wait, in_flight=not blocked)
 
-    def _wait(self, charge: Charge, room: int) -> int:
+    def _wait(self, charge: Charge, used: _Used, room: int) -> int:
         """Whole seconds until no more than `room` units are spent; a window's length when that never comes."""
         window = charge.window
         if window.day:
             return _whole(window.day_ends - self._now)
-        rows = self._db.execute(_OLDEST, _window(charge, self._now)).fetchall()
-        left = sum(count for _, count in rows)
+        rows = self._db.execute(_OLDEST, self._window(charge, used)).fetchall()
+        left = used.spent
         for bucket, count in rows:
             left -= count
             if left <= room:
-                free_at = -(-(bucket + BUCKETS + 1) * _length(charge) // BUCKETS)
+                free_at = -(-(bucket + BUCKETS + 1) * used.length // BUCKETS)
                 return _whole((free_at - _microseconds(self._now)) / _MICROSECONDS)
         return _whole(window.length)
 
@@ -137,33 +153,13 @@ def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
     spent = db.execute(
         "DELETE FROM spent WHERE (key, bucket) IN (SELECT key, bucket FROM spent WHERE ends <= ? LIMIT ?)", (now, most)
     ).rowcount
+    # ids begin with the time, so the oldest come first; a few of them may have to wait for the end of their day
     reserved = db.execute(
-        "DELETE FROM reserved WHERE (id, number) IN"
-        " (SELECT id, number FROM reserved WHERE ends <= ? AND lease_until <= ? LIMIT ?)",
-        (now, now - LATE, most),
+        "DELETE FROM reserved WHERE (id, number) IN (SELECT id, number FROM"
+        " (SELECT * FROM reserved ORDER BY id, number LIMIT ?) WHERE ends <= ? AND lease_until <= ?)",
+        (most, now, now - LATE),
     ).rowcount
     return most in (spent, reserved)
-
-
-def _window(charge: Charge, now: float) -> dict[str, Any]:
-    """The buckets that count: of what was spent from `oldest`, of what is held from `first`.
-
-    There is no upper end but the day's: after a clock has stepped back, what
-    it counted before still counts.
-    """
-    bucket = _bucket(charge, now)
-    if charge.window.day:
-        return {"key": charge.key, "now": now, "first": bucket, "oldest": bucket, "newest": bucket}
-    return {"key": charge.key, "now": now, "first": 0, "oldest": bucket - BUCKETS, "newest": _ALL}
-
-
-def _bucket(charge: Charge, now: float) -> int:
-    day = charge.window.day
-    return int(day.replace("-", "")) if day else _microseconds(now) * BUCKETS // _length(charge)
-
-
-def _length(charge: Charge) -> int:
-    return 0 if charge.window.day else round(charge.window.length * _MICROSECONDS)
 
 
 def _microseconds(now: float) -> int:

@@ -57,7 +57,7 @@ CREATE TABLE spent (
 ) WITHOUT ROWID;
 CREATE INDEX spent_ends ON spent (ends);
 CREATE TABLE reserved (
-    id BLOB NOT NULL,
+    id BLOB NOT NULL,                       -- begins with the time
     number INTEGER NOT NULL,                -- of the charge in its reservation
     key BLOB NOT NULL,
     bucket INTEGER NOT NULL,                -- when it was reserved
@@ -68,7 +68,6 @@ CREATE TABLE reserved (
     PRIMARY KEY (id, number)
 ) WITHOUT ROWID;
 CREATE INDEX reserved_key ON reserved (key);
-CREATE INDEX reserved_ends ON reserved (ends);
 CREATE TABLE submissions (
     key BLOB NOT NULL PRIMARY KEY,
     submission_id TEXT NOT NULL,
