@@ -230,7 +230,7 @@ def has_line_over(limit: int, data: bytes, start: int = 0, end: int | None = Non
     """Whether a line of data[start:end] has more than `limit` octets before its CRLF; looks once per `limit` octets."""
     end = len(data) if end is None else end
     while end - start > limit:
-        found = data.rfind(b"\r\n", start, min(start + limit + 2, end))
+        found = data.rfind(b"\r\n", start, start + limit + 2)
         if found < 0:
             return True
         start = found + 2
@@ -247,7 +247,7 @@ def _split(data: bytes, max_header_size: int) -> tuple[bytes, bytes]:
         raise MessageError(_STRUCTURE, "6.0", "the message is empty")
     if data.startswith(b"\r\n"):
         raise MessageError(_STRUCTURE, "6.0", "the message has no header")
-    blank = data.find(b"\r\n\r\n", 0, max_header_size + 4)
+    blank = data.find(b"\r\n\r\n", 0, max_header_size + 2)
     if blank >= 0:
         return data[: blank + 2], data[blank + 4 :]
     if len(data) > max_header_size:

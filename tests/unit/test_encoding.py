@@ -155,6 +155,11 @@ def test_a_part_that_cannot_be_encoded_safely_is_refused(part):
     assert refusal(message, long_lines=False) == "base/encoding"
 
 
+def test_a_message_whose_parts_are_not_all_known_is_refused():
+    body = "--b\r\n\r\né\r\n--b\r\nContent-Type: multipart/mixed\r\n\r\nno boundary\r\n--b--\r\n"
+    assert refusal(a_text(body.encode(), "Content-Type: multipart/mixed; boundary=b")) == "base/encoding"
+
+
 def test_octets_between_the_parts_are_refused():
     for body in ("é\r\n--b\r\n\r\nx\r\n--b--\r\n", "--b\r\n\r\nx\r\n--b--\r\né\r\n"):
         assert refusal(a_text(body.encode(), "Content-Type: multipart/mixed; boundary=b")) == "base/encoding"

@@ -169,6 +169,7 @@ def test_bounds_of_the_header_are_kept():
     assert len(Message.parse(fields + b"\r\n", max_fields=13).fields) == 13
     assert "larger" in fault(HEADER + b"\r\nbody", max_header_size=len(HEADER) - 3).text
     assert "larger" in fault(HEADER * 3, max_header_size=len(HEADER) * 2).text
+    assert "larger" in fault(HEADER + b"\r\nbody", max_header_size=len(HEADER) - 1).text
     Message.parse(HEADER + b"\r\nbody", max_header_size=len(HEADER))
 
 

@@ -93,7 +93,7 @@ def test_what_a_reader_sees_as_a_file_is_an_attachment(header, expected):
         ("a/b; name*0=one; name*1=two", (("name", "onetwo"),)),
         ("a/b; name*1=two; name*0=one", (("name", "onetwo"),)),
         ("a/b; name*=utf-8'en'%e2%82%ac", (("name", "€"),)),
-        ("a/b; name*0*=utf-8''%e2%82; name*1*=%ac; name*2= 100%", (("name", "€100%"),)),
+        ("a/b; name*0*=utf-8''%e2%82; name*1*=%ac; name*2=100%41", (("name", "€100%41"),)),
         ("a/b; name*x=one", (("name*x", "one"),)),
         ('a/b; name="open', (("name", '"open'),)),
         ("a/b; =x; y", ()),
@@ -147,6 +147,12 @@ def test_depth_is_bounded():
     lines = [line for n in range(60) for line in (f"--b{n}", f"Content-Type: multipart/mixed; boundary=b{n + 1}", "")]
     found = structure("multipart/mixed; boundary=b0", *lines)
     assert (len(found.parts), found.is_complete) == (MAX_DEPTH + 1, False)
+
+
+def test_what_was_not_walked_is_not_forgotten_at_the_next_part():
+    lines = [line for n in range(MAX_DEPTH) for line in (f"--b{n}", f"Content-Type: multipart/mixed; boundary=b{n + 1}", "")]
+    found = structure("multipart/mixed; boundary=b0", *lines, f"--b{MAX_DEPTH - 1}", "Content-Type: text/plain", "", "x")
+    assert (types(found)[-1], found.is_complete) == ("text/plain", False)
 
 
 def test_the_number_of_parts_is_bounded():
