@@ -69,6 +69,7 @@ class Pool:
         self._busy: set[Channel] = set()
         self._opening: Counter[str] = Counter()  # slots by identity, promised to connections that are being brought up
         self._waiters: deque[_Waiter] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._is_draining = False
         self._idle_gauge = telemetry.upstream_connections.labels(upstream, "idle")
@@ -122,14 +123,14 @@ class Pool:
     def discard(self, channel: Channel) -> None:
         """Close a connection that was in use."""
         self._busy.discard(channel)
-        _close(channel)
+        self._close(channel)
         self._serve()
 
     def exchange(self, channel: Channel) -> None:
         """Close a connection that was in use; its place stays promised to the caller, as a slot."""
         self._busy.discard(channel)
         self._opening[channel.key.identity] += 1
-        _close(channel)
+        self._close(channel)
 
     def has(self, key: PoolKey) -> bool:
         """Whether a living connection of exactly this key exists."""
@@ -145,9 +146,8 @@ class Pool:
             waiter.granted.set_exception(_draining(self._upstream))
             waiter.granted.exception()  # heard by `take`, unless its caller has gone
         self._waiters.clear()
-        closing = [channel.wire.close() for channel in list(self._idle)]
         for channel in list(self._idle):
-            self._take_from_idle(channel)
+            self._close_idle(channel)
         try:
             async with asyncio.timeout_at(deadline):
                 while self._busy or self._opening.total():
@@ -156,7 +156,7 @@ class Pool:
         except TimeoutError:
             for channel in list(self._busy):
                 channel.wire.abort("draining")
-        await asyncio.gather(*closing)
+        await asyncio.gather(*self._closing)
 
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order; who cannot be served now does not hold up the others."""
@@ -201,7 +201,7 @@ class Pool:
         oldest = next(iter(candidates), None)
         if oldest is not None:
             self._take_from_idle(oldest)
-            _close(oldest)
+            self._close(oldest)
         return oldest is not None
 
     def _take_from_idle(self, channel: Channel) -> None:
@@ -214,10 +214,16 @@ class Pool:
     def _close_idle(self, channel: Channel) -> None:
         if channel in self._idle:
             self._take_from_idle(channel)
-            _close(channel)
+            self._close(channel)
             self._serve()
 
     _lost = _close_idle  # the other side closed it, or said something unasked
+
+    def _close(self, channel: Channel) -> None:
+        if not channel.wire.fault:
+            task = spawn(channel.wire.close(), name=f"close {self._upstream}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def _withdraw(self, waiter: _Waiter) -> None:
         """Stop waiting; what was granted in the same moment goes back."""
@@ -235,11 +241,6 @@ class Pool:
         self._changed.set()
         self._idle_gauge.set(len(self._idle))
         self._busy_gauge.set(len(self._busy) + self._opening.total())
-
-
-def _close(channel: Channel) -> None:
-    if not channel.wire.fault:
-        spawn(channel.wire.close(), name=f"close {channel.key.upstream}")
 
 
 def _draining(upstream: str) -> UpstreamUnavailable:
