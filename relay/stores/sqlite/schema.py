@@ -15,7 +15,8 @@ CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     store_id TEXT NOT NULL,
     schema INTEGER NOT NULL,
-    fingerprints TEXT NOT NULL              -- sorted, one a line
+    fingerprints TEXT NOT NULL,             -- sorted, one a line
+    tried_at REAL                           -- when somebody last tried whether the disk takes a commit
 );
 CREATE TABLE suppressions (
     digest BLOB NOT NULL,
@@ -92,7 +93,7 @@ CREATE TABLE ledger (
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
     db.executescript(f"BEGIN IMMEDIATE; {TABLES}")
-    db.execute("INSERT INTO meta VALUES (1, ?, ?, ?)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
+    db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
 
@@ -110,6 +111,11 @@ def add_fingerprints(db: sqlite3.Connection, fingerprints: frozenset[str]) -> No
     """Let the meta name these generations too."""
     (known,) = db.execute("SELECT fingerprints FROM meta").fetchone()
     db.execute("UPDATE meta SET fingerprints = ?", (_lines(fingerprints.union(known.split())),))
+
+
+def try_disk(db: sqlite3.Connection, now: float) -> None:
+    """Change something, so that the commit has something to write."""
+    db.execute("UPDATE meta SET tried_at = ?", (now,))
 
 
 class Identity:

@@ -100,7 +100,7 @@ class SQLiteStore(Store):
     async def check(self) -> None:
         self._read(lambda db, now: None)
         if self._writer.failed:  # say so until a commit has worked again
-            await self._writer.run(lambda db, now: schema.add_fingerprints(db, frozenset()))
+            await self._writer.run(schema.try_disk)
 
     async def meta(self) -> StoreMeta:
         return self._read(lambda db, now: schema.read_meta(db))

@@ -1,0 +1,100 @@
+"""What the processes of tests/unit/test_sqlite_processes.py do with one relay.db; each is a worker of its own."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from relay.errors import StoreUnavailable
+from relay.stores.contracts import Cleared, Reserved
+from relay.stores.sqlite import SQLiteStore
+from tests.support.stores import ADA, META, charge, delivered, digest, first_try, refusal, request
+
+HOUR = 3600.0
+
+
+def open_here(path: str) -> SQLiteStore:
+    return SQLiteStore.open(Path(path), META)
+
+
+def spend(path, worker, start, answers, limit, tries):
+    """Try to spend a limit, many at once; answer how often it worked."""
+
+    async def work() -> None:
+        store = open_here(path)
+        start.wait()
+
+        async def one() -> bool:
+            reserved = await store.reserve([charge(limit, unit=HOUR), charge(limit, unit=HOUR, key="other")], 60.0)
+            if isinstance(reserved, Reserved):
+                await store.settle(reserved.id)
+            return isinstance(reserved, Reserved)
+
+        worked = [any_of for _ in range(tries // 20) for any_of in await asyncio.gather(*(one() for _ in range(20)))]
+        answers.put(sum(worked))
+        await store.aclose()
+
+    asyncio.run(work())
+
+
+def try_to_deliver(path, worker, start, answers, recipients):
+    """One try of the same submission, recipient by recipient; answer who was cleared."""
+
+    async def work() -> None:
+        store = open_here(path)
+        start.wait()
+        name = first_try(worker).submission_id
+        key = digest("submission")
+        await store.open_submission(key, first_try(worker), HOUR)
+
+        async def one(number: int) -> int | None:
+            (answer,) = await store.clear(key, name, [request(digest(number))], 60.0)
+            if isinstance(answer, Cleared):
+                await store.finish(key, [delivered(digest(number), answer.reservation, name)])
+            return number if isinstance(answer, Cleared) else None
+
+        cleared = await asyncio.gather(*(one(number) for number in range(recipients)))
+        answers.put([number for number in cleared if number is not None])
+        await store.aclose()
+
+    asyncio.run(work())
+
+
+def deliver_until_stopped(path, worker, told, answers, stop):
+    """Clear ADA in one new submission after the other; answer how many were begun after `told` and cleared."""
+
+    async def work() -> None:
+        store = open_here(path)
+        cleared = {False: 0, True: 0}
+        faults = set()
+        number = 0
+        while not stop.is_set():
+            number += 1
+            begun_after = told.is_set()
+            try:
+                (answer,) = await store.clear(digest((worker, number)), first_try().submission_id, [request(ADA)], 60.0)
+                cleared[begun_after] += isinstance(answer, Cleared)
+            except StoreUnavailable as fault:
+                faults.add(fault.reason)
+                await asyncio.sleep(0.001)
+            if number == 5:
+                answers.put("busy")
+        answers.put((cleared[True], sorted(faults)))
+        await store.aclose()
+
+    asyncio.run(work())
+
+
+def write_until_killed(path, pipe):
+    """Record refusals and say the number of each as soon as the store has acknowledged it."""
+
+    async def work() -> None:
+        store = open_here(path)
+
+        async def one(lane: int) -> None:
+            for number in range(lane, 10**9, 8):
+                await store.suppress(refusal(digest(number)))
+                os.write(pipe.fileno(), number.to_bytes(8, "big"))
+
+        await asyncio.gather(*(one(lane) for lane in range(8)))
+
+    asyncio.run(work())

@@ -1,0 +1,220 @@
+"""The writer: shared commits, one failing operation harms nobody, a full disk leaves nothing half-done."""
+
+import asyncio
+import fcntl
+import resource
+import sqlite3
+import threading
+
+import pytest
+
+from relay.errors import StoreUnavailable
+from relay.stores.contracts import Reserved
+from relay.stores.sqlite import SQLiteStore
+from tests.support.clocks import Clock
+from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, new_sqlite, refusal, request
+
+MAIL = digest("submission")
+
+
+@pytest.fixture
+async def store(tmp_path):
+    opened = await new_sqlite(tmp_path, Clock(START))
+    yield opened
+    await opened.aclose()
+
+
+def commits_of(store) -> list[str]:
+    """What the write connection is told from now on."""
+    told: list[str] = []
+    store._writer._db.set_trace_callback(told.append)
+    return told
+
+
+async def test_callers_who_wait_together_share_a_commit(store):
+    told = commits_of(store)
+    await asyncio.gather(*(store.suppress(refusal(digest(n))) for n in range(100)))
+    assert told.count("COMMIT") <= 3
+
+
+async def test_a_caller_alone_does_not_wait_for_others(store):
+    told = commits_of(store)
+    await store.suppress(refusal())
+    assert told.count("COMMIT") == 1
+
+
+async def test_an_operation_that_fails_takes_nobody_with_it(store):
+    def half(db, now):
+        db.execute("UPDATE meta SET store_id = 'half'")
+        raise ValueError("no")
+
+    answers = await asyncio.gather(
+        store.suppress(refusal(ADA)), store._writer.run(half), store.suppress(refusal(BOB)), return_exceptions=True
+    )
+    assert answers[0] is True
+    assert isinstance(answers[1], ValueError)
+    assert answers[2] is True
+    assert (await store.meta()) == META
+
+
+async def test_an_operation_that_breaks_a_law_of_the_file_is_a_fault_of_the_store(store):
+    await store.suppress(refusal())
+    with pytest.raises(StoreUnavailable, match="never deleted"):
+        await store._writer.run(lambda db, now: db.execute("DELETE FROM suppressions"))
+    with pytest.raises(StoreUnavailable):
+        await store._writer.run(lambda db, now: db.execute("nonsense"))
+    assert len((await store.find([(ADA,)]))[0]) == 1
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM consents", "UPDATE consents SET evidence = ''"])
+async def test_consents_stay_as_they_are(store, statement):
+    await store._writer.run(
+        lambda db, now: db.execute("INSERT INTO consents VALUES ('1', x'00', x'', 'granted', 0, 0, 'paper', 'me')")
+    )
+    with pytest.raises(StoreUnavailable, match="append-only"):
+        await store._writer.run(lambda db, now: db.execute(statement))
+
+
+async def test_a_number_too_large_to_keep_is_a_fault_of_the_caller(store):
+    with pytest.raises(ValueError, match="too large"):
+        await store.reserve([charge(1 << 70, units=1 << 66)], 30.0)
+    await store.check()
+
+
+async def test_a_caller_that_was_cancelled_before_its_turn_has_done_nothing(store, tmp_path):
+    with (tmp_path / "relay.db.lock").open("wb") as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        first = asyncio.ensure_future(store.suppress(refusal(ADA)))
+        second = asyncio.ensure_future(store.suppress(refusal(BOB)))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        assert await second
+    assert [len(one) for one in await store.find([(ADA,), (BOB,)])] == [0, 1]
+
+
+async def test_patience_ends(tmp_path):
+    SQLiteStore.create(tmp_path / "relay.db", META)
+    store = SQLiteStore.open(tmp_path / "relay.db", META, clock=Clock(START), patience=0.05)
+    with (tmp_path / "relay.db.lock").open("wb") as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.suppress(refusal())
+        assert caught.value.reason == "timeout"
+    assert await store.find([(ADA,)]) == [()]
+    await store.aclose()
+
+
+async def test_letting_go_finishes_what_waits(tmp_path):
+    store = await new_sqlite(tmp_path, Clock(START))
+    waiting = [asyncio.ensure_future(store.suppress(refusal(digest(n)))) for n in range(600)]
+    await asyncio.sleep(0)
+    await store.aclose()
+    assert all(await asyncio.gather(*waiting))
+    assert not [thread for thread in threading.enumerate() if thread.name == "relay.db writer"]
+
+
+def test_an_event_loop_that_ends_in_the_middle_keeps_nobody_waiting(tmp_path):
+    """Its transaction is rolled back, and the others get their turn."""
+
+    async def leave_waiting(queue):
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        store = await new_sqlite(tmp_path, Clock(START))
+        left_waiting = asyncio.ensure_future(store.suppress(refusal(ADA)))
+        await asyncio.sleep(0.05)
+        assert not left_waiting.done()
+        return store
+
+    async def go_on():
+        store = SQLiteStore.open(tmp_path / "relay.db", META, clock=Clock(START), patience=5.0)
+        assert await store.suppress(refusal(BOB))
+        assert [len(one) for one in await store.find([(ADA,), (BOB,)])] == [0, 1]
+        await store.aclose()
+
+    with (tmp_path / "relay.db.lock").open("wb") as queue:
+        left = asyncio.run(leave_waiting(queue))
+    asyncio.run(go_on())
+    asyncio.run(left.aclose())
+
+
+class SmallDisk:
+    """No file may grow beyond what it has now, until `free`."""
+
+    def __init__(self) -> None:
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(self, octets: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, self._before[1]))
+
+    def free(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+
+@pytest.fixture
+def disk():
+    made = SmallDisk()
+    yield made
+    made.free()
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing_half_done(store, disk, tmp_path):
+    await store.open_submission(MAIL, first_try(), 60.0)
+    await store.suppress(refusal(ADA))
+    disk.fill((tmp_path / "relay.db-wal").stat().st_size)
+    for work in (
+        store.suppress_many([refusal(digest(n), note="x" * 500) for n in range(2000)]),
+        store.clear(MAIL, first_try().submission_id, [request(BOB, charge(1))], 30.0),
+        store.finish(MAIL, [delivered(BOB)]),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            await work
+        assert caught.value.reason == "disk"
+    assert len((await store.find([(ADA,)]))[0]) == 1  # what is known is still known
+    assert await store.find([(digest(1),)]) == [()]
+    assert await store.rows(MAIL) == ()
+
+
+async def test_a_full_disk_is_what_check_says_until_a_commit_works_again(store, disk, tmp_path):
+    await store.suppress(refusal(ADA))
+    await store.check()
+    disk.fill((tmp_path / "relay.db-wal").stat().st_size)
+    with pytest.raises(StoreUnavailable):
+        await store.suppress(refusal(BOB))
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.check()
+    assert caught.value.reason == "disk"
+    disk.free()
+    await store.check()
+    assert await store.suppress(refusal(BOB))
+    assert isinstance(await store.reserve([charge(1)], 30.0), Reserved)
+
+
+async def test_a_locked_file_is_unavailable_not_a_crash(store, tmp_path):
+    store._writer._db.execute("PRAGMA busy_timeout = 20")
+    stranger = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.suppress(refusal())
+    assert caught.value.reason == "timeout"
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    assert await store.suppress(refusal())
+
+
+async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):
+    clock = Clock(START)
+    store = await new_sqlite(tmp_path, clock)
+    for n in range(30):
+        await store.open_submission(digest(n), first_try(), 60.0)
+        await store.clear(digest(n), first_try().submission_id, [request(ADA, charge(1, key=n))], 30.0)
+        await store.finish(digest(n), [delivered(ADA)])
+        await store.reserve([charge(1, key=("held", n))], 30.0)
+    for _ in range(20):
+        clock.pass_(3600.0)
+        await store.settle("00")
+    left = [store._read(lambda db, now, t=t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0]) for t in TABLES]
+    assert left == [0, 0, 0, 0]
+    await store.aclose()
+
+
+TABLES = ("spent", "reserved", "submissions", "ledger")
