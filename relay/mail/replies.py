@@ -37,13 +37,11 @@ NOT_IMPLEMENTED = reply(502, "5.1", "Command not implemented")
 NO_ARGUMENT = reply(501, "5.4", "This command takes no argument")
 EHLO_SYNTAX = reply(501, "5.4", "Say EHLO and the name of your host")
 EHLO_FIRST = reply(503, "5.1", "Say EHLO first")
-PIPELINED_TOO_EARLY = reply(503, "5.1", "Wait for the answer to this command before you send more")
 
 # TLS (RFC 3207).
 START_TLS = reply(220, "0.0", "Ready to start TLS")
 TLS_ACTIVE = reply(503, "5.1", "TLS is active already")
 TLS_UNAVAILABLE = reply(454, "7.0", "TLS is not available now, try again later")
-TLS_REQUIRED = reply(530, "7.0", "Start TLS first")
 
 # AUTH (RFC 4954 section 6).
 AUTHENTICATED = reply(235, "7.0", "Authentication succeeded")

@@ -55,11 +55,10 @@ _COMMANDS = (
         ("UNKNOWN_COMMAND", "The first word is no command.", _FIX_CLIENT),
         ("COMMAND_TOO_LONG", "A command line is longer than RFC 5321 and the extensions allow.", _FIX_CLIENT),
         ("COMMAND_MALFORMED", "A command has non-ASCII octets where none may be, a control character, or does not end in CR LF.", _FIX_CLIENT),
-        ("NOT_IMPLEMENTED", "EXPN, BDAT, TURN, ETRN and their like.", _FIX_CLIENT),
+        ("NOT_IMPLEMENTED", "EXPN, BDAT and their like, and STARTTLS where it is not offered.", _FIX_CLIENT),
         ("NO_ARGUMENT", "DATA, RSET, QUIT or STARTTLS with an argument.", _FIX_CLIENT),
         ("EHLO_SYNTAX", "EHLO or HELO without the name of a host.", _FIX_CLIENT),
         ("EHLO_FIRST", "A mail command before EHLO.", _FIX_CLIENT),
-        ("PIPELINED_TOO_EARLY", "More data arrived together with a command that must be answered first (EHLO, AUTH, STARTTLS, DATA).", _FIX_CLIENT),
     ),
 )  # fmt: skip
 
@@ -67,7 +66,6 @@ _TLS = _rows(
     ("START_TLS", "STARTTLS.", "Start the handshake, then say EHLO again."),
     ("TLS_ACTIVE", "STARTTLS under TLS.", _FIX_CLIENT),
     ("TLS_UNAVAILABLE", "The certificate cannot be read just now.", _AGAIN),
-    ("TLS_REQUIRED", "A mail command in the clear on a listener with `tls = \"starttls\"`.", "Switch on STARTTLS in the mail client."),
 )  # fmt: skip
 
 _AUTH = (

@@ -1,6 +1,7 @@
 """The table of replies is complete, and docs/replies.md says what it says."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from relay.mail import replies
 from relay.mail.reply import Reply
 from relay.mail.reply_table import ALL, SECTIONS, reference
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "replies.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "replies.md"
 WRITE_AGAIN = "write it again: Path('docs/replies.md').write_text(relay.mail.reply_table.reference(), 'utf-8')"
 
 CONSTANTS = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
@@ -28,6 +30,13 @@ def test_every_constant_is_there_once_with_its_own_text():
     rows = [row for row in ALL if row.name in CONSTANTS]
     assert len(rows) == len(CONSTANTS)
     assert all(row.example is CONSTANTS[row.name] for row in rows)
+
+
+def test_every_reply_is_sent_by_somebody():
+    own = {"replies.py", "reply_table.py"}
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "relay").rglob("*.py") if path.name not in own)
+    sent = set(re.findall(r"\breplies\.(\w+)", sources))
+    assert set(CONSTANTS) | FUNCTIONS <= sent
 
 
 def test_no_two_replies_read_the_same():
