@@ -1,0 +1,312 @@
+"""What each kind of record means and holds: the source of docs/records.md.
+
+The examples are built by the functions that the line uses, so they are what
+is really written; a field without a meaning here fails the tests.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from relay.ids import new_id
+from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.mail.reply import Reply, reply
+from relay.policy.case import Action, Objection, Ruling
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.records import chain, facts
+from relay.records.kinds import Kind, Person, Record
+from relay.stores.contracts import ConsentEvent, FirstTry
+
+SENTENCES: dict[Kind, str] = {
+    Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
+    Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
+    " a `finished` (the relay was killed in between) reads as indeterminate.",
+    Kind.REFUSED: "A client was refused at MAIL or RCPT, before there was a message. Its id is the refusal's own.",
+    Kind.REPORTED: "A report (DSN) that names the recipients whom a submission did not reach was delivered.",
+    Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
+    Kind.LATE: "The upstream's answer came after the client had been answered without it.",
+    Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
+    Kind.LIFTED: "A suppression was lifted.",
+    Kind.POLICY: "A policy set came into force.",
+    Kind.KEYS: "A key ring got a new generation.",
+    Kind.OPENED: "A store was created, or restored from a backup.",
+}
+
+MEANINGS: dict[str, str] = {
+    "client.address": "the client's IP address, the announced one behind a proxy",
+    "client.helo": "what it called itself, in ASCII",
+    "client.listener": "the `[[listen]]` it came by",
+    "client.protocol": 'the "with" word of the Received field',
+    "client.tls": "version and cipher; null in the clear",
+    "identity": "the person who logged in, or `listener:NAME` for a trusted network",
+    "reverse_path": "the person in MAIL FROM; null for `<>`",
+    "recipient": "the person in RCPT TO; null when MAIL was refused",
+    "stream": "the stream that took the mail",
+    "policy": "the hash of the policy set; its files are in `data_dir/policies/sets/`",
+    "message.sha256": "SHA-256 of the message as it came, line ends normalised",
+    "message.size": "its octets",
+    "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
+    "rulings[].person": "the recipient",
+    "rulings[].action": "the decision: permit, warn, defer, hold, reject",
+    "rulings[].objections[].rule": "pack or stream, and rule",
+    "rulings[].objections[].action": "what the objection counts as",
+    "rulings[].objections[].asked_for": "what the rule's file asks for",
+    "rulings[].objections[].observed": 'why it counts for less: shadow, override, exempt; "" when it counts',
+    "rulings[].objections[].text": "what the rule says, English",
+    "rulings[].objections[].text_zh": "the same, Chinese",
+    "rulings[].objections[].fix": "what to do, English",
+    "rulings[].objections[].fix_zh": "the same, Chinese",
+    "rulings[].objections[].cite": "the law or requirement behind it",
+    "rulings[].objections[].detail": "what was seen, without addresses",
+    "rulings[].objections[].retry_after": "seconds, for defer; else 0",
+    "reply": "the reply to the client",
+    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, transient, refused",
+    "outcomes[].person": "the recipient",
+    "outcomes[].state": "delivered, refused, transient, indeterminate",
+    "outcomes[].reply": "what the client would be told if this were the only recipient",
+    "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
+    "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
+    "outcomes[].upstream_text": "the upstream's reply, in ASCII, other people's addresses masked",
+    "outcomes[].earlier": "true when a previous try of the same submission settled it",
+    "to": "the person who got the report",
+    "about": "the persons it names",
+    "why": "null reverse-path, notify (the client asked for no report) or automatic mail; created or restored",
+    "person": "the mailbox",
+    "scope": "organisation, or `stream:NAME`",
+    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual; for a policy: why it was applied",
+    "origin": "one_click, page, cli, `import:FORMAT`",
+    "since": "the moment of the refusal, epoch seconds",
+    "expires_at": "when it ends, epoch seconds; null for ever",
+    "note": "what the person who did it wrote down",
+    "by": "who did it; `recipient` for a refusal by link",
+    "file_sha256": "SHA-256 of the imported file",
+    "rows": "its rows",
+    "new": "how many of them were not known before",
+    "rejected": "how many could not be read",
+    "consent.id": "the consent event it rests on; consent is null where none is needed",
+    "consent.at": "when the person said it, epoch seconds",
+    "consent.evidence": "how, when, where",
+    "previous": 'the hash of the set before, "" for the first',
+    "laxer": "how many lines of the difference relax something",
+    "shadow": "the streams that only observe",
+    "ring": "addresses, records, tokens or held",
+    "fingerprints": "of all generations; they say nothing about the secrets",
+    "store": "sqlite or redis",
+    "store_id": "the store's own id",
+}
+
+RECIPE = """\
+import hashlib, sqlite3, sys
+database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+(chain,) = database.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
+number, last = 0, hashlib.sha256(chain.encode()).digest()
+for seq, body, stored in database.execute("SELECT seq, body, hash FROM records ORDER BY seq"):
+    number, last = number + 1, hashlib.sha256(last + body.encode()).digest()
+    if (seq, stored) != (number, last):
+        sys.exit(f"record {number} is not what was written")
+print(f"{number}:{last.hex()}")
+"""
+
+_AT = 1_795_000_000.0
+
+
+class _State(Enum):
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+
+
+class _Report(Enum):
+    DELIVERED = "delivered"
+    FORBIDDEN = "forbidden"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    recipient: Recipient
+    standing: _State
+    reply: Reply
+    rule: str = ""
+    upstream: str = "netease"
+    upstream_text: str = ""
+    earlier: bool = False
+
+
+def reference() -> str:
+    """docs/records.md."""
+    kinds = "\n".join(f"- [`{kind.value}`](#{kind.value}): {SENTENCES[kind]}" for kind in Kind)
+    chapters = "\n".join(_chapter(kind) for kind in Kind)
+    return _PAGE.format(kinds=kinds, chapters=chapters, shape=_json(_shape()), recipe=RECIPE.strip()) + "\n"
+
+
+def examples() -> dict[Kind, list[Record]]:
+    """Records of every kind, as the line and the commands write them."""
+    ada, bob = (Recipient(Mailbox.parse(f"{name}@example.org")) for name in ("ada", "bob"))
+    author = Mailbox.parse("news@example.com")
+    client = Client("submission", "192.0.2.7", "desk.example.com", "TLSv1.3 TLS_AES_256_GCM_SHA384", "ESMTPSA")
+    identity = Identity(author.key, IdentityKind.USER, frozenset({author.key}))
+    submission = Submission(_id(1), _AT, client, identity, author, "newsletter", "9f3a6c0e12b47d58", (ada, bob))
+    message = Message.parse(
+        b"From: news@example.com\r\n\r\nHello\r\n", line_ends="normalise", max_fields=10, max_header_size=1000, max_line=998
+    )
+    gone = reply(550, "7.1", "[base/suppression] This recipient has unsubscribed")
+    outcomes = [
+        _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
+        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
+    ]
+    refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT)
+    consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
+    first = FirstTry(submission.id, _AT, "", "")
+    final = reply(250, "0.0", f"{submission.id}, 1 delivered, 1 left out")
+    finished, reported = facts.finished_record(submission, outcomes, _Report.DELIVERED, final, _AT + 1, _person)
+    _, unreported = facts.finished_record(submission, outcomes, _Report.FORBIDDEN, final, _AT + 1, _person)
+    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    digest, policy = refusal.digest, submission.policy
+    lifted = facts.lifted_record(
+        _id(5),
+        _AT + 60,
+        digest=digest,
+        sealed=b"",
+        scope=refusal.scope,
+        reason=refusal.reason,
+        by="Wang Min",
+        consent=consent,
+        note="",
+    )
+    imported = facts.imported_record(
+        _id(4), _AT, origin="import:ses", file_sha256="5feceb66ffc86f38", rows=12000, new=11874, rejected=3, by="Wang Min"
+    )
+    applied = facts.policy_record(
+        _id(7), _AT, policy_hash=policy, previous="07c1d2a98be4f365", reason="new footer", by="Wang Min", laxer=0, shadow=[]
+    )
+    return {
+        Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
+        Kind.FINISHED: [finished],
+        Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[0], policy, _person)],
+        Kind.REPORTED: [reported],
+        Kind.UNREPORTED: [unreported],
+        Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
+        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT, refusal, "recipient"), imported],
+        Kind.LIFTED: [lifted],
+        Kind.POLICY: [applied],
+        Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
+        Kind.OPENED: [facts.opened_record(_id(9), _AT, store="sqlite", store_id="01K8Z0V0000000000000000000", why="created")],
+    }
+
+
+def fields(value: Any, path: str = "") -> Iterator[str]:
+    """The path of every field in an example, as `MEANINGS` names it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from fields(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for inner in value:
+            yield from fields(inner, f"{path}[]")
+    elif not path.endswith(("[].objections", "rulings")):
+        yield path
+
+
+_OBJECTION = Objection(
+    "base/suppression",
+    Action.REJECT,
+    "This recipient has unsubscribed or must not be written to",
+    "收件人已退订，或在禁发名单中",
+    "Remove the address from your list; only a new consent of the recipient lifts a refusal",
+    "请将该地址从名单中删除；只有收件人重新同意后才能解除",
+    "PIPL Art 15, 47; 15 USC 7704(a)(4); GDPR Art 21(3)",
+    "unsubscribe, organisation",
+)
+
+
+def _chapter(kind: Kind) -> str:
+    records = examples()[kind]
+    names: dict[str, None] = dict.fromkeys(name for record in records for name in fields(record.facts))
+    rows = "\n".join(f"| `{name}` | {MEANINGS[name]} |" for name in names)
+    shown = "\n".join(f"```json\n{_json(record.facts)}\n```\n" for record in records)
+    return f"### {kind.value}\n\n{SENTENCES[kind]}\n\n| fact | meaning |\n|---|---|\n{rows}\n\n{shown}"
+
+
+def _shape() -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(chain.line_of(examples()[Kind.UNREPORTED][0]).body)
+    return document
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+
+
+def _id(number: int) -> str:
+    return new_id(_AT, number.to_bytes(10, "big"))
+
+
+def _person(mailbox_key: str) -> Person:
+    return Person(hashlib.sha256(mailbox_key.encode()).digest()[:16], b"sealed")
+
+
+_PAGE = """\
+# Records
+
+What happened, written down on the node where it happened: `data_dir/records.db`, an SQLite file that is only ever added
+to. A record is on disk before the first byte of its message goes upstream; when it cannot be written, the client gets a
+451 and nothing leaves. `relay records search` finds records, `relay records verify` proves that nobody changed one,
+`relay evidence` makes a ZIP of them for a letter.
+
+This page is made by `relay.records.reference`; a test keeps it true.
+
+## Kinds
+
+{kinds}
+
+## Shape
+
+```json
+{shape}
+```
+
+- `id`: the submission's id (in the reply to the client, in every log line and in the help page's address), or the event's own.
+- `at`: epoch seconds.
+- `people`: everybody the record names. `digest` finds a mailbox (HMAC-SHA-256 under the `records` ring, the first 16
+  octets; in `suppressed` and `lifted` under the `addresses` ring, because a refusal by link knows no address), `sealed` is
+  the mailbox itself (AES-256-GCM under the `records` ring). Facts name people by their number here.
+- `facts`: as below. The client's IP address is the only address in them. Subjects, bodies and passwords are never recorded.
+
+## Facts of each kind
+
+{chapters}
+## The chain
+
+Every record is kept as the JSON text that was hashed: sorted keys, no blanks, UTF-8. Its hash is SHA-256 over the 32
+octets of the hash before and this text; the first record follows the SHA-256 of the chain's id. Triggers forbid changes;
+whoever lifts them breaks the chain. `relay records verify` walks it, compares every index with the texts, and names the
+first record that is not what was written. By hand (Python, as `verify.py`; the relay may run meanwhile):
+
+```python
+{recipe}
+```
+
+`python3 verify.py /var/lib/relay/records.db` prints the number and hash of the last record. Keep that line somewhere
+else, on paper or in a mail to yourself: `relay records verify --head NUMBER:HASH` then also proves that nobody cut the
+end off, or wrote the whole file anew.
+
+`data_dir/records.id` remembers the chain's id. When `records.db` is gone or is another file, the relay defers all mail
+until the backup is restored; it never starts a fresh chain by itself. A backup is both files together with the keys.
+
+## Journal of refusals
+
+A recipient's refusal is written here first, with its record and in one transaction, and answered only then. It binds
+every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
+for a day after every outage of the store.
+
+## Retention
+
+Nothing is ever deleted by the relay, so `[retention] records` and `network_log` are what you promise, not what is
+carried out by this version: keep the file for three years at least, where the law of evidence asks for it. A message to
+one recipient takes about 2 KB in its two records: a million of them are about 2 GB. Mail is deferred when the disk has
+less than `[records] min_free` left; refusals and outcomes are still written then. Whoever has the `records` ring
+can read the addresses; without it they stay sealed for ever, which is how to forget them all at once.
+"""
