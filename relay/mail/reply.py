@@ -5,6 +5,7 @@ the reply code (RFC 2034 section 4), so it is derived and cannot disagree.
 Every text is printable ASCII (RFC 5321 section 4.2: textstring).
 """
 
+import re
 from dataclasses import dataclass
 
 MAX_LINE = 510  # octets without CRLF, RFC 5321 section 4.5.3.1.5
@@ -56,6 +57,20 @@ class Reply:
 def reply(code: int, detail: str, *text: str) -> Reply:
     """Build a reply; `detail` is the enhanced code without its class digit."""
     return Reply(code, detail, text)
+
+
+def parse_reply(wire: str) -> Reply:
+    """Read a reply back from its wire form, as the ledger keeps it.
+
+    Raises ValueError.
+    """
+    lines = wire.splitlines()
+    if not lines or not all(re.match(r"[2-5]\d\d([ -]|$)", line) for line in lines):
+        raise ValueError("this is not an SMTP reply")
+    code = int(lines[0][:3])
+    status = re.match(rf"{code // 100}\.(\d{{1,3}}\.\d{{1,3}})(?: |$)", lines[0][4:])
+    skip = 4 + (len(status[0]) if status else 0)
+    return Reply(code, status[1] if status else "", tuple(line[skip:] for line in lines))
 
 
 def ascii_text(text: str) -> str:
