@@ -1,0 +1,77 @@
+"""Policy sets and cases for tests: the shipped set with changes, and one recipient of one message."""
+
+from pathlib import Path
+
+from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.policy.case import Case
+from relay.policy.parse import PolicySet, parse_policies
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.service.policies import read_folder
+
+SHIPPED = Path(__file__).resolve().parents[2] / "policies"
+PLAIN = b"From: news@example.com\r\nTo: ada@mail.example.org\r\nSubject: Spring\r\n\r\nHello\r\n"
+
+
+def shipped_files() -> dict[str, bytes]:
+    return read_folder(SHIPPED)
+
+
+def a_policy(
+    *, changes: dict[str, tuple[str, str]] | None = None, added: dict[str, str] | None = None, **files: str
+) -> PolicySet:
+    """The shipped set; `changes` replaces one text in a file, `added` appends to one, `files` adds whole packs or streams."""
+    texts = {name: octets.decode() for name, octets in shipped_files().items()}
+    for name, (old, new) in (changes or {}).items():
+        assert old in texts[name], f"{name} has no {old!r}"
+        texts[name] = texts[name].replace(old, new)
+    for name, text in (added or {}).items():
+        texts[name] = texts.get(name, "") + text
+    texts |= {f"packs/{name}.toml": text for name, text in files.items()}
+    return parse_policies({name: text.encode() for name, text in texts.items()})
+
+
+def newsletter(added: str = "", **settings: str) -> PolicySet:
+    """The shipped set with more tables at the end of newsletter.toml, and some of its lines replaced."""
+    set_ = {name: octets.decode() for name, octets in shipped_files().items()}
+    text = set_["streams/newsletter.toml"]
+    for key, value in settings.items():
+        lines = [f"{key} = {value}" if line.startswith(f"{key} = ") else line for line in text.split("\n")]
+        text = "\n".join(lines)
+    set_["streams/newsletter.toml"] = text + "\n" + added
+    return parse_policies({name: text.encode() for name, text in set_.items()})
+
+
+def an_identity(name: str = "news@example.com", *owns: str) -> Identity:
+    return Identity(name, IdentityKind.USER, frozenset(owns or {"@example.com"}))
+
+
+def a_submission(stream: str = "newsletter", identity: Identity | None = None, *recipients: str) -> Submission:
+    return Submission(
+        id="01HZZZZZZZZZZZZZZZZZZZZZZZ",
+        at=1_795_000_000.0,
+        client=Client("submission", "192.0.2.7", "client.example", "TLSv1.3", "ESMTPSA"),
+        identity=identity or an_identity(),
+        reverse_path=Mailbox.parse("news@example.com"),
+        stream=stream,
+        policy="0" * 16,
+        recipients=tuple(Recipient(Mailbox.parse(one)) for one in recipients),
+    )
+
+
+def a_case(
+    raw: bytes | None = PLAIN,
+    *,
+    to: str = "ada@mail.example.org",
+    stream: str = "newsletter",
+    identity: Identity | None = None,
+    suppressed: Reason | None = None,
+    scope: str = ORGANISATION,
+    jurisdictions: frozenset[str] = frozenset(),
+) -> Case:
+    """One recipient; `raw` None is phase RCPT."""
+    entries = (Suppression(b"d" * 16, scope, suppressed, "test", 1.0),) if suppressed else ()
+    message = None if raw is None else Message.parse(raw)
+    recipient = Recipient(Mailbox.parse(to))
+    return Case(a_submission(stream, identity, to), recipient, message, entries, jurisdictions)

@@ -1,0 +1,301 @@
+"""decide(): which objection wins, what relaxes one, and what nothing relaxes."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.policy.case import Action, Phase
+from relay.policy.decide import Answers, decide
+from relay.policy.suppression import Reason, stream_scope
+from tests.support.policies import PLAIN, a_case, a_policy, an_identity, newsletter
+
+TODAY = date(2026, 11, 21)
+MANY = PLAIN.replace(b"To: ada@mail.example.org", b"To: ada@mail.example.org, bob@mail.example.org")
+PROGRAM = (
+    b"From: news@example.com\r\nTo: ada@mail.example.org\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: application/octet-stream\r\n"
+    b'Content-Disposition: attachment; filename="setup.exe"\r\n\r\nMZ\r\n'
+)
+
+
+def a_rule(name: str, action: str, check: str = 'check = "size"\nabove_mb = 0.00001') -> str:
+    return f'[[rule]]\nid = "{name}"\n{check}\naction = "{action}"\n'
+
+
+def ruled(policy, case, phase=Phase.DATA, today=TODAY, stream="newsletter"):
+    return decide(policy, policy.stream(stream), case, phase, today)
+
+
+def test_nobody_objects_to_a_plain_mail():
+    assert ruled(newsletter(), a_case()).action is Action.PERMIT
+
+
+def test_the_gravest_objection_leads_and_all_are_kept():
+    policy = newsletter(a_rule("small", "warn") + a_rule("later", "defer"))
+    ruling = ruled(policy, a_case(suppressed=Reason.UNSUBSCRIBE))
+    assert ruling.action is Action.REJECT
+    assert [o.rule for o in ruling.objections] == ["base/suppression", "newsletter/later", "newsletter/small"]
+    assert ruling.leading is ruling.objections[0]
+
+
+def test_within_a_rank_the_first_rule_leads():
+    ruling = ruled(newsletter(a_rule("one", "defer") + a_rule("two", "defer")), a_case())
+    assert [o.rule for o in ruling.objections] == ["newsletter/one", "newsletter/two"]
+    assert (ruling.action, ruling.objections[0].reply_code) == (Action.DEFER, 451)
+
+
+def test_a_warning_permits():
+    ruling = ruled(newsletter(a_rule("one", "warn")), a_case())
+    assert (ruling.action, ruling.leading) == (Action.WARN, None)
+
+
+@given(st.permutations(["reject", "defer", "warn", "defer"]))
+@settings(deadline=None, max_examples=24)
+def test_the_gravest_wins_in_every_order(actions):
+    policy = newsletter("".join(a_rule(f"r{i}", action) for i, action in enumerate(actions)))
+    ruling = ruled(policy, a_case())
+    ranks = [o.action for o in ruling.objections]
+    assert ranks == sorted(ranks, reverse=True) == [Action.REJECT, Action.DEFER, Action.DEFER, Action.WARN]
+
+
+@given(
+    st.lists(st.sampled_from(["reject", "defer", "warn"]), max_size=4),
+    st.sampled_from(["reject", "defer", "warn"]),
+    st.sampled_from(["enforce", "shadow"]),
+    st.sampled_from([None, Reason.UNSUBSCRIBE]),
+)
+@settings(deadline=None, max_examples=40)
+def test_adding_a_rule_never_makes_a_ruling_laxer(actions, added, mode, suppressed):
+    rules = "".join(a_rule(f"r{i}", action) for i, action in enumerate(actions))
+    case = a_case(suppressed=suppressed)
+    before = ruled(newsletter(rules, mode=f'"{mode}"'), case)
+    after = ruled(newsletter(rules + a_rule("added", added), mode=f'"{mode}"'), case)
+    assert after.action >= before.action
+    assert set(before.objections) <= set(after.objections)
+
+
+# Phases, purposes, correspondence ------------------------------------------------------------------------------------
+
+
+def test_at_rcpt_only_rules_without_a_message_are_asked():
+    policy = newsletter(a_rule("big", "reject") + a_rule("where", "reject", 'check = "domains"\ndeny = ["*.example.org"]'))
+    ruling = ruled(policy, a_case(None), Phase.RCPT)
+    assert [o.rule for o in ruling.objections] == ["newsletter/where"]
+    assert {asked.rule: asked.why for asked in ruling.asked}["newsletter/big"] == "phase"
+
+
+def test_at_data_the_rules_of_rcpt_are_asked_again():
+    assert ruled(newsletter(), a_case(suppressed=Reason.COMPLAINT)).leading.rule == "base/suppression"
+
+
+@pytest.mark.parametrize(
+    ("stream", "reason", "code"),
+    [
+        ("newsletter", Reason.UNSUBSCRIBE, "7.1"),
+        ("newsletter", Reason.HARD_BOUNCE, "1.1"),
+        ("receipts", Reason.UNSUBSCRIBE, None),
+        ("receipts", Reason.HARD_BOUNCE, "1.1"),
+        ("receipts", Reason.MANUAL_ALL, "7.1"),
+        ("correspondence", Reason.COMPLAINT, None),
+        ("correspondence", Reason.LEGAL, "7.1"),
+    ],
+)
+def test_the_purpose_decides_which_refusals_bind(stream, reason, code):
+    ruling = ruled(a_policy(), a_case(None, stream=stream, suppressed=reason), Phase.RCPT, stream=stream)
+    assert [o.code for o in ruling.objections] == ([code] if code else [])
+
+
+def test_a_refusal_of_one_stream_binds_that_stream():
+    other = ruled(newsletter(), a_case(suppressed=Reason.UNSUBSCRIBE, scope=stream_scope("offers")))
+    own = ruled(newsletter(), a_case(suppressed=Reason.UNSUBSCRIBE, scope=stream_scope("newsletter")))
+    assert (other.action, own.action) == (Action.PERMIT, Action.REJECT)
+
+
+def test_correspondence_is_never_inspected():
+    policy = a_policy()
+    case = a_case(PROGRAM.replace(b"To: ", b"Cc: bob@mail.example.org\r\nTo: "), stream="correspondence")
+    ruling = ruled(policy, case, stream="correspondence")
+    assert ruling.action is Action.PERMIT
+    never = {asked.rule for asked in ruling.asked if asked.why == "correspondence is never inspected"}
+    assert never == {"base/mass-disclosure", "base/mass-disclosure-service", "base/attachment-types"}
+
+
+def test_correspondence_still_belongs_to_its_sender():
+    case = a_case(stream="correspondence", identity=an_identity("lei@example.com", "lei@example.com"))
+    assert ruled(a_policy(), case, stream="correspondence").leading.rule == "base/ownership"
+
+
+def test_a_rule_for_some_domains_leaves_the_others_alone():
+    policy = newsletter(a_rule("qq", "reject") + 'recipient_domains = ["qq.com", "*.qq.com"]\n')
+    said = {to: ruled(policy, a_case(to=to)).action for to in ("a@qq.com", "a@vip.qq.com", "a@notqq.com", "a@163.com")}
+    assert said == {
+        "a@qq.com": Action.REJECT, "a@vip.qq.com": Action.REJECT, "a@notqq.com": Action.PERMIT, "a@163.com": Action.PERMIT,
+    }  # fmt: skip
+
+
+# What relaxes a rule -------------------------------------------------------------------------------------------------
+
+
+def test_shadow_turns_objections_into_warnings_that_remember():
+    ruling = ruled(newsletter(mode='"shadow"'), a_case(MANY))
+    (objection,) = ruling.objections
+    assert (objection.action, objection.observed, objection.asked_for) == (Action.WARN, "shadow", Action.REJECT)
+
+
+OVERRIDE = (
+    '[[override]]\nrule = "base/attachment-types"\naction = "{}"\nreason = "migration"\nby = "Wang Min"\nuntil = 2026-11-21\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "today", "expected", "observed"),
+    [
+        ("warn", date(2026, 11, 21), Action.WARN, "override"),
+        ("defer", date(2026, 11, 21), Action.DEFER, "override"),
+        ("warn", date(2026, 11, 22), Action.REJECT, ""),
+    ],
+)
+def test_an_override_turns_a_rule_down_until_its_day(action, today, expected, observed):
+    ruling = ruled(newsletter(OVERRIDE.format(action)), a_case(PROGRAM), today=today)
+    assert (ruling.action, ruling.objections[0].observed) == (expected, observed)
+    assert ruling.objections[0].asked_for is Action.REJECT
+    if expected is Action.DEFER:
+        assert ruling.objections[0].reply_code == 451
+
+
+EXEMPT = """[[exempt]]
+recipients = ["QA@mail.example.org"]
+rules = ["*/attachment-types"]
+reason = "test"
+by = "Wang Min"
+until = 2026-11-21
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "today", "expected"),
+    [
+        ("qa@mail.example.org", date(2026, 11, 21), Action.WARN),
+        ("qa@mail.example.org", date(2026, 11, 22), Action.REJECT),
+        ("ada@mail.example.org", date(2026, 11, 21), Action.REJECT),
+    ],
+)
+def test_an_exemption_holds_for_its_mailbox_until_its_day(to, today, expected):
+    policy = a_policy(added={"organisation.toml": EXEMPT})
+    ruling = ruled(policy, a_case(PROGRAM, to=to), today=today)
+    assert ruling.action is expected
+    why = next(asked.why for asked in ruling.asked if asked.rule == "base/attachment-types")
+    assert why == ("exempt until 2026-11-21 (Wang Min: test)" if expected is Action.WARN else "asked")
+
+
+BROKEN = [
+    pytest.param(a_case(suppressed=Reason.UNSUBSCRIBE), "base/suppression", id="refused"),
+    pytest.param(a_case(PLAIN.replace(b"From: news@", b"From: boss@other.")), "base/ownership", id="not-owned"),
+    pytest.param(a_case(PLAIN.replace(b"From: ", b"From: a@example.com, ")), "base/one-from", id="two-authors"),
+    pytest.param(a_case(PLAIN.replace(b"Subject", b"Subject: x\r\nSubject")), "base/header-structure", id="two-subjects"),
+]
+
+
+@pytest.mark.parametrize(("case", "rule"), BROKEN)
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_shadow_never_releases_a_protected_check(case, rule, mode):
+    ruling = ruled(newsletter(mode=f'"{mode}"'), case)
+    assert ruling.action is Action.REJECT
+    assert rule in {o.rule for o in ruling.objections if not o.observed}
+
+
+def test_structure_is_answered_554():
+    ruling = ruled(newsletter(), a_case(PLAIN.replace(b"Subject", b"Subject: x\r\nSubject")))
+    assert (ruling.leading.reply_code, ruling.leading.code) == (554, "6.0")
+
+
+# Rules that raise ----------------------------------------------------------------------------------------------------
+
+FRAGILE = '[[rule]]\nid = "fragile"\nwhen = "1 / (message.addressees - 3) == 9"\ntext = "x"\ntext_zh = "x"\n'
+THREE = PLAIN.replace(b"To: ada@mail.example.org", b"To: a@mail.example.org, b@mail.example.org, c@mail.example.org")
+
+
+def test_a_rule_that_raises_decides_nothing():
+    with pytest.raises(ZeroDivisionError):
+        ruled(newsletter(FRAGILE), a_case(THREE))
+
+
+def test_in_shadow_a_rule_that_raises_is_recorded_and_passes():
+    ruling = ruled(newsletter(FRAGILE, mode='"shadow"'), a_case(THREE))
+    failed = next(o for o in ruling.objections if o.rule == "newsletter/fragile")
+    assert (failed.action, failed.observed, failed.detail) == (Action.WARN, "shadow", "error")
+
+
+def test_in_shadow_a_protected_rule_that_raises_still_raises():
+    policy = newsletter(mode='"shadow"')
+    case = replace(a_case(suppressed=Reason.COMPLAINT), suppressions=(None,))
+    with pytest.raises(AttributeError):
+        ruled(policy, case)
+
+
+# Packs ---------------------------------------------------------------------------------------------------------------
+
+PACK = """[pack]
+version = "1"
+expires_on = 2026-11-20
+{applies}
+[[rule]]
+id = "no-offers"
+check = "subject-words"
+words = ["spring"]
+"""
+
+
+def with_pack(applies: str = "", mode: str = "enforce"):
+    changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    policy = a_policy(changes=changes, law=PACK.format(applies=applies))
+    assert mode in ("enforce", "shadow")
+    streams = tuple(replace(stream, mode=mode) if stream.name == "newsletter" else stream for stream in policy.streams)
+    return replace(policy, streams=streams)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_an_expired_pack_defers_everything_it_applies_to(mode):
+    ruling = ruled(with_pack(mode=mode), a_case(PLAIN.replace(b"Spring", b"News")))
+    assert (ruling.action, ruling.leading.rule, ruling.leading.code) == (Action.DEFER, "law/expired", "3.5")
+    assert ruling.leading.reply_code == 451
+
+
+def test_a_pack_on_its_last_day_has_not_expired():
+    assert ruled(with_pack(), a_case(), today=date(2026, 11, 20)).leading.rule == "law/no-offers"
+
+
+@pytest.mark.parametrize(
+    ("applies", "jurisdictions", "asked"),
+    [
+        ('[applies]\nany = [{ recipient = "KR" }]', {"KR", "US"}, True),
+        ('[applies]\nany = [{ recipient = "KR" }]', {"US"}, False),
+        ('[applies]\nany = [{ organisation = "CN" }, { recipient = "KR" }]', {"US"}, True),
+        ('[applies]\nany = [{ organisation = "US" }]', {"US"}, False),
+        ('[applies]\npurpose = "service"', {"US"}, False),
+    ],
+)
+def test_a_pack_says_itself_when_it_applies(applies, jurisdictions, asked):
+    day = date(2026, 11, 20)
+    ruling = ruled(with_pack(applies), a_case(jurisdictions=frozenset(jurisdictions)), today=day)
+    assert {one.rule: one.asked for one in ruling.asked}["law/no-offers"] is asked
+    assert ruled(with_pack(applies), a_case(jurisdictions=frozenset(jurisdictions))).action is (
+        Action.REJECT if asked else Action.PERMIT
+    )
+
+
+# What is asked once --------------------------------------------------------------------------------------------------
+
+
+def test_answers_change_no_ruling_and_ask_once_what_is_the_same_for_all():
+    policy = newsletter(FRAGILE + a_rule("where", "reject", 'check = "domains"\ndeny = ["qq.com"]'))
+    stream = policy.stream("newsletter")
+    answers = Answers()
+    for to in ("a@qq.com", "b@163.com"):
+        case = a_case(MANY, to=to)
+        assert decide(policy, stream, case, Phase.DATA, TODAY, answers) == decide(policy, stream, case, Phase.DATA, TODAY)
+    broken = replace(a_case(THREE, to="c@163.com"))  # the expression is not asked again, or it would raise
+    assert decide(policy, stream, broken, Phase.DATA, TODAY, answers).leading.rule == "base/mass-disclosure"

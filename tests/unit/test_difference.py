@@ -1,0 +1,109 @@
+"""difference(): what changed, and which lines somebody must look at because they are laxer."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.policy.difference import difference
+from tests.support.policies import a_policy, newsletter
+
+RULE = '[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 5\naction = "{}"\n'
+OVERRIDE = '[[override]]\nrule = "base/attachment-types"\naction = "{}"\nreason = "r"\nby = "b"\nuntil = 2027-01-31\n'
+EXEMPT = (
+    '[[exempt]]\nrecipients = ["qa@example.org"]\nrules = ["base/attachment-types"]\nreason = "r"\nby = "b"\nuntil = 2027-01-31\n'
+)
+BASE, NEWS, FACTS = "packs/base.toml", "streams/newsletter.toml", "organisation.toml"
+MATCH = 'identities = ["news@example.com"]'
+
+# name, the change from the shipped set, laxer when made, laxer when undone
+CHANGES = [
+    ("rule added", newsletter(RULE.format("reject")), False, True),
+    ("override added", newsletter(OVERRIDE.format("warn")), True, False),
+    ("exemption added", a_policy(added={FACTS: EXEMPT}), True, False),
+    ("shadow", newsletter(mode='"shadow"'), True, False),
+    ("signing off", newsletter(required="false"), True, False),
+    ("one-click off", newsletter(one_click="false"), True, False),
+    ("refusals bind one stream", newsletter(scope='"stream"'), True, False),
+    ("existing", newsletter(existing='"reject"'), False, False),
+    ("refusals", newsletter(refusals='"rcpt"'), False, False),
+    ("upstream", newsletter(upstream='["ses"]'), False, False),
+    ("limit added", newsletter(identity='["5/hour"]'), False, True),
+    ("purpose", newsletter(purpose='"service"', one_click="false"), True, False),
+    (
+        "attachment rule down",
+        a_policy(changes={BASE: ('"wsh",\n]\naction = "reject"', '"wsh",\n]\naction = "warn"')}),
+        True,
+        False,
+    ),
+    ("attachment list shorter", a_policy(changes={BASE: (' "wsh",', "")}), True, True),
+    ("text only", a_policy(changes={BASE: ("From must name exactly one sender address", "One sender, please")}), False, False),
+    ("duty shorter", a_policy(changes={BASE: ('["X-Internal-*", "X-Relay-*"]', '["X-Relay-*"]')}), True, False),
+    ("marketing takes less", a_policy(changes={NEWS: (MATCH, 'identities = ["other@example.com"]')}), True, True),
+    ("marketing takes more", a_policy(changes={NEWS: (MATCH, MATCH.replace("]", ', "b@example.com"]'))}), False, True),
+    (
+        "people take more",
+        a_policy(
+            changes={"streams/correspondence.toml": ('["someone@example.com"]', '["someone@example.com", "b@example.com"]')}
+        ),
+        True,
+        False,
+    ),
+    ("order", a_policy(changes={FACTS: ('["newsletter", "receipts", ', '["receipts", "newsletter", ')}), True, True),
+    ("records kept longer", a_policy(changes={FACTS: ('records = "3y"', 'records = "5y"')}), False, True),
+    ("name", a_policy(changes={FACTS: ("示例公司", "真实公司")}), False, False),
+    ("country", a_policy(changes={FACTS: ('country = "CN"', 'country = "US"')}), True, True),
+    ("fewer jurisdictions", a_policy(changes={FACTS: ('unknown_recipient = ["CN"]', "unknown_recipient = []")}), True, False),
+]
+
+
+@pytest.mark.parametrize(("changed", "made", "undone"), [change[1:] for change in CHANGES], ids=[change[0] for change in CHANGES])
+def test_a_change_is_told_and_marked_when_laxer(changed, made, undone):
+    shipped = a_policy()
+    forward, back = difference(shipped, changed), difference(changed, shipped)
+    assert forward
+    assert back
+    assert any(change.laxer for change in forward) is made
+    assert any(change.laxer for change in back) is undone
+    for change in (*forward, *back):
+        assert change.text_zh
+        assert change.text_en.isascii()
+
+
+def test_the_same_set_has_no_difference():
+    assert difference(a_policy(), a_policy()) == ()
+
+
+def test_the_first_set_brings_its_streams():
+    assert [change.text_en for change in difference(None, a_policy())] == [
+        "newsletter: new stream (marketing)",
+        "receipts: new stream (service)",
+        "correspondence: new stream (correspondence)",
+    ]
+
+
+@given(*[st.sampled_from(["reject", "defer", "warn"])] * 2)
+@settings(deadline=None, max_examples=9)
+def test_a_lower_action_is_laxer_and_a_higher_one_is_not(before, after):
+    order = ["warn", "defer", "reject"]
+    changes = difference(newsletter(RULE.format(before)), newsletter(RULE.format(after)))
+    assert [change.laxer for change in changes] == ([] if before == after else [order.index(after) < order.index(before)])
+
+
+PACK = '[pack]\nversion = "1"\nreviewed_on = 2026-11-01\nexpires_on = {}\n'
+
+
+@pytest.mark.parametrize(("pack", "laxer"), [(PACK.format("2028-01-01"), True), (PACK.format("2027-01-01"), False)])
+def test_a_pack_that_lives_longer_without_a_review_is_laxer(pack, laxer):
+    before = a_policy(law=PACK.format("2027-06-01"))
+    assert [change.laxer for change in difference(before, a_policy(law=pack))] == [laxer]
+
+
+def test_a_reviewed_pack_may_live_longer():
+    reviewed = PACK.format("2028-01-01").replace("2026-11-01", "2027-05-01")
+    assert not any(change.laxer for change in difference(a_policy(law=PACK.format("2027-06-01")), a_policy(law=reviewed)))
+
+
+@pytest.mark.parametrize(("limit", "laxer"), [("6/hour", True), ("4/hour", False)])
+def test_a_raised_limit_is_laxer(limit, laxer):
+    (change,) = difference(newsletter(identity='["5/hour"]'), newsletter(identity=f'["{limit}"]'))
+    assert change.laxer is laxer

@@ -1,0 +1,186 @@
+"""`relay policy` and `relay schema`: what people see, what is recorded, what a wrong set changes (nothing)."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from relay.cli import policy as command
+from relay.errors import ConfigurationError
+from relay.keys import load_keys
+from relay.policy.parse import parse_policies
+from relay.records.append import Records
+from relay.service.policies import PolicyArchive, read_folder
+from tests.support.policies import SHIPPED
+
+CONFIG = """hostname = "relay.example.com"
+data_dir = "data"
+policies = "policies"
+[[listen]]
+name = "submission"
+address = "127.0.0.1:0"
+tls = "none"
+[[upstream]]
+name = "netease"
+addresses = ["127.0.0.1:25"]
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A configuration with the shipped policies beside it."""
+    (tmp_path / "config.toml").write_text(CONFIG)
+    shutil.copytree(SHIPPED, tmp_path / "policies")
+    monkeypatch.setenv("RELAY_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("RELAY_LANG", "en")
+    return tmp_path
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(command.policy, arguments)
+
+
+def apply(desk, *more: str):
+    return run("apply", str(desk / "policies"), "--reason", "why", "--by", "Wang Min", *more)
+
+
+def edit(desk, old: str, new: str) -> None:
+    path = desk / "policies" / "streams" / "newsletter.toml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def policy_records(desk) -> list[dict]:
+    records = Records.open(desk / "data" / "records.db", load_keys(desk / "data" / "keys.toml"), 0, lambda: 0.0)
+    try:
+        return [json.loads(row[0]) for row in records.reader.connection.execute("SELECT facts FROM records")]
+    finally:
+        records.close()
+
+
+def test_apply_puts_the_folder_in_force_and_records_it(desk):
+    result = apply(desk)
+    assert result.exit_code == 0, result.output
+    archive = PolicyArchive(desk / "data")
+    assert archive.in_force() == parse_policies(read_folder(SHIPPED)).hash
+    assert [(s.by, s.reason) for s in archive.history()] == [("Wang Min", "why")]
+    assert "newsletter: new stream (marketing)" in result.output
+    assert "Still to fill in: organisation.toml: legal_name: 示例公司" in result.output
+
+
+def test_apply_marks_every_line_that_became_laxer(desk):
+    apply(desk)
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    edit(desk, "identity = []", 'identity = ["5/hour"]')
+    result = apply(desk)
+    lines = result.output.split("\n")
+    assert any(line.startswith("  [laxer] newsletter: mode enforce -> shadow") for line in lines)
+    assert any(line.startswith("          newsletter: limit identity per hour: - -> 5/hour") for line in lines)
+    assert "2 changes, 1 of them laxer" in result.output
+
+
+def test_applying_the_same_set_again_changes_nothing(desk):
+    apply(desk)
+    result = apply(desk)
+    assert "nothing changed" in result.output
+    assert len(PolicyArchive(desk / "data").history()) == 1
+
+
+def test_a_wrong_set_changes_nothing(desk):
+    apply(desk)
+    before = PolicyArchive(desk / "data").history()
+    edit(desk, 'mode = "enforce"', 'mode = "quiet"')
+    result = apply(desk)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "streams/newsletter.toml: line 19: mode: expected 'enforce' or 'shadow'" in str(result.exception)
+    assert PolicyArchive(desk / "data").history() == before
+
+
+def test_a_set_that_names_an_unknown_upstream_changes_nothing(desk):
+    edit(desk, "upstream = []", 'upstream = ["ses"]')
+    result = apply(desk)
+    assert 'no [[upstream]] named "ses"' in str(result.exception)
+    assert PolicyArchive(desk / "data").in_force() is None
+
+
+def test_no_record_no_switch(desk):
+    apply(desk)
+    (desk / "data" / "keys.toml").unlink()
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    assert isinstance(apply(desk).exception, ConfigurationError)
+    archive = PolicyArchive(desk / "data")
+    assert archive.load(archive.in_force()).stream("newsletter").mode == "enforce"
+
+
+def test_a_reason_is_needed(desk):
+    assert run("apply", str(desk / "policies")).exit_code == 2
+    assert run("apply", str(desk / "policies"), "--reason", "  ").exit_code == 2
+
+
+def test_policy_tests_are_not_passed_over(desk):
+    (desk / "policies" / "tests").mkdir()
+    (desk / "policies" / "tests" / "first.toml").write_text("")
+    assert "policy tests come with a later version" in str(apply(desk).exception)
+
+
+def test_another_folder_than_the_configured_one_is_remarked(desk):
+    (desk / "policies").rename(desk / "drafts")
+    result = run("apply", str(desk / "drafts"), "--reason", "why")
+    assert result.exit_code == 0
+    assert "at its start and on SIGHUP the relay applies" in result.output
+
+
+def test_apply_for_machines(desk):
+    told = json.loads(apply(desk, "--json").output)
+    assert told["before"] is None
+    assert told["hash"] == PolicyArchive(desk / "data").in_force()
+    assert [change["laxer"] for change in told["changes"]] == [False, False, False]
+
+
+def test_an_earlier_set_that_was_altered_does_not_stop_a_new_one(desk):
+    apply(desk)
+    archive = PolicyArchive(desk / "data")
+    shutil.rmtree(desk / "data" / "policies" / "sets" / archive.in_force())
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    assert apply(desk).exit_code == 0
+    archive = PolicyArchive(desk / "data")
+    assert archive.load(archive.in_force()).stream("newsletter").mode == "shadow"
+
+
+# show ----------------------------------------------------------------------------------------------------------------
+
+
+def test_show_says_the_set_in_force_in_the_language_asked_for(desk):
+    apply(desk)
+    english, chinese = run("show", "--lang", "en"), run("show", "--lang", "zh")
+    assert [english.exit_code, chinese.exit_code] == [0, 0]
+    assert "by Wang Min: why" in english.output
+    for head in ("Enforced", "Only observed or relaxed", "Not checked by this system; people answer for it"):
+        assert f"\n{head}\n" in english.output
+    for head in ("强制执行", "仅观察或已放宽", "本系统不检查，由人负责"):
+        assert f"\n{head}\n" in chinese.output
+
+
+def test_show_remembers_the_past(desk):
+    apply(desk)
+    archive = PolicyArchive(desk / "data")
+    first = archive.in_force()
+    archive.put_in_force(first, 1_700_000_000.0, "old", "old")  # 2023-11-15 in Shanghai; the clock of that host was wrong
+    told = json.loads(run("show", "--at", "2023-11-15", "--json").output)
+    assert (told["switch"]["hash"], told["switch"]["by"]) == (first, "old")
+    assert run("show", "--at", "2023-11-14").exit_code == 1
+    assert run("show", "--at", "yesterday").exit_code == 2
+
+
+def test_show_without_a_set_says_so(desk):
+    result = run("show")
+    assert result.exit_code == 1
+    assert "no policy set was in force then" in result.output
+
+
+@pytest.mark.parametrize("kind", ["organisation", "stream", "pack"])
+def test_schema_is_json(kind):
+    result = CliRunner().invoke(command.schema, [kind])
+    assert json.loads(result.output)["title"] == f"compliance-relay {kind}"

@@ -1,0 +1,127 @@
+"""docs/policies.md and the shipped files say what the code does."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from relay.policy.checks import CHECKS
+from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
+from relay.policy.rule import RuleTable
+from relay.policy.schema import KINDS, schema
+from relay.policy.show import placeholders
+from tests.support.policies import a_policy, newsletter, shipped_files
+
+DOCUMENT = Path(__file__).resolve().parents[2].joinpath("docs", "policies.md").read_text("utf-8")
+
+
+def rows_after(heading: str) -> list[list[str]]:
+    """The cells of the first table whose header row begins so."""
+    table = DOCUMENT[DOCUMENT.index(heading) :].split("\n\n", 1)[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.split("\n")[2:]]
+
+
+def test_the_table_of_checks_is_complete():
+    expected = []
+    for check in CHECKS.values():
+        keys = ", ".join(f"`{key}`" for key in check.parameters.model_fields if key not in RuleTable.model_fields) or "-"
+        read = (
+            "protected" if check.protected else "content" if check.inspects else "at RCPT" if check.phase == "rcpt" else "message"
+        )
+        expected.append([f"`{check.name}`", keys, read, check.summary, check.summary_zh])
+    assert rows_after("| check |") == expected
+
+
+def test_the_table_of_variables_is_complete():
+    assert rows_after("| name |") == [
+        [f"`{v.name}`", v.type, f"`{json.dumps(v.example, ensure_ascii=False)}`", v.meaning, v.meaning_zh] for v in VARIABLES
+    ]
+
+
+def test_functions_and_bounds_are_named():
+    listed = re.search(r"Functions: (.*?);", DOCUMENT)[1]
+    assert set(re.findall(r"`(\w+)`", listed)) == FUNCTIONS
+    assert f"At most {MAX_LENGTH}" in DOCUMENT.replace("\n", " ")
+
+
+def test_the_examples_load():
+    """Every TOML block is valid in the place that it names."""
+    blocks = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks[:2]:
+        assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
+    override, _, exempt = blocks[2].partition("[[exempt]]")
+    size = '[[rule]]\nid = "size"\ncheck = "size"\nabove_mb = 5\n'
+    policy = a_policy(added={"streams/newsletter.toml": override + size, "organisation.toml": f"[[exempt]]{exempt}"})
+    assert list(policy.stream("newsletter").overrides) == ["base/attachment-types"]
+
+
+# The shipped files ---------------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_set_surprises_nobody():
+    policy = a_policy()
+    assert [(s.name, s.purpose, s.mode) for s in policy.streams] == [
+        ("newsletter", "marketing", "enforce"),
+        ("receipts", "service", "enforce"),
+        ("correspondence", "correspondence", "enforce"),
+    ]
+    for stream in policy.streams:
+        assert (stream.limits.identity, stream.limits.recipient, stream.limits.recipient_domain) == ((), (), {})
+        assert [pack.name for pack in stream.packs] == ["base"]
+        assert not stream.overrides
+        assert all(stream.match.lists[:1]), "nobody falls into a stream undeclared"
+    assert policy.packs["base"].pack.expires_on is None
+
+
+def test_what_is_still_the_example_is_named():
+    assert placeholders(a_policy()) == [
+        "organisation.toml: legal_name: 示例公司",
+        "organisation.toml: legal_name: Example Company Ltd.",
+        "organisation.toml: postal_address: 示例路 1 号",
+        "organisation.toml: postal_address: 1 Example Road",
+        "organisation.toml: refusal_mailbox: unsubscribe@example.com",
+        "organisation.toml: privacy_url: https://www.example.com/privacy",
+        "streams/newsletter.toml: match.identities: news@example.com",
+        "streams/receipts.toml: match.identities: receipts@example.com",
+        "streams/correspondence.toml: match.identities: someone@example.com",
+    ]
+
+
+def test_every_shipped_rule_speaks_both_languages():
+    for stream in a_policy().streams:
+        for rule in stream.rules:
+            assert rule.text.isascii()
+            assert rule.fix.isascii()
+            assert not rule.text_zh.isascii()
+            assert not rule.fix_zh.isascii()
+
+
+@pytest.mark.parametrize("name", sorted(shipped_files()))
+def test_every_shipped_key_is_explained_in_both_languages(name):
+    text = shipped_files()[name].decode()
+    comments = "".join(line for line in text.split("\n") if line.startswith("#"))
+    assert re.search(r"[\u4e00-\u9fff]", comments)
+    assert re.search(r"[A-Za-z]{3} [a-z]{2}", comments)
+
+
+# JSON Schema ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("organisation", "organisation"), ("stream", "streams/newsletter"), ("pack", "packs/base")]
+)
+def test_the_schema_knows_every_key_of_the_shipped_files(kind, name):
+    properties = schema(kind)["properties"]
+    assert set(tomllib.loads(shipped_files()[f"{name}.toml"].decode())) <= set(properties)
+    assert set(properties) == set(KINDS[kind].model_fields)
+    json.dumps(schema(kind))
+
+
+def test_the_schema_has_a_rule_for_every_check_and_for_cel():
+    kinds = schema("stream")["properties"]["rule"]["items"]["anyOf"]
+    assert [kind["title"] for kind in kinds] == [*CHECKS, "when"]
+    size = next(kind for kind in kinds if kind["title"] == "size")
+    assert (size["properties"]["check"]["const"], size["required"]) == ("size", ["above_mb", "check", "id"])

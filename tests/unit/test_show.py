@@ -1,0 +1,95 @@
+"""show(): three heads, and every rule of the set under the right one."""
+
+from datetime import date
+
+import pytest
+
+from relay.policy.show import show
+from tests.support.policies import a_policy, newsletter
+from tests.unit.test_difference import EXEMPT, FACTS, OVERRIDE
+
+DAY = date(2026, 11, 21)
+
+
+def said(policy, day=DAY) -> tuple[list[str], list[str], list[str]]:
+    enforced, relaxed, unchecked = ([sentence.en for sentence in section.sentences] for section in show(policy, day))
+    return enforced, relaxed, unchecked
+
+
+def naming(sentences: list[str], text: str) -> list[str]:
+    return [sentence for sentence in sentences if text in sentence]
+
+
+@pytest.mark.parametrize("policy", [a_policy(), newsletter(OVERRIDE.format("warn")), newsletter(mode='"shadow"')])
+def test_every_rule_that_a_stream_asks_is_under_some_head(policy):
+    enforced, relaxed, _ = said(policy)
+    shadowed = {stream.name for stream in policy.streams if stream.mode == "shadow"}
+    for stream in policy.streams:
+        for rule in stream.rules:
+            if not rule.never and (stream.name not in shadowed or rule.protected):
+                assert naming(enforced + relaxed, rule.name), rule.name
+
+
+def test_a_plain_set_relaxes_nothing():
+    assert said(a_policy())[1] == []
+
+
+def test_an_override_moves_its_rule_from_one_head_to_the_other():
+    enforced, relaxed, _ = said(newsletter(OVERRIDE.format("warn")))
+    assert not naming(naming(enforced, "base/attachment-types"), "newsletter")
+    assert naming(relaxed, "base/attachment-types") == [
+        "newsletter: base/attachment-types turned down to warn, until 2027-01-31 (b: r)."
+    ]
+
+
+def test_an_override_that_ended_relaxes_nothing():
+    enforced, relaxed, _ = said(newsletter(OVERRIDE.format("warn")), date(2027, 2, 1))
+    assert naming(naming(enforced, "base/attachment-types"), "newsletter")
+    assert naming(relaxed, "ended on 2027-01-31")
+
+
+def test_shadow_is_relaxed_but_refusals_stay_enforced():
+    enforced, relaxed, _ = said(newsletter(mode='"shadow"'))
+    assert naming(relaxed, "newsletter: in shadow mode")
+    assert naming(enforced, "Every stream: refused: This recipient has unsubscribed")
+    assert not naming(naming(enforced, "base/mass-disclosure)"), "newsletter")
+
+
+def test_an_exemption_names_who_why_and_until_when():
+    assert said(a_policy(added={FACTS: EXEMPT}))[1] == [
+        "qa@example.org: exempt from base/attachment-types, until 2027-01-31 (b: r)."
+    ]
+
+
+def test_an_expired_pack_is_said():
+    pack = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
+    changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    assert naming(said(a_policy(changes=changes, law=pack))[0], "The pack law expired on 2026-11-20")
+    assert naming(said(a_policy(law=pack))[2], "The pack law: no stream uses it")
+
+
+def test_what_nobody_checks_is_said():
+    unchecked = said(newsletter(one_click="false", required="false"))[2]
+    assert naming(unchecked, "Whether recipients agreed")
+    assert naming(unchecked, "newsletter: how recipients unsubscribe")
+    assert naming(unchecked, "newsletter: whether mail is signed by us")
+
+
+def test_limits_are_said():
+    enforced = said(newsletter(identity='["5/hour"]', recipient_domain='{ "qq.com" = ["20/minute"], "*" = ["60/minute"] }'))[0]
+    assert naming(enforced, "newsletter: at most 5/hour for one identity.")
+    assert naming(enforced, "newsletter: at most 20/minute for qq.com.")
+    assert naming(enforced, "newsletter: at most 60/minute for each other recipient domain.")
+
+
+def test_both_languages_say_the_same_number_of_things():
+    for section in show(newsletter(OVERRIDE.format("defer"), mode='"shadow"'), DAY):
+        for sentence in (section.head, *section.sentences):
+            assert any("\u4e00" <= character <= "\u9fff" for character in sentence.zh), sentence
+            assert sentence.en
+
+
+def test_a_rule_that_only_warns_is_only_observed():
+    enforced, relaxed, _ = said(newsletter('[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 5\naction = "warn"\n'))
+    assert not naming(enforced, "newsletter/mine")
+    assert naming(relaxed, "newsletter: only recorded: The message is too large (newsletter/mine)")
