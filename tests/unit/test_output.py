@@ -1,0 +1,68 @@
+"""The language of the command, and how it ends."""
+
+import json
+from datetime import date
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from relay.cli.output import FINDINGS, emit_json, fail, language, say
+
+
+@click.group()
+@click.option("--lang")
+def main(lang: str | None) -> None:
+    """Stands for the command with its options."""
+
+
+@main.command()
+@click.option("--lang")
+def greet(lang: str | None) -> None:
+    """Say which language is spoken."""
+    say("中文", "English")
+
+
+@main.command()
+def end() -> None:
+    """End with a finding."""
+    fail(FINDINGS, "找到了", "found")
+
+
+@main.command()
+def facts() -> None:
+    """Print facts."""
+    emit_json({"day": date(2026, 11, 20), "名": 1})
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "says"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, ["greet"], "中文"),
+        ({"LANG": "C.UTF-8"}, ["greet"], "English"),
+        ({"LANG": ""}, ["greet"], "English"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_US.UTF-8"}, ["greet"], "English"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "", "LC_MESSAGES": "zh_TW"}, ["greet"], "中文"),
+        ({"LANG": "en_US.UTF-8", "RELAY_LANG": "zh"}, ["greet"], "中文"),
+        ({"RELAY_LANG": "zh"}, ["--lang", "en", "greet"], "English"),
+        ({"RELAY_LANG": "en"}, ["--lang", "ZH", "greet"], "中文"),
+        ({}, ["--lang", "en", "greet", "--lang", "zh"], "中文"),
+    ],
+)
+def test_the_nearest_wish_decides_the_language(environment, arguments, says):
+    names = dict.fromkeys(("RELAY_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))
+    assert CliRunner(env={**names, **environment}).invoke(main, arguments).output == f"{says}\n"
+
+
+def test_outside_a_command_the_environment_decides(monkeypatch):
+    monkeypatch.setenv("RELAY_LANG", "zh")
+    assert language() == "zh"
+
+
+def test_a_fault_goes_to_stderr_with_its_exit_code():
+    result = CliRunner().invoke(main, ["--lang", "en", "end"])
+    assert (result.exit_code, result.stdout, result.stderr) == (FINDINGS, "", "found\n")
+
+
+def test_machines_get_one_json_document():
+    assert json.loads(CliRunner().invoke(main, ["facts"]).stdout) == {"day": "2026-11-20", "名": 1}
