@@ -1,0 +1,250 @@
+"""The real relay as a process of its own, for end-to-end tests.
+
+    with RecordingUpstream(accounts={NEWS: "secret"}) as upstream, Relay(tmp_path, upstream) as relay:
+        assert relay.send(NEWS, ["ada@example.org"], message()) == (250, ...)
+
+Two upstream logins exist by default: NEWS writes newsletters (marketing, one-click, signed), OFFICE writes
+correspondence, SHOP writes receipts.  Everything lies in `folder`; `restart` keeps it.
+"""
+
+import json
+import os
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+ROOT = Path(__file__).resolve().parents[2]
+NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
+PASSWORD = "secret"
+ACCOUNTS = dict.fromkeys((NEWS, OFFICE, SHOP), PASSWORD)
+_DKIM_KEY = rsa.generate_private_key(65537, 2048)
+
+
+def dkim_record() -> bytes:
+    """The public key's DNS record, for verifiers."""
+    der = _DKIM_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b"v=DKIM1; k=rsa; p=" + b64encode(der)
+
+
+def message(to="ada@example.org", sender=NEWS, subject="News", body="Hello\r\n", extra="") -> bytes:
+    """A small message; `extra` are further header fields with their CRLF."""
+    header = (
+        f"From: Sender <{sender}>\r\nTo: {to}\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n{extra}"
+    )
+    return f"{header}\r\n{body}".encode()
+
+
+class Relay:
+    """One `relay serve`; `policy` maps a policy file to (pattern, replacement) pairs of regular expressions.
+
+    extra      more TOML for config.toml
+    upstreams  the [[upstream]] tables as text instead of one for `upstream`
+    """
+
+    def __init__(
+        self,
+        folder,
+        upstream=None,
+        *,
+        workers=1,
+        store="sqlite",
+        policy=None,
+        extra="",
+        upstreams="",
+        listen="",
+        auth="",
+        delivery="",
+    ):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.workers = workers
+        self.lines: list[str] = []
+        self.process = None
+        self.port = 0
+        self.http: dict[str, str] = {}
+        self.public = _free_address()
+        self.help = _free_address()
+        self._write(upstream, store, policy or {}, extra, upstreams, listen, auth, delivery)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def _write(self, upstream, store, policy, extra, upstreams, listen, auth, delivery):
+        key = self.folder / "dkim.pem"
+        if not key.exists():
+            key.write_bytes(_DKIM_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            key.chmod(0o600)
+        for path in sorted((ROOT / "policies").rglob("*.toml")):
+            self.write_policy(path.relative_to(ROOT / "policies").as_posix(), path.read_text("utf-8"), policy)
+        ca = f'ca_file = "{upstream.ca_file}"\n' if upstream and upstream.ca_file else ""
+        upstreams = upstreams or f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "{upstream.tls}"\n{ca}'
+        listen = listen or '[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\n'
+        self.config.write_text(
+            f'hostname = "relay.example.com"\ndata_dir = "data"\npolicies = "policies"\n{listen}{upstreams}'
+            f'[[dkim]]\ndomain = "example.com"\nselector = "s1"\nkey_file = "dkim.pem"\n'
+            f'[unsubscribe]\nbase_url = "http://{self.public}"\n[store]\nurl = "{store}"\n[auth]\n{auth}\n[delivery]\n{delivery}\n'
+            f'[http]\naddress = "127.0.0.1:0"\npublic_address = "{self.public}"\nhelp_address = "{self.help}"\n'
+            f'help_url = "http://{self.help}"\n[records]\nmin_free = "1MiB"\n{extra}',
+            "utf-8",
+        )
+
+    def write_policy(self, name, text, policy=None):
+        """Write one policy file; the three shipped streams take the logins of this module."""
+        changes = {
+            "streams/correspondence.toml": [('identities = ."someone@example.com".', f'identities = ["{OFFICE}"]')],
+            "streams/receipts.toml": [
+                ("match = .*", f'match = {{ identities = ["{SHOP}"], listeners = [], sender_domains = [] }}')
+            ],
+        }
+        for pattern, replacement in [*changes.get(name, []), *(policy or {}).get(name, [])]:
+            text, count = re.subn(pattern, replacement, text, count=1)
+            assert count == 1, f"{name}: nothing fits {pattern}"
+        path = self.folder / "policies" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+    # The process
+
+    def start(self) -> "Relay":
+        command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "serve", "--workers", str(self.workers)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        ready = threading.Event()
+        threading.Thread(target=self._read, args=(self.process, ready), daemon=True).start()
+        ready.wait(60)
+        assert self.port, "the relay did not start:\n" + "".join(self.lines[-30:])
+        return self
+
+    __enter__ = start
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _read(self, process, ready):
+        for line in process.stdout:
+            self.lines.append(line)
+            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
+                self.port = int(next(iter(event["listen"].values())).rpartition(":")[2])
+                self.listen = event["listen"]
+                self.http = event["http"]
+                ready.set()
+        process.stdout.close()
+        ready.set()
+
+    def stop(self, seconds=60) -> int:
+        """SIGTERM and wait; the exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """kill -9 the supervisor and every worker."""
+        workers = self.worker_pids()
+        self.process.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+
+    def restart(self) -> "Relay":
+        self.stop()
+        return self.start()
+
+    def worker_pids(self) -> list[int]:
+        """The worker processes, children of the supervisor."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children]
+
+    def events(self, name) -> list[dict]:
+        """The log lines of that event."""
+        found = (json.loads(line) for line in self.lines if line.startswith("{"))
+        return [event for event in found if event["event"] == name]
+
+    # What people do with it
+
+    def connect(self, login=NEWS, password=PASSWORD) -> smtplib.SMTP:
+        client = smtplib.SMTP("127.0.0.1", self.port, timeout=60)
+        client.ehlo()
+        if login:
+            client.login(login, password)
+        return client
+
+    def send(self, sender, recipients, data, login=None, options=(), rcpt_options=()) -> tuple[int, str]:
+        """Send over a connection of its own; the reply to the dot, or to what was refused before it."""
+        with self.connect(login or sender) as client:
+            return self.send_over(client, sender, recipients, data, options, rcpt_options)
+
+    @staticmethod
+    def send_over(client, sender, recipients, data, options=(), rcpt_options=()) -> tuple[int, str]:
+        try:
+            client.sendmail(sender, recipients, data, options, rcpt_options)
+        except smtplib.SMTPResponseException as error:
+            return error.smtp_code, _text(error.smtp_error)
+        except smtplib.SMTPRecipientsRefused as error:
+            code, text = next(iter(error.recipients.values()))
+            return code, _text(text)
+        return 250, ""
+
+    def get(self, door, path, body=None, headers=None) -> tuple[int, str]:
+        """Fetch from the door "operators", "recipients" or "senders"."""
+        request = urllib.request.Request(f"http://{self.http[door]}{path}", body, headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def command(self, *arguments, stdin=None, lang="en") -> subprocess.CompletedProcess:
+        """Run a `relay` verb on this relay's configuration."""
+        command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "--lang", lang, *map(str, arguments)]
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+
+    def unsubscribe(self, data: bytes) -> int:
+        """POST the one-click URL of a delivered copy."""
+        url = unsubscribe_url(data)
+        return self.get("recipients", url[url.index("/u/") :], b"List-Unsubscribe=One-Click")[0]
+
+    def wait(self, condition, seconds=20.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "never came true:\n" + "".join(self.lines[-20:])
+            time.sleep(0.05)
+
+
+def unsubscribe_url(data: bytes) -> str:
+    return re.search(rb"^List-Unsubscribe:\s*<([^>]+)>", data, re.MULTILINE)[1].decode()
+
+
+def _text(error) -> str:
+    return error.decode() if isinstance(error, bytes) else error
+
+
+def _free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
