@@ -151,6 +151,6 @@ def test_subject_words_are_found_as_people_read_them(subject, found):
 def test_an_own_text_replaces_the_checks_own():
     policy = newsletter('[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 0.00001\ntext = "Too big"\ntext_zh = "太大"\n')
     ruling = decide(policy, policy.stream("newsletter"), a_case(), Phase.DATA, TODAY)
-    leading = ruling.leading
+    (leading,) = ruling.objections
     assert (leading.text, leading.text_zh, leading.fix) == ("Too big", "太大", CHECKS["size"].fix)
     assert (leading.action, leading.reply_code, leading.code) == (Action.REJECT, 552, "3.4")

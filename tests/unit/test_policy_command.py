@@ -11,6 +11,8 @@ from relay.errors import ConfigurationError
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
 from relay.records.append import Records
+from relay.records.kinds import Kind
+from relay.records.search import Query, search
 from relay.service.policies import PolicyArchive, read_folder
 from tests.support.policies import SHIPPED
 
@@ -52,20 +54,29 @@ def edit(desk, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), "utf-8")
 
 
-def policy_records(desk) -> list[dict]:
+def policy_records(desk):
+    """What the records say of switches, oldest first."""
     records = Records.open(desk / "data" / "records.db", load_keys(desk / "data" / "keys.toml"), 0, lambda: 0.0)
     try:
-        return [json.loads(row[0]) for row in records.reader.connection.execute("SELECT facts FROM records")]
+        return [entry.record.facts for entry in search(records.reader, Query(kinds=frozenset({Kind.POLICY})))]
     finally:
         records.close()
+
+
+def in_force(desk) -> str:
+    name = PolicyArchive(desk / "data").in_force()
+    assert name is not None
+    return name
 
 
 def test_apply_puts_the_folder_in_force_and_records_it(desk):
     result = apply(desk)
     assert result.exit_code == 0, result.output
-    archive = PolicyArchive(desk / "data")
-    assert archive.in_force() == parse_policies(read_folder(SHIPPED)).hash
-    assert [(s.by, s.reason) for s in archive.history()] == [("Wang Min", "why")]
+    assert in_force(desk) == parse_policies(read_folder(SHIPPED)).hash
+    assert [(s.by, s.reason) for s in PolicyArchive(desk / "data").history()] == [("Wang Min", "why")]
+    assert policy_records(desk) == [
+        {"policy": in_force(desk), "previous": "", "reason": "why", "by": "Wang Min", "laxer": 0, "shadow": []}
+    ]
     assert "newsletter: new stream (marketing)" in result.output
     assert "Still to fill in: organisation.toml: legal_name: 示例公司" in result.output
 
@@ -79,6 +90,7 @@ def test_apply_marks_every_line_that_became_laxer(desk):
     assert any(line.startswith("  [laxer] newsletter: mode enforce -> shadow") for line in lines)
     assert any(line.startswith("          newsletter: limit identity per hour: - -> 5/hour") for line in lines)
     assert "2 changes, 1 of them laxer" in result.output
+    assert [(facts["laxer"], facts["shadow"]) for facts in policy_records(desk)] == [(0, []), (1, ["newsletter"])]
 
 
 def test_applying_the_same_set_again_changes_nothing(desk):
@@ -110,8 +122,7 @@ def test_no_record_no_switch(desk):
     (desk / "data" / "keys.toml").unlink()
     edit(desk, 'mode = "enforce"', 'mode = "shadow"')
     assert isinstance(apply(desk).exception, ConfigurationError)
-    archive = PolicyArchive(desk / "data")
-    assert archive.load(archive.in_force()).stream("newsletter").mode == "enforce"
+    assert PolicyArchive(desk / "data").load(in_force(desk)).stream("newsletter").mode == "enforce"
 
 
 def test_a_reason_is_needed(desk):
@@ -135,18 +146,16 @@ def test_another_folder_than_the_configured_one_is_remarked(desk):
 def test_apply_for_machines(desk):
     told = json.loads(apply(desk, "--json").output)
     assert told["before"] is None
-    assert told["hash"] == PolicyArchive(desk / "data").in_force()
+    assert told["hash"] == in_force(desk)
     assert [change["laxer"] for change in told["changes"]] == [False, False, False]
 
 
 def test_an_earlier_set_that_was_altered_does_not_stop_a_new_one(desk):
     apply(desk)
-    archive = PolicyArchive(desk / "data")
-    shutil.rmtree(desk / "data" / "policies" / "sets" / archive.in_force())
+    shutil.rmtree(desk / "data" / "policies" / "sets" / in_force(desk))
     edit(desk, 'mode = "enforce"', 'mode = "shadow"')
     assert apply(desk).exit_code == 0
-    archive = PolicyArchive(desk / "data")
-    assert archive.load(archive.in_force()).stream("newsletter").mode == "shadow"
+    assert PolicyArchive(desk / "data").load(in_force(desk)).stream("newsletter").mode == "shadow"
 
 
 # show ----------------------------------------------------------------------------------------------------------------
@@ -165,9 +174,10 @@ def test_show_says_the_set_in_force_in_the_language_asked_for(desk):
 
 def test_show_remembers_the_past(desk):
     apply(desk)
-    archive = PolicyArchive(desk / "data")
-    first = archive.in_force()
-    archive.put_in_force(first, 1_700_000_000.0, "old", "old")  # 2023-11-15 in Shanghai; the clock of that host was wrong
+    first = in_force(desk)
+    PolicyArchive(desk / "data").put_in_force(
+        first, 1_700_000_000.0, "old", "old"
+    )  # 2023-11-15 in Shanghai; the clock of that host was wrong
     told = json.loads(run("show", "--at", "2023-11-15", "--json").output)
     assert (told["switch"]["hash"], told["switch"]["by"]) == (first, "old")
     assert run("show", "--at", "2023-11-14").exit_code == 1

@@ -54,7 +54,7 @@ def test_stream_numbers_hang_on_the_name_alone():
     numbers = [stream.number for stream in policy.streams]
     assert numbers == [stream.number for stream in other.streams]
     assert len(set(numbers)) == 3
-    assert policy.stream_numbered(numbers[1]).name == "receipts"
+    assert policy.stream_numbered(numbers[1]) is policy.stream("receipts")
     assert policy.stream_numbered(7) is None
 
 
