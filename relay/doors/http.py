@@ -6,12 +6,11 @@ of them sets a cookie, redirects, or answers with the text of an exception.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from multidict import MultiMapping
 
 from relay.config import Http, split_host_port
 from relay.doors.pages import HEADERS, page
@@ -159,7 +158,7 @@ def _allowed(error: web.HTTPException) -> dict[str, str]:
     return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
 
 
-async def _form(request: web.Request) -> MultiMapping[Any]:
+async def _form(request: web.Request) -> Mapping[str, Any]:
     """The POST's fields, urlencoded or multipart (RFC 8058 section 3.1 allows both); empty when it is neither."""
     try:
         return await request.post()
