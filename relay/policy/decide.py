@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
-from relay.policy.expression import message_facts, recipient_facts, sender_facts
+from relay.policy.expression import Expression, message_facts, recipient_facts, sender_facts
 from relay.policy.rule import Finding, Rule
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import domain_fits
@@ -53,16 +53,17 @@ class Answers:
     __slots__ = ("_facts", "_found")
 
     def __init__(self) -> None:
-        self._found: dict[str, Finding | None] = {}
+        self._found: dict[tuple[str, str], Finding | None] = {}
         self._facts: dict[bool, dict[str, Any]] = {}
 
     def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
-        """Ask the rule, or remember its answer when it is the same for every recipient."""
-        if rule.per_recipient or rule.phase is Phase.RCPT:
+        """Ask the rule, or remember its answer when it reaches further than one recipient."""
+        if rule.scope == "recipient":
             return self._ask(rule, stream, case)
-        if rule.name not in self._found:
-            self._found[rule.name] = self._ask(rule, stream, case)
-        return self._found[rule.name]
+        key = rule.name, case.recipient.mailbox.domain if rule.scope == "domain" else ""
+        if key not in self._found:
+            self._found[key] = self._ask(rule, stream, case)
+        return self._found[key]
 
     def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         if rule.check is not None:
@@ -70,14 +71,17 @@ class Answers:
         expression = rule.expression
         if expression is None:
             raise ValueError(f"{rule.name} has neither check nor expression")
-        facts: dict[str, Any] = {"stream": {"name": stream.name, "purpose": stream.purpose.value}, "sender": sender_facts(case)}
-        if "recipient" in expression.variables:
-            facts["recipient"] = recipient_facts(case)
-        if "message" in expression.variables:
-            facts["message"] = self._message(case, "fields" in expression.text)
+        facts = {name: self._fact(name, expression, stream, case) for name in expression.variables}
         return Finding() if expression.holds(facts) else None
 
-    def _message(self, case: Case, with_fields: bool) -> dict[str, Any]:
+    def _fact(self, name: str, expression: Expression, stream: Stream, case: Case) -> dict[str, Any]:
+        if name == "stream":
+            return {"name": stream.name, "purpose": stream.purpose.value}
+        if name == "sender":
+            return sender_facts(case)
+        if name == "recipient":
+            return recipient_facts(case)
+        with_fields = "fields" in expression.text
         if with_fields not in self._facts:
             self._facts[with_fields] = message_facts(case, with_fields=with_fields)
         return self._facts[with_fields]

@@ -79,10 +79,16 @@ VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. `variables` are the top-level names that it mentions."""
+    """A compiled expression.
+
+    `variables` are the top-level names that it mentions.  `scope` is how far
+    one answer reaches: "message" (the same for every recipient), "domain"
+    (it looks at nothing of the recipient but the domain) or "recipient".
+    """
 
     text: str
     variables: frozenset[str]
+    scope: str
     program: Any = field(compare=False, repr=False)
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
@@ -117,7 +123,7 @@ def compile_expression(text: str) -> Expression:
             _names_known({f"{table}.{member}"} - set(beside), "variable", "变量", beside)
     called = {name for name in program.functions() if name.isidentifier() and not name.startswith("_")}
     _names_known(called - FUNCTIONS, "function", "函数", sorted(FUNCTIONS))
-    expression = Expression(text, mentioned, program)
+    expression = Expression(text, mentioned, _scope(bare, mentioned), program)
     for facts in (EXAMPLE, EMPTY_EXAMPLE, FULL_EXAMPLE):
         _try(expression, facts)
     return expression
@@ -202,6 +208,13 @@ FULL_EXAMPLE = _example(
     purpose="service",
     attachments=[{"name": "", "extension": "", "media_type": "text/calendar"}] * 2,
 )
+
+
+def _scope(bare: str, mentioned: frozenset[str]) -> str:
+    if "recipient" not in mentioned:
+        return "message"
+    looks = [member for table, member in _MEMBER.findall(bare) if table == "recipient"]
+    return "domain" if len(re.findall(r"\brecipient\b", bare)) == looks.count("domain") else "recipient"
 
 
 def _try(expression: Expression, facts: Mapping[str, Any]) -> None:

@@ -62,8 +62,9 @@ class Check:
     """Code that a rule runs.
 
     `phase` is when it can speak first.  `inspects` says that it reads what
-    people wrote: it is never asked about correspondence.  `per_recipient`
-    says that its answer may differ between recipients of one message.
+    people wrote: it is never asked about correspondence.  `scope` is how far
+    one answer reaches within a message: to every recipient ("message"), to
+    those of one "domain", or to one "recipient".
     """
 
     name: str
@@ -78,7 +79,7 @@ class Check:
     phase: Phase = Phase.DATA
     protected: bool = False
     inspects: bool = False
-    per_recipient: bool = False
+    scope: str = "message"
     reply_code: int = 550
     code: str = "7.1"
 
@@ -103,13 +104,11 @@ class Rule:
     countries: frozenset[str] | None = None
     never: str = ""
     phase: Phase = field(init=False)
-    per_recipient: bool = field(init=False)
+    scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"
 
     def __post_init__(self) -> None:
-        phase = self.check.phase if self.check else _phase(self.expression)
-        per_recipient = self.check.per_recipient if self.check else _mentions(self.expression, "recipient")
-        object.__setattr__(self, "phase", phase)
-        object.__setattr__(self, "per_recipient", per_recipient)
+        object.__setattr__(self, "phase", self.check.phase if self.check else _phase(self.expression))
+        object.__setattr__(self, "scope", self.check.scope if self.check else self.expression.scope if self.expression else "")
 
     @property
     def protected(self) -> bool:

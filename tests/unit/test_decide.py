@@ -287,6 +287,14 @@ def test_a_pack_says_itself_when_it_applies(applies, jurisdictions, asked):
     )
 
 
+def test_an_answer_for_one_domain_is_not_anothers():
+    policy = newsletter('[[rule]]\nid = "qq"\nwhen = "recipient.domain == \'qq.com\'"\ntext = "x"\ntext_zh = "x"\n')
+    answers, said = Answers(), {}
+    for to in ("a@qq.com", "a@163.com", "b@qq.com", "b@163.com"):
+        said[to] = decide(policy, policy.stream("newsletter"), a_case(to=to), Phase.DATA, TODAY, answers).action.word
+    assert said == {"a@qq.com": "reject", "a@163.com": "permit", "b@qq.com": "reject", "b@163.com": "permit"}
+
+
 # What is asked once --------------------------------------------------------------------------------------------------
 
 

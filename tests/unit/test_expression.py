@@ -103,6 +103,21 @@ def test_brackets_and_names_inside_texts_do_not_count():
     assert compile_expression("message.subject == 'foo.exists(x, y.exists(z, z))'").variables == {"message"}
 
 
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("message.size > 5", "message"),
+        ("message.subject == 'recipient'", "message"),
+        ("recipient.domain == 'qq.com' && message.size > 5", "domain"),
+        ("recipient.domain == 'qq.com' || recipient . address == 'a@b.example'", "recipient"),
+        ("has(recipient.domain) && recipient == recipient", "recipient"),
+        ("'CN' in recipient.countries", "recipient"),
+    ],
+)
+def test_an_answer_reaches_as_far_as_what_it_looks_at(text, scope):
+    assert compile_expression(text).scope == scope
+
+
 def test_loop_variables_are_not_mistaken_for_names():
     compiled = compile_expression("message.attachments.exists(x, x.name == 'a') && recipient.countries.all(c, c == 'CN')")
     assert compiled.variables == {"message", "recipient"}
