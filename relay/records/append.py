@@ -9,8 +9,8 @@ down.
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +63,7 @@ class Records:
         self._files = opened.files
         self._closing = opened.closing
         self._closed = False
-        self._writer: Writer[_Job, tuple[int, ...]] = Writer(self._commit, "records")
+        self._writer: Writer[_Job, tuple[int, ...]] = Writer(self, "records")
 
     @classmethod
     def open(cls, path: Path, keys: Keys, min_free: int, clock: Callable[[], float]) -> "Records":
@@ -151,11 +151,12 @@ class Records:
         self._check_room()
 
     async def aclose(self) -> None:
-        """Close without blocking the loop."""
+        """Write what waits, then let go of the files."""
+        await self._writer.finish()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Write what waits, then let go of the files."""
+        """Let go of the files at once; what still waits is told that it was not written."""
         if not self._closed:
             self._closed = True
             self._writer.close()
@@ -166,8 +167,6 @@ class Records:
         return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
 
     async def _submit(self, job: _Job) -> tuple[int, ...]:
-        if self._closed:
-            raise RecordsUnavailable(_CLOSED)
         return await self._writer.submit(job)
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -181,19 +180,48 @@ class Records:
         if free < self._min_free:
             raise RecordsUnavailable(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
 
-    def _commit(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
-        """Runs in the writer thread. All files are looked at again after the commit, which is what the promise rests on."""
-        try:
+    # The steps of the writer (`relay.records.writer.Medium`)
+
+    def begin(self) -> None:
+        """Wait for the turn and open a transaction."""
+        with self._unavailable():
+            self._turn.take()
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def write(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
+        """Chain the records of all jobs; those that the nearly full disk does not allow are refused one by one."""
+        with self._unavailable():
             self._files.check()
             refused = self._without_room(jobs)
-            with self._turn.taken():
-                written = iter(self._transaction([job for job in jobs if job not in refused]))
-            self._files.check()
+            written = iter(self._insert([job for job in jobs if job not in refused]))
+        return [refused.get(job) or next(written) for job in jobs]
+
+    def commit(self) -> None:
+        """Make it durable."""
+        with self._unavailable():
+            self._connection.execute("COMMIT")
+            self._turn.give_up()
+
+    def confirm(self) -> None:
+        """Look at the files once more: what was committed to a file that is gone was not written."""
+        self._files.check()
+
+    def abandon(self) -> None:
+        """Leave nothing of an open transaction."""
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        with suppress(OSError):
+            self._turn.give_up()
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        try:
+            yield
         except RecordsUnavailable:
             raise
         except (sqlite3.Error, OSError) as fault:
             raise RecordsUnavailable(f"{self.path}: the records cannot be written: {fault}") from fault
-        return [refused.get(job) or next(written) for job in jobs]
 
     def _without_room(self, jobs: Sequence[_Job]) -> dict[_Job, RecordsUnavailable]:
         """The jobs that the nearly full disk does not allow, with the fault for each."""
@@ -203,19 +231,8 @@ class Records:
             return {job: fault for job in jobs if job.needs_room}
         return {}
 
-    def _transaction(self, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
+    def _insert(self, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            answers = self._write(connection, jobs)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return answers
-
-    def _write(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[tuple[int, ...]]:
         seq, last = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone() or (0, b"")
         last = last or chain.first_link(self.reader.chain)
         answers: list[tuple[int, ...]] = []
@@ -258,12 +275,15 @@ class _Opened:
 def _open(path: Path, keys: Keys) -> _Opened:
     with ExitStack() as stack:
         turn = stack.enter_context(closing(Turn(path.with_name(f"{path.name}.lock"))))
-        with turn.taken():
+        turn.take()
+        try:
             chain.prepare(path)
             connection = stack.enter_context(closing(chain.connect(path)))
             reader = stack.enter_context(Reader(path, keys))
             reader.check_end()
             files = Files(path)
+        finally:
+            turn.give_up()
         chain.sync_folder(path.parent)
         return _Opened(turn, connection, reader, files, stack.pop_all())
 

@@ -1,19 +1,23 @@
-"""One writer thread per process that commits what waits together, and one queue for the writers of all processes.
+"""Commits that callers share: a thread waits for the lock and the disk, the event loop computes in between.
 
-SQLite's own waiting polls with growing sleeps and serves nobody in turn; a
-lock file hands the turn over at once.
+    thread   begin     wait for the turn of this process, open a transaction
+    loop     write     everything that waits meanwhile, in one go
+    thread   commit    the fsync; give up the turn
+    loop     confirm   a last look, then every caller has its answer
+
+A thread that computes beside a busy loop gets the interpreter lock late and
+often, and every other process of the node would wait for it.
 """
 
 import asyncio
 import os
-import queue
 import sys
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Generic, Protocol, TypeVar
 
 from relay.errors import RecordsUnavailable
 
@@ -22,10 +26,32 @@ if sys.platform != "win32":
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
+Job_contra = TypeVar("Job_contra", contravariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 _GROUP = 500  # jobs in one commit
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
-_PATIENCE_SECONDS = 15.0  # for one commit, the waiting included
+_PATIENCE_SECONDS = 15.0  # for one job, the waiting included
+
+
+class Medium(Protocol[Job_contra, Answer_co]):
+    """What is written to. Each step may raise; then `abandon` follows and everybody in the group gets the fault."""
+
+    def begin(self) -> None:
+        """In the thread: wait for the turn and open a transaction."""
+
+    def write(self, jobs: Sequence[Job_contra]) -> Sequence[Answer_co | Exception]:
+        """In the loop: an answer for each job; an exception among them is raised to its caller alone."""
+        ...
+
+    def commit(self) -> None:
+        """In the thread: make it durable and give up the turn."""
+
+    def confirm(self) -> None:
+        """In the loop: make sure that what was committed is where it belongs."""
+
+    def abandon(self) -> None:
+        """Leave nothing of an open transaction and give up the turn. Never raises."""
 
 
 class Turn:
@@ -34,104 +60,166 @@ class Turn:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for the turn and keep it."""
-        if sys.platform == "win32":
-            yield
-            return
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
+    def take(self) -> None:
+        """Wait until it is our turn."""
+        if sys.platform != "win32":
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def give_up(self) -> None:
+        """Let the next one in; no fault when it was not our turn."""
+        if sys.platform != "win32":
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         os.close(self._descriptor)
 
 
-class Waiting(Generic[Job, Answer]):
-    """A job and who waits for it."""
+class _Waiting(Generic[Job, Answer]):
+    __slots__ = ("future", "job")
 
-    __slots__ = ("future", "job", "loop")
-
-    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, job: Job, future: "asyncio.Future[Answer]") -> None:
         self.job = job
-        self.loop = loop
-        self.future: asyncio.Future[Answer] = loop.create_future()
+        self.future = future
+
+    def tell(self, answer: Answer | Exception) -> None:
+        if self.future.done():  # the caller was cancelled or has lost patience
+            return
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
 
 
 class Writer(Generic[Job, Answer]):
-    """Runs `commit(jobs) -> answers` in its thread, with all jobs that waited meanwhile in one call.
+    """Takes jobs from one event loop and answers each when it is durable."""
 
-    When `commit` raises, every job of the group gets that fault; an answer that is an exception is raised to its caller.
-    """
-
-    def __init__(self, commit: Callable[[Sequence[Job]], Sequence[Answer | Exception]], name: str) -> None:
-        self._commit = commit
-        self._queue: queue.SimpleQueue[Waiting[Job, Answer] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+    def __init__(self, medium: Medium[Job, Answer], name: str) -> None:
+        self._medium = medium
+        self._waiting: deque[_Waiting[Job, Answer]] = deque()
+        self._group: list[_Waiting[Job, Answer]] = []
+        self._answers: Sequence[Answer | Exception] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_under_way = False
+        self._is_closed = False
+        self._idle: asyncio.Future[None] | None = None
+        self._steps: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def submit(self, job: Job) -> Answer:
         """Hand in a job and wait for its answer.
 
-        Raises what `commit` raised, or RecordsUnavailable when it takes too
-        long; the job may be committed all the same then.
+        Raises what a step of the medium raised, or RecordsUnavailable when it
+        takes too long; the job may be committed all the same then.
         """
-        if self._queue.qsize() >= _WAITING:
+        if self._is_closed:
+            raise RecordsUnavailable("the records are closed")
+        if len(self._waiting) >= _WAITING:
             raise RecordsUnavailable(f"{_WAITING} records wait to be written: the disk does not keep up")
-        waiting: Waiting[Job, Answer] = Waiting(job, asyncio.get_running_loop())
-        self._queue.put(waiting)
+        self._loop = loop = asyncio.get_running_loop()
+        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future())
+        self._waiting.append(waiting)
+        if not self._is_under_way:
+            self._is_under_way = True
+            self._steps.put(self._begin)
+        timer = loop.call_later(_PATIENCE_SECONDS, self._lose_patience, waiting)
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await waiting.future
-        except TimeoutError:
-            raise RecordsUnavailable(f"the records were not written within {_PATIENCE_SECONDS:.0f} seconds") from None
+            return await waiting.future
+        finally:
+            timer.cancel()
+
+    async def finish(self) -> None:
+        """Take no more jobs and wait until the last one is answered."""
+        self._is_closed = True
+        if self._is_under_way:
+            self._idle = self._idle or asyncio.get_running_loop().create_future()
+            await self._idle
 
     def close(self) -> None:
-        """Commit what waits, then end the thread."""
-        self._queue.put(None)
+        """End the thread; who still waits is told that it was not written."""
+        self._is_closed = True
+        self._steps.put(None)
         self._thread.join()
+        self._medium.abandon()
+        self._tell_all(RecordsUnavailable("the records were closed"))
 
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, ended = self._drain(first)
-            answers: Sequence[Answer | Exception]
-            try:
-                answers = self._commit([waiting.job for waiting in group])
-            except Exception as fault:  # noqa: BLE001 - everybody in the group is told, and the thread lives on
-                answers = [fault] * len(group)
-            _tell(group, answers)
-            if ended:
-                return
+    def _lose_patience(self, waiting: _Waiting[Job, Answer]) -> None:
+        waiting.tell(RecordsUnavailable(f"the records were not written within {_PATIENCE_SECONDS:g} seconds"))
 
-    def _drain(self, first: Waiting[Job, Answer]) -> tuple[list[Waiting[Job, Answer]], bool]:
-        group = [first]
-        with suppress(queue.Empty):
-            while len(group) < _GROUP:
-                following = self._queue.get_nowait()
-                if following is None:
-                    return group, True
-                group.append(following)
-        return group, False
+    # In the thread
 
+    def _work(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step()
 
-def _tell(group: Sequence[Waiting[Job, Answer]], answers: Sequence[Answer | Exception]) -> None:
-    """Wake each event loop once for all of its jobs."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]] = defaultdict(list)
-    for waiting, answer in zip(group, answers, strict=True):
-        loops[waiting.loop].append((waiting.future, answer))
-    for loop, pairs in loops.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_settle, pairs)
-
-
-def _settle(pairs: Sequence[tuple["asyncio.Future[Answer]", Answer | Exception]]) -> None:
-    for future, answer in pairs:
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
+    def _begin(self) -> None:
+        try:
+            self._medium.begin()
+        except Exception as fault:  # noqa: BLE001 - everybody is told, and the thread lives on
+            self._fail(fault)
         else:
-            future.set_result(answer)
+            self._hop(self._write)
+
+    def _commit(self) -> None:
+        try:
+            self._medium.commit()
+        except Exception as fault:  # noqa: BLE001 - everybody is told, and the thread lives on
+            self._fail(fault)
+        else:
+            self._hop(self._confirm)
+
+    def _fail(self, fault: Exception) -> None:
+        self._medium.abandon()
+        self._hop(lambda: self._conclude_all(fault))
+
+    def _hop(self, step: Callable[[], None]) -> None:
+        """Go on in the event loop."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(step)
+        except RuntimeError:  # the loop has ended, and with it everybody who waited
+            self._medium.abandon()
+            self._group, self._is_under_way = [], False
+            self._waiting.clear()
+
+    # In the loop
+
+    def _write(self) -> None:
+        while self._waiting and len(self._group) < _GROUP:
+            self._group.append(self._waiting.popleft())
+        try:
+            self._answers = self._medium.write([waiting.job for waiting in self._group])
+        except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
+            fault = error
+            self._steps.put(lambda: self._fail(fault))
+        else:
+            self._steps.put(self._commit)
+
+    def _confirm(self) -> None:
+        try:
+            self._medium.confirm()
+        except Exception as fault:  # noqa: BLE001 - everybody is told, and the next group may do better
+            self._conclude_all(fault)
+            return
+        for waiting, answer in zip(self._group, self._answers, strict=True):
+            waiting.tell(answer)
+        self._go_on()
+
+    def _conclude_all(self, fault: Exception) -> None:
+        """Those who came meanwhile would only meet the same fault."""
+        self._tell_all(fault)
+        self._go_on()
+
+    def _tell_all(self, fault: Exception) -> None:
+        for waiting in (*self._group, *self._waiting):
+            waiting.tell(fault)
+        self._waiting.clear()
+
+    def _go_on(self) -> None:
+        self._group = []
+        if self._waiting:
+            self._steps.put(self._begin)
+            return
+        self._is_under_way = False
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import verify
-from relay.records.writer import Writer
 from tests.support.records import KEYS, NOW, a_record, a_refusal, an_id, opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +153,15 @@ async def test_a_closed_instance_is_unavailable(path):
             records.pending([b""])
 
 
+async def test_closing_waits_for_what_was_handed_in(path):
+    with opened(path) as records:
+        appends = [asyncio.ensure_future(records.append(a_record(n))) for n in range(50)]
+        await asyncio.sleep(0)
+        await records.aclose()
+        assert sorted(await asyncio.gather(*appends)) == list(range(1, 51))
+    assert verdict(path).count == 50
+
+
 async def test_a_corrupt_file_is_unavailable(path):
     with opened(path) as records:
         await records.append(a_record())
@@ -256,37 +263,3 @@ async def test_the_tables_refuse_changes(path):
         ):
             with pytest.raises(Exception, match="records"):
                 records._connection.execute(statement)
-
-
-async def test_a_writer_tells_everybody_when_it_fails_and_lives_on():
-    def commit(jobs):
-        if "bad" in jobs:
-            raise RecordsUnavailable("bad")
-        return [job.upper() for job in jobs]
-
-    writer: Writer[str, str] = Writer(commit, "test")
-    with pytest.raises(RecordsUnavailable):
-        await writer.submit("bad")
-    assert await writer.submit("good") == "GOOD"
-    writer.close()
-
-
-async def test_a_writer_that_hangs_is_unavailable_and_answers_nobody_twice(monkeypatch):
-    monkeypatch.setattr("relay.records.writer._PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr("relay.records.writer._WAITING", 2)
-    gate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def commit(jobs):
-        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(5)
-        return jobs
-
-    writer: Writer[str, str] = Writer(commit, "test")
-    tries = [asyncio.ensure_future(writer.submit(job)) for job in "abcde"]
-    results = await asyncio.gather(*tries, return_exceptions=True)
-    assert all(isinstance(result, RecordsUnavailable) for result in results)
-    assert "wait to be written" in str(results[-1])
-    gate.set()
-    with suppress(RecordsUnavailable):
-        await writer.submit("f")
-    await asyncio.to_thread(writer.close)
