@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.stores.contracts import Store
 from tests.support.clocks import Clock
 from tests.support.redis_server import RedisServer
 from tests.support.stores import START, new_redis, new_sqlite
@@ -22,6 +23,7 @@ def clock():
 
 @pytest.fixture(params=["sqlite", "redis"])
 async def store(request, tmp_path, clock):
+    opened: Store
     if request.param == "sqlite":
         opened = await new_sqlite(tmp_path, clock)
     else:

@@ -6,6 +6,9 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason
+from relay.stores.contracts import Store
+from relay.stores.redis import RedisStore
+from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, META, charge, delivered, digest, first_try, new_redis, new_sqlite, refusal, request
 
 MAIL = digest("submission")
@@ -42,23 +45,22 @@ async def reason(store, operation: str) -> str:
 @pytest.fixture(params=["sqlite", "redis"])
 async def another(request, tmp_path, clock):
     """Open the store once more, as another process with other knowledge would."""
-    opened = []
+    opened: list[Store] = []
     if request.param == "sqlite":
-        first = await new_sqlite(tmp_path, clock)
+        opened.append(await new_sqlite(tmp_path, clock))
 
         async def open_as(meta):
-            opened.append(type(first).open(tmp_path / "relay.db", meta, clock=clock))
+            opened.append(SQLiteStore.open(tmp_path / "relay.db", meta, clock=clock))
             return opened[-1]
     else:
         server = request.getfixturevalue("redis_server")
         server.command("FLUSHALL")
-        first = await new_redis(server.url, clock)
+        opened.append(await new_redis(server.url, clock))
 
         async def open_as(meta):
-            opened.append(await type(first).open(server.url, meta, clock=clock))
+            opened.append(await RedisStore.open(server.url, meta, clock=clock))
             return opened[-1]
 
-    opened.append(first)
     yield open_as
     for store in opened:
         await store.aclose()

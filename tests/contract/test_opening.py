@@ -8,6 +8,7 @@ import pytest
 from relay.config import Config, parse_config
 from relay.errors import StoreUnavailable
 from relay.keys import Keys, Ring, new_keys, rotated
+from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store, read_store_name
 from tests.contract.test_meta import OPERATIONS
 from tests.support.stores import ADA, refusal
@@ -47,7 +48,7 @@ class Node:
         self.config = config
         self.keys = new_keys(TODAY)
         self.lose = lose  # what deletes all data of the store behind our back
-        self.opened = []
+        self.opened: list[Store] = []
 
     async def open(self, keys=None, config=None):
         store = await open_store(config or self.config, keys or self.keys, time.time)

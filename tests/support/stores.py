@@ -6,7 +6,7 @@ from pathlib import Path
 
 from relay.policy.limits import Charge, Window
 from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
-from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, RowState, Settlement, Store, StoreMeta
+from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, Reserved, RowState, Settlement, Store, StoreMeta
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
@@ -15,13 +15,13 @@ START = 1_800_000_000.0
 HALF_A_MINUTE = 30.0
 
 
-async def new_sqlite(folder: Path, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
+async def new_sqlite(folder: Path, clock: Callable[[], float] | None, meta: StoreMeta = META) -> SQLiteStore:
     path = folder / "relay.db"
     SQLiteStore.create(path, meta)
     return SQLiteStore.open(path, meta, clock=clock)
 
 
-async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta = META) -> Store:
+async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta = META) -> RedisStore:
     """The server must be empty."""
     await RedisStore.create(url, meta)
     return await RedisStore.open(url, meta, clock=clock)
@@ -71,4 +71,5 @@ async def fill(store: Store, limit: Charge, times: int) -> None:
     """Use up a limit: reserve and settle it."""
     for _ in range(times):
         reserved = await store.reserve([limit], HALF_A_MINUTE)
+        assert isinstance(reserved, Reserved), reserved
         await store.settle(reserved.id)

@@ -188,10 +188,16 @@ async def test_a_backup_of_a_store_under_load_is_of_one_moment(place):
     await store.aclose()
 
 
+def octets_of(tar, member):
+    content = tar.extractfile(member)
+    assert content is not None
+    return content.read()
+
+
 def altered(out, change):
     """The archive with its members changed: a list of (name, octets)."""
     with tarfile.open(out) as tar:
-        members = [(member.name, tar.extractfile(member).read()) for member in tar]
+        members = [(member.name, octets_of(tar, member)) for member in tar]
     with tarfile.open(out, "w") as tar:
         for name, octets in change(members):
             member = tarfile.TarInfo(name)
@@ -250,7 +256,7 @@ def test_an_archive_that_was_cut_off_puts_nothing_in_place(place):
 def test_a_link_in_an_archive_is_not_followed(place, tmp_path):
     out = backed_up(place)
     with tarfile.open(out) as tar:
-        members = [(member, tar.extractfile(member).read()) for member in tar]
+        members = [(member, octets_of(tar, member)) for member in tar]
     with tarfile.open(out, "w") as tar:
         for member, octets in members:
             if member.name == "store.id":
@@ -300,6 +306,7 @@ def test_a_backup_of_another_kind_of_store_is_refused(place):
 
 def test_a_node_with_redis_backs_up_what_is_local_and_says_so(place):
     name = read_store_name(place.data_path)
+    assert name is not None
     place.data_path.joinpath("store.id").write_bytes(orjson.dumps({"store_id": name.store_id, "kind": "redis"}))
     for file in place.data_path.glob("relay.db*"):
         file.unlink()

@@ -212,9 +212,13 @@ async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):
     for _ in range(20):
         clock.pass_(3600.0)
         await store.settle("00")
-    left = [store._read(lambda db, now, t=t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0]) for t in TABLES]
+    left = [store._read(rows_in(table)) for table in TABLES]
     assert left == [0, 0, 0, 0]
     await store.aclose()
 
 
 TABLES = ("spent", "reserved", "submissions", "ledger")
+
+
+def rows_in(table):
+    return lambda db, now: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
