@@ -149,7 +149,8 @@ def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
         async with asyncio.timeout(20):
             while "abandon" not in medium.steps:
                 await asyncio.sleep(0.001)
-            return await writer.submit("b")
+            answer: str = await writer.submit("b")
+            return answer
 
     assert asyncio.run(again()) == "B"
 
