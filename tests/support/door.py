@@ -162,14 +162,18 @@ class Talker:
         await self.writer.drain()
 
     async def reply(self) -> str:
-        """One reply, its lines joined by a line feed; "" at end of file."""
-        lines = []
-        async with asyncio.timeout(WAIT):
-            while line := await self.reader.readline():
-                lines.append(line.decode("ascii").rstrip("\r\n"))
-                if line[3:4] != b"-":
-                    break
+        """One reply, its lines joined by a line feed; "" when the server closes."""
+        lines: list[str] = []
+        with contextlib.suppress(ConnectionResetError):  # it closed with octets of ours unread
+            async with asyncio.timeout(WAIT):
+                await self._collect(lines)
         return "\n".join(lines)
+
+    async def _collect(self, lines: list[str]) -> None:
+        while line := await self.reader.readline():
+            lines.append(line.decode("ascii").rstrip("\r\n"))
+            if line[3:4] != b"-":
+                break
 
     async def say(self, command: str | bytes) -> str:
         octets = command if isinstance(command, bytes) else command.encode()
