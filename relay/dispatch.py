@@ -201,7 +201,7 @@ class Dispatcher:
             deadline=consignment.deadline,
             past_dot=self._config.delivery.past_dot,
         )
-        await self._settle(consignment.key, leaving, outcomes)
+        await self._settle(consignment, leaving, outcomes)
         results += [_result(leave.recipient, outcome, route.upstream) for leave, outcome in zip(leaving, outcomes, strict=True)]
         return results, all(map(_may_fail_over, outcomes))
 
@@ -268,16 +268,22 @@ class Dispatcher:
     def _help_url(self, consignment: Consignment) -> str:
         return f"{self._config.http.help_url}/r/{consignment.submission.id}"
 
-    async def _settle(self, key: Digest, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
         settlements = [
-            Settlement(leave.digest, _ROW_STATES[outcome.state], outcome.reply.wire().decode(), leave.reservation)
+            Settlement(
+                leave.digest,
+                _ROW_STATES[outcome.state],
+                outcome.reply.wire().decode(),
+                leave.reservation,
+                consignment.submission.id,
+            )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
         try:
-            await self.store.finish(key, settlements)
+            await self.store.finish(consignment.key, settlements)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
-            spawn(self._settle_later(key, settlements), "settle later")
+            spawn(self._settle_later(consignment.key, settlements), "settle later")
 
     async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         """The store was away when the upstream answered: tell it as soon as it is back, while the lease lasts."""

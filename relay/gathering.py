@@ -51,8 +51,9 @@ async def suppressions_of(
     Raises StoreUnavailable and RecordsUnavailable.
     """
     digests = [keys.addresses.digests(recipient.key) for recipient in recipients]
-    found = await store.find(digests)
+    # The journal first: a refusal that is applied between the two looks is then seen in one of them.
     pending = records.pending([digest for generations in digests for digest in generations])
+    found = await store.find(digests)
     if not pending:
         return found
     return [

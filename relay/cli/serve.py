@@ -11,12 +11,14 @@ import click
 from relay import telemetry
 from relay.cli.output import CONFIGURATION, fail, option
 from relay.config import Config, find_config, load_config
+from relay.ids import new_id
 from relay.records.append import Records
+from relay.records.facts import opened_record
 from relay.service.loop import new_event_loop
 from relay.service.policies import PolicyArchive
 from relay.service.supervisor import Supervisor
 from relay.service.surroundings import Surroundings
-from relay.stores.opening import load_or_create_keys, open_store
+from relay.stores.opening import load_or_create_keys, open_store, read_store_name
 
 
 @click.command("serve")
@@ -37,7 +39,13 @@ async def _serve(config: Config, config_path: str, workers: int) -> None:
     config.data_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
     records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
+    is_first = read_store_name(config.data_path) is None
     store = await open_store(config, keys, time.time)
+    name = read_store_name(config.data_path)
+    if is_first and name is not None:
+        now = time.time()
+        record = opened_record(new_id(now, os.urandom(10)), now, store=store.name, store_id=name.store_id, why="created")
+        await records.append(record)
     archive = PolicyArchive(config.data_path)
     surroundings = Surroundings(config, keys, records, store, archive)
     await Supervisor(config, config_path, archive, surroundings).run(workers=workers)
