@@ -9,6 +9,7 @@ down.
 import asyncio
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -182,11 +183,15 @@ class Records:
 
     # The steps of the writer (`relay.records.writer.Medium`)
 
-    def begin(self) -> None:
-        """Wait for the turn and open a transaction."""
+    def begin(self, *, wait: bool) -> bool:
+        """Open a transaction. Whoever writes holds the turn, so SQLite itself has nothing to wait for (but on Windows)."""
         with self._unavailable():
-            self._turn.take()
+            if not self._turn.take(wait=wait):
+                return False
+            if not wait and sys.platform == "win32":
+                return False
             self._connection.execute("BEGIN IMMEDIATE")
+        return True
 
     def write(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
         """Chain the records of all jobs; those that the nearly full disk does not allow are refused one by one."""

@@ -30,7 +30,7 @@ CREATE TABLE records (
 );
 CREATE INDEX records_by_id ON records (id);
 CREATE INDEX records_by_time ON records (at);
-CREATE INDEX records_by_kind ON records (kind, at);
+CREATE INDEX records_by_rare_kind ON records (kind, at) WHERE kind NOT IN ('received', 'finished');
 CREATE TABLE people (digest BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (digest, seq)) WITHOUT ROWID;
 CREATE TABLE refusals (
   number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL, scope TEXT NOT NULL, reason TEXT NOT NULL,

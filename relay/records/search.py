@@ -18,6 +18,7 @@ from relay.records.reading import Reader
 
 _PAGE = 200
 _VERIFY_PAGE = 1000
+_USUAL = frozenset({Kind.RECEIVED, Kind.FINISHED})
 
 Progress = Callable[[int, int], None]
 
@@ -223,6 +224,8 @@ def _conditions(reader: Reader, query: Query) -> tuple[str, list[Any]]:
     if query.kinds:
         parts.append(f"r.kind IN ({_marks(query.kinds)})")
         parameters += sorted(kind.value for kind in query.kinds)
+        if query.kinds.isdisjoint(_USUAL):
+            parts.append("r.kind NOT IN ('received', 'finished')")  # what the index of the other kinds asks for
     for bound, sign in ((query.since, ">="), (query.until, "<")):
         if bound is not None:
             parts.append(f"{time} {sign} ?")

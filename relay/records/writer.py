@@ -1,7 +1,8 @@
 """Commits that callers share: a thread waits for the lock and the disk, the event loop computes in between.
 
-    thread   begin     wait for the turn of this process, open a transaction
-    loop     write     everything that waits meanwhile, in one go
+    loop     begin     open a transaction, if it is nobody else's turn
+    thread   begin     else wait for the turn there
+    loop     write     everything that waits, in one go
     thread   commit    the fsync; give up the turn
     loop     confirm   a last look, then every caller has its answer
 
@@ -37,8 +38,9 @@ _PATIENCE_SECONDS = 15.0  # for one job, the waiting included
 class Medium(Protocol[Job_contra, Answer_co]):
     """What is written to. Each step may raise; then `abandon` follows and everybody in the group gets the fault."""
 
-    def begin(self) -> None:
-        """In the thread: wait for the turn and open a transaction."""
+    def begin(self, *, wait: bool) -> bool:
+        """Open a transaction; without `wait`, in the loop, False when that has to be waited for."""
+        ...
 
     def write(self, jobs: Sequence[Job_contra]) -> Sequence[Answer_co | Exception]:
         """In the loop: an answer for each job; an exception among them is raised to its caller alone."""
@@ -60,10 +62,14 @@ class Turn:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
 
-    def take(self) -> None:
-        """Wait until it is our turn."""
+    def take(self, *, wait: bool = True) -> bool:
+        """Wait until it is our turn; without `wait`, say whether it is."""
         if sys.platform != "win32":
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def give_up(self) -> None:
         """Let the next one in; no fault when it was not our turn."""
@@ -121,7 +127,7 @@ class Writer(Generic[Job, Answer]):
         self._waiting.append(waiting)
         if not self._is_under_way:
             self._is_under_way = True
-            self._steps.put(self._begin)
+            loop.call_soon(self._start)  # who comes in the same moment goes along
         timer = loop.call_later(_PATIENCE_SECONDS, self._lose_patience, waiting)
         try:
             return await waiting.future
@@ -154,7 +160,7 @@ class Writer(Generic[Job, Answer]):
 
     def _begin(self) -> None:
         try:
-            self._medium.begin()
+            self._medium.begin(wait=True)
         except Exception as fault:  # noqa: BLE001 - everybody is told, and the thread lives on
             self._fail(fault)
         else:
@@ -183,6 +189,18 @@ class Writer(Generic[Job, Answer]):
             self._waiting.clear()
 
     # In the loop
+
+    def _start(self) -> None:
+        try:
+            begun = self._medium.begin(wait=False)
+        except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
+            fault = error
+            self._steps.put(lambda: self._fail(fault))
+            return
+        if begun:
+            self._write()
+        else:
+            self._steps.put(self._begin)
 
     def _write(self) -> None:
         while self._waiting and len(self._group) < _GROUP:
@@ -218,7 +236,7 @@ class Writer(Generic[Job, Answer]):
     def _go_on(self) -> None:
         self._group = []
         if self._waiting:
-            self._steps.put(self._begin)
+            self._start()
             return
         self._is_under_way = False
         if self._idle is not None and not self._idle.done():

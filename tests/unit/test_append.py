@@ -183,6 +183,30 @@ async def test_an_emptied_or_foreign_file_is_not_taken_for_a_fresh_one(path, tmp
             Records.open(path, KEYS, 0, lambda: NOW)
 
 
+@pytest.mark.parametrize("remembered", [None, ""])
+async def test_a_first_start_that_was_cut_off_is_taken_up_again(path, remembered):
+    """Killed before the tables were made, or before the chain's id was remembered."""
+    path.touch()
+    with opened(path) as records:
+        await records.append(a_record(1))
+    known = path.with_suffix(".id")
+    whole = known.read_text()
+    known.unlink()
+    if remembered is not None:
+        known.write_text(remembered)
+    with opened(path) as records:
+        assert await records.append(a_record(2)) == 2
+    assert known.read_text() == whole
+
+
+async def test_records_of_a_later_format_are_left_alone(path):
+    with opened(path) as records:
+        records._connection.execute("DROP TRIGGER meta_stays_as_written")
+        records._connection.execute("UPDATE meta SET value = '99' WHERE name = 'format'")
+    with pytest.raises(RecordsUnavailable, match="format 99"):
+        Records.open(path, KEYS, 0, lambda: NOW)
+
+
 async def test_nothing_is_chained_to_a_broken_end(path):
     with opened(path) as records:
         await records.append_many([a_record(1), a_record(2)])

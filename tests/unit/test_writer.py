@@ -26,10 +26,14 @@ class Medium:
             self.faults.pop(0)
             raise RecordsUnavailable(name)
 
-    def begin(self) -> None:
-        assert threading.current_thread() is not threading.main_thread()
-        self.gate.wait(10)
+    def begin(self, *, wait: bool) -> bool:
+        assert (threading.current_thread() is threading.main_thread()) is not wait
+        if wait:
+            self.gate.wait(10)
+        elif not self.gate.is_set():
+            return False
         self._step("begin")
+        return True
 
     def write(self, jobs):
         assert threading.current_thread() is threading.main_thread()
@@ -70,6 +74,17 @@ async def test_jobs_that_wait_share_one_commit_and_get_their_own_answers(writer,
     assert (first, str(second), third) == ("A", "alone", "C")
     assert medium.groups == [["a", "bad", "c"]]
     assert medium.steps == ["begin", "write", "commit", "confirm"]
+
+
+@pytest.mark.parametrize("free", [True, False])
+async def test_the_loop_begins_by_itself_when_it_is_nobody_elses_turn(writer, medium, free):
+    if not free:
+        medium.gate.clear()
+    waiting = asyncio.ensure_future(writer.submit("a"))
+    await asyncio.sleep(0.01)
+    assert bool(medium.groups) is free
+    medium.gate.set()
+    assert await waiting == "A"
 
 
 @pytest.mark.parametrize("step", ["begin", "write", "commit", "confirm"])
@@ -165,6 +180,7 @@ def test_the_turn_goes_from_one_to_the_next(tmp_path):
         two.give_up()
 
     one.take()
+    assert not two.take(wait=False)
     other = threading.Thread(target=follow)
     other.start()
     order.append("one")
