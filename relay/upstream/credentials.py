@@ -114,7 +114,7 @@ def read_password(config: Config, account: Account) -> str:
 
     Raises ConfigurationError.
     """
-    path = config.path(account.password_file)
+    path = config.secret(account.password_file)
     where = f'[[account]] identity = "{account.identity}", password_file {path}'
     try:
         _only_for_us(path, where)

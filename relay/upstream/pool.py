@@ -157,6 +157,8 @@ class Pool:
             for channel in list(self._busy):
                 channel.wire.abort("draining")
         await asyncio.gather(*self._closing)
+        for _ in range(2):  # sockets of connections that were cut just now are closed in the next turns of the loop
+            await asyncio.sleep(0)
 
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order; who cannot be served now does not hold up the others."""

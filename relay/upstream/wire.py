@@ -62,10 +62,11 @@ class Wire(asyncio.Protocol):
             self._transport.write(octets)
 
     async def drain(self) -> None:
-        """Wait until the transport wants more. Raises WireLostError."""
+        """Let others run, and wait until the transport wants more. Raises WireLostError."""
+        await asyncio.sleep(0)  # a transport that failed tells us in the next turn of the loop
         if self._writable is not None:
             await self._writable
-        if self.fault:
+        if self.fault or self._transport.is_closing():
             raise WireLostError(self.fault)
 
     def reset(self) -> None:
@@ -98,7 +99,9 @@ class Wire(asyncio.Protocol):
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
         await asyncio.wait([self._ended], timeout=patience)
-        self._transport.abort()
+        if not self._ended.done():
+            self._transport.abort()
+            await self._ended
 
     @property
     def is_quiet(self) -> bool:

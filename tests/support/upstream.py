@@ -103,6 +103,11 @@ class Session:
     commands: list[tuple[float, str]] = field(default_factory=list)
     ended: bool = False
 
+    @property
+    def lines(self) -> list[str]:
+        """The commands without their times."""
+        return [line for _, line in self.commands]
+
 
 class _ClosedError(Exception):
     pass
@@ -111,7 +116,7 @@ class _ClosedError(Exception):
 class RecordingUpstream:
     """The server; see the module's text. All lists may be read while it runs."""
 
-    def __init__(self, *, tls="none", accounts=None, extensions=EXTENSIONS, lax=False, port=0, ca=None, receive_buffer=0):
+    def __init__(self, *, tls="none", accounts=None, extensions=EXTENSIONS, lax=False, port=0, names=(), receive_buffer=0):
         self.tls, self.accounts, self.extensions, self.lax = tls, accounts or {}, tuple(extensions), lax
         self.faults: list[Fault] = []
         self.sessions: list[Session] = []
@@ -121,7 +126,7 @@ class RecordingUpstream:
         self.on_delivery: Callable[[Delivery], None] = lambda _: None
         self.octets_received = 0
         self.port, self.ca_file = port, ""
-        self._ca = ca
+        self._names = names or ("127.0.0.1", "localhost")  # in the certificate
         self._receive_buffer = receive_buffer
         self._context: ssl.SSLContext | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -186,9 +191,9 @@ class RecordingUpstream:
             self._loop.call_soon_threadsafe(writer.transport.abort)
 
     def _make_certificate(self):
-        ca = self._ca or trustme.CA()
+        ca = trustme.CA()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert("127.0.0.1", "localhost").configure_cert(self._context)
+        ca.issue_cert(*self._names).configure_cert(self._context)
         self.ca_file = str(Path(self._folder.name, "ca.pem"))
         ca.cert_pem.write_to_path(self.ca_file)
 

@@ -1,0 +1,145 @@
+"""Verifying a login at the upstream: only its own 235 is a yes, and it is not asked more than needed."""
+
+import asyncio
+
+import pytest
+
+from relay.mail.envelope import Credentials
+from relay.telemetry import upstream_connections, upstream_replies_total
+from relay.upstream.site import Rejected, Unavailable, Verified
+from tests.support.leaving import NEWS, SECRET, send, upstream_table, upstreams_of
+from tests.support.upstream import RecordingUpstream
+
+WRONG = Credentials(NEWS, "wrong")
+
+
+@pytest.fixture
+def upstream():
+    with RecordingUpstream(tls="implicit", accounts={NEWS: "right", "eve@example.com": "right"}) as server:
+        yield server
+
+
+@pytest.fixture
+async def upstreams(upstream):
+    async with upstreams_of(upstream_table(upstream)) as them:
+        yield them
+
+
+async def test_the_connection_that_verified_carries_the_mail(upstream, upstreams):
+    assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    await send(upstreams)
+    assert len(upstream.sessions) == 1
+    assert upstream.accepted[0].identity == NEWS
+
+
+async def test_a_login_is_not_asked_again_while_its_connection_lives(upstream, upstreams):
+    for _ in range(10):
+        assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    assert upstream.auth_attempts == [(NEWS, True)]
+    upstream.drop_connections()
+    await upstream.until(lambda: not upstream.open_sessions)
+    await asyncio.sleep(0.05)
+    assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    assert upstream.auth_attempts == [(NEWS, True)] * 2
+
+
+async def test_another_password_is_asked_even_while_the_right_ones_connection_lives(upstream, upstreams):
+    assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    assert isinstance(await upstreams.verify("", NEWS, WRONG), Rejected)
+    # A refusal ends the acceptance of that identity.
+    assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    assert upstream.auth_attempts == [(NEWS, True), (NEWS, False), (NEWS, True)]
+
+
+async def test_a_thousand_times_the_same_wrong_password_reaches_the_upstream_once(upstream, upstreams):
+    answers = []
+    for _ in range(20):
+        answers += await asyncio.gather(*(upstreams.verify("", NEWS, WRONG) for _ in range(50)))
+    assert {answer.text for answer in answers} == {"535 wrong password"}
+    assert sum(answer.from_memory for answer in answers) == 950
+    assert upstream.auth_attempts == [(NEWS, False)]
+
+
+async def test_two_identities_with_one_password_are_two_questions(upstream, upstreams):
+    assert isinstance(await upstreams.verify("", "eve@example.com", SECRET), Verified)
+    assert isinstance(await upstreams.verify("", NEWS, SECRET), Verified)
+    assert len(upstream.auth_attempts) == 2
+
+
+@pytest.mark.parametrize(
+    "reply", ["454 4.7.0 busy", "421 4.3.2 bye", "554 IP is rejected, auth limit", "504 5.5.4 no PLAIN", "530 5.7.0 TLS first"]
+)
+async def test_what_is_no_judgement_of_the_password_is_unavailable_and_not_remembered(upstream, reply):
+    upstream.fault("AUTH", reply, times=1)
+    async with upstreams_of(upstream_table(upstream, provider="netease")) as upstreams:
+        assert isinstance(await upstreams.verify("", NEWS, SECRET), Unavailable)
+        assert await upstreams.verify("", NEWS, SECRET) == Verified()
+
+
+async def test_the_upstreams_text_is_passed_on_as_ascii_without_foreign_addresses(upstream, upstreams):
+    upstream.fault("AUTH", "535 5.7.8 登录失败 for news@example.com, ask root@example.net")
+    rejected = await upstreams.verify("", NEWS, WRONG)
+    assert rejected.text == "535 ???? for news@example.com, ask ***"
+
+
+async def test_an_upstream_without_auth_never_verifies(upstream):
+    upstream.fault("EHLO", "250-upstream.example\n250 PIPELINING")
+    async with upstreams_of(upstream_table(upstream)) as upstreams:
+        assert isinstance(await upstreams.verify("", NEWS, SECRET), Unavailable)
+    async with upstreams_of(upstream_table(upstream, auth="none")) as upstreams:
+        assert isinstance(await upstreams.verify("", NEWS, SECRET), Unavailable)
+    assert upstream.auth_attempts == []
+
+
+async def test_an_upstream_that_is_down_never_verifies(upstream):
+    async with upstreams_of(upstream_table(upstream)) as upstreams:
+        upstream.fault("CONNECT", close=True)
+        assert isinstance(await upstreams.verify("", NEWS, SECRET), Unavailable)
+
+
+@pytest.mark.parametrize("password", ["with\0nul", "\udc80surrogate"])
+async def test_what_cannot_be_a_password_is_refused_without_asking(upstream, upstreams, password):
+    assert isinstance(await upstreams.verify("", NEWS, Credentials(NEWS, password)), Rejected)
+    assert upstream.auth_attempts == []
+
+
+async def test_forgetting_keeps_what_open_connections_need(upstream, upstreams):
+    await upstreams.verify("", NEWS, SECRET)
+    upstreams.forget(NEWS)
+    assert await upstreams.verify("", NEWS, SECRET) == Verified()
+    assert len(upstream.auth_attempts) == 1
+
+
+async def test_probing_learns_what_is_offered_without_a_login(upstream, upstreams):
+    assert not upstreams.capabilities("").seen
+    assert await upstreams.probe() == {"upstream": ""}
+    capabilities = upstreams.capabilities("")
+    assert (capabilities.pipelining, capabilities.size, capabilities.dsn, capabilities.smtputf8) == (True, 52428800, True, True)
+    assert upstream.auth_attempts == []
+    upstream.fault("CONNECT", "554 5.3.2 no")
+    assert "554" in (await upstreams.probe())["upstream"]
+
+
+async def test_the_account_of_the_identity_comes_before_that_of_the_reverse_path(upstream, tmp_path):
+    tables = [upstream_table(upstream)]
+    for number, identity in enumerate(["wang", NEWS, "@example.com"]):
+        (tmp_path / str(number)).write_text(f"secret-{number}\n")
+        (tmp_path / str(number)).chmod(0o600)
+        tables.append(f'[[account]]\nidentity = "{identity}"\nupstream = "upstream"\npassword_file = "{number}"')
+    async with upstreams_of(*tables, folder=tmp_path) as upstreams:
+        assert upstreams.account_for("", "wang", NEWS) == Credentials("wang", "secret-0")
+        assert upstreams.account_for("", "listener:office", NEWS) == Credentials(NEWS, "secret-1")
+        assert upstreams.account_for("", "listener:office", "eve@example.com") == Credentials("@example.com", "secret-2")
+        assert upstreams.account_for("", "listener:office", "eve@example.net") is None
+        assert upstreams.account_for("", "listener:office", None) is None
+
+
+async def test_replies_and_connections_are_counted(upstream, upstreams):
+    accepted = upstream_replies_total.labels("upstream", "accepted")
+    before = accepted._value.get()
+    await send(upstreams)
+    assert accepted._value.get() == before + 1
+    idle, busy = upstream_connections.labels("upstream", "idle"), upstream_connections.labels("upstream", "busy")
+    assert (idle._value.get(), busy._value.get()) == (1, 0)
+    await upstreams.drain(asyncio.get_running_loop().time() + 1)
+    assert (idle._value.get(), busy._value.get()) == (0, 0)
