@@ -1,0 +1,312 @@
+"""What the rows of a suppression list mean: our own export, those of SES, SendGrid, Mailgun and Postmark, plain lists.
+
+The format is told by the names of the columns (or of the members of a JSON
+object), by what stands in the second column where there are no names, or by
+the person who imports.  Nothing is looked up or written here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import chain
+
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.stores.tables import Fault, Row, rows
+
+OWN_COLUMNS = ("address", "digest", "keys", "scope", "reason", "origin", "at", "expires_at", "lifted_at", "lifted_by", "note")
+"""The columns of an export. Where no address is known, the digest stands for it; `keys` says which keys made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One mailbox of a list. What the list does not say is None or ""; `reason` None is for the importer to say."""
+
+    line: int
+    address: str
+    reason: Reason | None = None
+    at: float | None = None
+    scope: str = ""
+    note: str = ""
+    expires_at: float | None = None
+    digest: bytes = b""
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that is no suppression: lifted, still subscribed, a passing failure."""
+
+    line: int
+    zh: str
+    en: str
+
+
+Read = Listed | LeftOut | Fault
+Values = Mapping[str, str]
+
+
+def read_list(chunks: Iterable[bytes], name: str = "auto") -> Iterator[tuple[str, Read]]:
+    """Read a list; each item comes with the name of the format that it was read as."""
+    found = rows(chunks)
+    for row in found:
+        if isinstance(row, Fault):
+            yield name, row
+        elif row.value is not None:
+            values = {_folded(key): _text(value) for key, value in row.value.items()}
+            chosen = name if name != "auto" else _by_names(values.keys())
+            yield chosen, _FORMATS[chosen].read(row.line, values)
+        else:
+            yield from _read_table(row, found, name)
+
+
+def _read_table(first: Row, others: Iterator[Row | Fault], name: str) -> Iterator[tuple[str, Read]]:
+    second = next((row for row in others), None)
+    reader = _table_reader(first, second, name)
+    head = [second] if reader.is_headed else [first, second]
+    for row in chain((row for row in head if row is not None), others):
+        yield reader.name, row if isinstance(row, Fault) else reader.read(row)
+
+
+def address_column(first: Row, second: Row | Fault | None) -> tuple[int | None, bool]:
+    """Which column of a table has the addresses, judged by its first rows, and whether the first is a heading."""
+    if (column := _with_at(first)) is not None:
+        return column, False
+    names = [_folded(cell) for cell in first.cells]
+    named = next((names.index(wanted) for wanted in _ADDRESS_NAMES if wanted in names), None)
+    if named is None and isinstance(second, Row):
+        named = _with_at(second)
+    return named, named is not None
+
+
+def _with_at(row: Row) -> int | None:
+    return next((i for i, cell in enumerate(row.cells) if "@" in cell), None)
+
+
+def own_row(entry: Suppression, address: str, keys: Iterable[str]) -> list[str]:
+    """An entry as a row of our own export, safe for spreadsheets."""
+    whole = [
+        address, entry.digest.hex(), " ".join(sorted(keys)), entry.scope, entry.reason.value, entry.origin, _moment(entry.at),
+        _moment(entry.expires_at), _moment(entry.lifted_at), entry.lifted_by, entry.note,
+    ]  # fmt: skip
+    return [guarded(cell) for cell in whole]
+
+
+def guarded(cell: str) -> str:
+    """Keep a spreadsheet from running the cell as a formula; `_unguarded` takes the mark off again."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else cell
+
+
+def _unguarded(cell: str) -> str:
+    return cell.removeprefix("'")
+
+
+# Formats -------------------------------------------------------------------------------------------------------------
+
+
+def _own(line: int, values: Values) -> Read:
+    values = {name: _unguarded(value) for name, value in values.items()}
+    if values.get("liftedat"):
+        return LeftOut(line, "已解除的记录", "was lifted")
+    reason = values.get("reason", "")
+    if reason not in set(Reason):
+        return Fault(line, reason, f"原因“{reason}”未知", f'there is no reason "{reason}"; known are {", ".join(Reason)}')
+    try:
+        digest = bytes.fromhex(values.get("digest", ""))
+    except ValueError:
+        digest = b""
+    return Listed(
+        line,
+        values.get("address", ""),
+        Reason(reason),
+        parse_moment(values.get("at", "")),
+        values.get("scope", "") or ORGANISATION,
+        values.get("note", "") or values.get("origin", ""),
+        parse_moment(values.get("expiresat", "")),
+        digest,
+        frozenset(values.get("keys", "").split()),
+    )
+
+
+def _ses(line: int, values: Values) -> Read:
+    reasons = {"BOUNCE": Reason.HARD_BOUNCE, "COMPLAINT": Reason.COMPLAINT}
+    said = values.get("reason", "")
+    reason = Reason(said) if said in set(Reason) else reasons.get(said.upper())
+    if reason is None:
+        return Fault(line, said, "原因应为 BOUNCE 或 COMPLAINT", "expected BOUNCE or COMPLAINT")
+    return Listed(line, values.get("emailaddress", ""), reason, parse_moment(values.get("lastupdatetime", "")))
+
+
+def _ses_contacts(line: int, values: Values) -> Read:
+    address = values.get("emailaddress", "")
+    if values.get("unsubscribeall", "").lower() in ("true", "1", "yes"):
+        return Listed(line, address, Reason.UNSUBSCRIBE, parse_moment(values.get("lastupdatedtimestamp", "")))
+    topics = [name.partition(".")[2] for name, value in values.items() if name.startswith("topic") and value == "OPT_OUT"]
+    if topics:
+        return Fault(
+            line, address, f"仅退订主题 {', '.join(topics)}；请单独导入并用 --stream 指明邮件流",
+            f"opted out of {', '.join(topics)} only: import those separately with --stream",
+        )  # fmt: skip
+    return LeftOut(line, "仍在订阅", "still subscribed")
+
+
+def _mailgun(line: int, values: Values) -> Read:
+    reason = None  # the list of complaints says nothing but addresses
+    if values.get("code") or values.get("error"):
+        reason = Reason.HARD_BOUNCE
+    elif values.get("tags") or values.get("tag"):
+        reason = Reason.UNSUBSCRIBE
+    note = " ".join(filter(None, (values.get("code", ""), values.get("error", ""))))
+    return Listed(line, values.get("address", ""), reason, parse_moment(values.get("createdat", "")), note=note)
+
+
+def _sendgrid(line: int, values: Values) -> Read:
+    status, why = values.get("status", ""), values.get("reason", "")
+    if status.startswith("4"):
+        return LeftOut(line, f"暂时性失败（{status}）", f"a passing failure ({status})")
+    if "ip" in values:
+        reason = Reason.COMPLAINT
+    elif "reason" in values or "status" in values:
+        reason = Reason.HARD_BOUNCE
+    else:
+        reason = Reason.UNSUBSCRIBE
+    note = " ".join(filter(None, (status, why)))
+    return Listed(line, values.get("email", ""), reason, parse_moment(values.get("created", "")), note=note)
+
+
+def _postmark(line: int, values: Values) -> Read:
+    said, origin = values.get("suppressionreason", ""), values.get("origin", "")
+    reasons = {"HardBounce": Reason.HARD_BOUNCE, "SpamComplaint": Reason.COMPLAINT}
+    if said == "ManualSuppression":
+        reason: Reason | None = Reason.UNSUBSCRIBE if origin == "Recipient" else Reason.MANUAL
+    else:
+        reason = reasons.get(said)
+    if reason is None:
+        return Fault(line, said, f"未知的 SuppressionReason“{said}”", f'SuppressionReason "{said}" is not known')
+    return Listed(line, values.get("emailaddress", ""), reason, parse_moment(values.get("createdat", "")))
+
+
+def _plain(line: int, values: Values) -> Read:
+    address = next((values[name] for name in _ADDRESS_NAMES if name in values), "")
+    said = values.get("reason", "").lower()
+    reason = Reason(said) if said in set(Reason) else None
+    return Listed(line, address, reason, next(filter(None, (parse_moment(values.get(name, "")) for name in _TIME_NAMES)), None))
+
+
+_ADDRESS_NAMES = (
+    "email", "emailaddress", "address", "mail", "mailaddress", "recipient", "mailbox",
+    "邮箱", "邮箱地址", "电子邮箱", "电子邮件", "电子邮件地址", "邮件地址", "收件人",
+)  # fmt: skip
+_TIME_NAMES = ("at", "createdat", "created", "date", "time", "unsubscribedat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """`names` that a row must have to be of this format: all of one of the sets; `bare` are its columns without heading."""
+
+    read: Callable[[int, Values], Read]
+    names: tuple[frozenset[str], ...]
+    bare: tuple[str, ...]
+    is_exact: bool = False  # no other columns either: a list of all customers has an address and a date too
+
+    def fits(self, present: frozenset[str]) -> bool:
+        return any(needed == present if self.is_exact else needed <= present for needed in self.names)
+
+
+def _sets(*names: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(one.split()) for one in names)
+
+
+_FORMATS: dict[str, _Format] = {
+    "own": _Format(_own, _sets("address digest scope reason"), tuple(name.replace("_", "") for name in OWN_COLUMNS)),
+    "ses-contacts": _Format(_ses_contacts, _sets("emailaddress unsubscribeall"), ("emailaddress", "unsubscribeall")),
+    "postmark": _Format(
+        _postmark, _sets("emailaddress suppressionreason"), ("emailaddress", "suppressionreason", "origin", "createdat")
+    ),
+    "ses": _Format(_ses, _sets("emailaddress reason"), ("emailaddress", "reason")),
+    "mailgun": _Format(
+        _mailgun,
+        _sets("address code", "address error", "address tags", "address tag", "address createdat"),
+        ("address", "code", "error", "createdat"),
+    ),
+    "sendgrid": _Format(
+        _sendgrid,
+        _sets("email created", "email created ip", "email created reason", "email created reason status"),
+        ("email",),
+        is_exact=True,
+    ),
+    "plain": _Format(_plain, (), ("email",)),
+}
+FORMATS = tuple(_FORMATS)
+"""The names of the formats, for --format."""
+
+
+class _Reader:
+    """Turns the rows of one table into what they mean."""
+
+    def __init__(self, name: str, columns: tuple[str, ...], *, is_headed: bool) -> None:
+        self.name = name
+        self.is_headed = is_headed
+        self._columns = columns
+        self._read = _FORMATS[name].read
+
+    def read(self, row: Row) -> Read:
+        return self._read(row.line, dict(zip(self._columns, row.cells, strict=False)))
+
+
+def _table_reader(first: Row, second: Row | Fault | None, name: str) -> _Reader:
+    column, is_headed = address_column(first, second)
+    names = tuple(map(_folded, first.cells))
+    if is_headed and column is not None:
+        if names[column] not in _ADDRESS_NAMES:
+            names = (*names[:column], "email", *names[column + 1 :])
+        return _Reader(name if name != "auto" else _by_names(names), names, is_headed=True)
+    if name == "auto":
+        is_ses = len(first.cells) == 2 and first.cells[1].upper() in ("BOUNCE", "COMPLAINT")
+        name = "ses" if is_ses else "plain"
+    if name == "plain":
+        columns = tuple("email" if i == (column or 0) else f"column{i}" for i in range(len(first.cells)))
+        return _Reader(name, columns, is_headed=False)
+    return _Reader(name, _FORMATS[name].bare, is_headed=False)
+
+
+def _by_names(names: Iterable[str]) -> str:
+    present = frozenset(names)
+    return next((name for name, one in _FORMATS.items() if one.fits(present)), "plain")
+
+
+def _folded(name: str) -> str:
+    """A column's name without case, blanks and joints: "Email Address", "email_address" and "emailAddress" are one."""
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _text(value: object) -> str:
+    """A member of a JSON object as a table would have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+# Times ---------------------------------------------------------------------------------------------------------------
+
+
+def parse_moment(text: str) -> float | None:
+    """Read a time as services write it: epoch seconds or milliseconds, ISO 8601, RFC 5322. None when it is none of these."""
+    if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
+        return float(text)
+    if re.fullmatch(r"\d{12,13}", text):
+        return int(text) / 1000
+    if not text:
+        return None
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(re.sub(r"(?<=\d) UTC$", "+00:00", text))
+        except (ValueError, TypeError):
+            continue
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def _moment(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat()
