@@ -9,6 +9,7 @@ a listener whose networks name it.
 
 import asyncio
 from dataclasses import replace
+from typing import cast
 
 from relay.doors.smtp.arguments import Unacceptable, parse_mail, parse_rcpt
 from relay.doors.smtp.exchange import login_and_password
@@ -82,8 +83,7 @@ class Session(Wire):
             raise Unacceptable(replies.NOT_IMPLEMENTED)
         if self.door.certificates is None:
             raise Unacceptable(replies.TLS_UNAVAILABLE)
-        if isinstance(self.transport, asyncio.ReadTransport):
-            self.transport.pause_reading()  # what arrives from here on belongs to the handshake
+        cast(asyncio.Transport, self.transport).pause_reading()  # what arrives from here on belongs to the handshake
         self.intake.clear()
         self.answer(replies.START_TLS)
         await self.flush()
