@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +24,12 @@ class Reader:
         self.keys = keys
         self._turn = threading.Lock()
         try:
-            self._connection = chain.connect(path, read_only=True)
-            self.chain = chain.chain_of(self._connection)
+            with ExitStack() as stack:
+                self._connection = stack.enter_context(closing(chain.connect(path, read_only=True)))
+                self.chain = chain.chain_of(self._connection)
+                if not self.chain:
+                    raise RecordsUnavailable(f"{path} holds no records; restore the backup")
+                stack.pop_all()
         except sqlite3.Error as fault:
             raise RecordsUnavailable(f"{path}: the records cannot be opened: {fault}") from fault
 

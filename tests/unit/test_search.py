@@ -139,6 +139,9 @@ def test_records_that_do_not_exist_cannot_be_read(path):
     with pytest.raises(RecordsUnavailable):
         Reader(path, KEYS)
     assert not path.exists()
+    path.touch()
+    with pytest.raises(RecordsUnavailable, match="holds no records"):
+        Reader(path, KEYS)
 
 
 # Verification --------------------------------------------------------------------------------------------------------
