@@ -218,6 +218,16 @@ class Config(_Table):
         """A path from this file, relative to the folder that the file lies in."""
         return Path(self.folder, Path(name).expanduser())
 
+    def secret(self, name: str) -> Path:
+        """Where to read the secret file of that name: what systemd handed over of its folder, else the file itself.
+
+        `LoadCredential=secrets:/etc/relay/secrets` in the unit hands every file of that folder to the service, and to
+        nobody else, as secrets_NAME; so the files may belong to root, and every command finds them by the same name.
+        """
+        path = self.path(name)
+        handed_over = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), f"{path.parent.name}_{path.name}")
+        return handed_over if handed_over.is_absolute() and handed_over.is_file() else path
+
     @property
     def data_path(self) -> Path:
         return self.path(self.data_dir)
@@ -228,7 +238,7 @@ class Config(_Table):
 
     @property
     def keys_path(self) -> Path:
-        return self.path(self.keys.file) if self.keys.file else self.data_path / "keys.toml"
+        return self.secret(self.keys.file) if self.keys.file else self.data_path / "keys.toml"
 
     def upstream_named(self, name: str) -> Upstream:
         """The upstream of that name; "" is the first. Raises KeyError."""
