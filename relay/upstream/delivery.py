@@ -8,8 +8,9 @@ upstream cannot have the message.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from relay.config import Config
 from relay.mail.envelope import Credentials
@@ -20,7 +21,9 @@ from relay.upstream.outcome import Outcome, UpstreamUnavailable, unanswered
 from relay.upstream.pool import Channel, PoolKey
 from relay.upstream.profile import Capabilities, Profile
 from relay.upstream.site import Rejected, Site, Unavailable, Verification, Verified
-from relay.upstream.transaction import Carried, Mail, Result, transact
+from relay.upstream.transaction import Carried, Late, Mail, Result, transact
+
+LATE_PATIENCE = 600.0  # seconds for the reply to the dot, RFC 5321 section 4.5.3.2.6
 
 
 class Upstreams:
@@ -42,10 +45,8 @@ class Upstreams:
         Raises UpstreamUnavailable.
         """
         site = self._site(upstream)
-        key = site.key(identity, credentials)
-        channel = await site.pool.take(key, deadline)
-        is_new = channel is None
-        connection = Connection(site, key, credentials, channel or await site.open(key, credentials, deadline), is_new=is_new)
+        connection = Connection(site, site.key(identity, credentials), credentials)
+        await connection.acquire(deadline)
         try:
             yield connection
         finally:
@@ -103,12 +104,25 @@ class Upstreams:
 
 
 class Connection:
-    """A leased connection: one identity's, one transaction at a time."""
+    """A leased connection: one identity's, one transaction at a time.
 
-    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None, channel: Channel, *, is_new: bool) -> None:
+    `late` is set when the last transaction got no reply to its dot in time:
+    the outcomes anew, when the reply comes after all or is given up.  The
+    connection goes back to the pool only then, whenever the lease ends.
+    """
+
+    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None) -> None:
         self._site, self._key, self._credentials = site, key, credentials
-        self._channel: Channel | None = channel
-        self._is_new = is_new
+        self._channel: Channel | None = None
+        self._is_new = True
+        self.late: Awaitable[list[Outcome]] | None = None
+        """After `transact`: the outcomes once more, when the reply to the dot comes after all or is given up."""
+
+    async def acquire(self, deadline: float) -> None:
+        """Take an idle connection from the pool, or open one. Raises UpstreamUnavailable."""
+        channel = await self._site.pool.take(self._key, deadline)
+        self._is_new = channel is None
+        self._channel = channel or await self._site.open(self._key, self._credentials, deadline)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -139,25 +153,59 @@ class Connection:
                 await self._replace(deadline)
                 result = await self._once(mail, deadline, past_dot)
             outcomes = result.outcomes
+            if result.late is not None:
+                self.late = spawn(self._hear(result.late), name=f"late reply {self._site.name}")
         except UpstreamUnavailable as error:
             outcomes = [unanswered(error.reply, before_dot=True)] * len(copy.recipients)
         self._is_new = False
-        for outcome in outcomes:
-            self._site.count(outcome.reply_class)
+        self._count(outcomes)
         return outcomes
 
     def release(self) -> None:
         """Give the connection back to the pool, which closes it unless its last reply was clean."""
-        if self._channel is not None:
+        if self._channel is not None and self.late is None:
             self._site.pool.put(self._channel)
             self._channel = None
 
+    async def _hear(self, late: Callable[[], Coroutine[Any, Any, list[Outcome]]]) -> list[Outcome]:
+        try:
+            outcomes = await late()
+        finally:
+            self._site.pool.put(self._held)
+            self._channel = None
+        self._count(outcomes)
+        return outcomes
+
+    def _count(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self._site.count(outcome.reply_class)
+
     async def _once(self, mail: Mail, deadline: float, past_dot: float) -> Result:
-        if self._channel is None or self._channel.wire.fault or self._channel.mails >= self._site.bounds.mails:
+        if self._channel is None:
+            await self.acquire(deadline)
+        elif self._channel.wire.fault or self._channel.mails >= self._site.bounds.mails:
             await self._replace(deadline)
         channel = self._held
         channel.mails += 1
         return await transact(channel.wire, self._site.profile, channel.capabilities, mail, deadline=deadline, past_dot=past_dot)
+
+    def _listen(self, late: Late) -> "asyncio.Task[list[Outcome]]":
+        """Leave the connection to a task that waits for its late reply."""
+        channel, self._channel = self._held, None
+        self._site.pool.listen(channel)
+
+        async def heard() -> list[Outcome]:
+            try:
+                await asyncio.wait([late.answer], timeout=LATE_PATIENCE)
+            finally:
+                channel.wire.abort("late")
+                self._site.pool.heard(channel)
+            outcomes = late.judge(late.answer.result())
+            for outcome in outcomes:
+                self._site.count(outcome.reply_class)
+            return outcomes
+
+        return spawn(heard(), name=f"late reply of {self._site.name}")
 
     def _may_try_again(self, tried: set[str]) -> bool:
         """Once after an idle connection, and after a 421 once for each further address."""

@@ -11,10 +11,10 @@ fault afterwards.  A cancelled transaction cuts it.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from relay.mail import replies
 from relay.mail.envelope import Recipient
@@ -28,6 +28,7 @@ SLICE = 64 * 1024  # octets handed to the transport at a time
 MAX_BATCH_OCTETS = 64 * 1024  # RFC 2920 section 3.1: a batch must fit the buffers of both sides, or both may wait for ever
 MAX_BATCH_COMMANDS = 100
 LEAST_RATE = 16 * 1024  # octets a second; an upstream that takes less is not taking the message
+LATE_PATIENCE = 240.0  # seconds for a reply to the dot that nobody waits for any more (RFC 5321 section 4.5.3.2.6)
 START_INPUT = 354
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f]")  # in a command: CR and LF would start another one
 _PARAMETER = re.compile(r"[!-~]*")
@@ -70,11 +71,14 @@ class Result:
     """One outcome per recipient, in order.
 
     `stale` says that the connection was closed under us before 354, so that
-    the same mail may be offered on another one.
+    the same mail may be offered on another one.  `late` waits on for a reply
+    to the dot that did not come in time, and returns the outcomes anew; until
+    it does the connection is good for nothing else.
     """
 
     outcomes: list[Outcome]
     stale: bool = False
+    late: Callable[[], Coroutine[Any, Any, list[Outcome]]] | None = None
 
 
 async def transact(
@@ -119,7 +123,7 @@ class _Transaction:
             pass
         if self._wire.fault or not self._goes_ahead or not self._accepted:
             return self._refused()
-        return Result(await self._content(deadline, past_dot))
+        return await self._content(deadline, past_dot)
 
     async def _envelope(self) -> None:
         """Send MAIL, RCPT and DATA and read every status; stops early only where nothing is in flight."""
@@ -154,24 +158,24 @@ class _Transaction:
         (answer,) = self._wire.ask(b".\r\n")
         await answer
 
-    async def _content(self, deadline: float, past_dot: float) -> list[Outcome]:
+    async def _content(self, deadline: float, past_dot: float) -> Result:
         copy, loop = self._mail.copy, asyncio.get_running_loop()
         answer = self._wire.expect()
         try:
             async with asyncio.timeout(past_dot + (len(copy.header) + len(copy.body)) / LEAST_RATE):
                 await self._write_content(answer, past_dot)
-            if self._dot_written:
-                async with asyncio.timeout_at(max(loop.time(), deadline) + past_dot):
-                    await answer
         except TimeoutError:
             self._why = replies.UPSTREAM_TIMED_OUT
-            self._wire.abort("timeout")
         except WireLostError:
             pass
-        reply = answer.result() if answer.done() and not answer.cancelled() else None
         if not self._dot_written:
             self._wire.abort("unfinished")
-        return self._after_content(reply)
+            return Result(self._after_content(answer.result()))
+        await asyncio.wait([answer], timeout=max(loop.time(), deadline) + past_dot - loop.time())
+        if answer.done():
+            return Result(self._after_content(answer.result()))
+        self._why = replies.UPSTREAM_TIMED_OUT
+        return Result(self._after_content(None), late=Late(answer, self._after_content))
 
     async def _write_content(self, answer: asyncio.Future[UpstreamReply | None], patience: float) -> None:
         """Write the message in slices; stops when the upstream answers before its end (421 or 552, usually)."""

@@ -54,7 +54,7 @@ class Run:
             deadline=asyncio.get_running_loop().time() + self.patience,
             past_dot=self.past_dot,
         )
-        self.outcomes, self.stale = result.outcomes, result.stale
+        self.outcomes, self.stale, self.late = result.outcomes, result.stale, result.late
         await self.wire.settled()
         return self
 
@@ -147,11 +147,39 @@ async def test_the_answer_to_the_dot_is_definite(dot, state):
     assert not any(outcome.before_dot for outcome in run.outcomes)
 
 
-@pytest.mark.parametrize("dot", [LOST, None, "gibberish", "354 go on"])
+@pytest.mark.parametrize("dot", [LOST, "gibberish", "354 go on"])
 async def test_no_definite_answer_to_the_dot_is_indeterminate(dot):
     run = await Run(DOT=dot, patience=0.1, past_dot=0.1)()
     assert run.states == [INDETERMINATE, INDETERMINATE]
     assert run.wire.fault
+    assert run.late is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "states", "fault"),
+    [
+        (b"250 2.0.0 ok\r\n", [PERMANENT, DELIVERED], ""),
+        (b"451 4.3.0 later\r\n", [PERMANENT, TRANSIENT], ""),
+        (b"550 5.7.1 spam\r\n", [PERMANENT, PERMANENT], ""),
+        (b"nonsense\r\n", [PERMANENT, INDETERMINATE], "malformed"),
+    ],
+)
+async def test_a_reply_after_the_time_for_it_is_still_heard(reply, states, fault):
+    run = await Run(DOT=None, RCPT_ada="550 5.1.1 no", past_dot=0.05)()
+    assert run.states == [PERMANENT, INDETERMINATE]
+    assert not run.wire.is_quiet
+    late = asyncio.ensure_future(run.late())
+    await asyncio.sleep(0)
+    run.transport.protocol.data_received(reply)
+    assert [outcome.state for outcome in await late] == states
+    assert run.wire.fault == fault
+
+
+async def test_a_reply_that_never_comes_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr("relay.upstream.transaction.LATE_PATIENCE", 0.05)
+    run = await Run(DOT=None, past_dot=0.05)()
+    assert [outcome.state for outcome in await run.late()] == [INDETERMINATE, INDETERMINATE]
+    assert run.wire.fault == "timeout"
 
 
 @pytest.mark.parametrize("at", ["MAIL", "RCPT", "RCPT_bob", "DATA"])
