@@ -9,31 +9,29 @@ the client's next try.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
 from relay.config import Config
-from relay.errors import RenderingImpossible, StoreUnavailable
+from relay.consignment import Consignment, Renderer, Route, groups_of
+from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
 from relay.gathering import recipient_digest
 from relay.keys import Keys
 from relay.mail import replies
-from relay.mail.encoding import encode_message
-from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient, Submission
+from relay.mail.envelope import Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
-from relay.mail.message import Message
 from relay.mail.reply import parse_reply
 from relay.policy.charges import charges_for
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.sets import Stream
 from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
-from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
-from relay.render.report import Failure, Heading, build_report, is_reportable
-from relay.render.signing import Signers
-from relay.render.token import UnsubscribeToken, make_token, stream_number
-from relay.stores.contracts import Cleared, ClearRequest, FirstTry, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
+from relay.records.facts import late_record
+from relay.render.copy import Copy
+from relay.render.report import is_reportable
+from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
@@ -43,30 +41,6 @@ _log = logging.getLogger("relay.dispatch")
 _LEASE_SLACK = 10.0  # seconds a row stays claimed beyond the longest transaction
 _FINISH_TRIES = 5
 _SUPPRESSION = "base/suppression"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One way to an upstream: the connection's identity and its credentials (None: the upstream asks for none)."""
-
-    upstream: str
-    identity: str
-    credentials: Credentials | None
-
-
-@dataclass(frozen=True)
-class Consignment:
-    """One message on its way: everything its copies share. `deadline` is in the loop's time."""
-
-    submission: Submission
-    message: Message
-    policy: PolicySet
-    stream: Stream
-    key: Digest
-    first: FirstTry
-    deadline: float
-    routes: Sequence[Route]
-    prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +63,7 @@ class Dispatcher:
         store: Store,
         records: Records,
         upstreams: Upstreams,
-        signers: Signers,
+        renderer: Renderer,
         clock: Callable[[], float],
     ) -> None:
         self._config = config
@@ -97,7 +71,7 @@ class Dispatcher:
         self.store = store
         self._records = records
         self._upstreams = upstreams
-        self._signers = signers
+        self.renderer = renderer
         self._clock = clock
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
 
@@ -136,19 +110,27 @@ class Dispatcher:
             return [Result(recipient, Standing.TRANSIENT, replies.NO_ACCOUNT) for recipient in recipients]
         profile_of = consignment.routes[0].upstream
         profile = self._upstreams.profile(profile_of)
-        groups = iter(list(_groups(consignment, recipients, profile.max_recipients)))
+        groups = iter(list(groups_of(consignment, recipients, profile.max_recipients)))
         width = self._config.upstream_named(profile_of).max_connections_per_identity or profile.max_connections_per_identity
         results: list[Result] = []
 
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
             for group in groups:
-                results.extend(await self._send_copy(consignment, group))
+                results.extend(await self._send_whatever_happens(consignment, group))
                 await asyncio.sleep(0)  # between two signatures others get their turn
 
         async with asyncio.TaskGroup() as lanes:
             for number in range(min(width, len(recipients))):
                 lanes.create_task(lane(groups), name=f"lane {number} of {consignment.submission.id}")
         return results
+
+    async def _send_whatever_happens(self, consignment: Consignment, group: tuple[Recipient, ...]) -> list[Result]:
+        """A fault of ours with one copy must not cut the others off in the middle of theirs."""
+        try:
+            return await self._send_copy(consignment, group)
+        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz
+            _log.exception("a copy of %s failed", consignment.submission.id)
+            return [Result(recipient, Standing.TRANSIENT, replies.INTERNAL) for recipient in group]
 
     async def _send_copy(self, consignment: Consignment, group: tuple[Recipient, ...]) -> list[Result]:
         """Try the routes in order until the copy was answered for, or nothing is left to try."""
@@ -171,13 +153,13 @@ class Dispatcher:
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         with telemetry.stage("render"):
-            copy = self.render(consignment, route.upstream, group)
+            copy = self.renderer.copy(consignment, route.upstream, group)
         async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
             if copy.needs_smtputf8 and not connection.capabilities.smtputf8:
                 reply = replies.SMTPUTF8_MESSAGE
                 return [Result(r, Standing.REFUSED, reply, "base/smtputf8", route.upstream) for r in group], False
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
-                copy = self.render(consignment, route.upstream, group, encoded=True)
+                copy = self.renderer.copy(consignment, route.upstream, group, encoded=True)
             requests = [self._request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
@@ -202,8 +184,33 @@ class Dispatcher:
             past_dot=self._config.delivery.past_dot,
         )
         await self._settle(consignment, leaving, outcomes)
+        if connection.late is not None:
+            unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
+            spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         results += [_result(leave.recipient, outcome, route.upstream) for leave, outcome in zip(leaving, outcomes, strict=True)]
         return results, all(map(_may_fail_over, outcomes))
+
+    async def _heed(
+        self,
+        consignment: Consignment,
+        route: Route,
+        leaving: Sequence[_Leave],
+        unknown: Sequence[int],
+        late: Awaitable[Sequence[Outcome]],
+    ) -> None:
+        """The client was told that an outcome is not known; write down what the upstream says after all."""
+        outcomes = await late
+        heard = [(leaving[n], outcomes[n]) for n in unknown if outcomes[n].state is not OutcomeState.INDETERMINATE]
+        if not heard:
+            return
+        submission_id = consignment.submission.id
+        await self._settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
+        results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
+        telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
+        try:
+            await self._records.append(late_record(submission_id, results, self._clock(), self._records.person))
+        except RecordsUnavailable:
+            _log.exception("the late outcome of %s could not be recorded", submission_id)
 
     # Clear and settle ------------------------------------------------------------------------------------------------
 
@@ -305,9 +312,12 @@ class Dispatcher:
         if reverse_path is None or not refused or not is_reportable(consignment.message, reverse_path):
             return ReportFate.FORBIDDEN
         recipient = Recipient(reverse_path)
-        request = ClearRequest(self._keys.addresses.lasting_digest(b"report"), (), (), frozenset())
+        about = b"\0".join(sorted(result.recipient.key.encode() for result in refused))
+        digest = self._keys.addresses.lasting_digest(b"report\0" + about)  # another try may have others to report on
+        request = ClearRequest(digest, (), (), frozenset())
+        delivered = sum(result.standing is Standing.DELIVERED for result in results)
         for route in consignment.routes:
-            copy, sent_from = self._report_copy(consignment, route, recipient, refused, len(results) - len(refused))
+            copy, sent_from = self.renderer.report(consignment, route, recipient, refused, digest, delivered)
             errand = replace(
                 consignment, submission=replace(consignment.submission, reverse_path=sent_from, ret=None, envid=None)
             )
@@ -321,74 +331,6 @@ class Dispatcher:
             if not failed_over:
                 return _FATES[told[0].standing]
         return ReportFate.TRANSIENT
-
-    def _report_copy(
-        self, consignment: Consignment, route: Route, recipient: Recipient, refused: Sequence[Result], delivered: int
-    ) -> tuple[Copy, Mailbox | None]:
-        """The report's octets and its reverse-path: null, or the account itself where the provider refuses null."""
-        first = consignment.first
-        own = None
-        if not self._upstreams.profile(route.upstream).null_reverse_path:
-            own = Mailbox.parse(route.credentials.login) if route.credentials else consignment.submission.reverse_path
-        message_id = f"<{first.submission_id}.report@{self._config.hostname}>"
-        heading = Heading(self._config.hostname, own, first.date, message_id, first.date)
-        octets = build_report(
-            consignment.submission, consignment.message, [_failure(r) for r in refused], heading, delivered=delivered
-        )
-        trace = Trace(first.submission_id, first.at, first.date, message_id, self._config.hostname, consignment.submission.client)
-        signers = self._signers.for_domain(own.domain if own else self._config.hostname)
-        prepared = prepare(Message.parse(octets), trace, signers=signers, signing_required=False)
-        return render_copy(prepared, (recipient,)), own
-
-    # Rendering -------------------------------------------------------------------------------------------------------
-
-    def render(self, consignment: Consignment, upstream: str, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
-        """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
-
-        Raises RenderingImpossible.
-        """
-        prepared = consignment.prepared.get((upstream, encoded))
-        if prepared is None:
-            prepared = self._prepare(consignment, upstream, encoded=encoded)
-            consignment.prepared[upstream, encoded] = prepared
-        url = self._unsubscribe_url(consignment, group[0]) if prepared.sets_unsubscribe else None
-        return render_copy(prepared, group, url)
-
-    def _prepare(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Prepared:
-        """What all copies of the message share on their way to this upstream."""
-        stream, submission, first = consignment.stream, consignment.submission, consignment.first
-        profile = self._upstreams.profile(upstream)
-        eight_bit, long_lines = encoded or profile.eight_bit == "encode", profile.long_lines == "encode"
-        message = consignment.message
-        if eight_bit or long_lines:
-            message = encode_message(message, eight_bit=eight_bit, long_lines=long_lines)
-        author = (message.authors or (None,))[0]
-        return prepare(
-            message,
-            Trace(first.submission_id, first.at, first.date, first.message_id, self._config.hostname, submission.client),
-            signers=self._signers.for_domain(author.domain) if author else (),
-            signing_required=stream.signing_required,
-            sets_unsubscribe=stream.unsubscribe.one_click,
-            existing=stream.unsubscribe.existing,
-            unsigned_fields=profile.unsigned_fields,
-            duties=stream.duties,
-            smtputf8=submission.smtputf8,
-        )
-
-    def _unsubscribe_url(self, consignment: Consignment, recipient: Recipient) -> str:
-        """The recipient's own URL; the same at every try of the submission."""
-        base_url = self._config.unsubscribe.base_url
-        if not base_url:
-            raise RenderingImpossible("base/one-click", "one_click needs [unsubscribe] base_url in config.toml")
-        addresses = self._keys.addresses
-        token = UnsubscribeToken(
-            recipient_digest=addresses.digest(recipient.key),
-            address_generation=addresses.keys[0].number,
-            stream_number=stream_number(consignment.stream.name),
-            whole_organisation=consignment.stream.unsubscribe.scope == "organisation",
-            submission_id=consignment.first.submission_id,
-        )
-        return f"{base_url}/u/{make_token(token, self._keys.tokens.keys[0])}"
 
 
 _ROW_STATES: dict[OutcomeState, RowState | None] = {
@@ -411,13 +353,6 @@ _FATES = {
 }
 
 
-def _groups(consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterable[tuple[Recipient, ...]]:
-    """Split into copies: one per recipient where the bytes differ, else as many together as the provider takes."""
-    size = 1 if consignment.stream.unsubscribe.one_click else cap
-    for start in range(0, len(recipients), size):
-        yield tuple(recipients[start : start + size])
-
-
 def _binds(entry: Suppression, request: ClearRequest) -> bool:
     return entry.digest in request.suppression_digests and entry.scope in request.scopes and entry.reason in request.reasons
 
@@ -427,10 +362,6 @@ def earlier_result(recipient: Recipient, row: Row) -> Result:
     if row.state is RowState.DELIVERED:
         return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
     return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
-
-
-def _failure(result: Result) -> Failure:
-    return Failure(result.recipient, result.reply, result.why_zh, result.why_en, result.upstream)
 
 
 def _may_fail_over(outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ and the upstream are left alone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.dispatch import Consignment
+from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
 from relay.mail.envelope import Submission
@@ -60,7 +60,7 @@ def _explained(line: Line, consignment: Consignment, ruling: Ruling) -> Explaine
         return Explained(ruling, line.reply_to(ruling, consignment.submission.id), None)
     upstream = consignment.routes[0].upstream if consignment.routes else line.config.upstream[0].name
     try:
-        return Explained(ruling, None, line.dispatcher.render(consignment, upstream, (ruling.recipient,)))
+        return Explained(ruling, None, line.dispatcher.renderer.copy(consignment, upstream, (ruling.recipient,)))
     except RenderingImpossible as fault:
         return Explained(ruling, None, None, f"{fault.rule}: {fault}")
 

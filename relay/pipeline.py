@@ -21,7 +21,8 @@ from email.utils import format_datetime
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, final_reply, needs_report
 from relay.config import Config
-from relay.dispatch import Consignment, Dispatcher, earlier_result
+from relay.consignment import Consignment
+from relay.dispatch import Dispatcher, earlier_result
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import cases_of, gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id

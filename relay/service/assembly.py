@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.config import Config
+from relay.consignment import Renderer
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
@@ -100,9 +101,8 @@ async def assemble(
     """
     store = await open_store(config, keys, clock)
     upstreams = Upstreams(config, load_profiles(), entropy(32))
-    dispatcher = Dispatcher(
-        config, keys=keys, store=store, records=records, upstreams=upstreams, signers=load_signers(config), clock=clock
-    )
+    renderer = Renderer(config, keys=keys, upstreams=upstreams, signers=load_signers(config))
+    dispatcher = Dispatcher(config, keys=keys, store=store, records=records, upstreams=upstreams, renderer=renderer, clock=clock)
     line = Line(
         config,
         policy,
@@ -125,7 +125,7 @@ def load_signers(config: Config) -> Signers:
     """
     signers = []
     for number, table in enumerate(config.dkim, 1):
-        path = config.path(table.key_file)
+        path = config.secret(table.key_file)
         try:
             signers.append(load_signer(path.read_bytes(), table.domain, table.selector))
         except OSError as error:

@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"gathering"},
+    {"gathering", "consignment"},
     {"dispatch"},
     {"pipeline"},
     {"explain"},

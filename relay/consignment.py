@@ -1,0 +1,141 @@
+"""One message on its way to the upstream, and the copies that are made of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from relay.answer import Result
+from relay.config import Config
+from relay.errors import RenderingImpossible
+from relay.keys import Keys
+from relay.mail.encoding import encode_message
+from relay.mail.envelope import Credentials, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
+from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import Digest
+from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
+from relay.render.report import Failure, Heading, build_report
+from relay.render.signing import Signers
+from relay.render.token import UnsubscribeToken, make_token, stream_number
+from relay.stores.contracts import FirstTry
+from relay.upstream.delivery import Upstreams
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to an upstream: the connection's identity and its credentials (None: the upstream asks for none)."""
+
+    upstream: str
+    identity: str
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True)
+class Consignment:
+    """One message on its way: everything its copies share. `deadline` is in the loop's time."""
+
+    submission: Submission
+    message: Message
+    policy: PolicySet
+    stream: Stream
+    key: Digest
+    first: FirstTry
+    deadline: float
+    routes: Sequence[Route]
+    prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+
+
+def groups_of(consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterable[tuple[Recipient, ...]]:
+    """Split into copies: one per recipient where the bytes differ, else as many together as the provider takes."""
+    size = 1 if consignment.stream.unsubscribe.one_click else cap
+    for start in range(0, len(recipients), size):
+        yield tuple(recipients[start : start + size])
+
+
+class Renderer:
+    """Makes the octets that leave. One per worker."""
+
+    def __init__(self, config: Config, *, keys: Keys, upstreams: Upstreams, signers: Signers) -> None:
+        self._config = config
+        self._keys = keys
+        self._upstreams = upstreams
+        self._signers = signers
+
+    def copy(self, consignment: Consignment, upstream: str, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
+        """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
+
+        Raises RenderingImpossible.
+        """
+        prepared = consignment.prepared.get((upstream, encoded))
+        if prepared is None:
+            prepared = self._prepare(consignment, upstream, encoded=encoded)
+            consignment.prepared[upstream, encoded] = prepared
+        url = self._unsubscribe_url(consignment, group[0]) if prepared.sets_unsubscribe else None
+        return render_copy(prepared, group, url)
+
+    def _prepare(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Prepared:
+        """What all copies of the message share on their way to this upstream."""
+        stream, submission, first = consignment.stream, consignment.submission, consignment.first
+        profile = self._upstreams.profile(upstream)
+        eight_bit, long_lines = encoded or profile.eight_bit == "encode", profile.long_lines == "encode"
+        message = consignment.message
+        if eight_bit or long_lines:
+            message = encode_message(message, eight_bit=eight_bit, long_lines=long_lines)
+        author = (message.authors or (None,))[0]
+        return prepare(
+            message,
+            Trace(first.submission_id, first.at, first.date, first.message_id, self._config.hostname, submission.client),
+            signers=self._signers.for_domain(author.domain) if author else (),
+            signing_required=stream.signing_required,
+            sets_unsubscribe=stream.unsubscribe.one_click,
+            existing=stream.unsubscribe.existing,
+            unsigned_fields=profile.unsigned_fields,
+            duties=stream.duties,
+            smtputf8=submission.smtputf8,
+        )
+
+    def _unsubscribe_url(self, consignment: Consignment, recipient: Recipient) -> str:
+        """The recipient's own URL; the same at every try of the submission."""
+        base_url = self._config.unsubscribe.base_url
+        if not base_url:
+            raise RenderingImpossible("base/one-click", "one_click needs [unsubscribe] base_url in config.toml")
+        addresses = self._keys.addresses
+        token = UnsubscribeToken(
+            recipient_digest=addresses.digest(recipient.key),
+            address_generation=addresses.keys[0].number,
+            stream_number=stream_number(consignment.stream.name),
+            whole_organisation=consignment.stream.unsubscribe.scope == "organisation",
+            submission_id=consignment.first.submission_id,
+        )
+        return f"{base_url}/u/{make_token(token, self._keys.tokens.keys[0])}"
+
+    def report(
+        self,
+        consignment: Consignment,
+        route: Route,
+        recipient: Recipient,
+        refused: Sequence[Result],
+        digest: Digest,
+        delivered: int,
+    ) -> tuple[Copy, Mailbox | None]:
+        """The report's octets and its reverse-path: null, or the account itself where the provider refuses null.
+
+        `digest` tells the reports on one submission from each other.
+        """
+        first = consignment.first
+        own = None
+        if not self._upstreams.profile(route.upstream).null_reverse_path:
+            own = Mailbox.parse(route.credentials.login) if route.credentials else consignment.submission.reverse_path
+        message_id = f"<{first.submission_id}.{digest[:4].hex()}.report@{self._config.hostname}>"
+        heading = Heading(self._config.hostname, own, first.date, message_id, first.date)
+        octets = build_report(
+            consignment.submission, consignment.message, [_failure(r) for r in refused], heading, delivered=delivered
+        )
+        trace = Trace(first.submission_id, first.at, first.date, message_id, self._config.hostname, consignment.submission.client)
+        signers = self._signers.for_domain(own.domain if own else self._config.hostname)
+        prepared = prepare(Message.parse(octets), trace, signers=signers, signing_required=False)
+        return render_copy(prepared, (recipient,)), own
+
+
+def _failure(result: Result) -> Failure:
+    return Failure(result.recipient, result.reply, result.why_zh, result.why_en, result.upstream)
