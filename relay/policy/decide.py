@@ -25,8 +25,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
-from relay.policy.expression import Expression, message_facts, recipient_facts, sender_facts
-from relay.policy.rule import Finding, Rule
+from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
+from relay.policy.rule import UNREAD_PARTS, Finding, Rule
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import domain_fits
 
@@ -44,6 +44,10 @@ EXPIRED = Objection(
 )
 
 
+_ON_PARTS = frozenset({"attachments", "sealed"})
+"""What an expression says of these is not to be believed when the parts could not all be found."""
+
+
 class Answers:
     """What was found once for all recipients of one message, so that nothing is asked a thousand times.
 
@@ -54,7 +58,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Finding | None] = {}
-        self._facts: dict[bool, dict[str, Any]] = {}
+        self._facts: dict[str, Any] = {}  # members of `message`
 
     def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
@@ -71,6 +75,8 @@ class Answers:
         expression = rule.expression
         if expression is None:
             raise ValueError(f"{rule.name} has neither check nor expression")
+        if expression.reads & _ON_PARTS and case.message and not case.message.structure.is_complete:
+            return UNREAD_PARTS
         facts = {name: self._fact(name, expression, stream, case) for name in expression.variables}
         return Finding() if expression.holds(facts) else None
 
@@ -81,10 +87,9 @@ class Answers:
             return sender_facts(case)
         if name == "recipient":
             return recipient_facts(case)
-        with_fields = "fields" in expression.text
-        if with_fields not in self._facts:
-            self._facts[with_fields] = message_facts(case, with_fields=with_fields)
-        return self._facts[with_fields]
+        for member in expression.reads - self._facts.keys():
+            self._facts[member] = message_fact(member, case)
+        return {member: self._facts[member] for member in expression.reads}
 
 
 def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers | None = None) -> Ruling:

@@ -8,12 +8,14 @@ at night.  What still goes wrong while mail flows raises, and the line answers
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import cel
 
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
 from relay.policy.case import Case
 
 MAX_LENGTH = 1000
@@ -81,13 +83,15 @@ VARIABLES = (
 class Expression:
     """A compiled expression.
 
-    `variables` are the top-level names that it mentions.  `scope` is how far
-    one answer reaches: "message" (the same for every recipient), "domain"
+    `variables` are the top-level names that it mentions, `reads` the members
+    of `message` among them, so that only those are worked out.  `scope` is how
+    far one answer reaches: "message" (the same for every recipient), "domain"
     (it looks at nothing of the recipient but the domain) or "recipient".
     """
 
     text: str
     variables: frozenset[str]
+    reads: frozenset[str]
     scope: str
     program: Any = field(compare=False, repr=False)
 
@@ -123,42 +127,50 @@ def compile_expression(text: str) -> Expression:
             _names_known({f"{table}.{member}"} - set(beside), "variable", "变量", beside)
     called = {name for name in program.functions() if name.isidentifier() and not name.startswith("_")}
     _names_known(called - FUNCTIONS, "function", "函数", sorted(FUNCTIONS))
-    expression = Expression(text, mentioned, _scope(bare, mentioned), program)
+    expression = Expression(text, mentioned, _reads(bare), _scope(bare, mentioned), program)
     for facts in (EXAMPLE, EMPTY_EXAMPLE, FULL_EXAMPLE):
         _try(expression, facts)
     return expression
 
 
-def message_facts(case: Case, *, with_fields: bool) -> dict[str, Any]:
-    """What expressions see of the message; `with_fields` costs a decoding of every field.
+def message_fact(name: str, case: Case) -> Any:
+    """What expressions see as `message.NAME`.
 
     Raises ValueError when there is no message yet.
     """
-    message = case.message
-    if message is None:
+    if case.message is None:
         raise ValueError("an expression on the message was asked before there was one")
-    author = message.authors[0] if message.authors else None
-    fields: dict[str, str] = {}
-    if with_fields:
-        for one in message.fields:
-            name = one.name.decode("latin-1")
-            if name not in fields:
-                fields[name] = message.text(name) or ""
-    return {
-        "subject": message.subject,
-        "from_address": author.key if author else "",
-        "from_domain": author.domain if author else "",
-        "size": message.size,
-        "recipients": len(case.submission.recipients),
-        "addressees": message.addressees,
-        "automatic": message.auto_submitted,
-        "sealed": message.is_signed_or_encrypted,
-        "attachments": [
-            {"name": a.filename or "", "extension": extension(a.filename or ""), "media_type": a.media_type}
-            for a in message.attachments
-        ],
-        "fields": fields,
-    }
+    return _MESSAGE_FACTS[name](case.message, case)
+
+
+def _author(message: Message) -> Mailbox | None:
+    return message.authors[0] if message.authors else None
+
+
+def _attachments(message: Message) -> list[dict[str, str]]:
+    return [
+        {"name": a.filename or "", "extension": extension(a.filename or ""), "media_type": a.media_type}
+        for a in message.attachments
+    ]
+
+
+def _fields(message: Message) -> dict[str, str]:
+    names = dict.fromkeys(one.name.decode("latin-1") for one in message.fields)
+    return {name: message.text(name) or "" for name in names}
+
+
+_MESSAGE_FACTS: dict[str, Callable[[Message, Case], Any]] = {
+    "subject": lambda message, _: message.subject,
+    "from_address": lambda message, _: author.key if (author := _author(message)) else "",
+    "from_domain": lambda message, _: author.domain if (author := _author(message)) else "",
+    "size": lambda message, _: message.size,
+    "recipients": lambda _, case: len(case.submission.recipients),
+    "addressees": lambda message, _: message.addressees,
+    "automatic": lambda message, _: message.auto_submitted,
+    "sealed": lambda message, _: message.is_signed_or_encrypted,
+    "attachments": lambda message, _: _attachments(message),
+    "fields": lambda message, _: _fields(message),
+}
 
 
 def recipient_facts(case: Case) -> dict[str, Any]:
@@ -208,6 +220,13 @@ FULL_EXAMPLE = _example(
     purpose="service",
     attachments=[{"name": "", "extension": "", "media_type": "text/calendar"}] * 2,
 )
+
+
+def _reads(bare: str) -> frozenset[str]:
+    """The members of `message` in an expression whose texts are blanked; all of them where it is used as a whole."""
+    members = [member for table, member in _MEMBER.findall(bare) if table == "message"]
+    whole = len(re.findall(r"\bmessage\b", bare)) != len(members)
+    return frozenset(_MESSAGE_FACTS if whole else members)
 
 
 def _scope(bare: str, mentioned: frozenset[str]) -> str:

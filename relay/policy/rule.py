@@ -35,6 +35,10 @@ class Finding:
     code: str = ""
 
 
+UNREAD_PARTS = Finding("its parts cannot all be read")
+"""Asked about the parts of a message whose structure is beyond the bounds, a rule objects: not seen is not absent."""
+
+
 class RuleTable(Table):
     """The keys that every [[rule]] has; each check adds its parameters."""
 

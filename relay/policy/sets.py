@@ -65,11 +65,6 @@ class Stream:
     def setting(self) -> Setting:
         return Setting(self.name, self.purpose)
 
-    @property
-    def number(self) -> int:
-        """What unsubscribe tokens call this stream: 32 bits of its name, so that the name is all that must stay."""
-        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:4], "big")
-
     def takes(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> bool:
         """Whether the match fits: any within a list, all lists that are not empty."""
         wanted = self.match
@@ -102,10 +97,6 @@ class PolicySet:
             if stream.name == name:
                 return stream
         raise KeyError(name)
-
-    def stream_numbered(self, number: int) -> Stream | None:
-        """Return the stream that an unsubscribe token names, None when it is gone."""
-        return next((stream for stream in self.streams if stream.number == number), None)
 
     def exemptions(self, today: date) -> tuple[Exempt, ...]:
         """Those that have not ended."""

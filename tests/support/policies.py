@@ -18,6 +18,21 @@ def shipped_files() -> dict[str, bytes]:
     return read_folder(SHIPPED)
 
 
+def nested(depth: int) -> bytes:
+    """A message whose parts lie inside each other, the innermost a program."""
+    head, body = PLAIN.split(b"\r\n\r\n", 1)
+    inner = b'Content-Type: application/octet-stream; name="setup.exe"\r\n\r\n' + body
+    for number in range(depth):
+        boundary = b"b%d" % number
+        inner = b'Content-Type: multipart/mixed; boundary="%b"\r\n\r\n--%b\r\n%b--%b--\r\n' % (
+            boundary,
+            boundary,
+            inner,
+            boundary,
+        )
+    return head + b"\r\nMIME-Version: 1.0\r\n" + inner
+
+
 def a_policy(
     *, changes: dict[str, tuple[str, str]] | None = None, added: dict[str, str] | None = None, **files: str
 ) -> PolicySet:

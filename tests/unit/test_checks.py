@@ -5,7 +5,7 @@ import pytest
 from relay.policy.case import Action, Phase
 from relay.policy.checks import CHECKS, PROTECTED
 from relay.policy.decide import decide
-from tests.support.policies import PLAIN, a_case, an_identity, newsletter
+from tests.support.policies import PLAIN, a_case, an_identity, nested, newsletter
 from tests.unit.test_decide import TODAY
 
 
@@ -129,6 +129,17 @@ def test_marks_that_turn_letters_round_hide_nothing():
 def test_media_types_and_their_families(listed, found):
     rule = f'check = "attachment-types"\nmedia_types = ["{listed}"]'
     assert details(rule, with_attachment("a.bin", "application/zip")) == found
+
+
+@pytest.mark.parametrize(("depth", "found"), [(1, ".exe"), (15, ".exe"), (30, "its parts cannot all be read")])
+def test_parts_that_nobody_looked_at_are_not_taken_for_absent(depth, found):
+    assert dict(base(a_case(nested(depth))))["base/attachment-types"] == found
+
+
+def test_correspondence_is_not_inspected_however_deep_it_is():
+    case = a_case(nested(30), stream="correspondence")
+    policy = newsletter()
+    assert decide(policy, policy.stream("correspondence"), case, Phase.DATA, TODAY).action is Action.PERMIT
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from relay.policy.expression import (
     ExpressionError,
     compile_expression,
 )
-from tests.support.policies import PLAIN, a_case, newsletter
+from tests.support.policies import PLAIN, a_case, nested, newsletter
 from tests.unit.test_decide import TODAY
 
 TYPES = {
@@ -69,6 +69,37 @@ def test_attachments_are_seen_with_name_extension_and_type():
     )
     when = "message.attachments.exists(a, a.extension == 'pdf' && a.name == 'Offer.PDF' && a.media_type == 'application/pdf')"
     assert objects(when, a_case(raw))
+
+
+@pytest.mark.parametrize(
+    ("when", "found"),
+    [
+        ("message.attachments.exists(a, a.extension == 'exe')", True),
+        ("!message.attachments.exists(a, a.extension == 'exe')", True),
+        ("message.sealed", True),
+        ("message['attachments'].size() > 100", True),
+        ("message.size == 0", False),
+        ("message.subject == 'attachments'", False),
+    ],
+)
+def test_parts_that_nobody_looked_at_are_not_taken_for_absent(when, found):
+    assert objects(when, a_case(nested(30))) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("message.size > 5 && message . subject == 'message.fields'", {"size", "subject"}),
+        ("recipient.domain == 'qq.com'", set()),
+        ("has(message.automatic)", {"automatic"}),
+        (
+            "message == message",
+            {variable.name.partition(".")[2] for variable in VARIABLES if variable.name.startswith("message.")},
+        ),
+    ],
+)
+def test_only_what_is_read_is_worked_out(text, reads):
+    assert compile_expression(text).reads == reads
 
 
 def test_an_expression_without_the_message_speaks_at_rcpt():

@@ -49,15 +49,6 @@ def test_an_empty_match_takes_the_rest_when_it_stands_last():
     assert taken(policy) == "newsletter"
 
 
-def test_stream_numbers_hang_on_the_name_alone():
-    policy, other = a_policy(), matching('match = { listeners = ["scripts"] }')
-    numbers = [stream.number for stream in policy.streams]
-    assert numbers == [stream.number for stream in other.streams]
-    assert len(set(numbers)) == 3
-    assert policy.stream_numbered(numbers[1]) is policy.stream("receipts")
-    assert policy.stream_numbered(7) is None
-
-
 def test_an_unknown_stream_is_a_key_error():
     with pytest.raises(KeyError):
         a_policy().stream("nothing")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from relay.policy.case import Case
 from relay.policy.expression import extension
-from relay.policy.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
 
 def _extension(text: str) -> str:
@@ -33,15 +33,18 @@ class Attachments(RuleTable):
 
 
 def ask(case: Case, setting: Setting, parameters: Attachments) -> Finding | None:
-    """Object to the first attachment of a listed type; a mail that is encrypted shows none."""
-    for attachment in case.message.attachments if case.message else ():
+    """Object to the first attachment of a listed type, and to parts that cannot be read; a mail that is encrypted shows none."""
+    message = case.message
+    if message is None:
+        return None
+    for attachment in message.attachments:
         found = extension(_visible(attachment.filename or ""))
         if found in parameters.extensions:
             return Finding(f".{found}")
         media_type = attachment.media_type.casefold()
         if media_type in parameters.media_types or f"{media_type.partition('/')[0]}/*" in parameters.media_types:
             return Finding(media_type)
-    return None
+    return None if message.structure.is_complete else UNREAD_PARTS
 
 
 def _visible(filename: str) -> str:
@@ -51,8 +54,8 @@ def _visible(filename: str) -> str:
 
 CHECK = Check(
     name="attachment-types",
-    summary="An attachment has one of `extensions` or `media_types` (`application/*` is a whole family)",
-    summary_zh="附件的扩展名在 `extensions` 中，或类型在 `media_types` 中（`application/*` 表示一类）",
+    summary="An attachment has one of `extensions` or `media_types` (`application/*` is a whole family), or parts cannot be read",
+    summary_zh="附件的扩展名在 `extensions` 中，或类型在 `media_types` 中（`application/*` 表示一类），或邮件结构无法完整读取",
     parameters=Attachments,
     ask=ask,
     inspects=True,
