@@ -21,9 +21,7 @@ from relay.upstream.outcome import Outcome, UpstreamUnavailable, unanswered
 from relay.upstream.pool import Channel, PoolKey
 from relay.upstream.profile import Capabilities, Profile
 from relay.upstream.site import Rejected, Site, Unavailable, Verification, Verified
-from relay.upstream.transaction import Carried, Late, Mail, Result, transact
-
-LATE_PATIENCE = 600.0  # seconds for the reply to the dot, RFC 5321 section 4.5.3.2.6
+from relay.upstream.transaction import Carried, Mail, Result, transact
 
 
 class Upstreams:
@@ -107,16 +105,16 @@ class Connection:
     """A leased connection: one identity's, one transaction at a time.
 
     `late` is set when the last transaction got no reply to its dot in time:
-    the outcomes anew, when the reply comes after all or is given up.  The
-    connection goes back to the pool only then, whenever the lease ends.
+    the outcomes anew, when the reply comes after all or is given up.  That
+    connection is then no longer the lease's: the pool keeps it until it is
+    quiet, or cuts it when its place is needed.
     """
 
     def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None) -> None:
         self._site, self._key, self._credentials = site, key, credentials
         self._channel: Channel | None = None
         self._is_new = True
-        self.late: Awaitable[list[Outcome]] | None = None
-        """After `transact`: the outcomes once more, when the reply to the dot comes after all or is given up."""
+        self.late: asyncio.Task[list[Outcome]] | None = None
 
     async def acquire(self, deadline: float) -> None:
         """Take an idle connection from the pool, or open one. Raises UpstreamUnavailable."""
@@ -153,8 +151,7 @@ class Connection:
                 await self._replace(deadline)
                 result = await self._once(mail, deadline, past_dot)
             outcomes = result.outcomes
-            if result.late is not None:
-                self.late = spawn(self._hear(result.late), name=f"late reply {self._site.name}")
+            self.late = self._listen(result.late) if result.late else None
         except UpstreamUnavailable as error:
             outcomes = [unanswered(error.reply, before_dot=True)] * len(copy.recipients)
         self._is_new = False
@@ -163,18 +160,9 @@ class Connection:
 
     def release(self) -> None:
         """Give the connection back to the pool, which closes it unless its last reply was clean."""
-        if self._channel is not None and self.late is None:
+        if self._channel is not None:
             self._site.pool.put(self._channel)
             self._channel = None
-
-    async def _hear(self, late: Callable[[], Coroutine[Any, Any, list[Outcome]]]) -> list[Outcome]:
-        try:
-            outcomes = await late()
-        finally:
-            self._site.pool.put(self._held)
-            self._channel = None
-        self._count(outcomes)
-        return outcomes
 
     def _count(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
@@ -189,23 +177,20 @@ class Connection:
         channel.mails += 1
         return await transact(channel.wire, self._site.profile, channel.capabilities, mail, deadline=deadline, past_dot=past_dot)
 
-    def _listen(self, late: Late) -> "asyncio.Task[list[Outcome]]":
+    def _listen(self, late: Callable[[], Coroutine[Any, Any, list[Outcome]]]) -> "asyncio.Task[list[Outcome]]":
         """Leave the connection to a task that waits for its late reply."""
         channel, self._channel = self._held, None
         self._site.pool.listen(channel)
 
-        async def heard() -> list[Outcome]:
+        async def hear() -> list[Outcome]:
             try:
-                await asyncio.wait([late.answer], timeout=LATE_PATIENCE)
+                outcomes = await late()
             finally:
-                channel.wire.abort("late")
                 self._site.pool.heard(channel)
-            outcomes = late.judge(late.answer.result())
-            for outcome in outcomes:
-                self._site.count(outcome.reply_class)
+            self._count(outcomes)
             return outcomes
 
-        return spawn(heard(), name=f"late reply of {self._site.name}")
+        return spawn(hear(), name=f"late reply {self._site.name}")
 
     def _may_try_again(self, tried: set[str]) -> bool:
         """Once after an idle connection, and after a 421 once for each further address."""

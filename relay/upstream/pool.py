@@ -7,7 +7,7 @@ somebody else is closed, never lent.  Who waits is served in order.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay import telemetry
@@ -67,6 +67,7 @@ class Pool:
         self._upstream, self._bounds, self._clock = upstream, bounds, clock
         self._idle: list[Channel] = []  # oldest release first
         self._busy: set[Channel] = set()
+        self._listening: list[Channel] = []  # they wait for a reply that is late, oldest first
         self._opening: Counter[str] = Counter()  # slots by identity, promised to connections that are being brought up
         self._waiters: deque[_Waiter] = deque()
         self._closing: set[asyncio.Task[None]] = set()
@@ -126,6 +127,18 @@ class Pool:
         self._close(channel)
         self._serve()
 
+    def listen(self, channel: Channel) -> None:
+        """A connection that was in use now only waits for a late reply; it is cut when its place is needed."""
+        self._busy.discard(channel)
+        self._listening.append(channel)
+        self._serve()
+
+    def heard(self, channel: Channel) -> None:
+        """The late reply came, or never will: take the connection back when it is clean."""
+        if channel in self._listening:
+            self._listening.remove(channel)
+        self.put(channel)
+
     def exchange(self, channel: Channel) -> None:
         """Close a connection that was in use; its place stays promised to the caller, as a slot."""
         self._busy.discard(channel)
@@ -137,7 +150,7 @@ class Pool:
         return any(channel.key == key and not channel.wire.fault for channel in (*self._idle, *self._busy))
 
     def has_identity(self, identity: str) -> bool:
-        return any(channel.key.identity == identity for channel in (*self._idle, *self._busy))
+        return any(channel.key.identity == identity for channel in (*self._idle, *self._busy, *self._listening))
 
     async def drain(self, deadline: float) -> None:
         """Let nobody in, close what is idle, wait for the rest until the deadline, then cut it."""
@@ -150,11 +163,11 @@ class Pool:
             self._close_idle(channel)
         try:
             async with asyncio.timeout_at(deadline):
-                while self._busy or self._opening.total():
+                while self._busy or self._listening or self._opening.total():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            for channel in list(self._busy):
+            for channel in [*self._busy, *self._listening]:
                 channel.wire.abort("draining")
         await asyncio.gather(*self._closing)
         for _ in range(2):  # sockets of connections that were cut just now are closed in the next turns of the loop
@@ -191,20 +204,27 @@ class Pool:
 
     def _make_room(self, identity: str) -> bool:
         """Whether a connection more may be opened, closing an idle one that cannot serve the purpose if need be."""
-        own_idle = [channel for channel in self._idle if channel.key.identity == identity]
-        own = self._opening[identity] + len(own_idle) + sum(channel.key.identity == identity for channel in self._busy)
+        spare = [*self._idle, *self._listening]
+        own_spare = [channel for channel in spare if channel.key.identity == identity]
+        own = self._opening[identity] + len(own_spare) + sum(channel.key.identity == identity for channel in self._busy)
         if own >= self._bounds.per_identity:
-            return self._replace_oldest(own_idle)
-        if len(self._idle) + len(self._busy) + self._opening.total() >= self._bounds.connections:
-            return self._replace_oldest(self._idle)
+            return self._give_up_first(own_spare)
+        if len(spare) + len(self._busy) + self._opening.total() >= self._bounds.connections:
+            return self._give_up_first(spare)
         return True
 
-    def _replace_oldest(self, candidates: Iterable[Channel]) -> bool:
-        oldest = next(iter(candidates), None)
-        if oldest is not None:
-            self._take_from_idle(oldest)
-            self._close(oldest)
-        return oldest is not None
+    def _give_up_first(self, candidates: Sequence[Channel]) -> bool:
+        """Close the connection that has been idle longest, else the one that has been listening longest."""
+        if not candidates:
+            return False
+        channel = candidates[0]
+        if channel in self._idle:
+            self._take_from_idle(channel)
+            self._close(channel)
+        else:
+            self._listening.remove(channel)
+            channel.wire.abort("needed")
+        return True
 
     def _take_from_idle(self, channel: Channel) -> None:
         self._idle.remove(channel)
@@ -242,7 +262,7 @@ class Pool:
     def _update(self) -> None:
         self._changed.set()
         self._idle_gauge.set(len(self._idle))
-        self._busy_gauge.set(len(self._busy) + self._opening.total())
+        self._busy_gauge.set(len(self._busy) + len(self._listening) + self._opening.total())
 
 
 def _draining(upstream: str) -> UpstreamUnavailable:

@@ -166,6 +166,7 @@ class _Transaction:
                 await self._write_content(answer, past_dot)
         except TimeoutError:
             self._why = replies.UPSTREAM_TIMED_OUT
+            self._wire.abort("timeout")
         except WireLostError:
             pass
         if not self._dot_written:
@@ -175,7 +176,16 @@ class _Transaction:
         if answer.done():
             return Result(self._after_content(answer.result()))
         self._why = replies.UPSTREAM_TIMED_OUT
-        return Result(self._after_content(None), late=Late(answer, self._after_content))
+        return Result(self._after_content(None), late=lambda: self._hear(answer))
+
+    async def _hear(self, answer: asyncio.Future[UpstreamReply | None]) -> list[Outcome]:
+        """Wait on for the reply to the dot; when it never comes nothing has changed."""
+        try:
+            await asyncio.wait([answer], timeout=LATE_PATIENCE)
+        finally:
+            if not answer.done():
+                self._wire.abort("timeout")
+        return self._after_content(answer.result())
 
     async def _write_content(self, answer: asyncio.Future[UpstreamReply | None], patience: float) -> None:
         """Write the message in slices; stops when the upstream answers before its end (421 or 552, usually)."""

@@ -157,6 +157,35 @@ async def test_silence_past_the_dot_is_indeterminate_and_is_not_tried_again(upst
     assert len(upstream.deliveries) == 1
 
 
+async def offer(upstreams, past_dot, **mail):
+    """Send and return the outcomes with what comes late."""
+    deadline = asyncio.get_running_loop().time() + past_dot
+    async with upstreams.lease("", NEWS, SECRET, deadline) as connection:
+        return await connection.transact(None, a_copy(**mail), deadline=deadline, past_dot=past_dot), connection.late
+
+
+async def test_a_reply_to_the_dot_that_comes_late_is_heard_and_its_connection_is_used_again(upstream):
+    async with upstreams_of(upstream_table(upstream)) as upstreams:
+        assert states(await send(upstreams)) == [DELIVERED]
+        upstream.fault("DOT", "250 2.0.0 late", delay=0.4, times=1)
+        outcomes, late = await offer(upstreams, 0.1)
+        assert states(outcomes) == [INDETERMINATE]
+        (outcome,) = await late
+        assert (outcome.state, outcome.upstream_text) == (DELIVERED, "250 2.0.0 late")
+        assert states(await send(upstreams)) == [DELIVERED]
+    assert len(upstream.sessions) == 1
+
+
+async def test_waiting_for_a_late_reply_keeps_nobody_from_sending(upstream):
+    upstream.fault("DOT", stall=True, times=1)
+    async with upstreams_of(upstream_table(upstream, max_connections=1)) as upstreams:
+        await upstreams.verify("", NEWS, SECRET)
+        outcomes, late = await offer(upstreams, 0.2)
+        assert states(outcomes) == [INDETERMINATE]
+        assert states(await send(upstreams)) == [DELIVERED]
+        assert states(await late) == [INDETERMINATE]
+
+
 @pytest.mark.parametrize("at", ["MAIL", "RCPT", "DATA"])
 async def test_silence_before_the_dot_is_transient(upstream, at):
     upstream.fault(at, stall=True)

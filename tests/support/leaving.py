@@ -53,7 +53,7 @@ async def upstreams_of(*tables: str, folder: Path = Path()) -> AsyncIterator[Ups
     try:
         yield upstreams
     finally:
-        await upstreams.drain(asyncio.get_running_loop().time() + 2)
+        await upstreams.drain(asyncio.get_running_loop().time() + 0.5)
 
 
 async def send(

@@ -162,6 +162,34 @@ async def test_who_stops_waiting_leaves_nothing_behind():
     assert await site.take(ADA) is channel
 
 
+async def test_who_listens_for_a_late_reply_keeps_its_place_until_it_is_needed():
+    site = Site(connections=2, per_identity=1)
+    channel = await site.take(ADA)
+    site.pool.listen(channel)
+    await site.take(BOB)
+    assert channel.wire.fault == ""
+    assert await site.take(ADA) is not channel
+    assert channel.wire.fault == "needed"
+
+
+async def test_an_idle_connection_is_closed_before_one_that_listens_is_cut():
+    site = Site(connections=2)
+    listening, idle = await site.take(ADA), await site.take(ADA)
+    site.pool.listen(listening)
+    site.pool.put(idle)
+    await site.take(BOB)
+    await asyncio.sleep(0)
+    assert (listening.wire.fault, idle.wire.fault) == ("", "closed")
+
+
+async def test_who_has_heard_a_clean_reply_is_used_again():
+    site = Site()
+    channel = await site.take(ADA)
+    site.pool.listen(channel)
+    site.pool.heard(channel)
+    assert await site.take(ADA) is channel
+
+
 async def test_draining_closes_the_idle_and_waits_for_the_busy():
     site = Site()
     idle, busy = await site.take(ADA), await site.take(BOB)
