@@ -78,8 +78,9 @@ async def gather(
     Raises StoreUnavailable and RecordsUnavailable.
     """
     key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    rows = [recipient_digest(keys, recipient) for recipient in submission.recipients]
     entry, suppressions = await asyncio.gather(
-        store.open_submission(key, proposal, ledger_ttl),
+        store.open_submission(key, proposal, ledger_ttl, rows),
         suppressions_of(submission.recipients, store, records, keys),
     )
     return Gathered(cases_of(submission, message, policy, suppressions), entry)

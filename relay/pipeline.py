@@ -346,12 +346,15 @@ class Line:
     # After the reply -------------------------------------------------------------------------------------------------
 
     async def concluded(self, submission: Submission) -> None:
-        """Close the submission: its reply was written and the client went on, so the same bytes are a new message now."""
+        """Close the submission: its reply was written and the client went on, so the same bytes are a new message now.
+
+        A resend that is still under way has a client of its own and keeps what it asked about.
+        """
         key = self._answered.pop(submission.id, None)
         if key is None:
             return
         try:
-            await self.store.close(key)
+            await self.store.close(key, submission.id)
         except StoreUnavailable as fault:
             self._store_failed(fault)
 

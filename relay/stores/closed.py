@@ -74,7 +74,9 @@ class ClosedStore(Store):
     async def refund(self, reservation: str) -> None:
         self._refuse()
 
-    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+    async def open_submission(
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+    ) -> Entry:
         self._refuse()
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -88,5 +90,5 @@ class ClosedStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         self._refuse()
 
-    async def close(self, key: Digest) -> None:
+    async def close(self, key: Digest, submission_id: str) -> None:
         self._refuse()

@@ -215,10 +215,17 @@ class Limits(Protocol):
 
 
 class Ledger(Protocol):
-    """Unfinished submissions, so that a retry with the same bytes duplicates nothing known to be delivered."""
+    """Unfinished submissions, so that a retry with the same bytes duplicates nothing known to be delivered.
 
-    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
-        """Insert the submission if absent and return it with all its rows."""
+    A row belongs to the try that asked about it last.  Only when the client of
+    that try knows the outcome is the row forgotten: a resend that came while
+    the first try still ran has a client of its own who waits.
+    """
+
+    async def open_submission(
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+    ) -> Entry:
+        """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now."""
         ...
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -230,8 +237,9 @@ class Ledger(Protocol):
     ) -> list[Clearance]:
         """One atomic step for all recipients of one copy, directly before MAIL: refusal? row free? limits free? then claim.
 
-        Each recipient is cleared or not by itself, in order.  `key` must be
-        open (it is re-created from nothing if it expired meanwhile).
+        Each recipient is cleared or not by itself, in order; a row that is
+        taken belongs to this try now too.  `key` must be open (it is
+        re-created from nothing if it expired meanwhile).
         """
         ...
 
@@ -239,8 +247,8 @@ class Ledger(Protocol):
         """Write outcomes and settle or refund their reservations."""
         ...
 
-    async def close(self, key: Digest) -> None:
-        """Forget the submission: its client knows the outcome; the same bytes are a new message now."""
+    async def close(self, key: Digest, submission_id: str) -> None:
+        """Forget the rows of this try: its client knows the outcome; without rows the same bytes are a new message."""
         ...
 
 

@@ -185,9 +185,11 @@ class RedisStore(Store):
 
     # Ledger
 
-    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
+    async def open_submission(
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+    ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
-        is_new, kept, rows = await self._link.operate("open", [key, *_listed(first), ttl_seconds])
+        is_new, kept, rows = await self._link.operate("open", [key, *_listed(first), ttl_seconds, *_listed(recipients)])
         submission_id, at, date, message_id = (value.decode() for value in kept)
         return Entry(FirstTry(submission_id, float(at), date, message_id), bool(is_new), tuple(map(_row, rows)))
 
@@ -205,8 +207,8 @@ class RedisStore(Store):
         words: list[list[Argument]] = [[s.recipient, s.state or "", s.reply, s.reservation, s.submission_id] for s in settlements]
         await self._link.operate("finish", [key, *_listed(words)])
 
-    async def close(self, key: Digest) -> None:
-        await self._link.operate("close", [key])
+    async def close(self, key: Digest, submission_id: str) -> None:
+        await self._link.operate("close", [key, submission_id])
 
 
 def _new_reservation() -> str:

@@ -190,7 +190,7 @@ async def test_a_closed_submission_is_a_new_message_the_next_time(store):
     await opened(store)
     await cleared(store)
     await store.finish(MAIL, [delivered(ADA)])
-    await store.close(MAIL)
+    await store.close(MAIL, ONE.submission_id)
     assert await store.rows(MAIL) == ()
     again = await opened(store, proposal=TWO)
     assert (again.first, again.is_new, again.rows) == (TWO, True, ())
@@ -198,13 +198,55 @@ async def test_a_closed_submission_is_a_new_message_the_next_time(store):
 
 
 async def test_closing_what_is_not_open_is_no_fault(store):
-    await store.close(digest("nothing"))
+    await store.close(digest("nothing"), ONE.submission_id)
+
+
+async def test_a_resend_keeps_open_what_it_asked_about(store):
+    await opened(store)
+    await cleared(store, request(ADA), request(BOB))
+    await store.open_submission(MAIL, TWO, TTL, [ADA])
+    await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id), delivered(BOB, "", ONE.submission_id)])
+    await store.close(MAIL, ONE.submission_id)
+    assert await states(store) == {ADA: RowState.DELIVERED}
+    await store.close(MAIL, TWO.submission_id)
+    assert (await opened(store, proposal=first_try(3))).is_new
+
+
+async def test_a_resend_that_came_before_the_claim_keeps_it_open_too(store):
+    await opened(store)
+    await store.open_submission(MAIL, TWO, TTL, [ADA])
+    await cleared(store)
+    assert isinstance((await cleared(store, submission_id=TWO.submission_id))[0], Taken)
+    await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id)])
+    await store.close(MAIL, ONE.submission_id)
+    assert await states(store) == {ADA: RowState.DELIVERED}
+
+
+async def test_the_same_bytes_to_others_at_the_same_time_are_closed_apart(store):
+    await opened(store)
+    await cleared(store, request(ADA))
+    await store.open_submission(MAIL, TWO, TTL, [BOB])
+    await cleared(store, request(BOB), submission_id=TWO.submission_id)
+    await store.finish(MAIL, [delivered(BOB, "", TWO.submission_id)])
+    await store.close(MAIL, TWO.submission_id)
+    assert await states(store) == {ADA: RowState.LEAVING}
+
+
+async def test_a_later_claim_belongs_to_its_own_try(store, clock):
+    await opened(store)
+    await cleared(store)
+    clock.pass_(LEASE)
+    await cleared(store, submission_id=TWO.submission_id)
+    await store.close(MAIL, ONE.submission_id)
+    assert await states(store) == {ADA: RowState.LEAVING}
+    await store.close(MAIL, TWO.submission_id)
+    assert await states(store) == {}
 
 
 async def test_an_answer_after_the_end_does_not_bring_the_submission_back(store):
     await opened(store)
     await cleared(store)
-    await store.close(MAIL)
+    await store.close(MAIL, ONE.submission_id)
     await store.finish(MAIL, [delivered(ADA)])
     assert await store.rows(MAIL) == ()
     assert (await opened(store, proposal=TWO)).is_new
@@ -341,7 +383,7 @@ async def test_the_charge_of_an_answer_after_the_end_is_still_settled(store):
     await opened(store)
     limit = charge(1)
     (answer,) = await cleared(store, request(ADA, limit))
-    await store.close(MAIL)
+    await store.close(MAIL, ONE.submission_id)
     await store.finish(MAIL, [Settlement(ADA, None, "", answer.reservation)])
     assert isinstance(await store.reserve([limit], LEASE), Reserved)
 

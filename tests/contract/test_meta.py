@@ -32,7 +32,7 @@ OPERATIONS = {
     "rows": lambda s: s.rows(MAIL),
     "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
-    "close": lambda s: s.close(MAIL),
+    "close": lambda s: s.close(MAIL, ""),
 }
 
 

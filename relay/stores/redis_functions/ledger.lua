@@ -1,7 +1,7 @@
 -- Ledger: unfinished submissions and the rows of their recipients.
 
 -- Fields of a row.
-local STATE, REPLY, SUBMISSION, LEASE_UNTIL = 1, 2, 3, 4
+local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY = 1, 2, 3, 4, 5
 
 local LEDGER_TTL = 432000 -- of a submission that expired before its copy was cleared
 
@@ -37,8 +37,18 @@ local function rows_of(step, key)
   return rows
 end
 
+-- From now on the client of this try is the one who must hear the outcome.
+local function ask(step, key, recipient, submission)
+  local packed = hash_get(step, key, "r" .. recipient)
+  local row = packed and unpack_list(packed)
+  if row and row[ASKED_BY] ~= submission then
+    row[ASKED_BY] = submission
+    hash_set(step, key, "r" .. recipient, pack(row))
+  end
+end
+
 local function open(step)
-  local key, first, ttl = ledger_key(step), take_list(step), take_number(step)
+  local key, first, ttl, recipients = ledger_key(step), take_list(step), take_number(step), take_list(step)
   local known = is_open(step, key)
   local kept = known and redis.call("HGET", key, "first")
   if not known then
@@ -46,6 +56,9 @@ local function open(step)
   end
   if not kept then
     write(step, "HSET", key, "first", pack(first), "ttl", exact(ttl))
+  end
+  for _, recipient in ipairs(known and recipients or {}) do
+    ask(step, key, recipient, first[1])
   end
   prolong(step, key, ttl)
   return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {} }
@@ -83,13 +96,14 @@ local function clear_one(step, key, submission, lease, id)
   end
   local row = standing_row(step, key, recipient)
   if row then
+    ask(step, key, recipient, submission)
     return { "taken", row }
   end
   local met = #charges > 0 and reserve_all(step, charges, id, lease)
   if met then
     return { "over", met }
   end
-  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, exact(step.now + lease) }))
+  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, exact(step.now + lease), submission }))
   return { "cleared", #charges > 0 and id or "" }
 end
 
@@ -128,13 +142,26 @@ local function finish(step)
     local before = packed and unpack_list(packed)
     if has_rows and may_change(before, state, submission) then
       local by = submission ~= "" and submission or before and before[SUBMISSION] or ""
-      hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0" }))
+      hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0", before and before[ASKED_BY] or by }))
     end
   end
   return 1
 end
 
 local function close(step)
-  write(step, "UNLINK", ledger_key(step))
+  local key, submission = ledger_key(step), take(step)
+  local is_left, all = false, redis.call("HGETALL", key)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 1) == "r" then
+      if unpack_list(all[i + 1])[ASKED_BY] == submission then
+        hash_set(step, key, all[i], false)
+      else
+        is_left = true
+      end
+    end
+  end
+  if not is_left then
+    write(step, "UNLINK", key)
+  end
   return 1
 end

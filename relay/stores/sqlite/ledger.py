@@ -25,8 +25,8 @@ RECREATED_TTL = 5 * 86400.0
 
 _INSERT = "INSERT OR IGNORE INTO submissions (key, submission_id, at, date, message_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 _OUTCOME = """
-INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until)
-SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by)
+SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0, iif(:try = '', submission_id, :try)
   FROM submissions WHERE key = :key AND expires_at > :now
     ON CONFLICT (key, recipient) DO UPDATE
    SET state = excluded.state, reply = excluded.reply, lease_until = 0,
@@ -34,14 +34,18 @@ SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0
 """
 _UNLESS_DELIVERED = " WHERE ledger.state != 'delivered' AND :try IN ('', ledger.submission_id)"
 _CLAIM = """
-INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until) VALUES (?, ?, 'leaving', '', ?, ?)
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by)
+VALUES (:key, :recipient, 'leaving', '', :try, :until, :try)
     ON CONFLICT (key, recipient) DO UPDATE
-   SET state = excluded.state, reply = '', submission_id = excluded.submission_id, lease_until = excluded.lease_until
+   SET state = excluded.state, reply = '', submission_id = :try, lease_until = :until, asked_by = :try
 """
+_ASK = "UPDATE ledger SET asked_by = ? WHERE key = ? AND recipient = ?"
 
 
-def open_submission(db: sqlite3.Connection, now: float, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
-    """Insert the submission if absent and return it with its rows."""
+def open_submission(
+    db: sqlite3.Connection, now: float, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest]
+) -> Entry:
+    """Insert the submission if absent and return it with its rows; those of `recipients` belong to this try now."""
     if not _is_known(db, now, key):
         _insert(db, key, proposal, now + ttl_seconds)
         return Entry(proposal, is_new=True)
@@ -49,6 +53,7 @@ def open_submission(db: sqlite3.Connection, now: float, key: Digest, proposal: F
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
         first = replace(first, date=proposal.date, message_id=proposal.message_id)
         db.execute("UPDATE submissions SET date = ?, message_id = ? WHERE key = ?", (first.date, first.message_id, key))
+    db.executemany(_ASK, [(proposal.submission_id, key, recipient) for recipient in recipients])
     return Entry(first, is_new=False, rows=rows(db, now, key))
 
 
@@ -74,7 +79,10 @@ def clear(
     for request, entries in zip(requests, found, strict=True):
         answer = _obstacle(db, now, key, request, entries) or _reserve(usage, request, lease_seconds)
         if isinstance(answer, Cleared):
-            db.execute(_CLAIM, (key, request.recipient, submission_id, now + lease_seconds))
+            claim = {"key": key, "recipient": request.recipient, "try": submission_id, "until": now + lease_seconds}
+            db.execute(_CLAIM, claim)
+        elif isinstance(answer, Taken):
+            db.execute(_ASK, (submission_id, key, request.recipient))
         answers.append(answer)
     return answers
 
@@ -95,9 +103,10 @@ def finish(db: sqlite3.Connection, now: float, key: Digest, settlements: Sequenc
             db.execute(_OUTCOME + _UNLESS_DELIVERED, facts)
 
 
-def close(db: sqlite3.Connection, key: Digest) -> None:
-    """Forget the submission and its rows."""
-    db.execute("DELETE FROM submissions WHERE key = ?", (key,))
+def close(db: sqlite3.Connection, key: Digest, submission_id: str) -> None:
+    """Forget the rows of this try, and with the last row the submission."""
+    db.execute("DELETE FROM ledger WHERE key = ? AND asked_by = ?", (key, submission_id))
+    db.execute("DELETE FROM submissions WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM ledger WHERE key = ?1)", (key,))
 
 
 def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
@@ -111,7 +120,7 @@ def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
 def _is_known(db: sqlite3.Connection, now: float, key: Digest) -> bool:
     row = db.execute("SELECT expires_at FROM submissions WHERE key = ?", (key,)).fetchone()
     if row is not None and row[0] <= now:
-        close(db, key)
+        db.execute("DELETE FROM submissions WHERE key = ?", (key,))
         return False
     return row is not None
 

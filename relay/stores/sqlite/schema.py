@@ -83,8 +83,9 @@ CREATE TABLE ledger (
     recipient BLOB NOT NULL,
     state TEXT NOT NULL,
     reply TEXT NOT NULL,
-    submission_id TEXT NOT NULL,
+    submission_id TEXT NOT NULL,            -- the try that wrote it
     lease_until REAL NOT NULL,
+    asked_by TEXT NOT NULL,                 -- the try that asked about it last: its client must hear the outcome
     PRIMARY KEY (key, recipient)
 ) WITHOUT ROWID;
 """

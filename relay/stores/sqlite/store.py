@@ -162,8 +162,10 @@ class SQLiteStore(Store):
 
     # Ledger
 
-    async def open_submission(self, key: Digest, proposal: FirstTry, ttl_seconds: float) -> Entry:
-        return await self._writer.run(lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds))
+    async def open_submission(
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+    ) -> Entry:
+        return await self._writer.run(lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return self._read(lambda db, now: ledger.rows(db, now, key))
@@ -176,8 +178,8 @@ class SQLiteStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))
 
-    async def close(self, key: Digest) -> None:
-        await self._writer.run(lambda db, now: ledger.close(db, key))
+    async def close(self, key: Digest, submission_id: str) -> None:
+        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id))
 
     def _read(self, query: Operation[T]) -> T:
         """Run a short indexed query in a transaction of its own, with the identity asked in the same snapshot."""
