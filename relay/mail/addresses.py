@@ -1,8 +1,9 @@
 """Address lists in From, Sender, To and Cc (RFC 5322 section 3.4), read strictly.
 
 An entry is one mailbox that every reader sees the same way, or a fault: an
-address in an unquoted display name, a comment inside an address, a source
-route, text after the brackets, an encoded-word where an address should be.
+address in an unquoted display name (unless it is the one in the brackets), a
+comment inside an address, a source route, text after the brackets, an
+encoded-word where an address should be, a semicolon after it.
 What cannot be read never counts as absent, so no list looks shorter than it is.
 """
 
@@ -84,7 +85,9 @@ class _Reader:
         elif text == ":" and not self.in_group and self._is_phrase():
             self.has_group = self.in_group = True
             self.entry.clear()
-        elif text == ";" and self.in_group:
+        elif text == ";":  # outside a group some writers separate by it: whatever it ends is a fault of its own
+            if not self.in_group:
+                self.entry.append((kind, text))
             self._end_entry()
             self.in_group = False
         else:
@@ -113,8 +116,10 @@ def _addr_spec(tokens: list[tuple[str, str]]) -> str | None:
     """The address of one entry: all of it, or what stands in the brackets at its end."""
     *before, (kind, token) = tokens
     if kind == "angle":
+        spec = token[1:-1].strip(" \t")
         plain = all(k in ("quoted", "space") or (k == "text" and "@" not in t) for k, t in before)
-        return token[1:-1].strip(" \t") if plain else None
+        named_by_itself = "".join(t for _, t in before).strip(" \t").lower() == spec.lower()
+        return spec if plain or named_by_itself else None
     if all(k in ("text", "quoted") for k, _ in tokens):
         return "".join(t for _, t in tokens)
     return None
