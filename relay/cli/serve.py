@@ -9,12 +9,13 @@ from datetime import date
 import click
 
 from relay import telemetry
-from relay.cli.output import CONFIGURATION, fail, option
+from relay.cli.output import CONFIGURATION, UNREACHABLE, fail, option
 from relay.config import Config, find_config, load_config
+from relay.errors import ConfigurationError, RelayError
 from relay.ids import new_id
 from relay.records.append import Records
 from relay.records.facts import opened_record
-from relay.service.loop import new_event_loop
+from relay.service.loop import new_event_loop, raise_file_limit
 from relay.service.policies import PolicyArchive
 from relay.service.supervisor import Supervisor
 from relay.service.surroundings import Surroundings
@@ -31,8 +32,14 @@ def serve(workers: int | None) -> None:
     config = load_config(str(path))
     telemetry.configure_logging(config.log.level)
     os.umask(0o077)
+    raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(config, str(path.resolve()), workers or config.workers or os.cpu_count() or 1))
+        try:
+            runner.run(_serve(config, str(path.resolve()), workers or config.workers or os.cpu_count() or 1))
+        except ConfigurationError:
+            raise
+        except RelayError as fault:
+            fail(UNREACHABLE, f"服务无法启动：{fault}", f"the service cannot start: {fault}")
 
 
 async def _serve(config: Config, config_path: str, workers: int) -> None:

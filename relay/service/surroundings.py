@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 
+from relay import telemetry
 from relay.config import Config
 from relay.doors.http import HttpDoors
 from relay.doors.refusals import Refusals
@@ -24,6 +25,7 @@ from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
 
 _log = logging.getLogger("relay.service")
+MEND_SECONDS = 1.0
 
 
 class Surroundings:
@@ -36,7 +38,7 @@ class Surroundings:
         self._archive = archive
         self._doors: HttpDoors | None = None
         self._keys = keys
-        self._replaying: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     # Policy ----------------------------------------------------------------------------------------------------------
 
@@ -51,6 +53,7 @@ class Surroundings:
             last = self._archive.in_force()
             if last is None:
                 raise
+            telemetry.policy_apply_failures_total.inc()
             _log.error("the policy folder is wrong, the last set in force stays: %s", fault)
             return last
 
@@ -108,7 +111,10 @@ class Surroundings:
             await self._doors.open()
         except OSError as error:
             raise ConfigurationError(f"[http]: {error.strerror or error}") from None
-        self._replaying = spawn(keep_replaying(self._records, lambda: self._store, time.time), "replay refusals")
+        self._tasks = [
+            spawn(keep_replaying(self._records, lambda: self._store, time.time), "replay refusals"),
+            spawn(self._keep_mending(), "mend store"),
+        ]
 
     async def _explain(self, explained_id: str) -> Explanation | None:
         return await asyncio.to_thread(explain_record, self._records.path, self._keys, explained_id, time.time())
@@ -120,7 +126,6 @@ class Surroundings:
     async def faults(self) -> list[str]:
         """Why the store or the records cannot be believed."""
         reasons = []
-        await self._mend_store()
         try:
             self._records.check()
         except RecordsUnavailable as fault:
@@ -131,18 +136,26 @@ class Surroundings:
             reasons.append(f"store: {fault.reason}: {fault}")
         return reasons
 
-    async def _mend_store(self) -> None:
+    async def _keep_mending(self) -> None:
         """A store that could not be believed at start, or was removed, is opened anew once it is back."""
+        while True:
+            await asyncio.sleep(MEND_SECONDS)
+            try:
+                await self._store.check()
+            except StoreUnavailable as fault:
+                if isinstance(self._store, ClosedStore) or fault.reason == "removed":
+                    await self._reopen()
+
+    async def _reopen(self) -> None:
         try:
-            await self._store.check()
-        except StoreUnavailable as fault:
-            if isinstance(self._store, ClosedStore) or fault.reason == "removed":
-                old, self._store = self._store, await open_store(self._config, self._keys, time.time)
-                await old.aclose()
+            old, self._store = self._store, await open_store(self._config, self._keys, time.time)
+            await old.aclose()
+        except Exception:  # noqa: BLE001 - refusals wait for this; it is tried again
+            _log.exception("the store cannot be opened")
 
     async def aclose(self) -> None:
-        if self._replaying is not None:
-            self._replaying.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._doors is not None:
             await self._doors.aclose()
         await self._store.aclose()

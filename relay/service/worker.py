@@ -35,16 +35,17 @@ from relay.tasks import spawn
 
 _log = logging.getLogger("relay.service")
 STATUS_SECONDS = 1.0
+CANNOT_START = 1  # exit status; the reason was told over the channel
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the supervisor tells a new worker. `sockets` are the listeners' file descriptors, by name."""
+    """What the supervisor tells a new worker. `sockets` are the listeners' file descriptors by name."""
 
     config: str
     policy: str
     control: int
-    sockets: dict[str, list[int]]
+    sockets: dict[str, int]
 
     def argument(self) -> str:
         return orjson.dumps(
@@ -63,9 +64,8 @@ class Worker:
         self._listeners: list[Listener] = []
         self._registry = Registry(lambda: config.smtp)
         self._draining = asyncio.Event()
-        self._store_fault = ""
 
-    async def listen(self, sockets: dict[str, list[int]]) -> None:
+    async def listen(self, sockets: dict[str, int]) -> None:
         """Start every listener on its sockets. Raises ConfigurationError when the certificate cannot be used."""
         door = Door(
             self._config,
@@ -76,22 +76,20 @@ class Worker:
             self._assembly.least_upstream_size,
         )
         for listen in self._config.listen:
-            for descriptor in sockets.get(listen.name, ()):
-                self._listeners.append(await serve(listen, socket.socket(fileno=descriptor), door))
+            self._listeners.append(await serve(listen, socket.socket(fileno=sockets[listen.name]), door))
 
     async def run(self) -> None:
         """Obey the supervisor until it says drain or is gone."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C: the supervisor decides
-        self._store_fault = await self._assembly.mend()
-        await self._channel.send({"ready": self._assembly.line.policy.hash, "store": self._store_fault})
+        await self._channel.send(await self._status())
         obeying = spawn(self._obey(), "control channel")
         reporting = spawn(self._report_status(), "status")
         await self._draining.wait()
-        reporting.cancel()
         await self._drain()
-        obeying.cancel()
+        for task in (reporting, obeying):
+            task.cancel()
         self._channel.close()
 
     async def _obey(self) -> None:
@@ -106,18 +104,24 @@ class Worker:
 
     async def _switch(self, policy_hash: str) -> None:
         try:
-            self._assembly.line.policy = self._archive.load(policy_hash)
+            self._assembly.line.policy = await asyncio.to_thread(self._archive.load, policy_hash)
         except RelayError:
             _log.exception("policy set %s cannot be used; the old one stays in force", policy_hash)
         await self._channel.send({"policy": self._assembly.line.policy.hash})
 
     async def _report_status(self) -> None:
+        """Tell the supervisor every second how this worker is; its silence would end this process."""
         while True:
             await asyncio.sleep(STATUS_SECONDS)
-            self._store_fault = await self._assembly.mend()
-            await self._channel.send(
-                {"policy": self._assembly.line.policy.hash, "store": self._store_fault, "metrics": snapshot()}
-            )
+            await self._channel.send(await self._status() | {"metrics": snapshot()})
+
+    async def _status(self) -> dict[str, Any]:
+        try:
+            store = await self._assembly.mend()
+        except Exception:  # noqa: BLE001 - whatever is wrong with the store is said, and tried again in a second
+            _log.exception("the store cannot be opened")
+            store = "cannot be opened; the log says why"
+        return {"policy": self._assembly.line.policy.hash, "store": store}
 
     async def _drain(self) -> None:
         limit = self._config.delivery.patience + self._config.delivery.past_dot + 5
@@ -147,8 +151,8 @@ async def work(orders: dict[str, Any]) -> None:
         worker = Worker(config, assembly, archive, channel)
         await worker.listen(orders["sockets"])
     except (RelayError, OSError) as error:
-        await channel.send({"failed": str(error)})
-        raise
+        await channel.send({"failed": str(error), "configuration": isinstance(error, ConfigurationError)})
+        sys.exit(CANNOT_START)
     await worker.run()
 
 
@@ -156,12 +160,8 @@ def main() -> None:
     """Run a worker process."""
     orders = orjson.loads(sys.argv[1])
     os.umask(0o077)
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(work(orders))
-    except ConfigurationError as error:
-        _log.error("%s", error)
-        sys.exit(3)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(work(orders))
 
 
 if __name__ == "__main__":
