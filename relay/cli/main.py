@@ -1,36 +1,67 @@
-"""The `relay` command: every group of verbs, hung on one root."""
+"""The `relay` command: one root, and a table of its verbs.
+
+A verb's module is imported when that verb is asked for: `relay --version`,
+`relay --help` and the small verbs do not wait for the libraries of the big ones.
+"""
 
 import sys
+from importlib import import_module
+from typing import NamedTuple
 
 import click
 
 from relay import __version__
-from relay.cli.backup import backup, restore
-from relay.cli.check import check
-from relay.cli.demo import demo
-from relay.cli.dkim import dkim
-from relay.cli.evidence import evidence
-from relay.cli.explain import explain
-from relay.cli.keys import keys
-from relay.cli.output import CONFIGURATION, UNREACHABLE, warn
-from relay.cli.policy import policy, schema
-from relay.cli.records import records
-from relay.cli.serve import serve
-from relay.cli.suppress import suppress
-from relay.cli.users import users
+from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, text, warn
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Verb(NamedTuple):
+    """Where a verb is (a module of relay.cli, with a command of the verb's name), and what it does in a few words."""
+
+    module: str
+    zh: str
+    en: str
+
+
+VERBS = {
+    "demo": Verb("demo", "在本机演示中继做什么", "Show what the relay does, on this machine alone"),
+    "check": Verb("check", "检查配置，列出错误与待办", "Check the configuration: what is wrong, what is still to do"),
+    "serve": Verb("serve", "运行服务", "Run the service"),
+    "explain": Verb("explain", "解释一次拒绝，或试判一封邮件", "Explain a refusal, or judge a message without sending it"),
+    "policy": Verb("policy", "应用策略，用文字说明策略", "Put policies in force, say them in sentences"),
+    "schema": Verb("policy", "输出策略文件的 JSON Schema", "Print the JSON Schema of a kind of policy file"),
+    "suppress": Verb("suppress", "禁发名单", "The suppression list: who must not be written to"),
+    "dkim": Verb("dkim", "DKIM 密钥与签名", "DKIM keys and signatures"),
+    "records": Verb("records", "查询、核验记录", "Search the records, verify their chain"),
+    "evidence": Verb("evidence", "导出证明材料", "Write everything on a message or a mailbox into one ZIP"),
+    "users": Verb("users", "中继自身的登录用户", "Who may log in to the relay itself"),
+    "keys": Verb("keys", "密钥环", "The key rings"),
+    "backup": Verb("backup", "备份存储、记录、策略与密钥", "Back up store, records, policy sets and keys"),
+    "restore": Verb("backup", "恢复到空目录", "Put a backup into an empty place"),
+}
+
+
+class _Root(click.Group):
+    """The verbs of the table, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = VERBS.get(cmd_name)
+        return getattr(import_module(f"relay.cli.{verb.module}"), cmd_name) if verb else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(text("命令", "Commands")):
+            formatter.write_dl([(name, text(verb.zh, verb.en)) for name, verb in VERBS.items()])
+
+
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", metavar="FILE", help="config.toml; else $RELAY_CONFIG, ./config.toml, /etc/relay/config.toml")
-@click.option("--lang", type=click.Choice(["zh", "en"]), help="Language of texts / 语言; else $RELAY_LANG, $LANG")
+@click.option("--lang", type=click.Choice(["zh", "en"]), is_eager=True, help="Language of texts / 语言; else $RELAY_LANG, $LANG")
 @click.version_option(__version__, prog_name="relay")
 def root(config: str | None, lang: str | None) -> None:
     """Enforce e-mail compliance at the moment of sending / 在发送的一刻执行邮件合规规则."""
-
-
-for command in (serve, check, demo, explain, policy, schema, suppress, dkim, records, evidence, users, keys, backup, restore):
-    root.add_command(command)
 
 
 def main() -> None:
@@ -43,6 +74,11 @@ def main() -> None:
     except (StoreUnavailable, RecordsUnavailable) as fault:
         warn(f"无法使用存储：{fault}", f"The store cannot be used: {fault}")
         sys.exit(UNREACHABLE)
+    except OSError as fault:  # a file that was named on the command line
+        if fault.filename is None:
+            raise
+        warn(f"{fault.filename}：{fault.strerror}", f"{fault.filename}: {fault.strerror}")
+        sys.exit(USAGE)
 
 
 if __name__ == "__main__":

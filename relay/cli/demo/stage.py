@@ -104,7 +104,7 @@ class Stage:
 
     def _start(self) -> None:
         """Run the relay as an operator would and wait until it says that it is ready."""
-        command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "serve", "--workers", "1"]
+        command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", "1"]
         self._relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
         lines = []
         for line in self._relay.stdout or ():

@@ -1,0 +1,53 @@
+"""The two READMEs promise the same, and what they promise is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from relay.cli.main import VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGLISH = (ROOT / "README.md").read_text("utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def code_blocks(text):
+    return re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text):
+    return [line.partition("#")[0].strip() for block in code_blocks(text) for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_both_have_the_same_headings_in_the_same_order():
+    def levels(text):
+        return [len(line.split()[0]) for line in text.splitlines() if re.match(r"#{1,6} ", line)]
+
+    assert levels(ENGLISH) == levels(CHINESE)
+
+
+def test_both_give_the_same_commands():
+    assert commands(ENGLISH) == commands(CHINESE)
+    assert "$ make demo" in commands(ENGLISH)
+    assert "$ make test" in commands(ENGLISH)
+
+
+def test_both_point_to_the_same_documents():
+    def targets(text):
+        return sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", text)) - {"README.md", "README.zh-CN.md"})
+
+    assert targets(ENGLISH) == targets(CHINESE)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_inside_the_project_leads_somewhere(path):
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_relay_verb_that_a_document_names_exists(path):
+    for verb in re.findall(r"`relay ([a-z]+)\b", path.read_text("utf-8")):
+        assert verb in VERBS, f"{path.name}: relay {verb}"
