@@ -75,4 +75,6 @@ def parse_reply(wire: str) -> Reply:
 
 def ascii_text(text: str) -> str:
     """Return `text` as printable ASCII in one line; anything else becomes `?`."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(c if " " <= c <= "~" else "?" for c in text)

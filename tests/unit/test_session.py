@@ -199,8 +199,13 @@ async def test_the_received_field_names_the_protocol(tls, greeting, parameter, w
         assert house.line.began[0][0].protocol == word
 
 
-async def test_a_strange_password_in_the_clear_from_elsewhere_is_refused(monkeypatch):
+async def test_a_password_in_the_clear_from_elsewhere_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("relay.doors.smtp.wire.plain_address", lambda address: "192.0.2.7")
-    async with a_house() as house, a_talker(house) as talker:
-        assert "AUTH" not in await talker.say("EHLO client.example")
-        assert await talker.say(PLAIN) == replies.AUTH_NEEDS_TLS.lines()[0]
+    authority = Authority(tmp_path)
+    authority.issue()
+    for tls, advice in (("none", replies.AUTH_REQUIRED), ("starttls", replies.TLS_REQUIRED)):
+        config = a_config(**authority.tables(tls))
+        async with a_house(config, certificates=authority.certificates()) as house, a_talker(house) as talker:
+            assert "AUTH" not in await talker.say("EHLO client.example")
+            assert await talker.say("MAIL FROM:<ada@example.com>") == advice.lines()[0]
+            assert await talker.say(PLAIN) == replies.AUTH_NEEDS_TLS.lines()[0]

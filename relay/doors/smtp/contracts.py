@@ -1,6 +1,5 @@
 """What the SMTP door asks of the rooms behind it."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -63,18 +62,6 @@ class Door:
     certificates: Certificates | None = None
     upstream_size: Callable[[], int | None] = lambda: None
     """The smallest SIZE that an upstream is known to offer."""
-
-    @classmethod
-    def of(cls, config: Config, line: Line, authenticator: Authenticator, upstream_size: Callable[[], int | None]) -> "Door":
-        """Build the door of one process.
-
-        Raises ConfigurationError when a listener needs a certificate and it cannot be used.
-        """
-        files = config.path(config.tls.certificate_file), config.path(config.tls.private_key_file)
-        needs_tls = any(listen.tls != "none" for listen in config.listen)
-        certificates = Certificates(*files, time.monotonic) if needs_tls else None
-        door = cls(config, line, authenticator, Registry(lambda: door.config.smtp), certificates, upstream_size)
-        return door
 
     @property
     def size(self) -> int:

@@ -134,7 +134,8 @@ class Session(Wire):
     async def smtp_MAIL(self, arg: str | None) -> None:
         self._greeting_needed()
         if self._identity is None:
-            raise Unacceptable(replies.AUTH_REQUIRED)
+            needs_tls = self._offers_starttls and not self._is_confidential
+            raise Unacceptable(replies.TLS_REQUIRED if needs_tls else replies.AUTH_REQUIRED)
         if self.transaction:
             raise Unacceptable(replies.NESTED_MAIL)
         mail = parse_mail(arg or "", extended=self._is_extended)
