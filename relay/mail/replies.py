@@ -42,6 +42,7 @@ EHLO_FIRST = reply(503, "5.1", "Say EHLO first")
 START_TLS = reply(220, "0.0", "Ready to start TLS")
 TLS_ACTIVE = reply(503, "5.1", "TLS is active already")
 TLS_UNAVAILABLE = reply(454, "7.0", "TLS is not available now, try again later")
+TLS_REQUIRED = reply(530, "7.0", "Start TLS first")
 
 # AUTH (RFC 4954 section 6).
 AUTHENTICATED = reply(235, "7.0", "Authentication succeeded")

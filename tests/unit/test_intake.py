@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from relay.doors.smtp.intake import CHUNK, DataLineTooLong, Intake, LineTooLong, NoRoom, TooBig
+from relay.doors.smtp.intake import CHUNK, ClientGone, DataLineTooLong, Intake, LineTooLong, NoRoom, TooBig
 
 BIG = 10**9
 
@@ -62,7 +62,7 @@ async def rest_of(intake: Intake) -> bytes:
     while True:
         try:
             taken += await intake.line(BIG)
-        except EOFError:
+        except ClientGone:
             return taken
 
 
@@ -96,7 +96,7 @@ async def test_dots_at_the_start(octets, message):
 
 async def test_data_without_an_end_is_no_message():
     for octets in (b"", b"text", b"text\r\n", b"text\r\n.", b"text\r\n.\r", b"text\n.\n", b"text\r\n.\n"):
-        with pytest.raises(EOFError):
+        with pytest.raises(ClientGone):
             await read(an_intake(octets))
 
 
@@ -158,9 +158,9 @@ async def test_an_endless_line_takes_no_memory(bounds):
     """Trap A2: aiosmtpd kept everything behind the first long line."""
     tracemalloc.start()
     try:
-        with pytest.raises(EOFError):
+        with pytest.raises(ClientGone):
             await read(Intake(Endless()), **bounds)
-        with pytest.raises(EOFError):
+        with pytest.raises(ClientGone):
             await Intake(Endless()).line(2048)
         assert tracemalloc.get_traced_memory()[1] < 3 * 1024**2 + 4 * CHUNK
     finally:

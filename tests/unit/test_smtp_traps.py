@@ -9,6 +9,7 @@ import pytest
 
 from relay.doors.smtp import wire
 from relay.doors.smtp.session import Session
+from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.mail import replies
 from tests.support.door import (
     Authority,
@@ -121,16 +122,28 @@ async def test_a5_a_client_that_goes_away_does_not_cut_the_forward(how):
         assert house.line.concluded_ids == []
 
 
-async def test_a6_a_fault_is_transient_says_nothing_and_leaves_a_usable_session(caplog):
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError("secret detail of ada@example.com"),
+        StoreUnavailable("timeout", "secret"),
+        RecordsUnavailable("secret"),
+        EOFError("secret"),
+        TimeoutError("secret"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a6_a_fault_is_transient_says_nothing_and_leaves_a_usable_session(fault, caplog):
+    """A store that cannot answer is a ConnectionError too: it must not pass for a client that went away."""
     caplog.set_level(logging.INFO)
     async with a_house(a_trusted_config()) as house, a_talker(house) as talker:
         await talker.say("EHLO client.example")
-        house.line.fault = RuntimeError("secret detail of ada@example.com")
+        house.line.fault = fault
         assert await talker.say("MAIL FROM:<ada@example.com>") == "451 4.3.0 Internal fault, nothing was lost, try again later"
         house.line.fault = None
         assert (await talker.say("MAIL FROM:<ada@example.com>")).startswith("250")
     faults = [record for record in caplog.records if record.getMessage() == "internal_fault"]
-    assert faults[0].__dict__["facts"]["error"] == "RuntimeError"
+    assert faults[0].__dict__["facts"]["error"] == type(fault).__name__
     assert "secret" not in caplog.text
 
 

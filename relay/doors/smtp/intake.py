@@ -16,6 +16,10 @@ _OVERLAP = len(TERMINATOR) - 1
 _CRLF_AND_DOT = 3  # what a line of the allowed length has beside its text: CR LF and a stuffed dot
 
 
+class ClientGone(Exception):
+    """The connection has ended: at end of file, or by an error of the network."""
+
+
 class LineTooLong(Exception):
     """A command line was longer than allowed and has been skipped to its end."""
 
@@ -33,7 +37,7 @@ class NoRoom(Exception):
 
 
 class Intake:
-    """The input side of one connection. At end of file every reader raises EOFError."""
+    """The input side of one connection. When it ends every reader raises ClientGone."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -68,7 +72,7 @@ class Intake:
                 too_long = True
                 self._buffer.clear()
             searched = len(self._buffer)
-            await self._fill()
+            self._buffer += await self._chunk()
         line = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
         if too_long or len(line) > limit:
@@ -90,9 +94,7 @@ class Intake:
         while (end := buffer.find(TERMINATOR, searched)) < 0:
             keeper.drop_what_is_refused()
             searched = max(0, len(buffer) - _OVERLAP)
-            chunk = await self._reader.read(CHUNK)
-            if not chunk:
-                raise EOFError
+            chunk = await self._chunk()
             heard()
             buffer += chunk
             keeper.take(len(chunk))
@@ -103,11 +105,14 @@ class Intake:
         del buffer[:]
         return _unstuff(data, max_size)
 
-    async def _fill(self) -> None:
-        chunk = await self._reader.read(CHUNK)
+    async def _chunk(self) -> bytes:
+        try:
+            chunk = await self._reader.read(CHUNK)
+        except OSError as error:
+            raise ClientGone from error
         if not chunk:
-            raise EOFError
-        self._buffer += chunk
+            raise ClientGone
+        return chunk
 
     @property
     def _unread(self) -> bytearray:

@@ -11,9 +11,10 @@ import asyncio
 from dataclasses import replace
 from typing import cast
 
+from relay import telemetry
 from relay.doors.smtp.arguments import Unacceptable, parse_mail, parse_rcpt
 from relay.doors.smtp.exchange import login_and_password
-from relay.doors.smtp.intake import DataLineTooLong, LineTooLong, NoRoom, TooBig
+from relay.doors.smtp.intake import ClientGone, DataLineTooLong, LineTooLong, NoRoom, TooBig
 from relay.doors.smtp.registry import refused_by_limit
 from relay.doors.smtp.wire import MAX_AUTH, Transaction, Wire
 from relay.mail import replies
@@ -87,7 +88,11 @@ class Session(Wire):
         self.intake.clear()
         self.answer(replies.START_TLS)
         await self.flush()
-        await self._writer.start_tls(self.door.certificates.context(), ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        try:
+            await self._writer.start_tls(self.door.certificates.context(), ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
+            telemetry.event("handshake_failed", listener=self.listen.name, error=type(error).__name__)
+            raise ClientGone from error
         self.transport = self._writer.transport
         self.intake.follow(self.transport)
         self.transaction = None

@@ -34,7 +34,7 @@ from relay import telemetry
 from relay.config import Listen
 from relay.doors.smtp.arguments import Unacceptable
 from relay.doors.smtp.contracts import Door
-from relay.doors.smtp.intake import CHUNK, Intake, LineTooLong
+from relay.doors.smtp.intake import CHUNK, ClientGone, Intake, LineTooLong
 from relay.doors.smtp.registry import plain_address, refused_by_limit
 from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
@@ -126,7 +126,7 @@ class Wire(SMTP):
         """Write the reply and close, from outside the session's own task."""
         if self._is_leaving or self.transport is None:
             return
-        self._answer(farewell)
+        self.answer(farewell)
         self._write_out()
         self.hang_up()
 
@@ -161,8 +161,7 @@ class Wire(SMTP):
             self._timeout_handle.cancel()
 
     def _timeout_cb(self) -> None:
-        refused_by_limit("time", replies.TIMED_OUT)
-        self.dismiss(replies.TIMED_OUT)
+        self.dismiss(refused_by_limit("time", replies.TIMED_OUT))
 
     def _place(self, transport: asyncio.BaseTransport) -> None:
         """Find out where the client is, and whether that earns trust. An announced loopback address never does."""
@@ -183,8 +182,8 @@ class Wire(SMTP):
             if await self.welcome():
                 while not self._is_leaving:
                     await self._one_command()
-        except (EOFError, OSError):
-            pass  # the client went away
+        except ClientGone:
+            pass
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a dead connection open
             self.fault(error)
             self.answer(replies.CONNECTION_FAULT)
@@ -221,7 +220,7 @@ class Wire(SMTP):
             await self._obey(line)
         except Unacceptable as refusal:
             self.refuse(refusal.reply)
-        except (EOFError, OSError):
+        except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - law 1: what we do not understand is 451, never the exception's text
             self.fault(error)
@@ -230,7 +229,7 @@ class Wire(SMTP):
 
     def _over_budget(self, line: bytes | None) -> Reply | None:
         self._commands_left -= 1
-        if self.door.registry.is_draining and self.transaction is None and line != b"QUIT\r\n":
+        if self.door.registry.is_draining and self.transaction is None and (line or b"").strip().upper() != b"QUIT":
             return replies.SHUTTING_DOWN
         if self._commands_left < 0:
             return refused_by_limit("commands", replies.TOO_MANY_COMMANDS)
@@ -271,7 +270,7 @@ class Wire(SMTP):
 
     def answer(self, reply: Reply) -> None:
         """Queue a reply; it leaves before the session waits for the client again."""
-        self._answer(reply)
+        self._out += reply.wire()
 
     def refuse(self, reply: Reply) -> None:
         """Queue a reply that says the client did something wrong."""
@@ -286,7 +285,10 @@ class Wire(SMTP):
             self._concluding = None
         if self._out:
             self._write_out()
-            await self._writer.drain()
+            try:
+                await self._writer.drain()
+            except OSError as error:
+                raise ClientGone from error
 
     async def answer_finally(self, submission: Submission, reply: Reply) -> None:
         """Write the final reply of a submission and remember it until the client has heard it."""
@@ -294,9 +296,6 @@ class Wire(SMTP):
         self._was_heard = False
         self.answer(reply)
         await self.flush()
-
-    def _answer(self, reply: Reply) -> None:
-        self._out += reply.wire()
 
     def _write_out(self) -> None:
         if self._answered and not self._was_heard:
