@@ -36,10 +36,12 @@ from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
 from relay.upstream.profile import ReplyClass
+from relay.upstream.transaction import longest
 
 _log = logging.getLogger("relay.dispatch")
-_LEASE_SLACK = 10.0  # seconds a row stays claimed beyond the longest transaction
-_FINISH_TRIES = 5
+_LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
+_FINISH_TRIES = 20
+_FINISH_PAUSE = 30.0  # seconds between them, at most
 _SUPPRESSION = "base/suppression"
 
 
@@ -168,10 +170,13 @@ class Dispatcher:
     ) -> tuple[list[Result], bool]:
         """Ask for each recipient's leave, send to those who may have it; say whether another way may be tried."""
         try:
-            leaving, results = await self._clear(consignment, copy.recipients, requests)
+            leaving, results = await self._clear(consignment, copy, requests)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
             return [Result(r, Standing.TRANSIENT, replies.STORE_UNAVAILABLE) for r in copy.recipients], False
+        except RecordsUnavailable as fault:
+            _log.error("no record, no mail: %s", fault)
+            return [Result(r, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for r in copy.recipients], False
         if not leaving:
             return results, False
         submission = consignment.submission
@@ -215,17 +220,20 @@ class Dispatcher:
     # Clear and settle ------------------------------------------------------------------------------------------------
 
     async def _clear(
-        self, consignment: Consignment, recipients: Sequence[Recipient], requests: Sequence[ClearRequest]
+        self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
     ) -> tuple[list[_Leave], list[Result]]:
         """Who may leave now, with their reservations, and the results of the others."""
         pending = self._records.pending([d for request in requests for d in request.suppression_digests])
         held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
-        results = [self._refused(consignment, r) for r, held in zip(recipients, held_back, strict=True) if held]
-        asked = [pair for pair, held in zip(zip(recipients, requests, strict=True), held_back, strict=True) if not held]
+        results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
+        asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
         if not asked:
             return [], results
-        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + self._config.delivery.past_dot + _LEASE_SLACK
-        clearances = await self.store.clear(consignment.key, consignment.submission.id, [request for _, request in asked], lease)
+        past_dot = self._config.delivery.past_dot
+        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
+        clearances = await self.store.clear(
+            consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
+        )
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
@@ -293,9 +301,9 @@ class Dispatcher:
             spawn(self._settle_later(consignment.key, settlements), "settle later")
 
     async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
-        """The store was away when the upstream answered: tell it as soon as it is back, while the lease lasts."""
+        """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""
         for attempt in range(_FINISH_TRIES):
-            await asyncio.sleep(2.0**attempt)
+            await asyncio.sleep(min(2.0**attempt, _FINISH_PAUSE))
             try:
                 await self.store.finish(key, settlements)
             except StoreUnavailable:

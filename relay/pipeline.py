@@ -38,11 +38,12 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import finished_record, received_record, refused_record
-from relay.stores.contracts import Entry, FirstTry, RowState, Store
+from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
 _REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
+_SETTLED = (RowState.DELIVERED, RowState.REFUSED)
 _POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
 
 
@@ -222,18 +223,22 @@ class Line:
                 submission, message, policy, self.first_try(submission, policy),
                 store=self.store, records=self.records, keys=self.keys, ledger_ttl=self.config.delivery.ledger_ttl,
             )  # fmt: skip
+        first = gathered.entry.first
         with telemetry.stage("decide"):
             rulings = judge(policy, stream, gathered.cases, self.today(policy))
         self._count(submission.stream, rulings)
         with telemetry.stage("record"):
+            again = self._perhaps_again(gathered.entry, rulings)
             await self.records.append(
-                received_record(submission, message, rulings, policy.hash, gathered.entry.first, self.records.person)
+                received_record(submission, message, rulings, policy.hash, first, self.records.person, again)
             )
-        results = await self._results(submission, message, policy, stream, key, gathered.entry, rulings, deadline)
-        fate = await self._report(submission, message, policy, stream, key, gathered.entry, results)
-        reply = final_reply(gathered.entry.first.submission_id, results, fate)
+        routes = self.dispatcher.routes(submission.identity, stream, submission.reverse_path)
+        consignment = Consignment(submission, message, policy, stream, key, first, deadline, routes)
+        results = await self._results(consignment, gathered.entry.rows, rulings)
+        fate = await self._report(consignment, results)
+        reply = final_reply(first.submission_id, results, fate)
         await self._finish(submission, results, fate, reply)
-        self._remember(submission, message, key, reply)
+        self._remember(submission, key, reply)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)
         return reply
@@ -254,82 +259,68 @@ class Line:
             )
         return message
 
-    async def _results(
-        self,
-        submission: Submission,
-        message: Message,
-        policy: PolicySet,
-        stream: Stream,
-        key: Digest,
-        entry: Entry,
-        rulings: Sequence[Ruling],
-        deadline: float,
-    ) -> list[Result]:
+    async def _results(self, consignment: Consignment, rows: Sequence[Row], rulings: Sequence[Ruling]) -> list[Result]:
         """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""
         settled: dict[str, Result] = {}
-        rows = {row.recipient: row for row in entry.rows}
+        earlier = {row.recipient: row for row in rows if row.state in _SETTLED}
         for ruling in rulings:
-            row = rows.get(recipient_digest(self.keys, ruling.recipient))
-            if row is not None and row.state in (RowState.DELIVERED, RowState.REFUSED):
+            row = earlier.get(recipient_digest(self.keys, ruling.recipient))
+            if row is not None:
                 settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
             elif ruling.leading is not None:
-                standing = Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT
-                reply = self.reply_to(ruling, submission.id)
-                settled[ruling.recipient.key] = Result(
-                    ruling.recipient,
-                    standing,
-                    reply,
-                    ruling.leading.rule,
-                    why_zh=ruling.leading.text_zh + ruling.leading.fix_zh,
-                    why_en=f"{ruling.leading.text} {ruling.leading.fix}".rstrip(),
-                )
+                settled[ruling.recipient.key] = self._objected(consignment.submission, ruling)
         leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
         if leaving:
-            consignment = Consignment(
-                submission, message, policy, stream, key, entry.first, deadline,
-                self.dispatcher.routes(submission.identity, stream, submission.reverse_path),
-            )  # fmt: skip
             with telemetry.stage("deliver"):
                 results = await self.dispatcher.send(consignment, leaving)
-                settled |= {result.recipient.key: result for result in await self._await_others(key, results, deadline)}
+                settled |= {result.recipient.key: result for result in await self._await_others(consignment, results)}
         return [settled[ruling.recipient.key] for ruling in rulings]
 
-    async def _await_others(self, key: Digest, results: Sequence[Result], deadline: float) -> list[Result]:
+    def _objected(self, submission: Submission, ruling: Ruling) -> Result:
+        objection = ruling.leading
+        assert objection is not None  # noqa: S101 - callers ask only about rulings that object
+        return Result(
+            ruling.recipient,
+            Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT,
+            self.reply_to(ruling, submission.id),
+            objection.rule,
+            why_zh=objection.text_zh + objection.fix_zh,
+            why_en=f"{objection.text} {objection.fix}".rstrip(),
+        )
+
+    def _perhaps_again(self, entry: Entry, rulings: Sequence[Ruling]) -> list[Recipient]:
+        """Who is tried now although nobody knows whether an earlier try reached them."""
+        unknown = {row.recipient for row in entry.rows if row.state is RowState.INDETERMINATE}
+        free = (ruling.recipient for ruling in rulings if ruling.leading is None)
+        return [recipient for recipient in free if recipient_digest(self.keys, recipient) in unknown]
+
+    async def _await_others(self, consignment: Consignment, results: Sequence[Result]) -> list[Result]:
         """Wait for recipients whom another try of the same submission is delivering right now."""
         waiting = {recipient_digest(self.keys, r.recipient): r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
         settled = {r.recipient.key: r for r in results}
-        while waiting and asyncio.get_running_loop().time() < deadline:
+        while waiting and asyncio.get_running_loop().time() < consignment.deadline:
             await asyncio.sleep(_POLL_SECONDS)
-            rows = {row.recipient: row for row in await self.store.rows(key)}
+            try:
+                rows = {row.recipient: row for row in await self.store.rows(consignment.key)}
+            except StoreUnavailable as fault:
+                self._store_failed(fault)
+                break
             for digest, result in list(waiting.items()):
                 row = rows.get(digest)
-                if row is not None and row.state in (RowState.DELIVERED, RowState.REFUSED):
+                if row is not None and row.state in _SETTLED:
                     settled[result.recipient.key] = earlier_result(result.recipient, row)
                     del waiting[digest]
                 elif row is None or row.state is RowState.INDETERMINATE:
                     del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
         return [settled[r.recipient.key] for r in results]
 
-    async def _report(
-        self,
-        submission: Submission,
-        message: Message,
-        policy: PolicySet,
-        stream: Stream,
-        key: Digest,
-        entry: Entry,
-        results: Sequence[Result],
-    ) -> ReportFate:
+    async def _report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
         """Deliver the report on the refused before the reply, so that a 250 leaves nobody uninformed (law 2)."""
         if not needs_report(results):
             return ReportFate.NOT_NEEDED
-        consignment = Consignment(
-            submission, message, policy, stream, key, entry.first,
-            asyncio.get_running_loop().time() + self.config.delivery.patience,
-            self.dispatcher.routes(submission.identity, stream, submission.reverse_path),
-        )  # fmt: skip
+        deadline = asyncio.get_running_loop().time() + self.config.delivery.patience
         with telemetry.stage("report"):
-            return await self.dispatcher.report(consignment, results)
+            return await self.dispatcher.report(replace(consignment, deadline=deadline), results)
 
     async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
         """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""
@@ -358,7 +349,7 @@ class Line:
         except StoreUnavailable as fault:
             self._store_failed(fault)
 
-    def _remember(self, submission: Submission, message: Message, key: Digest, reply: Reply) -> None:
+    def _remember(self, submission: Submission, key: Digest, reply: Reply) -> None:
         if reply.is_transient:
             return
         self._answered[submission.id] = key

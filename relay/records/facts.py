@@ -70,8 +70,12 @@ def received_record(
     policy_hash: str,
     first: FirstTry,
     person: Callable[[str], Person],
+    again: Sequence[Recipient] = (),
 ) -> Record:
-    """A message was judged: who sent it, what was decided for each recipient and why."""
+    """A message was judged: who sent it, what was decided for each recipient and why.
+
+    `again` are those whom an earlier try may have reached without anybody knowing.
+    """
     roll = Roll(person)
     facts = {
         "client": _client(submission.client),
@@ -81,6 +85,7 @@ def received_record(
         "policy": policy_hash,
         "message": {"sha256": message.received_digest.hex(), "size": message.size},
         "first_try": first.submission_id,
+        "again": [roll.number(recipient.key) for recipient in again],
         "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts)

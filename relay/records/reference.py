@@ -52,6 +52,7 @@ MEANINGS: dict[str, str] = {
     "message.sha256": "SHA-256 of the message as it came, line ends normalised",
     "message.size": "its octets",
     "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
+    "again": "the persons whom an earlier try may have reached without an answer: they may get the message twice",
     "rulings[].person": "the recipient",
     "rulings[].action": "the decision: permit, warn, defer, hold, reject",
     "rulings[].objections[].rule": "pack or stream, and rule",

@@ -162,7 +162,7 @@ class _Transaction:
         copy, loop = self._mail.copy, asyncio.get_running_loop()
         answer = self._wire.expect()
         try:
-            async with asyncio.timeout(past_dot + (len(copy.header) + len(copy.body)) / LEAST_RATE):
+            async with asyncio.timeout(longest(copy, past_dot)):
                 await self._write_content(answer, past_dot)
         except TimeoutError:
             self._why = replies.UPSTREAM_TIMED_OUT
@@ -265,6 +265,11 @@ class _Transaction:
         """Whether MAIL and at least one RCPT were answered 2yz."""
         rcpts = self._replies[1 : 1 + len(self._mail.copy.recipients)]
         return bool(self._replies) and self._replies[0].is_positive and any(reply.is_positive for reply in rcpts)
+
+
+def longest(copy: Carried, past_dot: float) -> float:
+    """Seconds that handing over the message itself may take."""
+    return past_dot + (len(copy.header) + len(copy.body)) / LEAST_RATE
 
 
 def envelope_commands(mail: Mail, offered: Capabilities) -> list[bytes]:
