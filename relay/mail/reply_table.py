@@ -65,6 +65,7 @@ _COMMANDS = (
 _TLS = _rows(
     ("START_TLS", "STARTTLS.", "Start the handshake, then say EHLO again."),
     ("TLS_ACTIVE", "STARTTLS under TLS.", _FIX_CLIENT),
+    ("TLS_REQUIRED", "MAIL before STARTTLS on a listener with `tls = \"starttls\"` and `auth = \"required\"`.", "Switch on TLS and a password in the mail client."),
     ("TLS_UNAVAILABLE", "The certificate cannot be read just now.", _AGAIN),
 )  # fmt: skip
 
