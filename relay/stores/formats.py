@@ -43,6 +43,9 @@ class LeftOut:
     en: str
 
 
+_OUR_WORDS = frozenset(reason.value for reason in Reason)
+_SES_WORDS = {"BOUNCE": Reason.HARD_BOUNCE, "COMPLAINT": Reason.COMPLAINT}
+
 Read = Listed | LeftOut | Fault
 Values = Mapping[str, str]
 
@@ -110,7 +113,7 @@ def _own(line: int, values: Values) -> Read:
     if values.get("liftedat"):
         return LeftOut(line, "已解除的记录", "was lifted")
     reason = values.get("reason", "")
-    if reason not in set(Reason):
+    if reason not in _OUR_WORDS:
         return Fault(line, reason, f"原因“{reason}”未知", f'there is no reason "{reason}"; known are {", ".join(Reason)}')
     try:
         digest = bytes.fromhex(values.get("digest", ""))
@@ -130,9 +133,8 @@ def _own(line: int, values: Values) -> Read:
 
 
 def _ses(line: int, values: Values) -> Read:
-    reasons = {"BOUNCE": Reason.HARD_BOUNCE, "COMPLAINT": Reason.COMPLAINT}
     said = values.get("reason", "")
-    reason = Reason(said) if said in set(Reason) else reasons.get(said.upper())
+    reason = Reason(said) if said in _OUR_WORDS else _SES_WORDS.get(said.upper())
     if reason is None:
         return Fault(line, said, "原因应为 BOUNCE 或 COMPLAINT", "expected BOUNCE or COMPLAINT")
     return Listed(line, values.get("emailaddress", ""), reason, parse_moment(values.get("lastupdatetime", "")))
@@ -190,7 +192,7 @@ def _postmark(line: int, values: Values) -> Read:
 def _plain(line: int, values: Values) -> Read:
     address = next((values[name] for name in _ADDRESS_NAMES if name in values), "")
     said = values.get("reason", "").lower()
-    reason = Reason(said) if said in set(Reason) else None
+    reason = Reason(said) if said in _OUR_WORDS else None
     return Listed(line, address, reason, next(filter(None, (parse_moment(values.get(name, "")) for name in _TIME_NAMES)), None))
 
 
