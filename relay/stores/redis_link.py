@@ -102,7 +102,9 @@ class RedisLink:
         """
         self._must_be_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(name, arguments, on_replica and self.has_replicas, future))
+        # Text that cannot be encoded must not spoil the call for the others in it.
+        words = [word.encode("utf-8", "replace") if isinstance(word, str) else word for word in arguments]
+        self._queue.append(_Waiting(name, words, on_replica and self.has_replicas, future))
         self._schedule()
         answer: Answer
         try:
@@ -266,7 +268,11 @@ class RedisLink:
         return answers
 
     async def _command(self, *words: Argument) -> Any:
-        return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        try:
+            return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except ReadOnlyError:  # demoted: look up the address anew for the next use
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+            raise
 
 
 class _Budget:

@@ -186,6 +186,19 @@ async def test_a_failing_operation_does_not_sink_those_beside_it(store, server):
     assert [isinstance(a, Reserved) for a in answers] == [True] * 4 + [False]  # the broken one charged nothing
 
 
+async def test_thousands_of_recipients_are_answered_in_their_order(store):
+    await store.suppress_many([refusal(digest(n)) for n in range(0, 2500, 7)])
+    found = await store.find([(digest(n), digest(f"older {n}")) for n in range(2500)])
+    assert [len(one) for one in found] == [int(n % 7 == 0) for n in range(2500)]
+
+
+async def test_text_that_cannot_be_encoded_spoils_nothing(store):
+    odd = refusal(ADA, note="half a character: \ud800")
+    is_new, found = await asyncio.gather(store.suppress(odd), store.find([(BOB,)]))
+    assert (is_new, found) == (True, [()])
+    assert (await store.find([(ADA,)]))[0][0].note == "half a character: ?"
+
+
 async def test_closing_answers_what_was_asked_before(server):
     server.command("FLUSHALL")
     await RedisStore.create(server.url, META)

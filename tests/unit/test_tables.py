@@ -43,7 +43,10 @@ def test_lines_do_not_depend_on_the_chunks(content, size):
 
 def test_blank_lines_and_comments_are_left_out_but_counted():
     octets = b"\n# unsubscribed in 2026\nada@example.com\n\n#sharp@example.com\n"
-    assert [(row.line, row.cells) for row in rows([octets])] == [(3, ("ada@example.com",)), (5, ("#sharp@example.com",))]
+    assert [(row.line, row.cells) for row in rows([octets]) if isinstance(row, Row)] == [
+        (3, ("ada@example.com",)),
+        (5, ("#sharp@example.com",)),
+    ]
 
 
 def test_quoted_cells_may_hold_delimiters_quotes_and_line_ends():
