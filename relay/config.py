@@ -187,7 +187,6 @@ class Records(_Table):
 
 
 class Log(_Table):
-    addresses: bool = False
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
