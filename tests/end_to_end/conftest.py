@@ -1,0 +1,54 @@
+"""One relay per kind of store for all tests of the line; those that break things start their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.journey import Client
+from tests.support.redis_server import RedisServer
+from tests.support.service import ACCOUNTS, Relay
+from tests.support.upstream import RecordingUpstream
+
+SHORT = 'patience = "2s"\npast_dot = "2s"'
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "redis"])
+def station(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Relay, RecordingUpstream]]:
+    """Two workers and short deadlines, with an upstream that breaks where a test tells it to."""
+    store = request.getfixturevalue("redis_server").url if request.param == "redis" else "sqlite"
+    folder = tmp_path_factory.mktemp(f"station-{request.param}")
+    with (
+        RecordingUpstream(accounts=ACCOUNTS) as upstream,
+        Relay(folder, upstream, workers=2, store=store, delivery=SHORT) as relay,
+    ):
+        yield relay, upstream
+
+
+@pytest.fixture(autouse=True)
+def closed_clients() -> Iterator[None]:
+    yield
+    for client in list(Client.still_open):
+        client.close()
+
+
+@pytest.fixture
+def relay(station: tuple[Relay, RecordingUpstream]) -> Relay:
+    return station[0]
+
+
+@pytest.fixture
+def upstream(station: tuple[Relay, RecordingUpstream]) -> Iterator[RecordingUpstream]:
+    """Healed after each test."""
+    yield station[1]
+    station[1].faults.clear()
+    station[1].on_delivery = lambda _: None
