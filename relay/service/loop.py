@@ -3,6 +3,8 @@
 import asyncio
 import sys
 
+FILES = 65536
+
 if sys.platform == "win32":
     new_event_loop = asyncio.new_event_loop  # for the commands; the service itself needs POSIX
 
@@ -17,6 +19,8 @@ else:
     new_event_loop = uvloop.new_event_loop
 
     def raise_file_limit() -> None:
-        """Use as many open files as this process may: the usual 1024 are fewer than [smtp] max_connections needs."""
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        """Allow more open files than the usual 1024: [smtp] max_connections alone may need that many."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
