@@ -7,9 +7,10 @@ local FOLDED_AT_ONCE = 256 -- lapsed reservations that one look at a window turn
 local function take_charges(step)
   local charges = {}
   for i = 1, take_number(step) do
+    local key, count, length, day = take(step), take_number(step), take(step), take(step)
     charges[i] = {
-      key = take(step), count = take_number(step), length = take_number(step),
-      day = take(step), day_ends = take_number(step), units = take_number(step),
+      name = key .. ":" .. (day ~= "" and day or length), count = count, length = tonumber(length),
+      day = day, day_ends = take_number(step), units = take_number(step),
     }
   end
   return charges
@@ -34,7 +35,7 @@ end
 
 -- Reservations whose lease ran out count as spent when they were reserved.
 local function fold(step, window)
-  local lapsed = redis.call("ZRANGEBYSCORE", window.holds, "-inf", exact(step.now), "LIMIT", 0, FOLDED_AT_ONCE)
+  local lapsed = redis.call("ZRANGEBYSCORE", window.holds, "-inf", step.now_text, "LIMIT", 0, FOLDED_AT_ONCE)
   for _, member in ipairs(lapsed) do
     local units, at = string.match(member, "^(%d+):([%d.]+):")
     window.held = math.max(0, window.held - tonumber(units))
@@ -51,7 +52,7 @@ local function fold(step, window)
 end
 
 local function window_of(step, charge)
-  local name = charge.key .. ":" .. (charge.day ~= "" and charge.day or exact(charge.length))
+  local name = charge.name
   local window = step.windows[name]
   if window then
     return window
@@ -132,16 +133,17 @@ local function reserve_all(step, charges, id, lease)
     return met
   end
   local ends = step.now + lease
-  local record = { exact(step.now), exact(ends) }
+  local ends_text = exact(ends)
+  local record = { step.now_text, ends_text }
   for number, charge in ipairs(charges) do
     local window = window_of(step, charge)
-    local member = string.format("%d:%s:%s:%d", charge.units, exact(step.now), id, number)
+    local member = charge.units .. ":" .. step.now_text .. ":" .. id .. ":" .. number
     window.soonest = window.held > 0 and math.min(window.soonest, ends) or ends
     window.held = window.held + charge.units
     window.latest = math.max(window.latest, ends)
     window.is_dirty = true
-    write(step, "ZADD", window.holds, exact(ends), member)
-    record[#record + 1] = { charge.key, charge.length, charge.day, charge.day_ends, charge.units, member }
+    write(step, "ZADD", window.holds, ends_text, member)
+    record[#record + 1] = { charge.name, charge.length, charge.day, charge.day_ends, charge.units, member }
   end
   write(step, "SET", TAG .. "v:" .. id, pack(record), "PX", milliseconds(lease + SLACK))
 end
@@ -156,7 +158,7 @@ local function conclude(step, id, is_used)
   step.seen[key] = true
   local record = unpack_list(packed)
   for i = 3, #record do
-    local charge = { key = record[i][1], length = record[i][2], day = record[i][3], day_ends = record[i][4] }
+    local charge = { name = record[i][1], length = record[i][2], day = record[i][3], day_ends = record[i][4] }
     local units, member, window = record[i][5], record[i][6], window_of(step, charge)
     if not window.folded[member] and redis.call("ZSCORE", window.holds, member) then
       window.held = math.max(0, window.held - units)

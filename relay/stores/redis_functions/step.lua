@@ -39,8 +39,13 @@ end
 
 -- A step: one operation's arguments, what it has read, and what it wants to write.
 
+local JOINED_WORDS = 1000 -- of one command; Lua takes some 8,000 arguments
+
 local function new_step(arguments, position, now)
-  return { arguments = arguments, position = position, now = now, seen = {}, windows = {}, counts = {}, writes = {} }
+  return {
+    arguments = arguments, position = position, now = now, now_text = exact(now),
+    seen = {}, windows = {}, counts = {}, writes = {}, together = {},
+  }
 end
 
 local function take(step)
@@ -69,8 +74,19 @@ local function take_set(step)
   return set
 end
 
-local function write(step, ...)
-  step.writes[#step.writes + 1] = { ... }
+-- Fields of one hash and members of one set are written together; other writes to a key keep their order.
+local function write(step, command, key, ...)
+  local together = step.together[key]
+  local may_join = command == "HSET" or command == "ZADD"
+  if may_join and together and together[1] == command and #together < JOINED_WORDS then
+    for i = 1, select("#", ...) do
+      together[#together + 1] = select(i, ...)
+    end
+    return
+  end
+  local words = { command, key, ... }
+  step.writes[#step.writes + 1] = words
+  step.together[key] = may_join and words or nil
 end
 
 local function hash_get(step, key, field)

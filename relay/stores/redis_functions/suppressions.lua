@@ -129,7 +129,7 @@ local function lift(step)
         if needs_consent and (#consent == 0 or tonumber(consent[CONSENT_AT]) <= tonumber(entry[AT])) then
           return nil, "a refusal is lifted only by a consent that is later than the refusal"
         end
-        entry[LIFTED_AT], entry[LIFTED_BY] = exact(step.now), lifted_by
+        entry[LIFTED_AT], entry[LIFTED_BY] = step.now_text, lifted_by
         uncount(step, digest, entry)
         found, changed = 1, true
       end
@@ -177,7 +177,7 @@ local function count(step)
   local answer, all = {}, redis.call("HGETALL", COUNT)
   for i = 1, #all, 2 do
     local reason, scope = string.match(all[i], "^(%Z*)%z(.*)$")
-    local expired = redis.call("ZCOUNT", TAG .. "ends:" .. reason .. ":" .. scope, "-inf", exact(step.now))
+    local expired = redis.call("ZCOUNT", TAG .. "ends:" .. reason .. ":" .. scope, "-inf", step.now_text)
     answer[#answer + 1] = { reason, scope, tonumber(all[i + 1]) - expired }
   end
   return answer
