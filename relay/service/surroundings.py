@@ -15,6 +15,7 @@ from relay.ids import new_id
 from relay.keys import Keys
 from relay.policy.difference import difference
 from relay.policy.parse import parse_policies
+from relay.policy.sets import PolicySet
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.facts import policy_record
@@ -70,7 +71,7 @@ class Surroundings:
         self._archive.keep(files)
         if policy.hash != before:
             now = time.time()
-            changes = difference(self._archive.load(before), policy) if before else ()
+            changes = difference(self._earlier(before), policy)
             record = policy_record(
                 new_id(now, os.urandom(10)),
                 now,
@@ -84,6 +85,14 @@ class Surroundings:
             await self._records.append(record)
             self._archive.put_in_force(policy.hash, now, "relay", reason)
         return policy.hash
+
+    def _earlier(self, name: str | None) -> PolicySet | None:
+        """The set in force until now, None when there is none or when it can no longer be read."""
+        try:
+            return self._archive.load(name) if name else None
+        except ConfigurationError as fault:
+            _log.warning("the new policy set cannot be compared with the one before: %s", fault)
+            return None
 
     def shadow_streams(self, policy_hash: str) -> int:
         """How many streams of the set only observe."""
