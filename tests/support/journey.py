@@ -183,7 +183,7 @@ def readiness(relay: Relay) -> tuple[int, str]:
 
 
 def metric(relay: Relay, name: str) -> float:
-    """The sum of a metric's series; `name` may end in {label="value"}."""
+    """The sum of a metric's series, or one of them: `name{label="value"}`."""
     _, text = relay.get("operators", "/metrics")
     lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return sum(float(value) for series, _, value in lines if series == name or series.startswith(f"{name}{{"))

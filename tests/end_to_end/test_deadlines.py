@@ -1,0 +1,48 @@
+"""A client is answered in time whatever the upstream does, and what the upstream says afterwards still counts."""
+
+from tests.support.journey import Client, Journey, records
+
+TOO_LATE = 6  # seconds; patience and past_dot are two each
+
+
+def test_an_upstream_that_stalls_is_not_waited_for(relay, upstream):
+    journeys = {stage: Journey(upstream, "ada") for stage in ("RCPT", "DOT")}
+    upstream.fault("RCPT", stall=True, matching=journeys["RCPT"].recipients[0])
+    upstream.fault("DOT", stall=True, matching=journeys["DOT"].subject)
+    clients = {}
+    for stage, journey in journeys.items():
+        clients[stage] = Client(relay)
+        clients[stage].hand_over(journey)
+    for stage, client in clients.items():
+        code, text = client.reply()
+        assert (code, text.split()[0]) == (451, "4.4.7"), stage
+    states = [records(relay, j.recipients[0], "finished")[0]["outcomes"][0]["state"] for j in journeys.values()]
+    assert states == ["transient", "indeterminate"]
+    upstream.faults.clear()
+    upstream.drop_connections()
+
+
+def test_a_reply_that_comes_too_late_decides_the_retry(relay, upstream):
+    said = {"delivered": "250 2.0.0 queued", "refused": "550 5.7.1 spam", "transient": "451 4.3.0 later"}
+    journeys = {state: Journey(upstream, "ada") for state in said}
+    clients = {}
+    for state, journey in journeys.items():
+        upstream.fault("DOT", said[state], delay=TOO_LATE, matching=journey.subject, times=1)
+        clients[state] = Client(relay)
+        clients[state].hand_over(journey)
+    for client in clients.values():
+        assert client.reply()[0] == 451
+    for state, journey in journeys.items():
+        person = journey.recipients[0]
+        relay.wait(lambda person=person: records(relay, person, "late"))
+        (finished,), (late,) = records(relay, person, "finished"), records(relay, person, "late")
+        assert finished["outcomes"][0]["state"] == "indeterminate"
+        assert (late["outcomes"][0]["state"], late["outcomes"][0]["upstream_text"]) == (state, said[state])
+        assert late["id"] == finished["id"]
+    retries = {state: clients[state].send(journey)[0] for state, journey in journeys.items()}
+    assert retries == {"delivered": 250, "refused": 550, "transient": 250}
+    assert {state: journey.arrived for state, journey in journeys.items()} == {
+        "delivered": ["ada"],
+        "refused": [],
+        "transient": ["ada"],
+    }
