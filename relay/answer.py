@@ -52,7 +52,7 @@ class ReportFate(Enum):
     """What became of the report on refused recipients."""
 
     NOT_NEEDED = "not needed"
-    FORBIDDEN = "forbidden"  # null reverse-path, automatic mail, or NOTIFY without FAILURE
+    FORBIDDEN = "forbidden"  # null reverse-path, a report itself, or NOTIFY without FAILURE
     DELIVERED = "delivered"
     TRANSIENT = "transient"
     REFUSED = "refused"

@@ -291,4 +291,4 @@ def _reports(
 def _why_untold(submission: Submission, untold: Sequence[Recipient]) -> str:
     if submission.reverse_path is None:
         return "null reverse-path"
-    return "notify" if not any(r.wants_failure_report for r in untold) else "automatic mail"
+    return "notify" if not any(r.wants_failure_report for r in untold) else "a report"

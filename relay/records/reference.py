@@ -77,7 +77,7 @@ MEANINGS: dict[str, str] = {
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
     "to": "the person who got the report",
     "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or automatic mail; created or restored",
+    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
     "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual; for a policy: why it was applied",

@@ -51,10 +51,13 @@ class Heading:
 
 
 def is_reportable(message: Message, reverse_path: Mailbox | None) -> bool:
-    """Whether somebody may be told (RFC 3834 section 2): never without a reverse-path, about automatic mail or about a report."""
+    """Whether somebody may be told: never without a reverse-path, and never about a report.
+
+    What a program sent is reported on like anything else (RFC 3461 section 6.2): it is a failure notice, not a reply.
+    """
     content_type = message.first("content-type")
     is_report = content_type is not None and content_type.value.lower().startswith(b"multipart/report")
-    return reverse_path is not None and not message.auto_submitted and not is_report
+    return reverse_path is not None and not is_report
 
 
 def build_report(

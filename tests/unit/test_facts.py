@@ -136,7 +136,7 @@ def test_recipients_of_whom_nobody_was_told_are_recorded_with_the_reason():
         (replace(a_submission(), reverse_path=None), ReportFate.FORBIDDEN, "null reverse-path"),
         (a_submission(notify=frozenset({"NEVER"})), ReportFate.FORBIDDEN, "notify"),
         (a_submission(notify=frozenset({"NEVER"})), ReportFate.DELIVERED, "notify"),
-        (a_submission(), ReportFate.FORBIDDEN, "automatic mail"),
+        (a_submission(), ReportFate.FORBIDDEN, "a report"),
     ):
         [recipient] = submission.recipients
         _, untold = finished_record(submission, [refused(recipient)], fate, OK, NOW, person)

@@ -219,13 +219,13 @@ def test_nobody_can_be_told_without_a_reverse_path():
     [
         ([], True),
         (["Auto-Submitted: no"], True),
-        (["Auto-Submitted: auto-generated"], False),
-        (["Auto-Submitted: auto-replied; x=y"], False),
+        (["Auto-Submitted: auto-generated"], True),
+        (["Auto-Submitted: auto-replied; x=y"], True),
         (["Content-Type: Multipart/Report; boundary=x"], False),
         (["Content-Type: multipart/mixed; boundary=x"], True),
     ],
 )
-def test_automatic_mail_is_not_reported_on(lines, reportable):
+def test_everything_but_a_report_is_reported_on(lines, reportable):
     assert is_reportable(a_message(*lines), ADA) == reportable
 
 
