@@ -1,48 +1,79 @@
-"""`relay demo`: the real relay in front of a recording upstream, and what happens to real messages."""
+"""`relay demo`: the real relay in front of a recording provider, and what happens to real messages."""
 
-import shutil
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import FrameType
 
 import click
 
 from relay.cli.demo.stage import Stage
 from relay.cli.demo.story import tell
-from relay.cli.output import FINDINGS, OK, say
+from relay.cli.output import CONFIGURATION, FINDINGS, OK, fail, say, warn
 
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Leave it running and say what to type into a mail client / 保持运行")
 def demo(keep: bool) -> None:
-    """Show what the relay does, on this machine alone / 在本机演示：退订、签名、限速、记录."""
-    folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
+    """Show what the relay does, on this machine alone / 在本机演示：签名、退订、拒绝、限速、记录."""
+    if sys.platform == "win32":
+        fail(CONFIGURATION, "演示只能在 Linux 等系统上运行", "the demo runs on Linux and other POSIX systems only")
+    say(
+        "在本机启动中继（一次性密钥、内置存储）和一个模拟的邮件服务商；邮件不会离开本机。",
+        "Starting the relay (throw-away keys, embedded store) in front of a make-believe provider; no mail leaves this machine.",
+    )
+    before = signal.signal(signal.SIGTERM, _end)
     try:
-        with Stage(folder) as stage:
+        with Stage(Path(tempfile.mkdtemp(prefix="relay-demo-"))) as stage:
             held = tell(stage)
             if keep and held:
-                _keep(stage)
+                held = _keep(stage)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
     raise click.exceptions.Exit(OK if held else FINDINGS)
 
 
-def _keep(stage: Stage) -> None:
+def _keep(stage: Stage) -> bool:
+    """Leave it running until Ctrl-C, and say what arrives; False when the relay ended by itself."""
     host, port = stage.submission
-    say("\n中继仍在运行。在邮件客户端中填写：", "\nThe relay goes on running. Type into a mail client:")
+    say(
+        "\n中继继续运行。在邮件客户端或脚本中填写（最好新建一个测试账号）：",
+        "\nThe relay goes on running. Type into a mail client or script (best into a new account):",
+    )
     rows = (
-        ("发信服务器", "outgoing server", f"{host}:{port} (SSL/TLS)"),
-        ("账号", "account", stage.login),
+        ("发信服务器", "outgoing server", f"{host}, port {port}, SSL/TLS"),
+        ("账号，也是发件地址", "user name and address", stage.login),
         ("密码", "password", stage.password),
-        ("证书", "certificate", str(stage.certificate)),
-        ("指标", "metrics", f"http://{stage.http['operators']}/metrics"),
+        ("证书（自签，请信任一次）", "certificate (its own, to be trusted once)", str(stage.certificate)),
     )
     for zh, en, value in rows:
         say(f"  {zh}：{value}", f"  {en}: {value}")
-    say("按 Ctrl-C 结束。", "Ctrl-C ends it.")
+    say("在另一个终端中可以：", "In another terminal you can:")
+    command = f"relay --config {stage.config}"
+    for line in (f"{command} policy show", f"{command} records search", f"curl http://{stage.http['operators']}/metrics"):
+        click.echo(f"  {line}")
+    say("按 Ctrl-C 结束。\n", "Ctrl-C ends it.\n")
+    return _wait(stage)
+
+
+def _wait(stage: Stage) -> bool:
+    seen = len(stage.provider.taken)
     try:
         while stage.is_running:
-            time.sleep(1)
+            for taken in stage.provider.taken[seen:]:
+                seen += 1
+                recipients = ", ".join(taken.recipients)
+                say(f"服务商收到：{taken.size} 字节，发给 {recipients}", f"the provider got {taken.size} octets for {recipients}")
+            time.sleep(0.2)
     except KeyboardInterrupt:
-        sys.stdout.write("\n")
+        click.echo()
+        return True
+    warn("中继意外结束。", "The relay ended by itself.")
+    return False
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as on Ctrl-C, so that the relay is stopped and the folder removed."""
+    raise KeyboardInterrupt

@@ -2,15 +2,19 @@
 
 import json
 import secrets
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -25,11 +29,12 @@ from relay.errors import ConfigurationError
 DOMAIN = "example.com"
 SELECTOR = "demo"
 LIMIT = "3/minute"
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
+_LAST_WORDS = 10  # lines of the log that are shown when the relay does not start
 
 
 class Stage:
-    """Everything that the story needs; leaving the context stops the relay and the provider."""
+    """Everything that the story needs; leaving the context stops the relay and the provider, and removes the folder."""
 
     login = f"news@{DOMAIN}"
 
@@ -41,7 +46,7 @@ class Stage:
         self.provider = Provider(self.login, self.password)
         self.submission = ("127.0.0.1", 0)
         self.http: dict[str, str] = {}
-        self._relay: subprocess.Popen[str] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Stage":
         try:
@@ -57,7 +62,7 @@ class Stage:
 
     @property
     def is_running(self) -> bool:
-        return self._relay is not None and self._relay.poll() is None
+        return self._guard is not None and self._guard.poll() is None
 
     @property
     def data_path(self) -> Path:
@@ -67,21 +72,25 @@ class Stage:
     def config(self) -> Path:
         return self.folder / "config.toml"
 
+    @property
+    def log(self) -> Path:
+        """What the relay says, one JSON object a line."""
+        return self.folder / "relay.log"
+
     def tls_context(self) -> ssl.SSLContext:
         """What a mail client that trusts the demo's certificate uses."""
         return ssl.create_default_context(cafile=self.certificate)
 
     def close(self) -> None:
-        """Stop the relay in order, then the provider."""
-        if self._relay is not None:
-            self._relay.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._relay.wait(_PATIENCE_SECONDS)
-            self._relay.kill()
-            self._relay.wait()
-            if self._relay.stdout:
-                self._relay.stdout.close()
+        """Stop the relay in order, then the provider, and remove everything."""
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.stdin.close()
+            try:
+                self._guard.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._guard.kill()
         self.provider.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_files(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -104,17 +113,28 @@ class Stage:
 
     def _start(self) -> None:
         """Run the relay as an operator would and wait until it says that it is ready."""
-        command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", "1"]
-        self._relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
-        lines = []
-        for line in self._relay.stdout or ():
-            lines.append(line)
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "ready":
-                host, _, port = event["listen"]["submission"].rpartition(":")
-                self.submission, self.http = (host, int(port)), event["http"]
+        relay = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", "1"]
+        guard = [sys.executable, "-m", "relay.cli.guard", str(self.folder), *relay]
+        with self.log.open("wb") as log:
+            self._guard = subprocess.Popen(  # noqa: S603 - our own command
+                guard, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while self.is_running and time.monotonic() < end:
+            time.sleep(0.05)
+            if ready := next((event for event in self._said() if event.get("event") == "ready"), None):
+                host, _, port = ready["listen"]["submission"].rpartition(":")
+                self.submission, self.http = (host, int(port)), ready["http"]
                 return
-        raise ConfigurationError("the relay did not start:\n" + "".join(lines[-10:]))
+        last = self.log.read_text("utf-8", "replace").splitlines()[-_LAST_WORDS:]
+        raise ConfigurationError("the relay did not start:\n" + "\n".join(last))
+
+    def _said(self) -> Iterator[dict[str, Any]]:
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            with suppress(ValueError):  # a line that is half written, or one of the interpreter
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event
 
 
 _CONFIG = """\

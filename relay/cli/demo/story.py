@@ -1,28 +1,33 @@
 """The story of the demo, chapter by chapter; each chapter says what must hold and checks it."""
 
 import smtplib
-import urllib.error
-import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
-from email.message import EmailMessage
-from html.parser import HTMLParser
+from datetime import datetime
 
 import dkim
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich.console import Console
 from rich.markup import escape
 
+from relay.cli.demo.client import Answer, compose, fetch, send, visible
 from relay.cli.demo.stage import DOMAIN, LIMIT, SELECTOR, Stage
-from relay.cli.output import text
+from relay.cli.output import language, text
 from relay.keys import load_keys
-from relay.records.kinds import Record
+from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
-from relay.records.search import found_by_id, verify
+from relay.records.search import Query, search, verify
+from relay.records.wording import KINDS
 
 _console = Console(highlight=False, emoji=False, soft_wrap=True)
 ADA = "ada@example.org"
 _PAIR = b"List-Unsubscribe=One-Click"
+_COUNTED = (
+    "relay_submissions_total{",
+    "relay_recipients_total{",
+    "relay_rule_objections_total{",
+    "relay_suppressions_total{",
+)
 
 
 class Broken(Exception):
@@ -33,27 +38,36 @@ def tell(stage: Stage) -> bool:
     """Tell the whole story; False when a chapter did not hold."""
     try:
         for number, (chapter, zh, en) in enumerate(_CHAPTERS, 1):
-            _console.print(f"\n[bold cyan]{number}. {text(zh, en)}[/]")
+            _console.print(f"\n[bold cyan]{number}. {escape(text(zh, en))}[/]")
             chapter(stage)
-    except Broken as fault:
+    except (Broken, smtplib.SMTPException, OSError) as fault:
         _console.print(f"[bold red]✗ {escape(str(fault))}[/]")
         return False
-    _console.print("\n[bold green]" + text("✓ 全部成立。", "✓ All of it held.") + "[/]")
+    _console.print("\n[bold green]" + text("✓ 以上全部成立。", "✓ All of it held.") + "[/]")
     return True
 
 
+# The chapters --------------------------------------------------------------------------------------------------------
+
+
 def _delivered(stage: Stage) -> None:
-    original = _message(ADA)
-    _expect(_send(stage, ADA, original) is None, "the first message was not accepted")
+    original = compose(ADA)
+    answer = send(stage, ADA, original)
+    _expect(answer.code == 250, f"the first message was not accepted: {answer}")
     taken = stage.provider.taken[-1]
     _expect(taken.identity == stage.login, "the copy came over another identity's connection")
     header, _, body = taken.data.partition(b"\r\n\r\n")
-    _expect(original.partition(b"\r\n\r\n")[2] == body, "the body changed on its way")
-    own = set(original.partition(b"\r\n\r\n")[0].split(b"\r\n"))
-    for line in header.decode().split("\r\n"):
-        added = line.encode() not in own
-        _console.print(f"[green]+ {escape(line)}[/]" if added else f"  {escape(line)}")
-    _console.print("\n" + "".join(f"  {escape(line)}\n" for line in body.decode().splitlines()), end="")
+    _expect(body == original.partition(b"\r\n\r\n")[2], "the body changed on its way")
+    own = original.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    _expect([line for line in header.split(b"\r\n") if line in own] == own, "a field of the client's changed on its way")
+    for line in header.split(b"\r\n"):
+        shown = escape(line.decode("utf-8", "replace"))
+        _console.print(f"  {shown}" if line in own else f"[green]+ {shown}[/]")
+    _console.print()
+    for words in body.decode("utf-8", "replace").splitlines():
+        _console.print(f"  {escape(words)}".rstrip())
+    _console.print(text("\n客户端收到的答复：", "\nWhat the client was told:"))
+    _show(answer)
 
 
 def _signed(stage: Stage) -> None:
@@ -69,132 +83,104 @@ def _signed(stage: Stage) -> None:
     _expect(dkim.verify(copy, dnsfunc=dns), "the signature does not verify")
     _expect(asked == [f"{SELECTOR}._domainkey.{DOMAIN}."], f"the signature names another key: {asked}")
     _expect(not dkim.verify(copy.replace(b"One-Click", b"Two-Click"), dnsfunc=dns), "a changed field still verifies")
-    _good(text(f"签名有效（{asked[0]}）；改动一个字节后即失效", f"valid ({asked[0]}), and no longer once a field is changed"))
+    _expect(not dkim.verify(copy.replace(b"Hello", b"Hullo"), dnsfunc=dns), "a changed body still verifies")
+    _good(
+        text(
+            f"签名有效，公钥取自 {asked[0]}；退订字段或正文改动后即失效",
+            f"valid, with the key of {asked[0]}; no longer once the unsubscribe fields or the body are changed",
+        )
+    )
 
 
 def _unsubscribed(stage: Stage) -> None:
-    url = _unsubscribe_url(stage)
-    status, _ = _fetch(url)
-    _console.print(f"  GET  {escape(url)} → {status}" + text("（只显示页面，不退订）", " (shows a page, changes nothing)"))
-    status, _ = _fetch(url, _PAIR)
-    _console.print(f"  POST {_PAIR.decode()} → {status}")
-    _expect(status == 200, f"the POST was answered {status}")
+    url = stage.provider.taken[0].data.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].decode()
+    status, page = fetch(url)
+    _console.print(f"  GET  {escape(url)}")
+    _expect(status == 200 and "<button" in page, f"the GET was answered {status} without a button")
+    _expect(not _suppressions(stage), "the GET suppressed somebody")
+    _good(text(f"{status}：显示退订页面，仅打开不会退订", f"{status}: a page with a button; opening it changes nothing"))
+    status, _ = fetch(url, _PAIR)
+    _console.print(f"  POST {_PAIR.decode()}")
+    _expect(status == 200 and len(_suppressions(stage)) == 1, f"the POST was answered {status} and did not suppress")
+    _good(text(f"{status}：已退订", f"{status}: unsubscribed"))
 
 
 def _refused(stage: Stage) -> None:
     before = len(stage.provider.taken)
-    refusal = _send(stage, ADA, _message(ADA, subject="Another offer"))
-    _expect(refusal is not None and refusal[0] == 550, f"the message was not refused: {refusal}")
+    answer = send(stage, ADA, compose(ADA, subject="Another offer"))
+    _expect(answer.code == 550, f"the message was not refused: {answer}")
     _expect(len(stage.provider.taken) == before, "something was sent all the same")
-    reply = refusal[1] if refusal else ""
-    _console.print(f"  [yellow]550 {escape(reply)}[/]")
-    status, page = _fetch(reply.split()[-1])
+    _show(answer)
+    status, page = fetch(answer.text.split()[-1])
+    words = visible(page)
     _expect(status == 200, f"the help page was answered {status}")
-    words = _visible(page)
-    _expect("退订" in words and "unsubscribed" in words.lower(), "the help page does not say what happened in both languages")
-    for line in filter(None, map(str.strip, words.splitlines())):
+    _expect(any("已退订" in line for line in words), "the help page does not say in Chinese what happened")
+    _expect(any("has unsubscribed" in line for line in words), "the help page does not say in English what happened")
+    _console.print(text("这个链接打开后：", "What that link shows:"))
+    for line in words:
         _console.print(f"  │ {escape(line)}")
 
 
 def _limited(stage: Stage) -> None:
-    for name in ("bob", "carol"):
+    for name in ("bob", "carol", "dave"):
         recipient = f"{name}@example.org"
-        _expect(_send(stage, recipient, _message(recipient)) is None, f"{recipient} was refused")
-    over = _send(stage, "dave@example.org", _message("dave@example.org"))
-    _expect(over is not None and over[0] == 450 and " s" in over[1], f"the limit of {LIMIT} was not met: {over}")
-    _console.print(f"  {LIMIT}: bob ✓ carol ✓ dave → [yellow]450 {escape(over[1] if over else '')}[/]")
+        answer = send(stage, recipient, compose(recipient))
+        wanted = 450 if name == "dave" else 250
+        _expect(answer.code == wanted, f"{recipient}, with a limit of {LIMIT}: {answer}")
+        _console.print(f"  {recipient}")
+        _show(answer)
 
 
 def _recorded(stage: Stage) -> None:
     keys = load_keys(stage.data_path / "keys.toml")
     with Reader(stage.data_path / "records.db", keys) as reader:
-        first = stage.provider.taken[0].data.partition(b"; \r\n")[0]
-        submission = first.partition(b" id ")[2][:26].decode()
-        for record in found_by_id(reader, submission):
-            _console.print(f"  {record.kind.value:10} {record.id} {escape(_summary(record))}")
+        trail = [entry.record for entry in search(reader, Query(mailbox=ADA))]
         verdict = verify(reader)
-    _expect(verdict.broken is None and verdict.count > 0, f"the chain is broken: {verdict.broken}")
-    _good(text(f"{verdict.count} 条记录，链完整", f"{verdict.count} records, the chain holds"))
+    for record in trail:
+        moment = datetime.fromtimestamp(record.at).astimezone().isoformat(" ", "seconds")
+        _console.print(f"  {moment}  {escape(KINDS[record.kind][language()])}{escape(_summary(record))}")
+    kinds = [record.kind for record in trail]
+    _expect(kinds[:3] == [Kind.RECEIVED, Kind.FINISHED, Kind.SUPPRESSED], f"the records do not tell the story: {kinds}")
+    _expect(Kind.RECEIVED in kinds[3:], "the refusal is not on record")
+    _expect(verdict.broken is None, f"the chain is broken: {verdict.broken}")
+    _good(
+        text(f"共 {verdict.count} 条记录，哈希链完好", f"{verdict.count} records in all, and the chain of their hashes is whole")
+    )
 
 
 def _counted(stage: Stage) -> None:
-    status, page = _fetch(f"http://{stage.http['operators']}/metrics")
-    wanted = ("relay_submissions_total{", "relay_recipients_total{", "relay_rule_objections_total{", "relay_suppressions_total{")
-    lines = [line for line in page.splitlines() if line.startswith(wanted)]
-    _expect(status == 200 and len(lines) >= len(wanted), "the metrics page lacks what was counted")
+    status, page = fetch(f"http://{stage.http['operators']}/metrics")
+    lines = [line for line in page.splitlines() if line.startswith(_COUNTED)]
+    _expect(status == 200, f"the metrics page was answered {status}")
+    for name in _COUNTED:
+        _expect(any(line.startswith(name) for line in lines), f"the metrics page has no {name[:-1]}")
+    _expect("@" not in page, "the metrics page shows an address")
     for line in lines:
         _console.print(f"  {escape(line)}")
 
 
-def _message(to: str, subject: str = "News from Example") -> bytes:
-    message = EmailMessage()
-    message["From"] = f"Example News <{Stage.login}>"
-    message["To"] = to
-    message["Subject"] = subject
-    message.set_content("Hello,\n\nthis is our newsletter.\n")
-    return message.as_bytes().replace(b"\n", b"\r\n")
+# Small things --------------------------------------------------------------------------------------------------------
 
 
-def _send(stage: Stage, recipient: str, message: bytes) -> tuple[int, str] | None:
-    """Send as any tool would; None when it was accepted, else the reply."""
-    with smtplib.SMTP_SSL(*stage.submission, context=stage.tls_context(), timeout=30) as client:
-        client.login(stage.login, stage.password)
-        try:
-            client.sendmail(stage.login, [recipient], message)
-        except smtplib.SMTPDataError as refusal:
-            return refusal.smtp_code, _words(refusal.smtp_error)
-        except smtplib.SMTPRecipientsRefused as refused:
-            code, error = next(iter(refused.recipients.values()))
-            return code, _words(error)
-    return None
-
-
-def _words(error: bytes | str) -> str:
-    return error.decode() if isinstance(error, bytes) else error
-
-
-def _unsubscribe_url(stage: Stage) -> str:
-    """The URL in the first copy's List-Unsubscribe."""
-    return stage.provider.taken[0].data.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].decode()
-
-
-def _fetch(url: str, body: bytes | None = None) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, body, timeout=30) as answer:  # noqa: S310 - http on 127.0.0.1
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._hidden = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden = tag in ("style", "title")
-        if tag in ("p", "h1", "h2", "dt", "dd", "section"):
-            self.words.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.words.append(data.replace("\n", " "))
-
-
-def _visible(page: str) -> str:
-    parser = _Text()
-    parser.feed(page)
-    return "".join(parser.words)
+def _suppressions(stage: Stage) -> list[Record]:
+    """The suppressions on record."""
+    with Reader(stage.data_path / "records.db", load_keys(stage.data_path / "keys.toml")) as reader:
+        return [entry.record for entry in search(reader, Query(kinds=frozenset({Kind.SUPPRESSED})))]
 
 
 def _summary(record: Record) -> str:
-    rulings = [ruling["action"] for ruling in record.facts.get("rulings", ())]
-    outcomes = [outcome["state"] for outcome in record.facts.get("outcomes", ())]
-    return ", ".join([*rulings, *outcomes])
+    words = [
+        *(ruling["action"] for ruling in record.facts.get("rulings", ())),
+        *(outcome["state"] for outcome in record.facts.get("outcomes", ())),
+        *([record.facts["reason"]] if record.kind is Kind.SUPPRESSED else []),
+    ]
+    return f"{text('：', ': ')}{', '.join(words)}" if words else ""
+
+
+def _show(answer: Answer) -> None:
+    colour = "green" if answer.code == 250 else "yellow"
+    for line in answer.lines:
+        _console.print(f"    [{colour}]{escape(line)}[/]")
 
 
 def _good(words: str) -> None:
@@ -209,17 +195,37 @@ def _expect(held: bool, otherwise: str) -> None:
 _CHAPTERS: tuple[tuple[Callable[[Stage], None], str, str], ...] = (
     (
         _delivered,
-        "普通 SMTP 客户端经 TLS 与 AUTH 发出一封邮件；上游收到的副本（+ 为中继添加）",
-        "A plain SMTP client sends over TLS and AUTH; what the upstream got (+ marks what the relay added)",
+        "普通的 SMTP 客户端经 TLS 和登录发出一封邮件。服务商收到的副本（+ 是中继添加的）：",
+        "A plain SMTP client logs in over TLS and sends a message. What the provider got (+ is what the relay added):",
     ),
-    (_signed, "用独立的代码校验 DKIM 签名", "The DKIM signature verifies, with code that is not the relay's"),
-    (_unsubscribed, "收件人一键退订（RFC 8058 的 POST）", "The recipient unsubscribes with one click, the POST of RFC 8058"),
+    (
+        _signed,
+        "像收件方那样，用 dkimpy 校验 DKIM 签名",
+        "The DKIM signature, verified with dkimpy as a receiver would",
+    ),
+    (
+        _unsubscribed,
+        "收件人一键退订：RFC 8058 的 POST",
+        "The recipient unsubscribes with one click: the POST of RFC 8058",
+    ),
     (
         _refused,
-        "再发给同一收件人：被拒绝，并附有说明页",
-        "The next message to that recipient is refused, with a page that says why",
+        "再发给同一收件人：被拒绝，答复中的链接说明原因和办法",
+        "The next message to that recipient is refused, with a link that says why and what to do",
     ),
-    (_limited, "超过限速时，客户端被告知等待秒数", "A limit is met: the client is told how many seconds to wait"),
-    (_recorded, "每一步都有记录，首尾相连、可校验", "Everything is on record, and the chain of records holds"),
-    (_counted, "Prometheus 指标", "What Prometheus scrapes"),
+    (
+        _limited,
+        f"每分钟限发 3 封（{LIMIT}）：第四封被推迟，并告知等待秒数",
+        f"Three a minute is the limit ({LIMIT}): the fourth is put off, with the seconds to wait",
+    ),
+    (
+        _recorded,
+        f"关于 {ADA} 的全部记录",
+        f"Everything on record about {ADA}",
+    ),
+    (
+        _counted,
+        "Prometheus 指标（不含任何地址）",
+        "What Prometheus scrapes (never an address)",
+    ),
 )

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
-_EHLO = "250-provider.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 52428800\r\n250 AUTH PLAIN LOGIN\r\n"
+_MOST = 50 * 1024 * 1024
+_EHLO = f"250-provider.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE {_MOST}\r\n250 AUTH PLAIN LOGIN\r\n"
 _SIMPLE = {
     "MAIL": "250 2.1.0 OK\r\n",
     "RCPT": "250 2.1.5 OK\r\n",
@@ -22,6 +24,10 @@ class Taken:
     recipients: tuple[str, ...]
     data: bytes
 
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
 
 class Provider:
     """Runs on a thread of its own, on a free port of 127.0.0.1."""
@@ -33,19 +39,35 @@ class Provider:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="demo provider", daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop).result(10)
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2 * _MOST)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def close(self) -> None:
-        """Stop listening and end the thread."""
-        self._loop.call_soon_threadsafe(self._server.close)
+        """Stop listening, hang up, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        talks = asyncio.all_tasks() - {asyncio.current_task()}
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):  # whoever hangs up is done
+                await self._talk(reader, writer)
+        finally:
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         identity, recipients = "", list[str]()
         writer.write(b"220 provider.example ESMTP\r\n")
         while line := (await reader.readline()).decode("utf-8", "replace").rstrip("\r\n"):
@@ -57,8 +79,9 @@ class Provider:
                 answer = "235 2.7.0 OK\r\n" if identity else "535 5.7.8 wrong login or password\r\n"
             elif verb == "DATA":
                 writer.write(b"354 go on\r\n")
-                data = await reader.readuntil(b"\r\n.\r\n")
-                self.taken.append(Taken(identity, tuple(recipients), data[:-3].replace(b"\r\n..", b"\r\n.")))
+                stuffed = b"\r\n" + await reader.readuntil(b"\r\n.\r\n")
+                data = stuffed[:-3].replace(b"\r\n.", b"\r\n")[2:]
+                self.taken.append(Taken(identity, tuple(recipients), data))
                 recipients, answer = [], "250 2.0.0 queued\r\n"
             elif verb == "RCPT":
                 recipients.append(line.partition("<")[2].partition(">")[0])
@@ -67,7 +90,6 @@ class Provider:
                 answer = _EHLO if verb == "EHLO" else _SIMPLE.get(verb, "500 5.5.1 what?\r\n")
             writer.write(answer.encode())
         writer.write(b"221 2.0.0 bye\r\n")
-        writer.close()
 
     async def _is_right(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         words = line.split()
