@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cel
-
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.policy.case import Case
+from relay.policy.cel_runtime import compile_cel
 
 MAX_LENGTH = 1000
 FUNCTIONS = frozenset({"contains", "double", "endsWith", "has", "int", "matches", "size", "startsWith", "string"})
@@ -113,7 +112,7 @@ def compile_expression(text: str) -> Expression:
     """
     _bounded(text)
     try:
-        program = cel.compile(text)
+        program = compile_cel(text)
     except ValueError as error:
         raise ExpressionError(f"not a CEL expression: {_one_line(error)} / 表达式语法错误") from None
     bare = _STRINGS.sub('""', text)

@@ -1,5 +1,8 @@
 """CEL in rules: what it may name, what is found at load, what it costs."""
 
+import subprocess
+import sys
+
 import pytest
 
 from relay.policy.case import Phase
@@ -152,3 +155,15 @@ def test_an_answer_reaches_as_far_as_what_it_looks_at(text, scope):
 def test_loop_variables_are_not_mistaken_for_names():
     compiled = compile_expression("message.attachments.exists(x, x.name == 'a') && recipient.countries.all(c, c == 'CN')")
     assert compiled.variables == {"message", "recipient"}
+
+
+def test_a_worker_does_not_carry_an_interactive_shell():
+    shells = {"prompt_toolkit", "typer", "rich", "pygments", "click"}
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys, relay.service.worker; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "cel" in run.stdout.split()
+    assert not shells & set(run.stdout.split())
