@@ -9,6 +9,10 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 from tests.support.upstream import RecordingUpstream
 
+LISTEN = "".join(
+    f'[[listen]]\nname = "{name}"\naddress = "127.0.0.1:0"\ntls = "none"\nupstream = "{name}"\n'
+    for name in ("generic", "netease")
+)
 SHORT = 'patience = "2s"\npast_dot = "2s"'
 
 
@@ -24,14 +28,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def station(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Relay, RecordingUpstream]]:
-    """Two workers and short deadlines, with an upstream that breaks where a test tells it to."""
+    """Two workers and short deadlines, with an upstream that breaks where a test tells it to.
+
+    The upstream is there twice: as any SMTP server, and behind the listener "netease" as NetEase.
+    """
     store = request.getfixturevalue("redis_server").url if request.param == "redis" else "sqlite"
     folder = tmp_path_factory.mktemp(f"station-{request.param}")
-    with (
-        RecordingUpstream(accounts=ACCOUNTS) as upstream,
-        Relay(folder, upstream, workers=2, store=store, delivery=SHORT) as relay,
-    ):
-        yield relay, upstream
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
+        usual, netease = (
+            f'[[upstream]]\nname = "{name}"\nprovider = "{name}"\naddresses = ["{upstream.address}"]\ntls = "none"\n'
+            for name in ("generic", "netease")
+        )
+        relay = Relay(folder, workers=2, store=store, delivery=SHORT, upstreams=usual + netease, listen=LISTEN)
+        with relay:
+            yield relay, upstream
 
 
 @pytest.fixture(autouse=True)

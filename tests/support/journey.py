@@ -62,9 +62,10 @@ class Client:
 
     still_open: ClassVar[list["Client"]] = []
 
-    def __init__(self, relay: Relay, login: str | None = NEWS, port: int = 0):
+    def __init__(self, relay: Relay, login: str | None = NEWS, listener: str = ""):
         self.relay = relay
-        self.socket = socket.create_connection(("127.0.0.1", port or relay.port), 60)
+        self.port = int(relay.listen[listener].rpartition(":")[2]) if listener else relay.port
+        self.socket = socket.create_connection(("127.0.0.1", self.port), 60)
         self.file = self.socket.makefile("rb")
         self.still_open.append(self)
         assert self.reply()[0] == 220
@@ -118,7 +119,7 @@ class Client:
         own = f":{self.socket.getsockname()[1]:04X}"
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[2].endswith(own) and fields[1].endswith(f":{self.relay.port:04X}"):
+            if fields[2].endswith(own) and fields[1].endswith(f":{self.port:04X}"):
                 return _holder(fields[9], self.relay.worker_pids())
         raise AssertionError("no worker has taken the connection")
 
