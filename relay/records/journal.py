@@ -42,17 +42,17 @@ async def replay(
 ) -> Replayed:
     """Apply every pending refusal to the store and forget it in the journal; go on until none is left.
 
-    With `reapply_since`, refusals not older than that are applied again
-    first, in case the store came back without what it had confirmed.
+    With `reapply_since`, refusals not older than that are then applied again,
+    in case the store came back without what it had confirmed.
 
     Raises StoreUnavailable and RecordsUnavailable; what is left stays pending.
     """
-    reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
     applied = new = 0
     while batch := records.take_pending(_BATCH):
         new += await _apply(batch, store, clock)
         await records.applied([number for number, _ in batch])
         applied += len(batch)
+    reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
     return Replayed(applied, new, reapplied)
 
 
