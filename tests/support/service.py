@@ -74,6 +74,7 @@ class Relay:
         self.lines: list[str] = []
         self.process = None
         self.port = 0
+        self.environment: dict[str, str] = {}  # for `serve`, beside that of the tests
         self.http: dict[str, str] = {}
         self.public = _free_address()
         self.help = _free_address()
@@ -125,7 +126,7 @@ class Relay:
 
     def start(self) -> "Relay":
         command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "serve", "--workers", str(self.workers)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         ready = threading.Event()
         threading.Thread(target=self._read, args=(self.process, ready), daemon=True).start()
@@ -188,14 +189,22 @@ class Relay:
 
     def connect(self, login=NEWS, password=PASSWORD) -> smtplib.SMTP:
         client = smtplib.SMTP("127.0.0.1", self.port, timeout=60)
-        client.ehlo()
-        if login:
-            client.login(login, password)
+        try:
+            client.ehlo()
+            if login:
+                client.login(login, password)
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def send(self, sender, recipients, data, login=None, options=(), rcpt_options=()) -> tuple[int, str]:
         """Send over a connection of its own; the reply to the dot, or to what was refused before it."""
-        with self.connect(login or sender) as client:
+        try:
+            client = self.connect(login or sender)
+        except smtplib.SMTPAuthenticationError as error:
+            return error.smtp_code, _text(error.smtp_error)
+        with client:
             return self.send_over(client, sender, recipients, data, options, rcpt_options)
 
     @staticmethod
@@ -222,7 +231,13 @@ class Relay:
         """Run a `relay` verb on this relay's configuration."""
         command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "--lang", lang, *map(str, arguments)]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def unsubscribe(self, data: bytes) -> int:
