@@ -4,7 +4,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.redis_server import DURABLE, RedisServer, free_port, required_redis_server
+from tests.support.ports import free_port
+from tests.support.redis_server import DURABLE, RedisServer, required_redis_server
 
 SERVICE = "relay"
 

@@ -12,7 +12,8 @@ from relay.policy.suppression import Reason
 from relay.stores.contracts import Cleared, OverLimit, Reserved, StoreMeta
 from relay.stores.redis import RedisStore
 from tests.support.clocks import Clock
-from tests.support.redis_server import DURABLE, RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import DURABLE, RedisServer
 from tests.support.sentinel import SentinelGroup
 from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, refusal, request
 
