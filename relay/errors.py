@@ -29,6 +29,10 @@ class RecordsUnavailable(RelayError, OSError):
     """The local records cannot be written or read: no record, no mail."""
 
 
+class RecordsFull(RecordsUnavailable):
+    """The disk of the records has less room than [records] min_free."""
+
+
 class RenderingImpossible(RelayError):
     """A copy cannot be made compliant (8-bit in a signed part, no key, failed self-check).
 

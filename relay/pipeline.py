@@ -23,7 +23,7 @@ from relay.answer import ReportFate, Result, Standing, final_reply, needs_report
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
-from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.gathering import cases_of, gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
 from relay.keys import Keys
@@ -35,7 +35,7 @@ from relay.mail.reply import Reply
 from relay.policy.case import Action, Case, Phase, Ruling
 from relay.policy.decide import Answers, decide
 from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Digest
+from relay.policy.suppression import Digest, Suppression
 from relay.records.append import Records
 from relay.records.facts import finished_record, received_record, refused_record
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
@@ -92,23 +92,31 @@ class Line:
         submission_id = new_id(now, self._entropy(10))
         try:
             self.records.check()
-        except RecordsUnavailable:
+        except RecordsFull:
             return replies.NO_SPACE
-        policy = self.policy
-        if reverse_path is not None and not identity.may_use(reverse_path):
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_OWNED)
-        stream = policy.stream_for(identity, client.listener, reverse_path)
-        if stream is None:
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.NO_STREAM)
-        routes = self.dispatcher.routes(identity, stream, reverse_path)
-        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_LOGIN)
-        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
-            return replies.UPSTREAM_LACKS_SMTPUTF8
+        except RecordsUnavailable:
+            return replies.RECORDS_UNAVAILABLE
+        stream = self.take_sender(identity, client.listener, reverse_path)
+        if isinstance(stream, Reply):
+            return await self._refuse_sender(submission_id, client, identity, reverse_path, stream)
         return Submission(
-            submission_id, now, client, identity, reverse_path, stream.name, policy.hash,
+            submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
         )  # fmt: skip
+
+    def take_sender(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | Reply:
+        """The stream that takes this sender's mail, or why none does. Writes nothing."""
+        if reverse_path is not None and not identity.may_use(reverse_path):
+            return replies.SENDER_NOT_OWNED
+        stream = self.policy.stream_for(identity, listener, reverse_path)
+        if stream is None:
+            return replies.NO_STREAM
+        routes = self.dispatcher.routes(identity, stream, reverse_path)
+        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
+            return replies.SENDER_NOT_LOGIN
+        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
+            return replies.UPSTREAM_LACKS_SMTPUTF8
+        return stream
 
     async def _refuse_sender(
         self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, reply: Reply
@@ -158,9 +166,8 @@ class Line:
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         now = self._clock()
-        found = await suppressions_of([recipient], self.store, self.records, self.keys)
-        alone = _with_recipients(submission, (recipient,))
-        ruling = decide(policy, stream, cases_of(alone, None, policy, found)[0], Phase.RCPT, self.today(policy))
+        (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, self.today(policy))
         if ruling.leading is None:
             return replies.RECIPIENT_OK
         refusal_id = new_id(now, self._entropy(10))
@@ -387,6 +394,15 @@ class Line:
         return replies.STORE_UNAVAILABLE
 
 
+def judge_at_rcpt(
+    policy: PolicySet, stream: Stream, submission: Submission, recipient: Recipient, found: Sequence[Suppression], today: date
+) -> Ruling:
+    """Rule on one recipient before there is a message."""
+    alone = replace(submission, recipients=(recipient,))
+    (case,) = cases_of(alone, None, policy, [tuple(found)])
+    return decide(policy, stream, case, Phase.RCPT, today)
+
+
 def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
     answers = Answers()
@@ -396,7 +412,3 @@ def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date)
 def _stream(policy: PolicySet, name: str) -> Stream | None:
     """The stream that took the mail at MAIL; None when another policy set came into force since and lacks it."""
     return next((stream for stream in policy.streams if stream.name == name), None)
-
-
-def _with_recipients(submission: Submission, recipients: tuple[Recipient, ...]) -> Submission:
-    return replace(submission, recipients=recipients)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from relay.errors import RecordsUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable
 from relay.keys import Keys
 from relay.policy.suppression import Reason, Suppression
 from relay.records import chain
@@ -179,7 +179,7 @@ class Records:
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.path.parent).free
         if free < self._min_free:
-            raise RecordsUnavailable(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
+            raise RecordsFull(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
 
     # The steps of the writer (`relay.records.writer.Medium`)
 
