@@ -89,14 +89,17 @@ class UpstreamUnavailable(ConnectionError):
 
     `reason` is a short machine word: connect, tls, greeting, busy, account,
     authentication, draining.  `reply` is what a client may be told; `text` is
-    for operators.
+    for operators.  `asked`: a login may have been tried on the way.
     """
 
-    def __init__(self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "") -> None:
+    def __init__(
+        self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "", *, asked: bool = False
+    ) -> None:
         super().__init__(text)
         self.reason = reason
         self.reply = reply
         self.said = said  # the upstream's own words, printable ASCII, addresses masked
+        self.asked = asked
 
 
 def outcome_of(profile: Profile, reply: UpstreamReply, recipient: Recipient, *, before_dot: bool) -> Outcome:
