@@ -141,7 +141,7 @@ class Site:
             opened = await self._connect(credentials, deadline)
         except OpeningError as error:
             if error.reason == "refused" and error.reply and credentials:
-                self._remember_refusal(key, error.reply, credentials)
+                self._remember_refusal(key, error.reply)
             raise
         if credentials:
             self._remembered.accepted(key.login, key.identity)
@@ -170,12 +170,12 @@ class Site:
         failure.asked = asked
         raise failure
 
-    def _remember_refusal(self, key: PoolKey, reply: UpstreamReply, credentials: Credentials) -> None:
+    def _remember_refusal(self, key: PoolKey, reply: UpstreamReply) -> None:
         """Remember a wrong password; turn what only looks like one (a ban, a busy server) into "cannot be asked now"."""
         _, permanent = self._classify(reply)
         if not permanent or reply.code in _NOT_UNDERSTOOD:
             raise OpeningError("unavailable", f"{self.name}: login answered {reply.code}", reply, asked=True) from None
-        self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown(credentials.login)}")
+        self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown}")
 
     def _classify(self, reply: UpstreamReply) -> tuple[ReplyClass, bool]:
         meaning = classify(self.profile, reply.code, reply.enhanced, " ".join(reply.text))
@@ -184,5 +184,5 @@ class Site:
     def _unavailable(self, error: OpeningError) -> UpstreamUnavailable:
         is_login = not error.allows_failover
         reply = replies.UPSTREAM_ACCOUNT if is_login else replies.UPSTREAM_UNREACHABLE
-        said = error.reply.shown() if error.reply else ""
+        said = error.reply.shown if error.reply else ""
         return UpstreamUnavailable(error.reason, str(error), reply, said, asked=error.asked)
