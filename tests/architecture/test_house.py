@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"gathering", "consignment"},
+    {"gathering", "judging", "consignment"},
     {"dispatch"},
     {"pipeline"},
     {"explain"},
