@@ -21,10 +21,10 @@ from relay.records.explanations import Explanation, explain_record
 from relay.records.facts import policy_record
 from relay.records.journal import keep_replaying
 from relay.service.policies import PolicyArchive, config_faults, read_folder
-from relay.upstream.profile import load_profiles
 from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
+from relay.upstream.profile import load_profiles
 
 _log = logging.getLogger("relay.service")
 MEND_SECONDS = 1.0
