@@ -22,6 +22,7 @@ FLOORS = [
     {"answer"},
     {"gathering", "judging", "consignment"},
     {"dispatch"},
+    {"reporting"},
     {"pipeline"},
     {"explain"},
     {"doors"},
