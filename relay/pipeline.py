@@ -208,7 +208,7 @@ class Line:
         telemetry.submissions_total.labels(submission.stream, result).inc()
         telemetry.event(
             "answered", id=submission.id, stream=submission.stream, recipients=len(submission.recipients),
-            reply=reply.code, status=reply.status, rule=reply.rule,
+            reply=f"{reply.code} {reply.status}".rstrip(), rule=reply.rule,
         )  # fmt: skip
         return reply
 
