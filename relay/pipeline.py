@@ -319,8 +319,11 @@ class Line:
         )
 
     def _perhaps_again(self, entry: Entry, rulings: Sequence[Ruling]) -> list[Recipient]:
-        """Who is tried now although nobody knows whether an earlier try reached them."""
-        unknown = {row.recipient for row in entry.rows if row.state is RowState.INDETERMINATE}
+        """Who is tried now although nobody knows whether an earlier try reached them.
+
+        One that is leaving counts too: its lease may end before this try asks for leave.
+        """
+        unknown = {row.recipient for row in entry.rows if row.state not in _SETTLED}
         free = (ruling.recipient for ruling in rulings if ruling.leading is None)
         return [recipient for recipient in free if recipient_digest(self.keys, recipient) in unknown]
 
