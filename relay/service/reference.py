@@ -13,7 +13,8 @@ LABELS = {
     "upstream": "the name of an [[upstream]]",
     "class": "what a reply is about: accepted, throttle, content, reputation, outage, ...",
     "state": "idle, busy",
-    "limit": "the bound that was met: connections, size, recipients, ...",
+    "limit": "the bound that was met: connections, connections_per_address, handshakes, http_connections, trust, time, commands,"
+    " errors, recipients, size, in_flight, line_length, header_fields, header_size, received",
     "store": "sqlite, redis",
     "hash": "of the policy set",
 }
