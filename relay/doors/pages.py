@@ -5,10 +5,9 @@ opened by somebody else's browser.
 """
 
 import re
-from importlib.resources import files
 from typing import Any
 
-import jinja2
+from relay.templates import templates_of
 
 HEADERS = {
     # Nothing is loaded from anywhere and the page cannot be framed; a form posts only to where it came from.
@@ -22,13 +21,7 @@ HEADERS = {
     "Server": "relay",
 }
 
-_environment = jinja2.Environment(
-    loader=jinja2.FunctionLoader(lambda name: (files("relay.doors") / "templates" / name).read_text("utf-8")),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates_of("relay.doors")
 
 
 def languages(accept_language: str) -> tuple[str, str]:
@@ -45,4 +38,4 @@ def languages(accept_language: str) -> tuple[str, str]:
 
 def page(template: str, accept_language: str, **facts: Any) -> str:
     """Render a template with its facts; every fact is escaped."""
-    return _environment.get_template(template).render(languages=languages(accept_language), **facts)
+    return _templates.get_template(template).render(languages=languages(accept_language), **facts)

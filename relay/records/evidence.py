@@ -14,10 +14,8 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import orjson
 
 from relay.policy.suppression import Suppression
@@ -26,6 +24,7 @@ from relay.records.reading import Reader
 from relay.records.search import Entry, mask
 from relay.records.wording import KINDS, OBSERVED, REASONS, STATES, WEIGHTS, objection_texts, word
 from relay.stores.contracts import ConsentEvent
+from relay.templates import templates_of
 
 MOST_RECORDS = 10_000
 """More than this is not read by people and does not fit into memory; the caller narrows the time."""
@@ -189,20 +188,14 @@ class _View:
 
 _PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence"})
 
-_environment = jinja2.Environment(
-    loader=jinja2.FunctionLoader(lambda name: (files("relay.records") / "templates" / name).read_text("utf-8")),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = templates_of("relay.records")
 
 
 def _page(language: str, view: _View) -> bytes:
     def t(zh: str, en: str) -> str:
         return zh if language == "zh" else en
 
-    return _environment.get_template("evidence.html").render(language=language, t=t, view=view, folder=POLICY_FOLDER).encode()
+    return _templates.get_template("evidence.html").render(language=language, t=t, view=view, folder=POLICY_FOLDER).encode()
 
 
 def _zipped(members: Mapping[str, bytes], made_at: datetime) -> bytes:

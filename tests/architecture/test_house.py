@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "relay"
 
 FLOORS = [
-    {"commits", "errors", "files", "ids", "tasks"},
+    {"commits", "errors", "files", "ids", "tasks", "templates"},
     {"mail"},
     {"toml"},
     {"policy"},
@@ -50,7 +50,7 @@ LIBRARIES = {
     "aiohttp": {"doors"},
     "click": {"cli"},
     "rich": {"cli"},
-    "jinja2": {"doors", "records"},
+    "jinja2": {"templates"},
     "pydantic": {"toml", "config", "policy", "upstream", "doors"},
     "cryptography": {"keys", "render", "cli", "upstream"},
     "idna": {"mail"},
