@@ -11,27 +11,14 @@ from relay.keys import Keys, Ring, new_keys, rotated
 from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store, read_store_name
 from tests.contract.test_meta import OPERATIONS
+from tests.support.small import SMALL_CONFIG
 from tests.support.stores import ADA, refusal
 
 TODAY = date(2026, 11, 21)
-TEXT = """
-hostname = "relay.example.com"
-data_dir = "data"
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "none"
-[[upstream]]
-name = "only"
-addresses = ["127.0.0.1:25"]
-[store]
-url = "{url}"
-timeout_ms = 2000
-"""
 
 
 def config_with(url: str, folder) -> Config:
-    return parse_config(TEXT.format(url=url).encode(), "config.toml", folder)
+    return parse_config(f'{SMALL_CONFIG}[store]\nurl = "{url}"\ntimeout_ms = 2000\n'.encode(), "config.toml", folder)
 
 
 def without(keys: Keys, ring: str, number: int) -> Keys:

@@ -5,21 +5,10 @@ import shutil
 
 import pytest
 
+from tests.support.policies import word_rule
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
 from tests.support.terminal import LANGUAGES, Terminal
 from tests.support.upstream import RecordingUpstream
-
-RULE = """
-[[rule]]
-id = "no-{word}"
-check = "subject-words"
-words = ["{word}"]
-action = "reject"
-text = "Not this word"
-text_zh = "不能使用此词"
-fix = "Write another one"
-fix_zh = "请换一个词"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def test_an_officer_puts_a_set_in_force_and_reads_it_back(relay, language, tmp_p
     draft = tmp_path / "draft"
     shutil.copytree(relay.folder / "policies", draft)
     stream = draft / "streams" / "newsletter.toml"
-    stream.write_text(stream.read_text("utf-8") + RULE.format(word=word), "utf-8")
+    stream.write_text(stream.read_text("utf-8") + word_rule(word, f"no-{word}"), "utf-8")
 
     def reply():
         return relay.send(NEWS, ["ada@example.org"], message(subject=f"This is {word}"))

@@ -9,6 +9,7 @@ from relay.mail.mailbox import Mailbox
 from relay.policy.parse import parse_policies
 from relay.service.policies import read_folder
 from tests.support.line import LineHouse
+from tests.support.policies import word_rule
 from tests.support.service import NEWS, message
 from tests.support.upstream import RecordingUpstream
 
@@ -63,7 +64,7 @@ def test_a_stream_that_would_not_take_the_mail_any_more_does_not(house, upstream
 
 def test_a_stream_that_still_takes_it_judges_by_the_set_in_force(house, upstream):
     submission = house.run(house.begin(NEWS, ["ada@example.org"]))
-    rule = '[[rule]]\nid = "no-hello"\ncheck = "subject-words"\nwords = ["News"]\naction = "reject"\n'
+    rule = word_rule("News", "no-hello")
     switch(house, "streams/newsletter.toml", 'over = "defer"\n', f'over = "defer"\n{rule}')
     admitted, answer = answers(house, submission)
     assert (admitted.code, answer.code, answer.rule) == (250, 550, "newsletter/no-hello")

@@ -6,22 +6,13 @@ import signal
 
 import pytest
 
+from tests.support.policies import word_rule
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
 from tests.support.upstream import RecordingUpstream
 
 STREAM = "streams/newsletter.toml"
-RULE = """
-[[rule]]
-id = "no-tests"
-check = "subject-words"
-words = ["forbidden"]
-action = "reject"
-text = "Not this word"
-text_zh = "不能使用此词"
-fix = "Write another one"
-fix_zh = "请换一个词"
-"""
+RULE = word_rule("forbidden", "no-tests")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,14 @@ SHIPPED = Path(__file__).resolve().parents[2] / "policies"
 PLAIN = b"From: news@example.com\r\nTo: ada@mail.example.org\r\nSubject: Spring\r\n\r\nHello\r\n"
 
 
+def word_rule(word: str, name: str = "no-word") -> str:
+    """A rule of a stream that refuses a word in the subject."""
+    return (
+        f'[[rule]]\nid = "{name}"\ncheck = "subject-words"\nwords = ["{word}"]\naction = "reject"\n'
+        'text = "Not this word"\ntext_zh = "不能使用此词"\nfix = "Write another one"\nfix_zh = "请换一个词"\n'
+    )
+
+
 def shipped_files() -> dict[str, bytes]:
     return read_folder(SHIPPED)
 

@@ -22,19 +22,8 @@ from relay.records.reading import Reader
 from relay.records.search import Query, search, verify
 from relay.stores.opening import load_or_create_keys, open_store, read_store_name
 from tests.contract.test_opening import TODAY, config_with
+from tests.support.small import SMALL_CONFIG
 from tests.support.stores import ADA, digest, refusal
-
-TEXT = """
-hostname = "relay.example.com"
-data_dir = "data"
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "none"
-[[upstream]]
-name = "only"
-addresses = ["127.0.0.1:25"]
-"""
 
 
 @click.group()
@@ -50,7 +39,7 @@ root.add_command(restore)
 @pytest.fixture
 def place(tmp_path):
     """A node with a refusal, a chain of records and one policy set."""
-    tmp_path.joinpath("config.toml").write_text(TEXT)
+    tmp_path.joinpath("config.toml").write_text(SMALL_CONFIG)
     config = config_with("sqlite", tmp_path)
 
     async def live():
@@ -136,7 +125,7 @@ def test_a_backup_does_not_write_over_another(place):
 
 
 def test_there_must_be_something_to_back_up(tmp_path):
-    tmp_path.joinpath("config.toml").write_text(TEXT)
+    tmp_path.joinpath("config.toml").write_text(SMALL_CONFIG)
     result = run(config_with("sqlite", tmp_path), "backup", tmp_path / "backup.tar")
     assert result.exit_code == 1
     assert "has no store yet" in result.output
@@ -269,7 +258,7 @@ def test_a_link_in_an_archive_is_not_followed(place, tmp_path):
 
 def with_keys_elsewhere(config):
     path = config.path("config.toml")
-    path.write_text(TEXT + '[keys]\nfile = "elsewhere/keys.toml"\n')
+    path.write_text(SMALL_CONFIG + '[keys]\nfile = "elsewhere/keys.toml"\n')
     return config.model_copy(update={"keys": config.keys.model_copy(update={"file": "elsewhere/keys.toml"})})
 
 
@@ -298,7 +287,7 @@ def test_other_keys_in_that_place_are_not_overwritten(place):
 def test_a_backup_of_another_kind_of_store_is_refused(place):
     out = backed_up(place)
     lose(place)
-    place.path("config.toml").write_text(TEXT + '[store]\nurl = "redis://127.0.0.1:1/0"\n')
+    place.path("config.toml").write_text(SMALL_CONFIG + '[store]\nurl = "redis://127.0.0.1:1/0"\n')
     result = run(place, "restore", out)
     assert isinstance(result.exception, ConfigurationError)
     assert content(place) == {}
@@ -310,7 +299,7 @@ def test_a_node_with_redis_backs_up_what_is_local_and_says_so(place):
     place.data_path.joinpath("store.id").write_bytes(orjson.dumps({"store_id": name.store_id, "kind": "redis"}))
     for file in place.data_path.glob("relay.db*"):
         file.unlink()
-    place.path("config.toml").write_text(TEXT + '[store]\nurl = "redis://127.0.0.1:1/0"\n')
+    place.path("config.toml").write_text(SMALL_CONFIG + '[store]\nurl = "redis://127.0.0.1:1/0"\n')
     out = place.path("backup.tar")
     result = run(place, "backup", out)
     assert result.exit_code == 0

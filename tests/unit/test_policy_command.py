@@ -15,24 +15,13 @@ from relay.records.kinds import Kind
 from relay.records.search import Query, search
 from relay.service.policies import PolicyArchive, read_folder
 from tests.support.policies import SHIPPED
-
-CONFIG = """hostname = "relay.example.com"
-data_dir = "data"
-policies = "policies"
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "none"
-[[upstream]]
-name = "netease"
-addresses = ["127.0.0.1:25"]
-"""
+from tests.support.small import SMALL_CONFIG
 
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A configuration with the shipped policies beside it."""
-    (tmp_path / "config.toml").write_text(CONFIG)
+    (tmp_path / "config.toml").write_text(SMALL_CONFIG)
     shutil.copytree(SHIPPED, tmp_path / "policies")
     monkeypatch.setenv("RELAY_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("RELAY_LANG", "en")

@@ -24,22 +24,9 @@ from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
+from tests.support.small import SMALL_CONFIG
 
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
-CONFIG = """
-hostname = "relay.example.com"
-data_dir = "data"
-policies = "policies"
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "none"
-[[upstream]]
-name = "sink"
-addresses = ["127.0.0.1:25"]
-tls = "none"
-auth = "none"
-"""
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -48,10 +35,8 @@ def relay(request, tmp_path):
     if request.param == "sqlite":
         yield Relay(tmp_path)
         return
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield Relay(tmp_path, f'[store]\nurl = "{server.url}"\n')
-    server.stop()
+    with RedisServer(tmp_path / "redis") as server:
+        yield Relay(tmp_path, f'[store]\nurl = "{server.url}"\n')
 
 
 @pytest.fixture
@@ -64,7 +49,7 @@ class Relay:
         self.folder = folder
         (folder / "policies" / "streams").mkdir(parents=True)
         (folder / "policies" / "streams" / "newsletter.toml").touch()
-        (folder / "config.toml").write_text(CONFIG + more)
+        (folder / "config.toml").write_text(SMALL_CONFIG + more)
 
     def __call__(self, *words, code=0, input=None, lang="en"):  # noqa: A002 - click's word for it
         environment = {"RELAY_CONFIG": str(self.folder / "config.toml"), "RELAY_LANG": lang}
