@@ -133,7 +133,9 @@ def _submission(config: Config, message: Message, session: Session) -> Submissio
     if sender is None:
         fail(USAGE, "邮件没有可读的 From，请用 --from 指定", "the message has no readable From: give --from")
     asked = map(_mailbox, session.recipients) if session.recipients else message.addressee_list
-    recipients = {mailbox.key: Recipient(mailbox) for mailbox in asked}  # as the door does: a repeated one counts once
+    recipients: dict[str, Recipient] = {}
+    for mailbox in asked:
+        recipients.setdefault(mailbox.key, Recipient(mailbox))  # as the door does: a repeated one counts once
     if not recipients:
         fail(USAGE, "邮件没有收件人，请用 --to 指定", "the message has no recipients: give --to")
     listen = _listen(config, session.listener)

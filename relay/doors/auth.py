@@ -138,8 +138,10 @@ class Authenticator:
     async def _account(self, costs: str, charges: tuple[Charge, ...], reserved: Reserved | None) -> None:
         """Settle what was paid in advance; whoever paid nothing and was wrong all the same pays now.
 
-        An upstream that gave no clear answer may have seen a guess, so the try
-        stays paid there, and there only: nobody guessed wrong for sure.
+        An upstream that gave no clear answer to a password may have counted a
+        guess, so the try stays paid there, and there only: nobody guessed wrong
+        for sure.  One that could not be reached has seen nothing: an outage
+        costs nobody a guess.
         """
         if costs == "guess":
             paid = reserved or await self.store.reserve(charges, _LEASE)
@@ -162,7 +164,7 @@ class Authenticator:
             return _Found(replies.AUTH_UNAVAILABLE, "unavailable")
         found = await self._upstreams.verify(guess.judge, guess.identity, guess.pair)
         if isinstance(found, Unavailable):
-            return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try")
+            return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try" if found.asked else "nothing")
         if isinstance(found, Rejected):
             return _Found(replies.authentication_refused(found.text), "wrong", "nothing" if found.from_memory else "guess")
         return _Found(identity_of_login(self._config, guess.identity, guess.judge, guess.pair), "accepted")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.errors import StoreUnavailable
+from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
 from relay.keys import Keys
 from relay.policy.sets import PolicySet, Stream
@@ -106,5 +106,5 @@ class Refusals:
     async def _replay(self) -> None:
         try:
             await replay(self._records, self._store(), self._clock)
-        except StoreUnavailable as fault:
-            _log.info("refusals wait in the journal: store %s", fault.reason)
+        except (StoreUnavailable, RecordsUnavailable) as fault:  # this one is written down, whatever stands in the way now
+            _log.info("refusals wait in the journal: %s", fault)

@@ -82,6 +82,7 @@ class Assembly:
     async def aclose(self) -> None:
         """Release everything."""
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
+        self.authenticator.close()
         await self.store.aclose()
         await self.records.aclose()
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.journey import Client
-from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 from tests.support.upstream import RecordingUpstream
 
@@ -14,14 +13,6 @@ LISTEN = "".join(
     for name in ("generic", "netease")
 )
 SHORT = 'patience = "2s"\npast_dot = "2s"'
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "redis"])
