@@ -1,55 +1,55 @@
 """`relay check`: is everything that the configuration names there, and what is still to do.
 
 Faults stop mail or would; the list "still to do" is what works already but
-should not stay so.  Nothing is changed: the first `relay serve` makes keys
-and the store.
+should not stay so; each names the command or the file.  Nothing is changed:
+the first `relay serve` makes what is missing of keys and store.
 """
 
 import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import click
 from cryptography.x509 import load_pem_x509_certificate
 
+from relay.cli import check_dns, check_public
+from relay.cli.findings import Findings
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
 from relay.config import Config, load_config
 from relay.doors.users import load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
+from relay.policy.sets import PolicySet
 from relay.policy.show import placeholders
+from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
 from relay.service.policies import config_faults, read_folder
-from relay.stores.opening import open_store
+from relay.stores.opening import open_store, read_store_name
 from relay.upstream.credentials import Accounts
 from relay.upstream.profile import load_profiles
 
 _CERTIFICATE_DAYS = 21
 
 
-@dataclass
-class Findings:
-    """What was looked at: what is fine, what is wrong, what is still to do; each text in Chinese and English."""
-
-    fine: list[tuple[str, str]] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    to_do: list[tuple[str, str]] = field(default_factory=list)
-    unreachable: bool = False
-
-
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True)
-def check(as_json: bool) -> None:
+@click.option("--dns", is_flag=True, help="Also ask DNS: SPF, DKIM, DMARC / 同时核对 DNS 记录")
+@click.option("--public", is_flag=True, help="Also try the unsubscribe address and the privacy notice / 同时试用退订网址")
+@click.option("--dns-server", default="", hidden=True, metavar="HOST:PORT", help="Ask this server")
+def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
     """Check configuration, policies, keys, certificates and store / 检查配置、策略、密钥、证书与存储."""
     config = load_config(option("config"))
     findings = Findings()
     for look in (_listeners, _accounts, _signing, _policies, _later_versions):
         _try(look, config, findings)
     asyncio.run(_store(config, findings))
+    if dns:
+        _try(lambda config, findings: _dns(config, dns_server, findings), config, findings)
+    if public:
+        _try(_public, config, findings)
     if as_json:
         emit_json({"faults": findings.faults, "to_do": [en for _, en in findings.to_do], "ok": not findings.faults})
     else:
@@ -81,6 +81,10 @@ def _show(findings: Findings) -> None:
             click.echo(f"{number:3}. {text(zh, en)}")
     if not findings.faults and not findings.to_do:
         say("一切就绪。", "Everything is in place.")
+    say(
+        "另有：relay check --dns 核对 DNS，relay check --public 试用退订网址。",
+        "There is more: relay check --dns asks DNS, relay check --public tries the unsubscribe address.",
+    )
 
 
 # What is looked at ---------------------------------------------------------------------------------------------------
@@ -109,6 +113,11 @@ def _certificate(config: Config, findings: Findings) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, config.path(config.tls.private_key_file))
         ends = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"[tls]: {certificate} or its key is not there: put them there, or make them: relay tls private-ca --name HOST"
+            " / 缺少证书或私钥，请放到该处，或运行 relay tls private-ca --name 主机名 自建"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"[tls]: {certificate}: {error}; certificate and private key must be PEM and belong together"
@@ -117,9 +126,10 @@ def _certificate(config: Config, findings: Findings) -> None:
     if days < 0:
         raise ConfigurationError(f"[tls]: {certificate} expired on {ends:%Y-%m-%d}")
     if days < _CERTIFICATE_DAYS:
-        findings.to_do.append(
-            (f"证书 {certificate} 还有 {days} 天到期，请续期", f"{certificate} expires in {days} days: renew it")
-        )
+        findings.to_do.append((
+            f"证书 {certificate} 还有 {days} 天到期，请续期（自建证书：relay tls private-ca）",
+            f"{certificate} expires in {days} days: renew it (one of your own: relay tls private-ca)",
+        ))  # fmt: skip
     findings.fine.append((f"证书有效至 {ends:%Y-%m-%d}", f"certificate valid until {ends:%Y-%m-%d}"))
 
 
@@ -160,10 +170,27 @@ def _policies(config: Config, findings: Findings) -> None:
                 f"streams/{stream.name}.toml：影子模式，规则只记录不拦截",
                 f"streams/{stream.name}.toml: shadow mode, its rules only observe",
             ))  # fmt: skip
+    _one_click(config, policy, findings)
     findings.to_do += [
         (f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
         for place in placeholders(policy)
     ]
+
+
+def _one_click(config: Config, policy: PolicySet, findings: Findings) -> None:
+    """Marketing without a link: it works, but not as Gmail and Yahoo want it."""
+    for stream in policy.streams:
+        if stream.unsubscribe.one_click and not config.unsubscribe.base_url:
+            findings.faults.append(
+                f"streams/{stream.name}.toml: one_click = true needs [unsubscribe] base_url in config.toml: every mail of the"
+                " stream would be refused / 需要在 config.toml 中填写 [unsubscribe] base_url，否则该邮件流的邮件全部被拒"
+            )
+        elif stream.purpose is Purpose.MARKETING and not stream.unsubscribe.one_click:
+            file = f"streams/{stream.name}.toml"
+            findings.to_do.append((
+                f"{file}：没有一键退订，Gmail 和 Yahoo 会限制这样的群发邮件；见 docs/unsubscribe-url.zh.md",
+                f"{file}: no one-click unsubscribing, Gmail and Yahoo hold such bulk mail back; see docs/unsubscribe-url.md",
+            ))  # fmt: skip
 
 
 def _later_versions(config: Config, findings: Findings) -> None:
@@ -176,11 +203,25 @@ def _later_versions(config: Config, findings: Findings) -> None:
     ]
 
 
+def _dns(config: Config, server: str, findings: Findings) -> None:
+    signers = load_signers(config)
+    keys = [signer for domain in signers.domains for signer in signers.for_domain(domain)]
+    check_dns.look(config, parse_policies(read_folder(config.policies_path)), keys, check_dns.Dns(server), findings)
+
+
+def _public(config: Config, findings: Findings) -> None:
+    if not config.keys_path.exists():
+        raise ConfigurationError(f"{config.keys_path}: --public needs the keys; `relay serve` makes them at its first start")
+    check_public.look(config, parse_policies(read_folder(config.policies_path)), load_keys(config.keys_path), findings)
+
+
 async def _store(config: Config, findings: Findings) -> None:
-    if not config.keys_path.exists() and not (config.data_path / "store.id").exists():
-        findings.to_do.append(("首次运行 relay serve 时会生成密钥和存储", "the first `relay serve` makes the keys and the store"))
-        return
     try:
+        if read_store_name(config.data_path) is None:
+            findings.to_do.append(
+                ("启动服务：relay serve（首次启动会建立存储）", "start the relay: relay serve (it makes the store)")
+            )
+            return
         store = await open_store(config, load_keys(config.keys_path), time.time)
         try:
             await store.check()

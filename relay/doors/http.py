@@ -88,7 +88,7 @@ def public_app(refusals: Refusals) -> web.Application:
 
     async def check(request: web.Request) -> web.Response:
         answer = refusals.answer_check(request.query.get("nonce", ""))
-        return _unknown(request) if answer is None else web.Response(text=f"{answer}\n", headers=HEADERS)
+        return _unknown(request) if answer is None else web.Response(text=f"{answer}\n")
 
     async def refuse(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
@@ -101,8 +101,8 @@ def public_app(refusals: Refusals) -> web.Application:
                 zh=("没有退订", "请求缺少 List-Unsubscribe=One-Click，未作任何更改。请打开退订页面并点击按钮。"),
                 en=("Nothing was changed", "The request lacks List-Unsubscribe=One-Click. Open the page and press its button."),
             )  # fmt: skip
-        if offer.token.is_canary:
-            return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n", headers=HEADERS)
+        if offer.is_canary:
+            return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n")
         try:
             await refusals.refuse(offer, "page" if form.get("via") == "page" else "one_click")
         except RecordsUnavailable:

@@ -39,6 +39,11 @@ class Offer:
     stream: Stream | None
     policy: PolicySet
 
+    @property
+    def is_canary(self) -> bool:
+        """Whether it stands for nobody, so that there is nothing to refuse."""
+        return self.token.is_canary
+
 
 def proof(keys: Keys, text: str) -> str:
     """What only a relay with these keys can answer to a nonce or a canary: `relay check --public` knows it too."""

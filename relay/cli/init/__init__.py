@@ -91,7 +91,7 @@ def _report(answers: Answers, planned: Plan, *, private_ca: bool) -> None:
     if not private_ca:
         click.echo(certificate_remedy())
     say(
-        "policies/ 中的 .example 文件是员工通信和服务邮件的示例：去掉后缀、填写账号，并把名称加入 organisation.toml 的 streams。\n"
+        "policies/ 中的 .example 文件是员工通信和服务邮件的示例：去掉后缀、填写账号，并把名称加入 organisation.toml 的 streams\n"
         "不在中国的单位：请修改 organisation.toml 中的 country 和 time_zone。\n"
         "下一步：relay check，然后 relay serve。",
         "The .example files in policies/ are for staff mail and service mail: drop the suffix, write the accounts, and add the\n"
