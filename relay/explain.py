@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
+from relay.judging import judge, judge_at_rcpt
 from relay.mail import replies
 from relay.mail.envelope import Submission
 from relay.mail.message import Message
 from relay.mail.reply import Reply
-from relay.pipeline import Line, judge, judge_at_rcpt
+from relay.pipeline import Line
 from relay.policy.case import Ruling
 from relay.policy.sets import Stream
 from relay.render.copy import Copy

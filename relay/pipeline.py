@@ -24,18 +24,18 @@ from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
-from relay.gathering import cases_of, gather, recipient_digest, submission_key, suppressions_of
+from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
+from relay.judging import judge, judge_at_rcpt
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply
-from relay.policy.case import Action, Case, Phase, Ruling
-from relay.policy.decide import Answers, decide
+from relay.policy.case import Action, Objection, Ruling
 from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Digest, Suppression
+from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import finished_record, received_record, refused_record
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
@@ -129,7 +129,7 @@ class Line:
             reverse_path,
             None,
             reply,
-            None,
+            (),
             self.policy.hash,
             self.records.person,
         )
@@ -173,22 +173,19 @@ class Line:
         refusal_id = new_id(now, self._entropy(10))
         reply = self.reply_to(ruling, refusal_id)
         self._count(submission.stream, [ruling])
-        await self.records.append(
-            refused_record(
-                refusal_id,
-                now,
-                submission.client,
-                submission.identity.name,
-                submission.reverse_path,
-                recipient,
-                reply,
-                ruling,
-                policy.hash,
-                self.records.person,
-            )
-        )
+        await self._write_refusal(refusal_id, submission, recipient, reply, [ruling])
         telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
         return reply
+
+    async def _write_refusal(
+        self, refusal_id: str, submission: Submission, recipient: Recipient | None, reply: Reply, rulings: Sequence[Ruling]
+    ) -> None:
+        identity, path, person = submission.identity.name, submission.reverse_path, self.records.person
+        await self.records.append(
+            refused_record(
+                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, self.policy.hash, person
+            )
+        )
 
     # The dot ---------------------------------------------------------------------------------------------------------
 
@@ -205,8 +202,6 @@ class Line:
     async def _submit_safely(self, submission: Submission, data: bytes | bytearray) -> Reply:
         try:
             return await self._submit(submission, data)
-        except MessageError as fault:
-            return replies.refused(fault.rule, fault.text)
         except StoreUnavailable as fault:
             return self._store_failed(fault)
         except RecordsUnavailable as fault:
@@ -222,8 +217,11 @@ class Line:
         stream = _stream(policy, submission.stream)
         if stream is None:
             return replies.POLICY_UNUSABLE
-        with telemetry.stage("parse"):
-            message = self.parse(data)
+        try:
+            with telemetry.stage("parse"):
+                message = self.parse(data)
+        except MessageError as fault:
+            return await self._refuse_octets(submission, stream, fault)
         key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
         with telemetry.stage("gather"):
             gathered = await gather(
@@ -248,6 +246,17 @@ class Line:
         self._remember(submission, key, reply)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)
+        return reply
+
+    async def _refuse_octets(self, submission: Submission, stream: Stream, fault: MessageError) -> Reply:
+        """Octets that cannot be taken as a message: the rule of the policy that says so speaks, as far as it has words."""
+        rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
+        text_zh, fix, fix_zh, cite = (rule.text_zh, rule.fix, rule.fix_zh, rule.table.cite) if rule else ("", "", "", "")
+        objection = Objection(fault.rule, Action.REJECT, fault.text, text_zh, fix, fix_zh, cite, code=fault.detail)
+        rulings = [Ruling(recipient, Action.REJECT, (objection,)) for recipient in submission.recipients]
+        self._count(submission.stream, rulings)
+        reply = replies.refused(fault.rule, fault.text, f"{self.config.http.help_url}/r/{submission.id}")
+        await self._write_refusal(submission.id, submission, None, reply, rulings)
         return reply
 
     def parse(self, data: bytes | bytearray) -> Message:
@@ -392,21 +401,6 @@ class Line:
         telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
         telemetry.event("store unavailable", store=self.store.name, reason=fault.reason, text=str(fault))
         return replies.STORE_UNAVAILABLE
-
-
-def judge_at_rcpt(
-    policy: PolicySet, stream: Stream, submission: Submission, recipient: Recipient, found: Sequence[Suppression], today: date
-) -> Ruling:
-    """Rule on one recipient before there is a message."""
-    alone = replace(submission, recipients=(recipient,))
-    (case,) = cases_of(alone, None, policy, [tuple(found)])
-    return decide(policy, stream, case, Phase.RCPT, today)
-
-
-def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
-    """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    answers = Answers()
-    return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
 
 
 def _stream(policy: PolicySet, name: str) -> Stream | None:

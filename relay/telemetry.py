@@ -81,7 +81,7 @@ upstream_replies_total = _counter(
 upstream_connections = _gauge("relay_upstream_connections", "Connections to upstreams: idle, busy", "upstream", "state")
 sessions = _gauge("relay_sessions", "Open SMTP sessions")
 in_flight_octets = _gauge("relay_in_flight_octets", "Octets of messages held in memory")
-refused_by_limit_total = _counter("relay_refused_by_limit_total", "Refusals by a bound of [smtp]; the label says which", "limit")
+refused_by_limit_total = _counter("relay_refused_by_limit_total", "Refusals by a bound of SMTP or HTTP; the label says which", "limit")
 store_errors_total = _counter("relay_store_errors_total", "Operations that the store could not answer", "store", "reason")
 policy_apply_failures_total = _counter(
     "relay_policy_apply_failures_total",

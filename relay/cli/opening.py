@@ -55,4 +55,6 @@ def refuse_foreign_root(folder: Path) -> None:
             owner = folder.owner()
         except KeyError:
             owner = f"#{folder.stat().st_uid}"
-        raise ConfigurationError(f"{folder} belongs to the user {owner}; run the command as that user: sudo -u {owner} relay ...")
+        raise ConfigurationError(
+            f"{folder} belongs to the user {owner}; run the command as that user: sudo -u '{owner}' relay ..."
+        )

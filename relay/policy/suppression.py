@@ -81,6 +81,8 @@ def stream_scope(stream: str) -> str:
 
 def binding(suppressions: tuple[Suppression, ...], purpose: Purpose, stream: str) -> Suppression | None:
     """Return the gravest suppression that binds mail of this purpose in this stream, or None."""
+    if not suppressions:
+        return None
     scopes = (ORGANISATION, stream_scope(stream))
     order = list(Reason)
     bound = [s for s in suppressions if s.reason in BINDS[purpose] and s.scope in scopes]

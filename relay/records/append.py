@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from relay.errors import RecordsFull, RecordsUnavailable
+from relay.files import Turn, sync_folder
 from relay.keys import Keys
 from relay.policy.suppression import Reason, Suppression
 from relay.records import chain
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
-from relay.records.writer import Turn, Writer
+from relay.records.writer import Writer
 
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
@@ -289,7 +290,7 @@ def _open(path: Path, keys: Keys) -> _Opened:
             files = Files(path)
         finally:
             turn.give_up()
-        chain.sync_folder(path.parent)
+        sync_folder(path.parent)
         return _Opened(turn, connection, reader, files, stack.pop_all())
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import orjson
 
-from relay.config import Config
+from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
+from relay.files import sync_folder, write_durably
 from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet, set_hash
+from relay.policy.sets import PolicySet, Stream, set_hash
+from relay.upstream.profile import Profile
 
 MAX_FILE = 1024 * 1024
 MAX_FILES = 1000
@@ -55,16 +57,16 @@ class PolicyArchive:
         for file, octets in files.items():
             path = building / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, octets)
+            write_durably(path, octets)
         for folder in {building, *(p.parent for p in map(building.joinpath, files))}:
-            _sync_folder(folder)
+            sync_folder(folder)
         try:
             building.rename(place)
         except OSError:  # another process kept the same set first
             shutil.rmtree(building, ignore_errors=True)
             if not self._is_intact(name):
                 raise
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
         return name
 
     def load(self, name: str) -> PolicySet:
@@ -119,7 +121,7 @@ class PolicyArchive:
                     line = b"\n" + line
             file.write(line)
             os.fsync(file.fileno())
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _is_intact(self, name: str) -> bool:
         try:
@@ -154,8 +156,11 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def config_faults(policy: PolicySet, config: Config) -> list[str]:
-    """What a policy set names and config.toml does not have; a set with such a fault must not come into force."""
+def config_faults(policy: PolicySet, config: Config, profiles: Mapping[str, Profile]) -> list[str]:
+    """What a policy set names and config.toml does not have, or what an upstream's provider makes impossible.
+
+    A set with such a fault must not come into force.
+    """
     upstreams = {upstream.name for upstream in config.upstream}
     listeners = {listen.name for listen in config.listen}
     faults = []
@@ -171,7 +176,24 @@ def config_faults(policy: PolicySet, config: Config) -> list[str]:
             for name in stream.match.listeners
             if name not in listeners
         ]
+        if stream.unsubscribe.one_click:
+            faults += [
+                f'{file}: one_click: the provider of [[upstream]] "{upstream.name}" adds List-Unsubscribe itself: switch that'
+                " off there, then write own_list_unsubscribe = false into its profile"
+                " / 该服务商会自行添加 List-Unsubscribe：请先在服务商处关闭，再修改其 profile"
+                for upstream in _upstreams_of(stream, config)
+                if upstream.provider in profiles and profiles[upstream.provider].own_list_unsubscribe
+            ]
     return faults
+
+
+def _upstreams_of(stream: Stream, config: Config) -> list[Upstream]:
+    """Every upstream that the stream's mail may leave by: those it names, else the first, and those of its clients' logins."""
+    names = set(stream.upstream or (config.upstream[0].name,))
+    if config.auth.mode == "upstream":
+        heard = (listen for listen in config.listen if not stream.match.listeners or listen.name in stream.match.listeners)
+        names |= {listen.upstream or config.upstream[0].name for listen in heard if listen.auth == "required"}
+    return [upstream for upstream in config.upstream if upstream.name in names]
 
 
 def _read(path: Path, root: Path) -> bytes:
@@ -182,21 +204,3 @@ def _read(path: Path, root: Path) -> bytes:
     if len(octets) > MAX_FILE:
         raise ConfigurationError(f"{path}: larger than 1 MiB / 文件超过 1 MiB")
     return octets
-
-
-def _write(path: Path, octets: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable; Windows has no such call and needs none."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.journey import Client
+from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 from tests.support.upstream import RecordingUpstream
 
@@ -13,6 +14,13 @@ LISTEN = "".join(
     for name in ("generic", "netease")
 )
 SHORT = 'patience = "2s"\npast_dot = "2s"'
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One that only the relays of these tests write to: others flush theirs, which a relay rightly takes for a foreign store."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session", params=["sqlite", "redis"])
