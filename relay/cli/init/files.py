@@ -25,6 +25,7 @@ from relay.keys import dump_keys, new_keys
 from relay.policy.parse import parse_policies
 from relay.render.signing import Signer, load_signer
 from relay.service.policies import config_faults
+from relay.upstream.profile import load_profiles
 
 SELECTOR = "relay1"
 CERTIFICATE, CERTIFICATE_KEY = "tls/relay.crt", "tls/relay.key"
@@ -62,7 +63,7 @@ def plan(answers: Answers, config_path: Path, today: date, now: datetime, *, pri
     key = _new_dkim_key()
     policies = _policies(answers)
     policy = parse_policies({name: text for name, text in policies.items() if name.endswith(".toml")})
-    if faults := config_faults(policy, config):
+    if faults := config_faults(policy, config, load_profiles()):
         raise ConfigurationError("\n".join(faults))
     files = [Made(config.policies_path / name, text, _SHARED) for name, text in policies.items()]
     files.append(Made(config.keys_path, dump_keys(new_keys(today)).encode(), _SECRET))
