@@ -43,7 +43,6 @@ class Afternoon:
             self.folder,
             provider=f"netease {self.upstream.address}",
             ca_file=self.upstream.ca_file,
-            password=PASSWORD,
             listener=f"127.0.0.1:{self.port}",
             public_url=f"http://127.0.0.1:{self.public}",
             privacy_url="https://127.0.0.1:9/privacy",
@@ -165,6 +164,22 @@ def test_the_first_newsletter_arrives_compliant(afternoon):
         assert f"List-Unsubscribe: <http://127.0.0.1:{afternoon.public}/u/".encode() in copy.data
         assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in copy.data
     assert afternoon.upstream.violations == []
+
+
+def test_the_script_of_the_guide_sends(afternoon, monkeypatch):
+    """As it stands in docs/clients.md, with this relay's host, port and account."""
+    (script,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/clients.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for theirs, ours in (
+        ('"relay.example.com", 465', f'"127.0.0.1", {afternoon.port}'),
+        ("news@example.com", NEWS),
+        ("the 授权码", PASSWORD),
+    ):
+        assert theirs in script
+        script = script.replace(theirs, ours)
+    monkeypatch.chdir(afternoon.folder)
+    before = len(afternoon.upstream.accepted)
+    exec(compile(script, "docs/clients.md", "exec"), {})
+    assert [copy.recipients for copy in afternoon.upstream.accepted[before:]] == [["ada@example.org"]]
 
 
 def test_what_netease_would_refuse_is_refused_before_it(afternoon):
