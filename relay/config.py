@@ -360,7 +360,9 @@ def find_config(named: str | None) -> Path:
         if Path(candidate).is_file():
             return Path(candidate)
     tried = ", ".join(filter(None, candidates))
-    raise ConfigurationError(f"no configuration found (tried {tried}); copy config.example.toml to config.toml and edit it")
+    raise ConfigurationError(
+        f"no configuration found (tried {tried}); run `relay init`, or copy config.example.toml to config.toml and edit it"
+    )
 
 
 def load_config(named: str | None = None) -> Config:

@@ -33,7 +33,8 @@ class Afternoon:
         self.typed: list[str] = []
         self.port, self.public = free_port(), free_port()
         self.ready: dict[str, dict[str, str]] = {}
-        self.process = None
+        self.process: subprocess.Popen[str] | None = None
+        self.said: list[str] = []
 
     def live(self):
         """The four commands; the fourth goes on running."""
@@ -88,18 +89,17 @@ class Afternoon:
             text=True,
         )
         began = threading.Event()
-        self.said = []
-        threading.Thread(target=self.listen, args=(began,), daemon=True).start()
+        threading.Thread(target=self.listen, args=(self.process.stdout, began), daemon=True).start()
         assert began.wait(60)
         assert self.ready, "".join(self.said)
 
-    def listen(self, began):
-        for line in self.process.stdout:
+    def listen(self, stdout, began):
+        for line in stdout:
             self.said.append(line)
             if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
                 self.ready = event
                 began.set()
-        self.process.stdout.close()
+        stdout.close()
         began.set()
 
     def send(self, recipients, data, sender=NEWS):
@@ -187,9 +187,9 @@ def test_what_netease_would_refuse_is_refused_before_it(afternoon):
     with pytest.raises(smtplib.SMTPSenderRefused) as refused:
         afternoon.send(["ada@reader.test"], MAIL.replace(NEWS.encode(), b"boss@qingshan.test"), sender="boss@qingshan.test")
     assert refused.value.smtp_code == 553
-    with pytest.raises(smtplib.SMTPDataError) as refused:
+    with pytest.raises(smtplib.SMTPDataError) as refused_later:
         afternoon.send(["ada@reader.test"], MAIL.replace(NEWS.encode(), b"boss@qingshan.test"))
-    assert refused.value.smtp_code == 550
+    assert refused_later.value.smtp_code == 550
     assert len(afternoon.upstream.deliveries) == before
 
 

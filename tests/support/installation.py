@@ -20,7 +20,7 @@ def pip_install(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], env=environment(), check=True, timeout=120)
     (packages,) = venv.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", venv / "bin/python", "install", "--quiet"]
+    pip = [str(sys.executable), "-m", "pip", "--python", str(venv / "bin/python"), "install", "--quiet"]
     here = ["--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed"]
-    subprocess.run([*pip, *here, ROOT], env=environment(), check=True, timeout=240, capture_output=True)
+    subprocess.run([*pip, *here, str(ROOT)], env=environment(), check=True, timeout=240, capture_output=True)
     return venv / "bin"
