@@ -1,37 +1,14 @@
-"""`relay check`: is everything that the configuration names there, and what is still to do.
-
-Faults stop mail or would; the list "still to do" is what works already but
-should not stay so; each names the command or the file.  Nothing is changed:
-the first `relay serve` makes what is missing of keys and store.
-"""
+"""`relay check`: is everything that the configuration names there, and what is still to do."""
 
 import asyncio
-import ssl
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 
 import click
-from cryptography.x509 import load_pem_x509_certificate
 
 from relay.cli import check_dns, check_public
-from relay.cli.findings import Findings
+from relay.cli.inspection import Findings, inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
-from relay.config import Config, load_config
-from relay.doors.users import load_users
-from relay.errors import ConfigurationError, RelayError, StoreUnavailable
-from relay.keys import load_keys
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
-from relay.policy.show import placeholders
-from relay.policy.suppression import Purpose
-from relay.service.assembly import load_signers
-from relay.service.policies import config_faults, read_folder
-from relay.stores.opening import open_store, read_store_name
-from relay.upstream.credentials import Accounts
-from relay.upstream.profile import load_profiles
-
-_CERTIFICATE_DAYS = 21
+from relay.config import load_config
+from relay.errors import RelayError
 
 
 @click.command("check")
@@ -42,194 +19,36 @@ _CERTIFICATE_DAYS = 21
 def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
     """Check configuration, policies, keys, certificates and store / 检查配置、策略、密钥、证书与存储."""
     config = load_config(option("config"))
-    findings = Findings()
-    for look in (_listeners, _accounts, _signing, _policies, _later_versions):
-        _try(look, config, findings)
-    asyncio.run(_store(config, findings))
-    if dns:
-        _try(lambda config, findings: _dns(config, dns_server, findings), config, findings)
-    if public:
-        _try(_public, config, findings)
+    findings = asyncio.run(inspect(config))
+    try:
+        if dns:
+            check_dns.look(config, check_dns.Dns(dns_server), findings)
+        if public:
+            check_public.look(config, findings)
+    except RelayError as fault:
+        findings.raised(fault)
     if as_json:
-        emit_json({"faults": findings.faults, "to_do": [en for _, en in findings.to_do], "ok": not findings.faults})
+        texts = {"fine": findings.fine, "faults": findings.faults, "to_do": findings.to_do}
+        emit_json({"ok": not findings.faults, **{name: [text(*both) for both in found] for name, found in texts.items()}})
     else:
         _show(findings)
     raise click.exceptions.Exit(_exit_code(findings))
 
 
-def _try(look: Callable[[Config, Findings], None], config: Config, findings: Findings) -> None:
-    try:
-        look(config, findings)
-    except RelayError as fault:
-        findings.faults += str(fault).splitlines()
-
-
 def _exit_code(findings: Findings) -> int:
-    if findings.unreachable:
-        return UNREACHABLE
-    return CONFIGURATION if findings.faults else FINDINGS if findings.to_do else OK
+    if findings.faults:
+        return UNREACHABLE if findings.unreachable and len(findings.faults) == 1 else CONFIGURATION
+    return FINDINGS if findings.to_do else OK
 
 
 def _show(findings: Findings) -> None:
-    for zh, en in findings.fine:
-        click.echo(f"✓ {text(zh, en)}")
-    for fault in findings.faults:
-        click.secho(f"✗ {fault}", fg="red")
+    for both in findings.fine:
+        click.echo(f"✓ {text(*both)}")
+    for both in findings.faults:
+        click.secho(f"✗ {text(*both)}", fg="red")
     if findings.to_do:
         say("\n尚待完成：", "\nStill to do:")
-        for number, (zh, en) in enumerate(findings.to_do, 1):
-            click.echo(f"{number:3}. {text(zh, en)}")
+        for number, both in enumerate(findings.to_do, 1):
+            click.echo(f"{number:3}. {text(*both)}")
     if not findings.faults and not findings.to_do:
         say("一切就绪。", "Everything is in place.")
-    say(
-        "另有：relay check --dns 核对 DNS，relay check --public 试用退订网址。",
-        "There is more: relay check --dns asks DNS, relay check --public tries the unsubscribe address.",
-    )
-
-
-# What is looked at ---------------------------------------------------------------------------------------------------
-
-
-def _listeners(config: Config, findings: Findings) -> None:
-    for listen in config.listen:
-        findings.fine.append(
-            (f"监听 {listen.name} {listen.address} tls={listen.tls}", f"listen {listen.name} {listen.address} tls={listen.tls}")
-        )
-        if listen.auth == "none":
-            networks = ", ".join(map(str, config.auth.trusted_networks))
-            findings.to_do.append((
-                f"监听 {listen.name} 不要求登录，来自 {networks} 的任何人都可发信：确认这正是您想要的",
-                f"listener {listen.name} asks for no password: everybody in {networks} may send; make sure you want that",
-            ))  # fmt: skip
-    if any(listen.tls != "none" for listen in config.listen):
-        _certificate(config, findings)
-    if config.auth.mode == "users":
-        users = load_users(config.path(config.auth.users_file))
-        findings.fine.append((f"用户 {len(users)} 个", f"{len(users)} users"))
-
-
-def _certificate(config: Config, findings: Findings) -> None:
-    certificate = config.path(config.tls.certificate_file)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, config.path(config.tls.private_key_file))
-        ends = load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"[tls]: {certificate} or its key is not there: put them there, or make them: relay tls private-ca --name HOST"
-            " / 缺少证书或私钥，请放到该处，或运行 relay tls private-ca --name 主机名 自建"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"[tls]: {certificate}: {error}; certificate and private key must be PEM and belong together"
-        ) from None
-    days = (ends - datetime.now(UTC)).days
-    if days < 0:
-        raise ConfigurationError(f"[tls]: {certificate} expired on {ends:%Y-%m-%d}")
-    if days < _CERTIFICATE_DAYS:
-        findings.to_do.append((
-            f"证书 {certificate} 还有 {days} 天到期，请续期（自建证书：relay tls private-ca）",
-            f"{certificate} expires in {days} days: renew it (one of your own: relay tls private-ca)",
-        ))  # fmt: skip
-    findings.fine.append((f"证书有效至 {ends:%Y-%m-%d}", f"certificate valid until {ends:%Y-%m-%d}"))
-
-
-def _accounts(config: Config, findings: Findings) -> None:
-    load_profiles()
-    Accounts(config)
-    for account in config.account:
-        findings.fine.append(
-            (f"账号 {account.identity}（{account.upstream}）", f"account {account.identity} at {account.upstream}")
-        )
-    for upstream in config.upstream:
-        if upstream.tls == "none":
-            findings.to_do.append((
-                f"上游 {upstream.name} 不使用 TLS：仅限本机服务器",
-                f"upstream {upstream.name} is used without TLS: for a server on this machine only",
-            ))  # fmt: skip
-
-
-def _signing(config: Config, findings: Findings) -> None:
-    for domain in load_signers(config).domains:
-        findings.fine.append((f"DKIM 密钥 {domain}", f"DKIM key of {domain}"))
-    if not config.dkim:
-        findings.to_do.append((
-            "没有 [[dkim]]：要求签名的邮件流会被拒绝。运行 relay dkim keygen",
-            "there is no [[dkim]]: streams that must be signed are refused; run relay dkim keygen",
-        ))  # fmt: skip
-
-
-def _policies(config: Config, findings: Findings) -> None:
-    policy = parse_policies(read_folder(config.policies_path))
-    findings.fine.append(
-        (f"策略集 {policy.hash}，{len(policy.streams)} 个邮件流", f"policy set {policy.hash}, {len(policy.streams)} streams")
-    )
-    findings.faults += config_faults(policy, config, load_profiles())
-    for stream in policy.streams:
-        if stream.mode == "shadow":
-            findings.to_do.append((
-                f"streams/{stream.name}.toml：影子模式，规则只记录不拦截",
-                f"streams/{stream.name}.toml: shadow mode, its rules only observe",
-            ))  # fmt: skip
-    _one_click(config, policy, findings)
-    findings.to_do += [
-        (f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
-        for place in placeholders(policy)
-    ]
-
-
-def _one_click(config: Config, policy: PolicySet, findings: Findings) -> None:
-    """Marketing without a link: it works, but not as Gmail and Yahoo want it."""
-    for stream in policy.streams:
-        if stream.unsubscribe.one_click and not config.unsubscribe.base_url:
-            findings.faults.append(
-                f"streams/{stream.name}.toml: one_click = true needs [unsubscribe] base_url in config.toml: every mail of the"
-                " stream would be refused / 需要在 config.toml 中填写 [unsubscribe] base_url，否则该邮件流的邮件全部被拒"
-            )
-        elif stream.purpose is Purpose.MARKETING and not stream.unsubscribe.one_click:
-            file = f"streams/{stream.name}.toml"
-            findings.to_do.append((
-                f"{file}：没有一键退订，Gmail 和 Yahoo 会限制这样的群发邮件；见 docs/unsubscribe-url.zh.md",
-                f"{file}: no one-click unsubscribing, Gmail and Yahoo hold such bulk mail back; see docs/unsubscribe-url.md",
-            ))  # fmt: skip
-
-
-def _later_versions(config: Config, findings: Findings) -> None:
-    if config.auth.held_credentials != "none":
-        findings.faults.append('[auth] held_credentials: holding mail comes with a later version; write "none"')
-    findings.faults += [
-        f"[[account]] {number}: imap: the mailbox collector comes with a later version; remove the key"
-        for number, account in enumerate(config.account, 1)
-        if account.imap
-    ]
-
-
-def _dns(config: Config, server: str, findings: Findings) -> None:
-    signers = load_signers(config)
-    keys = [signer for domain in signers.domains for signer in signers.for_domain(domain)]
-    check_dns.look(config, parse_policies(read_folder(config.policies_path)), keys, check_dns.Dns(server), findings)
-
-
-def _public(config: Config, findings: Findings) -> None:
-    if not config.keys_path.exists():
-        raise ConfigurationError(f"{config.keys_path}: --public needs the keys; `relay serve` makes them at its first start")
-    check_public.look(config, parse_policies(read_folder(config.policies_path)), load_keys(config.keys_path), findings)
-
-
-async def _store(config: Config, findings: Findings) -> None:
-    try:
-        if read_store_name(config.data_path) is None:
-            findings.to_do.append(
-                ("启动服务：relay serve（首次启动会建立存储）", "start the relay: relay serve (it makes the store)")
-            )
-            return
-        store = await open_store(config, load_keys(config.keys_path), time.time)
-        try:
-            await store.check()
-        finally:
-            await store.aclose()
-        findings.fine.append((f"存储 {store.name}", f"store {store.name}"))
-    except StoreUnavailable as fault:
-        findings.unreachable = True
-        findings.faults.append(f"[store]: {fault.reason}: {fault}")
-    except RelayError as fault:
-        findings.faults.append(str(fault))

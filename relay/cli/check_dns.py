@@ -15,11 +15,14 @@ from dns.nameserver import Do53Nameserver
 from dns.rdatatype import TXT
 from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, Resolver
 
-from relay.cli.findings import Findings
+from relay.cli.inspection import Findings
 from relay.config import Config, split_host_port
+from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet
 from relay.policy.suppression import Purpose
 from relay.render.signing import Signer, dns_record
+from relay.service.assembly import load_signers
+from relay.service.policies import read_folder
 from relay.upstream.profile import load_profiles
 
 SPF_LOOKUPS = 10  # RFC 7208 section 4.6.4: what a receiver asks before it gives up
@@ -55,9 +58,10 @@ class Sender(NamedTuple):
     signed_by: str
 
 
-def look(config: Config, policy: PolicySet, signers: Iterable[Signer], dns: Dns, findings: Findings) -> None:
-    """Add what was found; a server that does not answer makes it unreachable."""
-    keys = list(signers)
+def look(config: Config, dns: Dns, findings: Findings) -> None:
+    """Add what was found; a server that does not answer makes it unreachable. Raises ConfigurationError."""
+    policy, signers = parse_policies(read_folder(config.policies_path)), load_signers(config)
+    keys = [signer for domain in signers.domains for signer in signers.for_domain(domain)]
     domains = sorted({signer.domain for signer in keys} | {sender.domain for sender in _senders(policy, keys)})
     try:
         for domain in domains:
@@ -68,7 +72,8 @@ def look(config: Config, policy: PolicySet, signers: Iterable[Signer], dns: Dns,
             _look_at_dmarc(sender, dns, findings)
     except DNSException as error:
         findings.unreachable = True
-        findings.faults.append(f"--dns: {error or type(error).__name__} / DNS 没有应答，请稍后重试")
+        why = error or type(error).__name__
+        findings.wrong(f"--dns：DNS 没有应答，请稍后重试（{why}）", f"--dns: no answer, try again later ({why})")
 
 
 def _senders(policy: PolicySet, keys: Iterable[Signer]) -> list[Sender]:
@@ -120,35 +125,34 @@ def _look_at_spf(domain: str, config: Config, dns: Dns, findings: Findings) -> N
     wanted = sorted({include for upstream in config.upstream if (include := profiles[upstream.provider].spf_include)})
     records = _spf_records(domain, dns)
     if len(records) > 1:
-        findings.faults.append(
-            f"{domain}: {len(records)} SPF records count as none: keep one, with every include / 有多条 SPF 记录等于没有，请合并"
+        findings.wrong(
+            f"{domain}：有 {len(records)} 条 SPF 记录，等于没有：请合并为一条，包含全部 include",
+            f"{domain}: {len(records)} SPF records count as none: keep one, with every include",
         )
         return
     if not records:
         example = " ".join(f"include:{include}" for include in wanted) or "..."
-        findings.to_do.append((
+        findings.later(
             f"{domain}：没有 SPF 记录；在 DNS 中发布 TXT：v=spf1 {example} ~all",
             f"{domain}: there is no SPF record; publish TXT: v=spf1 {example} ~all",
-        ))  # fmt: skip
+        )
         return
     walk = _Walk(dns)
     walk.read(records[0])
     missing = [include for include in wanted if include not in walk.included]
-    findings.to_do += [
-        (
+    for include in missing:
+        findings.later(
             f"{domain}：SPF 记录没有包含服务商；加入 include:{include}（现为 {records[0]}）",
             f"{domain}: its SPF record does not include the provider: add include:{include} (it is {records[0]})",
         )
-        for include in missing
-    ]
     if walk.lookups > SPF_LOOKUPS:
-        findings.faults.append(
-            f"{domain}: its SPF record takes more than {SPF_LOOKUPS} lookups, receivers give up on it: remove includes"
-            f" / SPF 查询超过 {SPF_LOOKUPS} 次，收件方会判为错误，请减少 include"
+        findings.wrong(
+            f"{domain}：SPF 记录需要的查询超过 {SPF_LOOKUPS} 次，收件方会判为错误：请减少 include",
+            f"{domain}: its SPF record takes more than {SPF_LOOKUPS} lookups, receivers give up on it: remove includes",
         )
     elif not missing:
         named = "、".join(wanted) or "…"
-        findings.fine.append((f"SPF {domain}（{named}）", f"SPF of {domain} ({', '.join(wanted) or records[0]})"))
+        findings.good(f"SPF {domain}（{named}）", f"SPF of {domain} ({', '.join(wanted) or records[0]})")
 
 
 # DKIM ----------------------------------------------------------------------------------------------------------------
@@ -158,17 +162,17 @@ def _look_at_dkim(signer: Signer, dns: Dns, findings: Findings) -> None:
     name, chunks = dns_record(signer)
     published = dns.texts(name)
     if not published:
-        findings.to_do.append((
+        findings.later(
             f"{name}：DNS 中没有 DKIM 记录；relay dkim dns 会显示要发布的内容",
             f"{name}: there is no DKIM record; relay dkim dns prints what to publish",
-        ))  # fmt: skip
+        )
     elif len(published) > 1 or _public_key(published[0]) != _public_key("".join(chunks)):
-        findings.faults.append(
-            f"{name}: the DKIM record in DNS is not our key, signatures will not verify: publish what `relay dkim dns` prints"
-            " / DNS 中的公钥与本中继的密钥不一致，请按 relay dkim dns 的输出修改"
+        findings.wrong(
+            f"{name}：DNS 中的公钥与本中继的密钥不一致，签名无法通过：请按 relay dkim dns 的输出修改",
+            f"{name}: the DKIM record in DNS is not our key, signatures will not verify: publish what relay dkim dns prints",
         )
     else:
-        findings.fine.append((f"DKIM {name} 与密钥一致", f"DKIM {name} is our key"))
+        findings.good(f"DKIM {name} 与密钥一致", f"DKIM {name} is our key")
 
 
 def _public_key(record: str) -> tuple[bytes, bytes]:
@@ -185,26 +189,29 @@ def _public_key(record: str) -> tuple[bytes, bytes]:
 
 def _look_at_dmarc(sender: Sender, dns: Dns, findings: Findings) -> None:
     if not sender.signed_by:
-        findings.faults.append(
-            f"{sender.domain}: no [[dkim]] signs for it, so DMARC is not met: relay dkim keygen --domain {sender.domain}"
-            " --selector relay1 --out FILE / 没有为此域名签名的 [[dkim]]，不符合 DMARC"
+        command = f"relay dkim keygen --domain {sender.domain} --selector relay1 --out FILE"
+        findings.wrong(
+            f"{sender.domain}：没有为此域名签名的 [[dkim]]，不符合 DMARC：运行 {command}",
+            f"{sender.domain}: no [[dkim]] signs for it, so DMARC is not met: {command}",
         )
         return
     found = ((domain, text) for domain in _upwards(sender.domain) for text in dns.texts(f"_dmarc.{domain}"))
     record = next(((domain, text) for domain, text in found if text.replace(" ", "").upper().startswith("V=DMARC1")), None)
     tags = _tags(record[1]) if record else {}
     if record is None or "p" not in tags:
-        findings.to_do.append((
+        findings.later(
             f"_dmarc.{sender.domain}：没有可用的 DMARC 记录；在 DNS 中发布 TXT：v=DMARC1; p=none",
             f"_dmarc.{sender.domain}: there is no DMARC record that can be used; publish TXT: v=DMARC1; p=none",
-        ))  # fmt: skip
+        )
     elif tags.get("adkim") == "s" and sender.signed_by != sender.domain:
-        findings.faults.append(
-            f"_dmarc.{record[0]}: adkim=s asks for a signature of {sender.domain} itself, ours is of {sender.signed_by}: make a"
-            f" key for {sender.domain}, or write adkim=r / adkim=s 要求签名域名与发件域名完全一致"
+        whole, signing = sender.domain, sender.signed_by
+        findings.wrong(
+            f"_dmarc.{record[0]}：adkim=s 要求由 {whole} 自己签名，而签名的是 {signing}：请为它生成密钥，或改为 adkim=r",
+            f"_dmarc.{record[0]}: adkim=s asks for a signature of {whole} itself, ours is of {signing}: make a key for it,"
+            " or write adkim=r",
         )
     else:
-        findings.fine.append((f"DMARC {sender.domain}（p={tags['p']}）", f"DMARC of {sender.domain} (p={tags['p']})"))
+        findings.good(f"DMARC {sender.domain}（p={tags['p']}）", f"DMARC of {sender.domain} (p={tags['p']})")
 
 
 def _tags(record: str) -> dict[str, str]:

@@ -14,14 +14,16 @@ import urllib.request
 from http.client import HTTPException, HTTPMessage
 from typing import IO, NamedTuple
 
-from relay.cli.findings import Findings
+from relay.cli.inspection import Findings
 from relay.config import Config
 from relay.doors.http import PAIR
 from relay.doors.refusals import proof
 from relay.ids import new_id
-from relay.keys import Keys
+from relay.keys import Keys, load_keys
+from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet
 from relay.render.token import UnsubscribeToken, make_token, stream_number
+from relay.service.policies import read_folder
 
 _SECONDS = 10.0
 _OCTETS = 64 * 1024
@@ -42,17 +44,23 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def look(config: Config, policy: PolicySet, keys: Keys, findings: Findings) -> None:
-    """Add what was found."""
+def look(config: Config, findings: Findings) -> None:
+    """Add what was found. Raises ConfigurationError."""
+    policy, keys = parse_policies(read_folder(config.policies_path)), load_keys(config.keys_path)
+    try_out(config, policy, keys, findings)
+
+
+def try_out(config: Config, policy: PolicySet, keys: Keys, findings: Findings) -> None:
+    """The same for a policy set and keys that are at hand."""
     base = config.unsubscribe.base_url
     if base:
         _try_nonce(base, keys, findings)
         _try_canary(base, keys, findings)
     else:
-        findings.to_do.append((
+        findings.later(
             "没有 [unsubscribe] base_url，无从检查退订网址；见 docs/unsubscribe-url.zh.md",
             "there is no [unsubscribe] base_url to check; see docs/unsubscribe-url.md",
-        ))  # fmt: skip
+        )
     if url := policy.organisation.privacy_url:
         _try_privacy(url, findings)
 
@@ -81,32 +89,36 @@ def _try_canary(base: str, keys: Keys, findings: Findings) -> None:
 
 def _judge(what: str, answer: _Answer, expected: str, said: tuple[str, str], findings: Findings) -> None:
     if answer.status == 200 and answer.text.strip() == expected:
-        findings.fine.append((f"{what} {said[0]}", f"{what} {said[1]}"))
+        findings.good(f"{what} {said[0]}", f"{what} {said[1]}")
     elif not answer.status:
-        findings.faults.append(f"{what}: {answer.text} / 无法访问")
+        findings.wrong(f"{what}：无法访问：{answer.text}", f"{what}: cannot be reached: {answer.text}")
     elif answer.status == 200:
-        findings.faults.append(
-            f"{what}: something answers that is not this relay (or it runs with other keys): forward /u/ to [http] public_address"
-            " / 应答的不是本中继，请检查反向代理"
+        findings.wrong(
+            f"{what}：应答的不是本中继（或它的密钥不同）：请把 /u/ 转发到 [http] public_address",
+            f"{what}: something answers that is not this relay (or it has other keys): forward /u/ to [http] public_address",
         )
     elif 300 <= answer.status < 400:
-        findings.faults.append(
-            f"{what}: it redirects ({answer.status}); receivers do not follow, so write the final URL / 不能重定向"
+        findings.wrong(
+            f"{what}：它重定向（{answer.status}），而收件方不跟随：请把最终网址写入 base_url",
+            f"{what}: it redirects ({answer.status}), and receivers do not follow: write the final address into base_url",
         )
     else:
-        findings.faults.append(f"{what}: HTTP {answer.status}; see docs/unsubscribe-url.md / 请检查反向代理或隧道")
+        findings.wrong(
+            f"{what}：HTTP {answer.status}：请检查反向代理或隧道，见 docs/unsubscribe-url.zh.md",
+            f"{what}: HTTP {answer.status}: look after proxy or tunnel, see docs/unsubscribe-url.md",
+        )
 
 
 def _try_privacy(url: str, findings: Findings) -> None:
     answer = _fetch(url, follow=True)
     if answer.status == 200:
-        findings.fine.append((f"隐私政策 {url}", f"privacy notice {url}"))
+        findings.good(f"隐私政策 {url}", f"privacy notice {url}")
     else:
         why = f"HTTP {answer.status}" if answer.status else answer.text
-        findings.to_do.append((
+        findings.later(
             f"organisation.toml：privacy_url：{url} 打不开（{why}）",
             f"organisation.toml: privacy_url: {url} cannot be opened ({why})",
-        ))  # fmt: skip
+        )
 
 
 def _fetch(url: str, body: bytes | None = None, *, follow: bool = False) -> _Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.init.authority import Pair, is_issued_by, issue, make_authority, names_of
+from relay.cli.init.authority import Pair, is_issued_by, issue, make_authority, names_of, outside
 from relay.cli.init.cards import trust
 from relay.cli.init.files import AUTHORITY, AUTHORITY_KEY, write_new
 from relay.cli.output import FINDINGS, USAGE, fail, option, say
@@ -35,7 +35,7 @@ def private_ca(names: tuple[str, ...]) -> None:
     authority_files = folder / Path(AUTHORITY).name, folder / Path(AUTHORITY_KEY).name
     is_new = not authority_files[0].exists()
     if is_new:
-        authority = make_authority(_names(names), config.hostname, datetime.now(UTC))
+        authority = make_authority([*_names(names), config.hostname], config.hostname, datetime.now(UTC))
     else:
         authority = Pair(*(path.read_bytes() for path in authority_files))
     old = certificate.read_bytes() if certificate.exists() else b""
@@ -46,6 +46,16 @@ def private_ca(names: tuple[str, ...]) -> None:
             f"{certificate} is not from this private CA and is not overwritten; move it away first.",
         )
     wanted = list(names) or names_of(old) or _names(())
+    if beyond := outside(authority, wanted):
+        listed = ", ".join(beyond)
+        fail(
+            FINDINGS,
+            f"此自建机构不能为 {listed} 作证：请移走 {authority_files[0]} 和 {authority_files[1]}，重新自建并让电脑信任新的。",
+            f"this private CA cannot vouch for {listed}: move {authority_files[0]} and {authority_files[1]} away, make another"
+            " and have the PCs trust that.",
+        )
+    if not outside(authority, [config.hostname]):
+        wanted = list(dict.fromkeys([*wanted, config.hostname]))
     fresh = issue(authority, wanted, datetime.now(UTC))
     if is_new:
         write_new(authority_files[1], authority.key, _SECRET)

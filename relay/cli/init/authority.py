@@ -74,6 +74,13 @@ def names_of(certificate: bytes) -> list[str]:
     return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
+def outside(authority: Pair, names: Iterable[str]) -> list[str]:
+    """Those of the names that the authority may not sign for: a certificate with one of them is trusted by nobody."""
+    constraints = _load(authority)[0].extensions.get_extension_for_class(x509.NameConstraints).value
+    permitted = {general.value for general in constraints.permitted_subtrees or ()}
+    return [name for name, general in zip(names, _permitted_forms(names), strict=True) if general.value not in permitted]
+
+
 def is_issued_by(certificate: bytes, authority: Pair) -> bool:
     """Whether the authority signed this certificate."""
     try:
@@ -137,13 +144,12 @@ def _general(name: str) -> x509.GeneralName:
 
 def _permitted(names: Iterable[str]) -> list[x509.GeneralName]:
     """The names as constraints: an address is a network of one (both kinds are named, else the other would be free)."""
-    permitted: list[x509.GeneralName] = []
-    for general in map(_general, {*names, "localhost", "127.0.0.1", "::1"}):
-        if isinstance(general, x509.IPAddress):
-            permitted.append(x509.IPAddress(ipaddress.ip_network(str(general.value))))
-        else:
-            permitted.append(general)
-    return permitted
+    return _permitted_forms(sorted({*names, "localhost", "127.0.0.1", "::1"}))
+
+
+def _permitted_forms(names: Iterable[str]) -> list[x509.GeneralName]:
+    general = map(_general, names)
+    return [x509.IPAddress(ipaddress.ip_network(str(g.value))) if isinstance(g, x509.IPAddress) else g for g in general]
 
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:

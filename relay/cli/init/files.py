@@ -71,7 +71,7 @@ def plan(answers: Answers, config_path: Path, today: date, now: datetime, *, pri
     if config.account:
         files.append(Made(config.path(config.account[0].password_file), f"{answers.password}\n".encode(), _SECRET))
     if private_ca:
-        names = [answers.host]
+        names = list(dict.fromkeys([answers.host, config.hostname]))
         authority = make_authority(names, answers.legal_name.en, now)
         certificate = issue(authority, names, now)
         files.append(Made(folder / AUTHORITY, authority.certificate, _SHARED))
