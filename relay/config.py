@@ -193,6 +193,10 @@ class Http(_Table):
     help_address: HostPort = "127.0.0.1:8027"
     help_url: str = "http://127.0.0.1:8027"
 
+    def page(self, explained: str) -> str:
+        """Where the page on this id is, for the second line of a reply."""
+        return f"{self.help_url}/r/{explained}"
+
     @field_validator("help_url")
     @classmethod
     def _short(cls, url: str) -> str:

@@ -8,7 +8,7 @@ from relay.config import Config, split_host_port
 from relay.errors import RenderingImpossible
 from relay.keys import Keys
 from relay.mail.encoding import encode_message
-from relay.mail.envelope import Credentials, Recipient, Submission
+from relay.mail.envelope import Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message
 from relay.policy.sets import PolicySet, Stream
@@ -17,22 +17,19 @@ from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
 from relay.render.report import Heading, Named, Notice, build_report
 from relay.render.signing import Signers
 from relay.render.token import UnsubscribeToken, make_token, stream_number
+from relay.routing import Route, Routing
 from relay.stores.contracts import FirstTry
 from relay.upstream.delivery import Upstreams
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One way to an upstream: the connection's identity and its credentials (None: the upstream asks for none)."""
-
-    upstream: str
-    identity: str
-    credentials: Credentials | None
-
-
 @dataclass(frozen=True)
 class Consignment:
-    """One message on its way: everything its copies share. `deadline` is in the loop's time."""
+    """One message on its way: everything its copies share.
+
+    In the loop's time: a transaction that did not reach its content by
+    `deadline` waits for the client's next try, and by `end` the client is told
+    what is known of the others.
+    """
 
     submission: Submission
     message: Message
@@ -40,32 +37,48 @@ class Consignment:
     stream: Stream
     key: Digest
     first: FirstTry
-    deadline: float
     routes: Sequence[Route]
+    deadline: float = 0.0
+    end: float = 0.0
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+
+    @property
+    def past_dot(self) -> float:
+        """Seconds for the reply to the dot."""
+        return max(0.0, self.end - self.deadline)
 
 
 def groups_of(consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterable[tuple[Recipient, ...]]:
-    """Split into copies: one per recipient where the bytes differ, else as many together as the provider takes."""
-    size = 1 if consignment.stream.unsubscribe.one_click else cap
-    for start in range(0, len(recipients), size):
-        yield tuple(recipients[start : start + size])
+    """Split into copies of about the same number: one per recipient where the bytes differ, else `cap` at most.
+
+    Who needs SMTPUTF8 goes apart: an upstream that lacks it can still have the others.
+    """
+    cap = 1 if consignment.stream.unsubscribe.one_click else cap
+    for needs_smtputf8 in (False, True):
+        alike = [recipient for recipient in recipients if recipient.mailbox.needs_smtputf8 == needs_smtputf8]
+        copies = -(-len(alike) // cap)
+        for number in range(copies):
+            yield tuple(alike[number * len(alike) // copies : (number + 1) * len(alike) // copies])
 
 
 class Renderer:
     """Makes the octets that leave. One per worker."""
 
-    def __init__(self, config: Config, *, keys: Keys, upstreams: Upstreams, signers: Signers) -> None:
+    def __init__(self, config: Config, *, keys: Keys, upstreams: Upstreams, routing: Routing, signers: Signers) -> None:
         self._config = config
         self._keys = keys
         self._upstreams = upstreams
+        self._routing = routing
         self._signers = signers
 
-    def copy(self, consignment: Consignment, upstream: str, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
+    def copy(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
         """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
 
         Raises RenderingImpossible.
         """
+        if not self._routing.lets_write(route, consignment.message):
+            raise RenderingImpossible("base/login-only", "The upstream server takes mail only with its own login in From")
+        upstream = route.upstream
         prepared = consignment.prepared.get((upstream, encoded))
         if prepared is None:
             prepared = self._prepare(consignment, upstream, encoded=encoded)

@@ -16,20 +16,20 @@ from datetime import datetime
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.config import Config
-from relay.consignment import Consignment, Renderer, Route, groups_of
+from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
 from relay.gathering import recipient_digest
 from relay.keys import Keys
 from relay.mail import replies
-from relay.mail.envelope import Identity, IdentityKind, Recipient
-from relay.mail.mailbox import Mailbox
-from relay.mail.reply import parse_reply
+from relay.mail.envelope import Recipient
+from relay.mail.reply import Reply, parse_reply
 from relay.policy.charges import charges_for
-from relay.policy.sets import Stream
 from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
 from relay.records.facts import late_record
+from relay.records.wording import own_rule_texts, sentence
 from relay.render.copy import Copy
+from relay.routing import Route
 from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
@@ -42,6 +42,7 @@ _LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
 _FINISH_TRIES = 20
 _FINISH_PAUSE = 30.0  # seconds between them, at most
 _SUPPRESSION = "base/suppression"
+_SMTPUTF8 = "base/smtputf8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +77,15 @@ class Dispatcher:
         self._clock = clock
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
 
-    # Where to --------------------------------------------------------------------------------------------------------
-
-    def routes(self, identity: Identity, stream: Stream, reverse_path: Mailbox | None) -> tuple[Route, ...]:
-        """The ways this mail may take, in order; empty when no account fits.
-
-        A passthrough identity never leaves the upstream that proved it.
-        """
-        if identity.kind is IdentityKind.PASSTHROUGH:
-            return (Route(identity.upstream or "", identity.name, identity.credentials),)
-        routes = []
-        for name in stream.upstream or (self._config.upstream[0].name,):
-            if self._config.upstream_named(name).auth == "none":
-                routes.append(Route(name, identity.name, None))
-            elif account := self._upstreams.account_for(name, identity.name, reverse_path.key if reverse_path else None):
-                routes.append(Route(name, account.login, account))
-        return tuple(routes)
-
-    def takes_sender(self, route: Route, mailbox: Mailbox) -> bool:
-        """Whether the provider lets this account write as this mailbox (NetEase 553, Tencent 501)."""
-        profile = self._upstreams.profile(route.upstream)
-        return not profile.from_must_match_login or route.credentials is None or route.credentials.login.casefold() == mailbox.key
-
-    def takes_smtputf8(self, routes: Sequence[Route]) -> bool:
-        """Whether some way is not known to lack SMTPUTF8 (RFC 6531)."""
-        known = [self._upstreams.capabilities(route.upstream) for route in routes]
-        return not known or any(capabilities.smtputf8 or not capabilities.seen for capabilities in known)
-
     # Sending ---------------------------------------------------------------------------------------------------------
 
     async def send(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
         """Deliver to each recipient once; one result for each, in no particular order. Never raises for the outside's faults."""
         if not consignment.routes:
-            return [Result(recipient, Standing.TRANSIENT, replies.NO_ACCOUNT) for recipient in recipients]
-        profile_of = consignment.routes[0].upstream
-        profile = self._upstreams.profile(profile_of)
-        groups = iter(list(groups_of(consignment, recipients, profile.max_recipients)))
-        width = self._config.upstream_named(profile_of).max_connections_per_identity or profile.max_connections_per_identity
+            reply = replies.explained(replies.NO_ACCOUNT, self._help_url(consignment))
+            return [spoken(recipient, Standing.TRANSIENT, reply) for recipient in recipients]
+        cap, width = self._bounds(consignment.routes)
+        groups = iter(list(groups_of(consignment, recipients, cap)))
         results: list[Result] = []
 
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
@@ -125,6 +98,15 @@ class Dispatcher:
                 lanes.create_task(lane(groups), name=f"lane {number} of {consignment.submission.id}")
         return results
 
+    def _bounds(self, routes: Sequence[Route]) -> tuple[int, int]:
+        """Recipients of one copy and copies side by side that every way takes, since any of them may carry any copy."""
+        caps, widths = [], []
+        for route in routes:
+            profile, upstream = self._upstreams.profile(route.upstream), self._config.upstream_named(route.upstream)
+            caps.append(profile.max_recipients)
+            widths.append(upstream.max_connections_per_identity or profile.max_connections_per_identity)
+        return min(caps), min(widths)
+
     async def _send_whatever_happens(self, consignment: Consignment, group: tuple[Recipient, ...]) -> list[Result]:
         """A fault of ours with one copy must not cut the others off in the middle of theirs."""
         try:
@@ -134,33 +116,37 @@ class Dispatcher:
             return [Result(recipient, Standing.TRANSIENT, replies.INTERNAL) for recipient in group]
 
     async def _send_copy(self, consignment: Consignment, group: tuple[Recipient, ...]) -> list[Result]:
-        """Try the routes in order until the copy was answered for, or nothing is left to try."""
-        results = [Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_UNREACHABLE) for recipient in group]
+        """Try the routes in order until the copy was answered for, or nothing is left to try.
+
+        A copy that one provider does not take as it is may suit the next; it is
+        refused when none takes it and none was merely out of reach.
+        """
+        results: list[Result] = []
+        refusal: Reply | None = None
         for route in consignment.routes:
             if asyncio.get_running_loop().time() >= consignment.deadline:
                 return [Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_TIMED_OUT) for recipient in group]
             try:
                 results, failed_over = await self._send_by(consignment, route, group)
+                if not failed_over:
+                    return results
             except UpstreamUnavailable as fault:
                 telemetry.event("upstream unavailable", id=consignment.submission.id, upstream=route.upstream, text=str(fault))
                 results = [Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream) for recipient in group]
-                continue
             except RenderingImpossible as fault:
-                reply = replies.refused(fault.rule, str(fault), f"{self._config.http.help_url}/r/{consignment.submission.id}")
-                return [Result(recipient, Standing.REFUSED, reply, rule=fault.rule) for recipient in group]
-            if not failed_over:
-                break
+                refusal = refusal or replies.refused(fault.rule, str(fault), self._help_url(consignment))
+        if refusal and not results:
+            return [spoken(recipient, Standing.REFUSED, refusal) for recipient in group]
         return results
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         with telemetry.stage("render"):
-            copy = self.renderer.copy(consignment, route.upstream, group)
+            copy = self.renderer.copy(consignment, route, group)
         async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
-            if copy.needs_smtputf8 and not connection.capabilities.smtputf8:
-                reply = replies.SMTPUTF8_MESSAGE
-                return [Result(r, Standing.REFUSED, reply, "base/smtputf8", route.upstream) for r in group], False
+            if not connection.capabilities.smtputf8:
+                _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
-                copy = self.renderer.copy(consignment, route.upstream, group, encoded=True)
+                copy = self.renderer.copy(consignment, route, group, encoded=True)
             requests = [self._request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
@@ -195,7 +181,7 @@ class Dispatcher:
             ret=submission.ret,
             envid=submission.envid,
             deadline=consignment.deadline,
-            past_dot=self._config.delivery.past_dot,
+            past_dot=consignment.past_dot,
         )
         await self._settle(consignment, leaving, outcomes)
         if connection.late is not None:
@@ -240,7 +226,7 @@ class Dispatcher:
         asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
         if not asked:
             return [], results
-        past_dot = self._config.delivery.past_dot
+        past_dot = consignment.past_dot
         lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
         clearances = await self.store.clear(
             consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
@@ -263,7 +249,7 @@ class Dispatcher:
                 return earlier_result(recipient, row)
             case OverLimit(name, retry_after):
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
-                return Result(recipient, Standing.TRANSIENT, reply, rule="limit")
+                return spoken(recipient, Standing.TRANSIENT, reply)
 
     def _request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
         stream = consignment.stream
@@ -300,7 +286,7 @@ class Dispatcher:
         )
 
     def _help_url(self, consignment: Consignment) -> str:
-        return f"{self._config.http.help_url}/r/{consignment.submission.id}"
+        return self._config.http.page(consignment.submission.id)
 
     async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
         settlements = [
@@ -354,6 +340,22 @@ def earlier_result(recipient: Recipient, row: Row) -> Result:
     if row.state is RowState.DELIVERED:
         return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
     return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
+
+
+def spoken(recipient: Recipient, standing: Standing, reply: Reply) -> Result:
+    """What a rule of our own says after the ruling, which its reply names; for the report in both languages."""
+    text, fix = own_rule_texts(reply.rule, str(reply))
+    why = sentence(text, fix)
+    return Result(recipient, standing, reply, reply.rule, why_zh=why["zh"], why_en=why["en"])
+
+
+def _check_plain(consignment: Consignment, copy: Copy) -> None:
+    """Raises RenderingImpossible for what cannot be said without SMTPUTF8 (RFC 6531 section 3.2)."""
+    path = consignment.submission.reverse_path
+    if (path and path.needs_smtputf8) or any(recipient.mailbox.needs_smtputf8 for recipient in copy.recipients):
+        raise RenderingImpossible(_SMTPUTF8, "The upstream server cannot send to or from mailboxes with non-ASCII local parts")
+    if copy.needs_smtputf8:
+        raise RenderingImpossible(_SMTPUTF8, "The upstream server cannot send a message with a UTF-8 header")
 
 
 def _may_fail_over(outcome: Outcome) -> bool:

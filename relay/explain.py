@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
-from relay.judging import judge, judge_at_rcpt
+from relay.judging import judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
 from relay.mail.message import Message
@@ -50,8 +50,7 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
         stream,
         submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest),
         line.first_try(submission, line.policy),
-        0.0,
-        line.dispatcher.routes(submission.identity, stream, submission.reverse_path),
+        line.routing.routes(submission.identity, stream, submission.reverse_path, message),
     )
     return [_explained(line, consignment, ruling) for ruling in rulings]
 
@@ -73,17 +72,19 @@ async def _rulings(line: Line, submission: Submission, message: Message, stream:
 
 
 def _explained(line: Line, consignment: Consignment, ruling: Ruling) -> Explained:
-    submission_id = consignment.submission.id
+    page = line.config.http.page(consignment.submission.id)
     if ruling.leading is not None:
-        return Explained(ruling, line.reply_to(ruling, submission_id), None)
+        return Explained(ruling, reply_to(ruling, page), None)
     if not consignment.routes:
-        return Explained(ruling, replies.NO_ACCOUNT, None)
-    try:
-        copy = line.dispatcher.renderer.copy(consignment, consignment.routes[0].upstream, (ruling.recipient,))
-    except RenderingImpossible as fault:
-        reply = replies.refused(fault.rule, str(fault), f"{line.config.http.help_url}/r/{submission_id}")
-        return Explained(ruling, reply, None, f"{fault.rule}: {fault}")
-    return Explained(ruling, None, copy)
+        return Explained(ruling, replies.explained(replies.NO_ACCOUNT, page), None)
+    faults = []
+    for route in consignment.routes:
+        try:
+            return Explained(ruling, None, line.dispatcher.renderer.copy(consignment, route, (ruling.recipient,)))
+        except RenderingImpossible as fault:
+            faults.append(fault)
+    first = faults[0]
+    return Explained(ruling, replies.refused(first.rule, str(first), page), None, f"{first.rule}: {first}")
 
 
 def is_permitted(explained: Sequence[Explained]) -> bool:

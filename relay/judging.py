@@ -1,4 +1,4 @@
-"""Rule on recipients: what the line does with their cases, and `relay explain` with the same.
+"""Rule on recipients, and say what a ruling means to the client: the line does, and `relay explain` the same.
 
 Reads nothing: the facts were gathered before.
 """
@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from relay.answer import Result, Standing
 from relay.gathering import cases_of
+from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
-from relay.policy.case import Case, Phase, Ruling
+from relay.mail.message import MessageError
+from relay.mail.reply import Reply
+from relay.policy.case import Action, Case, Objection, Phase, Ruling
 from relay.policy.decide import Answers, decide
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Suppression
+from relay.records.wording import both, own_rule_texts, sentence
 
 
 def judge_at_rcpt(
@@ -28,3 +33,43 @@ def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date)
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
     answers = Answers()
     return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
+
+
+def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: MessageError) -> list[Ruling]:
+    """Rule on octets that cannot be taken as a message."""
+    text, fix = own_rule_texts(fault.rule, fault.text)
+    rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
+    objection = Objection(
+        fault.rule,
+        Action.REJECT,
+        fault.text,
+        text["zh"],
+        fix["en"],
+        fix["zh"],
+        cite=rule.table.cite if rule else "",
+        code=fault.detail,
+        reply_code=554,
+    )
+    return [Ruling(recipient, Action.REJECT, (objection,)) for recipient in recipients]
+
+
+def reply_to(ruling: Ruling, page: str = "") -> Reply:
+    """The reply that a ruling with an objection makes; its second line is the page that explains it."""
+    objection = _leading(ruling)
+    if ruling.action is Action.REJECT:
+        return replies.refused(objection.rule, objection.text, page, code=objection.reply_code, detail=objection.code)
+    return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after)
+
+
+def objected(ruling: Ruling, page: str) -> Result:
+    """What becomes of a recipient whose ruling objects."""
+    objection = _leading(ruling)
+    standing = Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT
+    why = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))
+    return Result(ruling.recipient, standing, reply_to(ruling, page), objection.rule, why_zh=why["zh"], why_en=why["en"])
+
+
+def _leading(ruling: Ruling) -> Objection:
+    if ruling.leading is None:
+        raise ValueError("this ruling does not object")
+    return ruling.leading

@@ -18,26 +18,27 @@ from datetime import date, datetime
 from email.utils import format_datetime
 
 from relay import telemetry
-from relay.answer import ReportFate, Result, Standing, final_reply
+from relay.answer import ReportFate, Result, final_reply
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
-from relay.judging import judge, judge_at_rcpt
+from relay.judging import judge, judge_at_rcpt, judge_octets, objected, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply
-from relay.policy.case import Action, Objection, Ruling
+from relay.policy.case import Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import finished_record, received_record, refused_record
 from relay.reporting import Reporter
+from relay.routing import Routing
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
 from relay.upstream.delivery import Upstreams
 
@@ -65,6 +66,7 @@ class Line:
         records: Records,
         upstreams: Upstreams,
         dispatcher: Dispatcher,
+        routing: Routing,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
@@ -75,7 +77,8 @@ class Line:
         self.records = records
         self.upstreams = upstreams
         self.dispatcher = dispatcher
-        self._reporter = Reporter(config, keys=keys, records=records, dispatcher=dispatcher, clock=clock)
+        self.routing = routing
+        self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._clock = clock
         self._entropy = entropy
         self._answered: OrderedDict[str, Digest] = OrderedDict()
@@ -117,16 +120,12 @@ class Line:
         stream = self.policy.stream_for(identity, listener, reverse_path)
         if stream is None:
             return replies.NO_STREAM
-        routes = self.dispatcher.routes(identity, stream, reverse_path)
-        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
-            return replies.SENDER_NOT_LOGIN
-        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
-            return replies.UPSTREAM_LACKS_SMTPUTF8
-        return stream
+        return self.routing.refusal(identity, stream, reverse_path) or stream
 
     async def _refuse_sender(
-        self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, reply: Reply
+        self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, why: Reply
     ) -> Reply:
+        reply = replies.explained(why, self.config.http.page(submission_id))
         record = refused_record(
             submission_id,
             self._clock(),
@@ -154,13 +153,12 @@ class Line:
         stream = stream_of(policy, submission)
         if stream is None:
             return replies.POLICY_UNUSABLE
-        if recipient.mailbox.needs_smtputf8:
-            routes = self.dispatcher.routes(submission.identity, stream, submission.reverse_path)
-            if not self.dispatcher.takes_smtputf8(routes):
-                return replies.UPSTREAM_LACKS_SMTPUTF8
-        if stream.refusals != "rcpt":
+        why = self.routing.refusal_of_recipient(submission.identity, stream, recipient.mailbox)
+        if why is None and stream.refusals != "rcpt":
             return replies.RECIPIENT_OK
         try:
+            if why is not None:
+                return await self._refuse_recipient(submission, recipient, policy, why)
             return await self._judge_at_rcpt(submission, recipient, policy, stream)
         except StoreUnavailable as fault:
             return self._store_failed(fault)
@@ -171,16 +169,20 @@ class Line:
             return replies.INTERNAL
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
-        now = self._clock()
         (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
         ruling = judge_at_rcpt(policy, stream, submission, recipient, found, self.today(policy))
         if ruling.leading is None:
             return replies.RECIPIENT_OK
-        refusal_id = new_id(now, self._entropy(10))
-        reply = self.reply_to(ruling, refusal_id)
         self._count(submission.stream, [ruling])
-        await self._write_refusal(refusal_id, submission, recipient, reply, [ruling], policy)
-        telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
+        return await self._refuse_recipient(submission, recipient, policy, reply_to(ruling), [ruling])
+
+    async def _refuse_recipient(
+        self, submission: Submission, recipient: Recipient, policy: PolicySet, why: Reply, rulings: Sequence[Ruling] = ()
+    ) -> Reply:
+        refusal_id = new_id(self._clock(), self._entropy(10))
+        reply = replies.explained(why, self.config.http.page(refusal_id))
+        await self._write_refusal(refusal_id, submission, recipient, reply, rulings, policy)
+        telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=reply.rule)
         return reply
 
     async def _write_refusal(
@@ -225,7 +227,7 @@ class Line:
             return replies.INTERNAL
 
     async def _submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
-        deadline = asyncio.get_running_loop().time() + self.config.delivery.patience
+        begun, delivery = asyncio.get_running_loop().time(), self.config.delivery
         policy = self.policy
         stream = stream_of(policy, submission)
         if stream is None:
@@ -239,7 +241,7 @@ class Line:
         with telemetry.stage("gather"):
             gathered = await gather(
                 submission, message, policy, self.first_try(submission, policy),
-                store=self.store, records=self.records, keys=self.keys, ledger_ttl=self.config.delivery.ledger_ttl,
+                store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
@@ -250,8 +252,9 @@ class Line:
             await self.records.append(
                 received_record(submission, message, rulings, policy.hash, first, self.records.person, again)
             )
-        routes = self.dispatcher.routes(submission.identity, stream, submission.reverse_path)
-        consignment = Consignment(submission, message, policy, stream, key, first, deadline, routes)
+        routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
+        deadline = begun + delivery.patience
+        consignment = Consignment(submission, message, policy, stream, key, first, routes, deadline, deadline + delivery.past_dot)
         results = await self._results(consignment, gathered.entry.rows, rulings)
         fate = await self._reporter.report(consignment, results)
         await self._reporter.confirm(consignment, results)
@@ -263,13 +266,12 @@ class Line:
         return reply
 
     async def _refuse_octets(self, submission: Submission, policy: PolicySet, stream: Stream, fault: MessageError) -> Reply:
-        """Octets that cannot be taken as a message: the rule of the policy that says so speaks, as far as it has words."""
-        rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
-        text_zh, fix, fix_zh, cite = (rule.text_zh, rule.fix, rule.fix_zh, rule.table.cite) if rule else ("", "", "", "")
-        objection = Objection(fault.rule, Action.REJECT, fault.text, text_zh, fix, fix_zh, cite, code=fault.detail)
-        rulings = [Ruling(recipient, Action.REJECT, (objection,)) for recipient in submission.recipients]
+        """Octets that cannot be taken as a message are refused for every recipient."""
+        rulings = judge_octets(submission.recipients, stream, fault)
         self._count(submission.stream, rulings)
-        reply = replies.refused(fault.rule, fault.text, f"{self.config.http.help_url}/r/{submission.id}")
+        if fault.limit:
+            telemetry.refused_by_limit_total.labels(fault.limit).inc()
+        reply = reply_to(rulings[0], self.config.http.page(submission.id))
         await self._write_refusal(submission.id, submission, None, reply, rulings, policy)
         return reply
 
@@ -285,7 +287,7 @@ class Line:
         )
         if message.received_count > smtp.max_received:
             raise MessageError(
-                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle"
+                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle", "received"
             )
         return message
 
@@ -298,7 +300,7 @@ class Line:
             if row is not None:
                 settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
             elif ruling.leading is not None:
-                settled[ruling.recipient.key] = self._objected(consignment.submission, ruling)
+                settled[ruling.recipient.key] = objected(ruling, self.config.http.page(consignment.submission.id))
         leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
         if leaving:
             with telemetry.stage("deliver"):
@@ -306,21 +308,12 @@ class Line:
                 settled |= {result.recipient.key: result for result in await self._await_others(consignment, results)}
         return [settled[ruling.recipient.key] for ruling in rulings]
 
-    def _objected(self, submission: Submission, ruling: Ruling) -> Result:
-        objection = ruling.leading
-        assert objection is not None  # noqa: S101 - callers ask only about rulings that object
-        return Result(
-            ruling.recipient,
-            Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT,
-            self.reply_to(ruling, submission.id),
-            objection.rule,
-            why_zh=objection.text_zh + objection.fix_zh,
-            why_en=f"{objection.text} {objection.fix}".rstrip(),
-        )
-
     def _perhaps_again(self, entry: Entry, rulings: Sequence[Ruling]) -> list[Recipient]:
-        """Who is tried now although nobody knows whether an earlier try reached them."""
-        unknown = {row.recipient for row in entry.rows if row.state is RowState.INDETERMINATE}
+        """Who is tried now although nobody knows whether an earlier try reached them.
+
+        One that is leaving counts too: its lease may end before this try asks for leave.
+        """
+        unknown = {row.recipient for row in entry.rows if row.state not in _SETTLED}
         free = (ruling.recipient for ruling in rulings if ruling.leading is None)
         return [recipient for recipient in free if recipient_digest(self.keys, recipient) in unknown]
 
@@ -388,15 +381,6 @@ class Line:
     def today(self, policy: PolicySet) -> date:
         """The day in the organisation's time zone."""
         return datetime.fromtimestamp(self._clock(), policy.zone).date()
-
-    def reply_to(self, ruling: Ruling, explained_by: str) -> Reply:
-        """The reply that a ruling with an objection makes; its second line is the page of `explained_by`."""
-        objection = ruling.leading
-        assert objection is not None  # noqa: S101 - callers ask only about rulings that object
-        url = f"{self.config.http.help_url}/r/{explained_by}"
-        if ruling.action is Action.REJECT:
-            return replies.refused(objection.rule, objection.text, url, code=objection.reply_code, detail=objection.code)
-        return replies.deferred(objection.rule, objection.text, url, seconds=objection.retry_after)
 
     def _count(self, stream: str, rulings: Sequence[Ruling]) -> None:
         for ruling in rulings:

@@ -1,7 +1,8 @@
 """Tell the sender what became of a message, by a report of our own (RFC 3464).
 
 The report on the refused goes before the reply: a 250 leaves nobody
-uninformed (law 2).  A report is claimed in the ledger like a recipient, so
+uninformed (law 2).  It takes what time the copies have left; a client does
+not wait longer for it.  A report is claimed in the ledger like a recipient, so
 that a retry sends it only when no earlier try did.
 """
 
@@ -12,7 +13,6 @@ from dataclasses import replace
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, needs_report
-from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.keys import Keys
@@ -29,10 +29,7 @@ _log = logging.getLogger("relay.reporting")
 class Reporter:
     """One per worker."""
 
-    def __init__(
-        self, config: Config, *, keys: Keys, records: Records, dispatcher: Dispatcher, clock: Callable[[], float]
-    ) -> None:
-        self._patience = config.delivery.patience
+    def __init__(self, *, keys: Keys, records: Records, dispatcher: Dispatcher, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._records = records
         self._dispatcher = dispatcher
@@ -78,7 +75,8 @@ class Reporter:
         names = "\0".join(sorted(result.recipient.key for result in about))  # another try may have others to report on
         digest = self._keys.addresses.lasting_digest(f"report\0{notice.action}\0{names}")
         request = ClearRequest(digest, (), (), frozenset())
-        deadline = asyncio.get_running_loop().time() + self._patience
+        now = asyncio.get_running_loop().time()
+        deadline = now + max(0.0, consignment.end - now) / 2  # the other half is for the reply to the dot
         for route in consignment.routes:
             copy, sent_from = self._dispatcher.renderer.report(consignment, route, recipient, notice, about, digest, delivered)
             errand = replace(submission, reverse_path=sent_from, ret=None, envid=None)

@@ -33,14 +33,16 @@ _STRUCTURE = "base/header-structure"
 class MessageError(ValueError):
     """The message cannot be taken at all; the text is ASCII and safe to show to the client.
 
-    `rule` names why ("base/header-structure"), `detail` is the enhanced status code without its class ("6.0").
+    `rule` names why ("base/header-structure"), `detail` is the enhanced status code without its class ("6.0"),
+    `limit` the bound that was exceeded, "" when it was none.
     """
 
-    def __init__(self, rule: str, detail: str, text: str) -> None:
+    def __init__(self, rule: str, detail: str, text: str, limit: str = "") -> None:
         super().__init__(text)
         self.rule = rule
         self.detail = detail
         self.text = text
+        self.limit = limit
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,13 @@ class Message:
             raise MessageError(_STRUCTURE, "6.0", "the message has a NUL octet")
         header, body = _split(data, max_header_size)
         if has_line_over(max_line, header) or has_line_over(max_line, body):
-            raise MessageError("base/line-length", "6.0", f"a line is longer than {max_line} octets")
+            raise MessageError("base/line-length", "6.0", f"a line is longer than {max_line} octets", "line_length")
         try:
             fields = read_fields(header)
         except FieldError as error:
             raise MessageError(_STRUCTURE, "6.0", str(error)) from None
         if len(fields) > max_fields:
-            raise MessageError(_STRUCTURE, "6.0", f"the header has more than {max_fields} fields")
+            raise MessageError(_STRUCTURE, "6.0", f"the header has more than {max_fields} fields", "header_fields")
         return cls(fields, body)
 
     @cached_property
@@ -251,7 +253,7 @@ def _split(data: bytes, max_header_size: int) -> tuple[bytes, bytes]:
     if blank >= 0:
         return data[: blank + 2], data[blank + 4 :]
     if len(data) > max_header_size:
-        raise MessageError(_STRUCTURE, "6.0", f"the header is larger than {max_header_size} octets")
+        raise MessageError(_STRUCTURE, "6.0", f"the header is larger than {max_header_size} octets", "header_size")
     return data, b""
 
 

@@ -72,10 +72,13 @@ NESTED_MAIL = reply(503, "5.1", "A mail transaction is open already")
 MAIL_FIRST = reply(503, "5.1", "Say MAIL first")
 SENDER_NOT_OWNED = reply(553, "7.1", "[base/ownership] The reverse-path does not belong to the identity that is logged in")
 SENDER_NOT_LOGIN = reply(
-    553, "7.1", "[base/ownership] The upstream server takes mail from its own login only: use that as reverse-path"
+    553, "7.1", "[base/login-only] The upstream server takes mail from its own login only: use that as reverse-path"
 )
+NULL_REVERSE_PATH = reply(553, "7.1", "[base/null-reverse-path] The upstream server takes no mail with a null reverse-path")
 NEEDS_SMTPUTF8 = reply(553, "6.7", "This mailbox has non-ASCII characters: declare SMTPUTF8, or use another address")
-UPSTREAM_LACKS_SMTPUTF8 = reply(553, "6.7", "The upstream server cannot send to or from mailboxes with non-ASCII local parts")
+UPSTREAM_LACKS_SMTPUTF8 = reply(
+    553, "6.7", "[base/smtputf8] The upstream server cannot send to or from mailboxes with non-ASCII local parts"
+)
 TOO_MANY_RECIPIENTS = reply(452, "5.3", "Too many recipients, send the message to the others afterwards")
 ONE_RECIPIENT_ONLY = reply(550, "7.1", "A message with a null reverse-path goes to one recipient only")
 NO_STREAM = reply(550, "7.1", "[stream] No mail stream of the policy takes this message")
@@ -86,7 +89,6 @@ RCPT_FIRST = reply(503, "5.1", "Say RCPT first")
 NO_RECIPIENTS = reply(554, "5.1", "No valid recipients")
 TOO_BIG = reply(552, "3.4", "The message is larger than this server takes")
 LINE_TOO_LONG = reply(554, "6.0", "[base/line-length] A line of the message is longer than this server takes")
-SMTPUTF8_MESSAGE = reply(554, "6.9", "[base/smtputf8] The upstream server cannot send a message with a UTF-8 header")
 
 # What stands in the way for now.
 INTERNAL = reply(451, "3.0", "Internal fault, nothing was lost, try again later")
@@ -99,7 +101,9 @@ UPSTREAM_UNREACHABLE = reply(451, "4.1", "The upstream server does not answer, t
 UPSTREAM_CONNECTION_LOST = reply(451, "4.2", "The connection to the upstream server was lost, try again later")
 UPSTREAM_TIMED_OUT = reply(451, "4.7", "The upstream server took too long, try again later")
 UPSTREAM_ACCOUNT = reply(451, "7.0", "The upstream server does not take this account's login, try again later")
-NO_ACCOUNT = reply(451, "7.0", "The relay has no account for this identity at the upstream server, the operator can add one")
+NO_ACCOUNT = reply(
+    451, "7.0", "[account] The relay has no account for this sender at the upstream server, the operator can add one"
+)
 RESEND_IN_PROGRESS = reply(451, "5.0", "The same message is still being sent, try again later")
 
 # The code of each rule that is not 550 5.7.1; packs name rules, this says how they are answered.
@@ -146,13 +150,13 @@ def refused(rule: str, text: str, help_url: str = "", *, code: int = 0, detail: 
     Without `code` and `detail` they are those of `RULE_CODES`, else 550 5.7.1.
     """
     known = RULE_CODES.get(rule, (550, "7.1"))
-    return _explained(code or known[0], detail or known[1], f"[{rule}] {text}", help_url)
+    return explained(reply(code or known[0], detail or known[1], f"[{rule}] {text}"), help_url)
 
 
 def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0, code: int = 451) -> Reply:
     """A rule defers; `seconds` until the same message has a chance."""
     wait = f", try again in {seconds} s" if seconds else ", try again later"
-    return _explained(code, "7.1", f"[{rule}] {text}{wait}", help_url)
+    return explained(reply(code, "7.1", f"[{rule}] {text}{wait}"), help_url)
 
 
 def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
@@ -186,5 +190,6 @@ def report_refused(submission_id: str, count: int, refused_count: int) -> Reply:
     return reply(554, "7.1", f"{submission_id}, {count} delivered, {refused_count} refused; the report could not be delivered")
 
 
-def _explained(code: int, detail: str, text: str, help_url: str) -> Reply:
-    return Reply(code, detail, (text, help_url) if help_url else (text,))
+def explained(refusal: Reply, help_url: str) -> Reply:
+    """The reply and, under it, the page that explains it in Chinese and English."""
+    return Reply(refusal.code, refusal.detail, (*refusal.text, help_url)) if help_url else refusal

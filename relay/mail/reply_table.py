@@ -107,12 +107,14 @@ _ENVELOPE = (
         ("NO_RECIPIENTS", "DATA after every RCPT was refused.", "Read the replies to RCPT."),
         ("SENDER_NOT_OWNED", "The reverse-path is not one that this login may use (RFC 6409 section 6.1).", "Use the login's own address, or have the operator add this one."),
         ("SENDER_NOT_LOGIN", "The provider refuses a reverse-path that is not the login.", "Use the login as sender address."),
+        ("NULL_REVERSE_PATH", "MAIL FROM:<>, and the provider does not take that.", "Give the login as reverse-path."),
         ("NEEDS_SMTPUTF8", "A non-ASCII mailbox from a client that did not declare SMTPUTF8 (RFC 6531 section 3.2).", "Declare SMTPUTF8, or use an ASCII address."),
         ("UPSTREAM_LACKS_SMTPUTF8", "A non-ASCII local part, and the upstream server does not offer SMTPUTF8.", "Use an ASCII address."),
         ("TOO_MANY_RECIPIENTS", "`max_recipients` is reached.", "Send the message, then send it again to the others; good clients do so by themselves."),
         ("ONE_RECIPIENT_ONLY", "A second recipient of a message with null reverse-path.", _FIX_CLIENT),
         ("NO_STREAM", "No stream of organisation.toml matches login, listener and sender domain.", "Ask the admin: a stream's `match` must name this sender."),
     ),
+    Documented("explained", replies.explained(replies.NO_STREAM, _PAGE), "Each refusal of this section whose name is in brackets comes with its page.", "Open the page: it says in Chinese and English what, why and what to do."),
 )  # fmt: skip
 
 _REFUSALS = (
@@ -125,7 +127,9 @@ _REFUSALS = (
             ("base/line-ends", "the message has a CR or LF that is not part of CR LF", "`[smtp] line_ends = \"reject\"` and a lone CR or LF.", _FIX_CLIENT),
             ("base/line-length", "a line is longer than 1048576 octets", "A line over `max_line_length`, or a header line over 998 octets to a provider that would break it.", _FIX_CLIENT),
             ("base/encoding", "A signed or encrypted message would need another encoding for the upstream server", "Octets over 127 or lines over 998 octets where the upstream server takes neither and nothing may be changed.", "Send quoted-printable or BASE64."),
-            ("base/smtputf8", "The message has a UTF-8 header and the upstream server does not take that", "As SMTPUTF8_MESSAGE, found by a rule.", "Send with encoded-words in the header."),
+            ("base/smtputf8", "The upstream server cannot send a message with a UTF-8 header", "Declared SMTPUTF8, a UTF-8 header, and the upstream server lacks SMTPUTF8 (RFC 6531 section 3.2); or a non-ASCII mailbox that was accepted before the upstream server could be asked.", "Send with encoded-words in the header and to ASCII addresses."),
+            ("base/login-only", "The upstream server takes mail only with its own login in From", "From is not the login, and the provider takes no other.", "Write the login into From."),
+            ("base/one-click", "the message brings its own List-Unsubscribe, and this stream does not take that", "The copy cannot carry a one-click unsubscription as RFC 8058 wants it.", "Leave List-Unsubscribe to the relay."),
             ("base/loop", "More than 50 Received fields: this message goes in a circle", "More than `max_received` Received fields.", "Look for two servers that forward to each other."),
             ("base/size", "The message is larger than the stream allows", "A rule on size, in a policy file.", "Send a link instead of the file."),
             ("base/signature", "There is no DKIM key for the domain in From", "The stream wants a signature and no `[[dkim]]` fits From.", "Ask the operator for a key for this domain."),
@@ -134,7 +138,6 @@ _REFUSALS = (
     *_rows(
         ("TOO_BIG", "SIZE at MAIL, or the message itself, is over `max_message_size` or what the upstream server takes.", "Send a smaller message."),
         ("LINE_TOO_LONG", "A line is over `max_line_length` while the message is still coming in.", _FIX_CLIENT),
-        ("SMTPUTF8_MESSAGE", "Declared SMTPUTF8, a UTF-8 header, and the upstream server lacks SMTPUTF8 (RFC 6531 section 3.2).", "Send with encoded-words in the header."),
     ),
 )  # fmt: skip
 
@@ -153,7 +156,7 @@ _WAITING = (
         ("UPSTREAM_CONNECTION_LOST", "The upstream server closed the connection; past the end of the message it is not known whether it took it.", f"{_AGAIN} Only what is not known to be delivered is sent."),
         ("UPSTREAM_TIMED_OUT", "`[delivery] patience` or `past_dot` ran out.", f"{_AGAIN} Only what is not known to be delivered is sent."),
         ("UPSTREAM_ACCOUNT", "The upstream server refused the password that the relay holds.", f"{_AGAIN} The operator must correct it."),
-        ("NO_ACCOUNT", "No `[[account]]` for this identity, and it has no session of its own at the upstream server.", f"{_AGAIN} The operator must add one."),
+        ("NO_ACCOUNT", "No `[[account]]` for this sender, and it has no session of its own at the upstream server: at MAIL, or after the message when the reverse-path is null and From names nobody who has one.", f"{_AGAIN} The operator must add one."),
     ),
 )  # fmt: skip
 

@@ -116,8 +116,12 @@ def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, M
 
 
 def _session_case(opening: Record) -> _Case:
-    """Refused at MAIL: nobody was judged yet, the reply says it all."""
-    return _Case(None, "session", (), opening.facts["reply"])
+    """Refused by the code itself at MAIL or RCPT: nobody was judged, the rule that its reply names says it all."""
+    recipient, reply, rule = opening.facts["recipient"], opening.facts["reply"], opening.facts["rule"]
+    text, fix = own_rule_texts(rule, reply)
+    weight = WEIGHTS["defer" if reply.startswith("4") else "reject"]
+    state = "session" if recipient is None else "refused by rule"
+    return _Case(recipient, state, (Reason(rule, weight, text, fix, "", ""),), "")
 
 
 def _reason(objection: Mapping[str, Any]) -> Reason:

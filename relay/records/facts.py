@@ -112,6 +112,7 @@ def refused_record(
         "recipient": roll.number(recipient.key) if recipient else None,
         "policy": policy_hash,
         "reply": str(reply),
+        "rule": reply.rule,
         "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.REFUSED, record_id, at, roll.people, facts)

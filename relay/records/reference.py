@@ -67,6 +67,7 @@ MEANINGS: dict[str, str] = {
     "rulings[].objections[].detail": "what was seen, without addresses",
     "rulings[].objections[].retry_after": "seconds, for defer; else 0",
     "reply": "the reply to the client",
+    "rule": "the rule that it names",
     "report": "what became of the report on refused recipients: not needed, forbidden, delivered, transient, refused",
     "outcomes[].person": "the recipient",
     "outcomes[].state": "delivered, refused, transient, indeterminate",

@@ -66,7 +66,23 @@ REASONS: Mapping[str, Both] = {
     "manual": both("管理员：不发送营销邮件", "an administrator: no marketing"),
 }
 
-_OWN_RULES: Mapping[str, tuple[Both, Both]] = {
+OWN_RULES: Mapping[str, tuple[Both, Both]] = {
+    "stream": (
+        both(
+            "没有邮件流接收此账号从此入口、以此发件地址发出的邮件", "No mail stream takes mail of this login, listener and sender"
+        ),
+        both(
+            "请管理员在 policies/streams 的某个文件里，用 match 写明这个账号、监听或域名",
+            "Ask your administrator to name this login, listener or domain in the `match` of a file in policies/streams",
+        ),
+    ),
+    "account": (
+        both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),
+        both(
+            "请管理员在 config.toml 中为此发件人添加 [[account]]；之后重发即可",
+            "Ask your administrator to add an [[account]] for this sender to config.toml, then send again",
+        ),
+    ),
     "limit": (
         both("已达到发送限额", "A sending limit is reached"),
         both("请稍后再发；邮件软件通常会自动重试", "Send again later; most mail programs do by themselves"),
@@ -78,8 +94,91 @@ _OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "Remove the address from your list; only a new consent lifts a refusal",
         ),
     ),
+    "base/ownership": (
+        both("发件地址不属于当前登录的账号", "The sender address does not belong to the login"),
+        both(
+            "请使用该地址对应的账号登录，或请管理员将此地址加入您的账号",
+            "Log in with the account of that address, or ask your administrator to add the address to your account",
+        ),
+    ),
+    "base/login-only": (
+        both(
+            "上游服务商只接受以登录账号本身为发件地址的邮件",
+            "The provider takes mail only with its own login as the sender address",
+        ),
+        both(
+            "请在邮件软件中把发件地址（From）改为登录账号，或用该地址自己的账号登录",
+            "Write the login as sender address (From) in your mail program, or log in with the account of that address",
+        ),
+    ),
+    "base/null-reverse-path": (
+        both(
+            "上游服务商不接受空的信封发件人（MAIL FROM:<>）", "The provider takes no mail with a null reverse-path (MAIL FROM:<>)"
+        ),
+        both("请让程序填写登录账号作为信封发件人", "Have the program give the login as reverse-path"),
+    ),
+    "base/smtputf8": (
+        both(
+            "上游服务器不支持含非 ASCII 字符的邮箱地址或邮件头",
+            "The upstream server takes no non-ASCII mailboxes and no UTF-8 header",
+        ),
+        both(
+            "请改用纯英文的邮箱地址；主题等邮件头请按 RFC 2047 编码（常见邮件软件会自动完成）",
+            "Use an ASCII address, and encoded-words (RFC 2047) in the header, as usual mail programs do by themselves",
+        ),
+    ),
+    "base/one-click": (
+        both("这封邮件无法带上有效的一键退订", "This mail cannot carry a valid one-click unsubscription"),
+        both(
+            "请去掉邮件自带的 List-Unsubscribe 和 List-Unsubscribe-Post；如仍失败，请管理员检查 [unsubscribe] base_url 和 DKIM",
+            "Leave List-Unsubscribe and List-Unsubscribe-Post out of the message; if that does not help, ask your administrator"
+            " to check [unsubscribe] base_url and DKIM",
+        ),
+    ),
+    "base/signature": (
+        both(
+            "这封邮件必须有本域名的有效 DKIM 签名，但无法生成",
+            "This mail must have a valid DKIM signature of its domain, and none can be made",
+        ),
+        both(
+            "请确认发件地址（From）的域名无误；请管理员用 relay dkim keygen 为该域名生成密钥",
+            "Check the domain of your From address; ask your administrator to make a key for it with `relay dkim keygen`",
+        ),
+    ),
+    "base/encoding": (
+        both(
+            "上游服务器需要改变邮件的编码，而已签名、加密或非文本的部分不能改动",
+            "The upstream server needs another encoding, and signed, encrypted or binary parts must not be changed",
+        ),
+        both(
+            "请在邮件软件中用 quoted-printable 或 base64 编码后再签名发送",
+            "Send it as quoted-printable or base64, encoded before it is signed",
+        ),
+    ),
+    "base/line-length": (
+        both("邮件中有过长的行，途中会被截断", "A line of the message is so long that it would be broken on its way"),
+        both(
+            "请使用较新的邮件客户端，或让程序把行折到 998 字节以内",
+            "Send with a current mail program, or have the script fold lines to 998 octets at most",
+        ),
+    ),
+    "base/line-ends": (
+        both("邮件中有单独的回车或换行符", "The message has a CR or LF that is not part of CR LF"),
+        both("请让程序以 CR LF 结束每一行", "Have the program end every line with CR LF"),
+    ),
+    "base/loop": (
+        both("邮件经过的服务器太多，可能在循环转发", "The message has passed so many servers that it seems to go in a circle"),
+        both("请管理员检查是否有两台服务器互相转发", "Ask your administrator to look for servers that forward to each other"),
+    ),
+    "base/header-structure": (
+        both("邮件头格式不合规", "The message header is malformed"),
+        both(
+            "请使用较新的邮件客户端发送，或修正生成邮件的程序",
+            "Send with a current mail program, or have the script that builds the message corrected",
+        ),
+    ),
 }
-"""Rules that speak when a copy leaves, after the ruling was recorded."""
+"""What the code itself says, not a rule of a policy file: at MAIL, of octets that are no message, of a copy on its way."""
 
 
 def word(words: Mapping[str, Both], key: str) -> Both:
@@ -95,8 +194,14 @@ def objection_texts(objection: Mapping[str, Any]) -> tuple[Both, Both]:
 
 
 def own_rule_texts(rule: str, reply: str) -> tuple[Both, Both]:
-    """The same for a rule that spoke after the ruling, from its reply."""
-    if rule in _OWN_RULES:
-        return _OWN_RULES[rule]
+    """The same for what the code says by itself, from its reply."""
+    if rule in OWN_RULES:
+        return OWN_RULES[rule]
     remedy = both("请把本页编号告诉管理员", "Give the number of this page to your administrator")
     return both(f"规则 {rule} 不允许发送：{reply}", reply), remedy
+
+
+def sentence(text: Both, fix: Both) -> Both:
+    """Both in one line of a report."""
+    zh, en = (stop.join(filter(None, (text[language], fix[language]))) for language, stop in (("zh", "。"), ("en", ". ")))
+    return both(zh, en)

@@ -21,6 +21,7 @@ from relay.pipeline import Line
 from relay.policy.sets import PolicySet
 from relay.records.append import Records
 from relay.render.signing import Signers, load_signer
+from relay.routing import Routing
 from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store
 from relay.upstream.delivery import Upstreams
@@ -103,7 +104,8 @@ async def assemble(
     """
     store = store or await open_store(config, keys, clock)
     upstreams = Upstreams(config, load_profiles(), entropy(32))
-    renderer = Renderer(config, keys=keys, upstreams=upstreams, signers=load_signers(config))
+    routing = Routing(config, upstreams)
+    renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     dispatcher = Dispatcher(config, keys=keys, store=store, records=records, upstreams=upstreams, renderer=renderer, clock=clock)
     line = Line(
         config,
@@ -113,6 +115,7 @@ async def assemble(
         records=records,
         upstreams=upstreams,
         dispatcher=dispatcher,
+        routing=routing,
         clock=clock,
         entropy=entropy,
     )

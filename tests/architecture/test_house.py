@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"gathering", "judging", "consignment"},
+    {"gathering", "judging", "routing", "consignment"},
     {"dispatch"},
     {"reporting"},
     {"pipeline"},

@@ -135,7 +135,7 @@ def _holder(inode: str, pids: list[int]) -> int:
     raise AssertionError(f"socket {inode} belongs to no worker")
 
 
-def on_each_worker(relay: Relay, login: str = NEWS) -> list[Client]:
+def on_each_worker(relay: Relay, login: str | None = NEWS) -> list[Client]:
     """One logged-in client per worker."""
     found: dict[int, Client] = {}
     wanted = len(relay.worker_pids())

@@ -35,10 +35,10 @@ class LineHouse:
     """A line and the files that it is built from; every login owns `domains`, and there is a DKIM key for each.
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
-    wants a login, which the relay does not hold for anybody.
+    wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind.
     """
 
-    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none"):
+    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none", upstreams=""):
         domains = {"example.com", *domains}
         table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
         keys = "".join(
@@ -46,7 +46,7 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=table, extra=keys + extra, policy=policy)
+        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy)
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -85,10 +85,16 @@ class LineHouse:
         await self.line.concluded(submission)
         return reply
 
-    async def begin(self, login: str, recipients: Sequence[str], *, admitted_only=True, **declared) -> Submission | Reply:
-        """MAIL and every RCPT, as the door hands them on; recipients that are refused there are left out."""
+    async def begin(
+        self, login: str, recipients: Sequence[str], *, admitted_only=True, sender: str | None = None, **declared
+    ) -> Submission | Reply:
+        """MAIL and every RCPT, as the door hands them on; recipients that are refused there are left out.
+
+        The reverse-path is the login, or `sender`, "" for a null one.
+        """
         identity = Identity(login, IdentityKind.USER, self.owns | {login})
-        submission = await self.line.begin(CLIENT, identity, Mailbox.parse(login), **declared)
+        path = login if sender is None else sender
+        submission = await self.line.begin(CLIENT, identity, Mailbox.parse(path) if path else None, **declared)
         if isinstance(submission, Reply):
             return submission
         wanted = tuple(map(_recipient, recipients))

@@ -6,11 +6,13 @@ import pytest
 
 from relay.answer import ReportFate, Result, Standing
 from relay.mail.mailbox import Mailbox
+from relay.mail.replies import NO_ACCOUNT
 from relay.mail.reply import reply
 from relay.policy.case import Action, Ruling
 from relay.records.explanations import SHOWN_SECONDS, explain_record, explanation
 from relay.records.facts import finished_record, late_record, received_record, refused_record
 from relay.records.kinds import Kind
+from relay.records.wording import OWN_RULES
 from tests.support.records import (
     CLIENT,
     GONE,
@@ -123,10 +125,19 @@ def test_what_was_only_observed_says_so(records):
 def test_refusals_before_there_was_a_message_are_explained(records):
     author = Mailbox.parse("news@example.com")
     [ada] = a_submission().recipients
-    no = reply(553, "7.1", "This sender is not yours")
+    no = reply(553, "7.1", "[base/ownership] This sender is not yours", "http://127.0.0.1:8027/r/1")
     at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, no, (), "cafe", records.person)
     [fate] = explained(records, at_mail).fates
-    assert (fate.state, fate.people, fate.upstream_text) == ("session", (), "553 5.7.1 This sender is not yours")
+    assert (fate.state, fate.people, fate.upstream_text) == ("session", (), "")
+    [reason] = fate.reasons
+    assert (reason.rule, reason.weight["en"]) == ("base/ownership", "reject")
+    assert (reason.text, reason.fix) == OWN_RULES["base/ownership"]
+    utf8 = reply(553, "6.7", "[base/smtputf8] This mailbox has non-ASCII characters")
+    at_rcpt = refused_record(an_id(3), NOW, CLIENT, author.key, author, ada, utf8, (), "cafe", records.person)
+    [fate] = explained(records, at_rcpt).fates
+    assert (fate.state, fate.people, fate.reasons[0].rule) == ("refused by rule", ("a***@example.org",), "base/smtputf8")
+    later = refused_record(an_id(4), NOW, CLIENT, author.key, author, None, NO_ACCOUNT, (), "cafe", records.person)
+    assert explained(records, later).fates[0].reasons[0].weight["en"] == "defer"
     at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, ada, no, [rejected(ada)], "cafe", records.person)
     [fate] = explained(records, at_rcpt).fates
     assert (fate.state, fate.people) == ("refused by rule", ("a***@example.org",))

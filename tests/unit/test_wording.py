@@ -1,0 +1,75 @@
+"""Whatever the code refuses by itself is explained: no rule speaks on the wire that has no words for people."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from relay.mail import replies
+from relay.mail.reply import Reply
+from relay.records.wording import OWN_RULES, both, own_rule_texts, sentence
+from tests.support.policies import newsletter
+
+RELAY = Path(__file__).resolve().parents[2] / "relay"
+SPEAKERS = {"RenderingImpossible", "MessageError", "refused", "deferred"}
+OF_POLICY = {rule.name for rule in newsletter().stream("newsletter").rules}
+"""Rules of policy files speak with the words of those files."""
+
+
+def constants(tree: ast.Module) -> dict[str, str]:
+    """Names of a module that stand for a text."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+TREES = {path: ast.parse(path.read_text("utf-8")) for path in RELAY.rglob("*.py")}
+TEXTS = {name: text for tree in TREES.values() for name, text in constants(tree).items()}
+NAMES = {name: text for name, text in TEXTS.items() if re.fullmatch(r"base/[a-z0-9-]+", text)}
+NAMES |= {f"{name}_RULE": NAMES["RULE"] for name in ("ONE_CLICK",)}  # as render.copy imports it
+
+
+def named() -> set[str]:
+    """The first argument of every call that refuses: what it is, or what its name stands for."""
+    found = set()
+    for path, tree in TREES.items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            if called in SPEAKERS and path.name != "reply_table.py":
+                rule = call.args[0]
+                found.add(rule.value if isinstance(rule, ast.Constant) else NAMES.get(getattr(rule, "id", ""), ""))
+    return {rule for rule in found if isinstance(rule, str)} - {""}
+
+
+def test_every_rule_that_the_code_names_has_words():
+    said = named()
+    assert {"base/signature", "base/one-click", "base/smtputf8", "base/loop", "base/encoding", "limit"} <= said
+    constants_of_the_door = {reply.rule for reply in vars(replies).values() if isinstance(reply, Reply)} - {""}
+    assert {"stream", "account", "base/login-only"} <= constants_of_the_door
+    assert said | constants_of_the_door | (set(replies.RULE_CODES) - OF_POLICY - {"base/size"}) <= set(OWN_RULES)
+
+
+@pytest.mark.parametrize("rule", OWN_RULES)
+def test_the_words_are_there_in_both_languages(rule):
+    for text in OWN_RULES[rule]:
+        assert text["en"].isascii()
+        assert not text["zh"].isascii()
+        assert not text["zh"].endswith("。")
+        assert not text["en"].endswith(".")
+
+
+def test_a_rule_without_words_is_shown_by_its_reply():
+    text, fix = own_rule_texts("base/unheard-of", "550 5.7.1 [base/unheard-of] no")
+    assert "550 5.7.1 [base/unheard-of] no" in text["zh"]
+    assert fix["zh"]
+    assert fix["en"]
+
+
+def test_a_report_says_text_and_remedy_in_one_line():
+    assert sentence(both("甲", "A"), both("乙", "B")) == {"zh": "甲。乙", "en": "A. B"}
+    assert sentence(both("甲", "A"), both("", "")) == {"zh": "甲", "en": "A"}
