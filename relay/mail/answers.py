@@ -9,11 +9,16 @@ stop) must be all that the writer added.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _MAX_LINE = 80
 
-_REFUSING = """
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_REFUSING = _words("""
     退订 退訂 拒收 取消订阅 取消訂閱 取消订閱 取消邮件订阅 停止订阅 终止订阅 不订阅 解除订阅 撤销订阅 不要再发 别再发
     不要再给我发 别再给我发 不要给我发 请勿再发 勿再发 不要再寄 别再寄 停止发送 停止发邮件 停止推送 不想再收到 不想收到
     不想再接收 不再接收 不愿再收到 不要再發 別再發 不想再收 不需要再发 拒绝接收 拒绝再接收 把我移除 将我移除 把我删除
@@ -25,9 +30,9 @@ _REFUSING = """
     abmelden abbestellen austragen keineweiterenmails désabonner medésabonner désinscrire désinscription désabonnement
     desinscription cancelarsuscripción darsedebaja darmedebaja dardebaja disiscrivere disiscrizione cancellami 配信停止
     登録解除 配信解除 購読解除 수신거부 구독취소 구독해지
-""".split()
-_ALONE = frozenset("t td tdtd stop pleasestop stopplease stopit stopnow stopthis remove baja 退 拒".split())
-_POLITE = """
+""")
+_ALONE = _words("t td tdtd stop pleasestop stopplease stopit stopnow stopthis remove baja 退 拒")
+_POLITE = _words("""
     您好 你好 大家好 请 請 麻烦 麻煩 烦请 敬请 拜托 帮我 帮忙 给我 替我 我要求 我要 我想 我们要 要求 申请 需要 立即 马上
     立刻 尽快 现在 以后 从今以后 今后 再次 我 本人 的 了 吧 啊 掉 一下 谢谢合作 谢谢您 谢谢 多谢 感谢 謝謝 感激 此致 敬礼
     祝好 邮件 邮箱 郵件 所有 全部 任何 这类 此类 类似 这种 该 此 这 贵公司 贵司 你们 您们 广告邮件 广告 垃圾邮件 营销邮件
@@ -38,14 +43,14 @@ _POLITE = """
     thankyou thx manythanks regards bestregards kindregards and to bitte mich vom von ihrem ihrer danke den diesen sie
     merci svp vousplaît sil de la votre vos mailings porfavor gracias lista correos grazie perfavore dalla お願いします
     してください をお願いします を 希望 します 부탁드립니다 해주세요 요청 합니다
-""".split()
+""")
 _SPACES = re.compile(r"[\W_]+")
 _REPLY = re.compile(
     r"\s*(?:re|aw|sv|antw|rif|res|fw|fwd|wg|tr|回复|回覆|答复|答覆|转发|轉寄|轉發)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE
 )
 
 
-def _longest_first(words: Sequence[str]) -> re.Pattern[str]:
+def _longest_first(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
 
 

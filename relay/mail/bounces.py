@@ -22,14 +22,12 @@ from relay.mail.text import octets_of, readable_text
 MAX_FAILURES = 200
 _MAX_TEXT = 2000
 
-_AUTHORS = frozenset(
-    "postmaster mailer-daemon mail-daemon maildaemon mailerdaemon mailadmin mdaemon postoffice mail.daemon mailer_daemon"
-    " bounce bounces mailsystem mail-system".split()
-)
+_AUTHORS = re.compile(r"post-?master|mail(?:er)?[-_.]?daemon|mdaemon|mailadmin|postoffice|bounces?|mail-?system", re.IGNORECASE)
 _SUBJECTS = re.compile(
     r"退信|退回|投递失败|投遞失敗|无法投递|無法投遞|发送失败|未能送达|无法送达|無法送達|未送达"
-    r"|undeliver|delivery status notification|delivery (?:failure|failed|has failed|report)|returned (?:mail|to sender)"
-    r"|failure notice|mail delivery (?:failed|system|failure)|delivery notification|could not be delivered|message not delivered|unzustellbar|non remis|no entregado",
+    r"|undeliver|delivery status notification|delivery (?:failure|failed|has failed|report|notification)"
+    r"|returned (?:mail|to sender)|failure notice|mail delivery (?:failed|system|failure)"
+    r"|could not be delivered|message not delivered|unzustellbar|non remis|no entregado",
     re.IGNORECASE,
 )
 _COPY = re.compile(
@@ -41,8 +39,9 @@ _ADDRESS = re.compile(r"""[^\s<>()\[\],;:：，；"'`=“”（）【】]{1,64}@
 _CODE = re.compile(r"(?<![\d.])([45]\d\d)(?=[ \-:#(]|$)")
 _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _HINT = re.compile(
-    r"(?<![\d.])[45]\d\d(?!\d)|[45]\.\d{1,3}\.\d{1,3}|原因|不存在|reason|said|error|unknown|停用|已满", re.IGNORECASE
+    r"(?<![\d.])[45]\d\d(?!\d)|[45]\.\d{1,3}\.\d{1,3}|原因|不存在|停用|已满|reason|said|error|unknown", re.IGNORECASE
 )
+_STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _is_text_bounce(message: Message) -> bool:
         return False
     if (message.text("Return-Path") or "").replace(" ", "") == "<>":
         return True
-    return any(author.local_part.casefold() in _AUTHORS for author in message.authors or ())
+    return any(_AUTHORS.fullmatch(author.local_part) for author in message.authors or ())
 
 
 def _text_failure(text: str, key: str, starts: dict[str, int]) -> Failure:

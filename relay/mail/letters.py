@@ -32,8 +32,9 @@ _ONLY_TOKEN = re.compile(
 )
 _OUR_REPORT = re.compile(r"<[0-9A-HJKMNP-TV-Z]{26}\.[0-9a-f]{8}\.report@")
 _AUTO_SUBJECT = re.compile(
-    r"\s*(?:自动回复|自動回覆|自动答复|自動回復|自动应答|外出自动|休假自动|不在通知|自動返信|부재중|autoreply|auto(?:matic)?[ -]?(?:reply|response)"
-    r"|out of (?:the )?office|vacation|abwesend|abwesenheit|automatische antwort|réponse automatique|respuesta automática)",
+    r"\s*(?:自动回复|自動回覆|自动答复|自動回復|自动应答|外出自动|休假自动|不在通知|自動返信|부재중"
+    r"|autoreply|auto(?:matic)?[ -]?(?:reply|response)|out of (?:the )?office|vacation"
+    r"|abwesend|abwesenheit|automatische antwort|réponse automatique|respuesta automática)",
     re.IGNORECASE,
 )
 _AUTO_FIELDS = ("X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply", "X-AutoReply-From", "X-Mail-Autoreply")
@@ -159,7 +160,7 @@ def _returned_headers(message: Message) -> Iterator[tuple[Field, ...]]:
     for part in message.structure.parts[:50]:
         if part.in_attached_message:
             yield part.fields
-        elif part.is_leaf and (part.media_type in _RETURNED or _is_saved_mail(part)):
+        elif part.is_leaf and (_RETURNED.fullmatch(part.media_type) or _is_saved_mail(part)):
             octets = octets_of(message, part).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n").lstrip(b"\r\n")
             yield readable_fields(octets.partition(b"\r\n\r\n")[0] + b"\r\n")
 
