@@ -1,22 +1,25 @@
-# compliance-relay. `make demo` and `make test` each do all their own set-up in .venv.
+# compliance-relay. `make demo`, `make test` and `make check` each do all their own set-up in .venv.
 PYTHON ?= python3
+# How the tests run: files in parallel, one process per CPU. `make test PYTEST='-n 0 -k ledger'` runs some of them in order.
+PYTEST ?= -n auto --maxprocesses 4 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/relay demo
+	@$(BIN)/relay demo
 
 test: $(VENV)/.tested
-	.ci/servers
-	$(BIN)/pytest
+	@.ci/servers
+	$(BIN)/pytest -q $(PYTEST)
 
 check: $(VENV)/.tested
-	$(BIN)/ruff check relay tests
-	$(BIN)/ruff format --check relay tests
+	@.ci/servers
+	$(BIN)/ruff check relay tests benchmarks
+	$(BIN)/ruff format --check relay tests benchmarks
 	$(BIN)/mypy
-	.ci/servers
 	$(BIN)/pytest -q tests/architecture tests/operations
 
 # The documents that are generated from the code; tests keep them equal.
@@ -26,11 +29,14 @@ docs: $(VENV)/.installed
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
-	touch $@
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(PIP) --editable .
+	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check]'
-	touch $@
+	$(PIP) --editable '.[test,check]'
+	@touch $@

@@ -10,7 +10,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from relay.errors import ConfigurationError
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
@@ -31,6 +40,26 @@ def _host_port(value: Any) -> Any:
 HostPort = Annotated[str, BeforeValidator(_host_port)]
 
 
+_WIDEST = {4: 8, 6: 16}  # prefix lengths; the whole of a large company or a large provider
+
+
+def _named(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Refuse networks that together take in strangers; those of private addresses may be as wide as they are."""
+    merged: list[Network] = [
+        *ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network)),
+        *ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network)),
+    ]
+    for network in merged:
+        widest = _WIDEST[network.version]
+        if network.prefixlen < widest and not network.is_private:
+            raise ValueError(f"{network} holds strangers, that would be an open relay: name networks of /{widest} or smaller")
+    return networks
+
+
+Networks = Annotated[tuple[Network, ...], AfterValidator(_named)]
+"""Networks whose word is taken without a password."""
+
+
 def split_host_port(address: str) -> tuple[str, int]:
     """Split "host:port" or "[::1]:port" into a bare host and a port."""
     host, _, port = address.rpartition(":")
@@ -46,7 +75,7 @@ class Listen(_Table):
     address: HostPort
     tls: Literal["none", "starttls", "implicit"] = "implicit"
     auth: Literal["required", "none"] = "required"
-    proxy_from: tuple[Network, ...] = ()
+    proxy_from: Networks = ()
     upstream: str = ""
 
 
@@ -58,7 +87,7 @@ class TLS(_Table):
 class Auth(_Table):
     mode: Literal["upstream", "users"] = "upstream"
     users_file: str = ""
-    trusted_networks: tuple[Network, ...] = ()
+    trusted_networks: Networks = ()
     held_credentials: Literal["none", "sealed"] = "none"
     senders: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
@@ -260,9 +289,6 @@ class Config(_Table):
                 raise ValueError(f'[[account]] {i}: there is no [[upstream]] named "{account.upstream}"')
         if self.auth.mode == "users" and not self.auth.users_file:
             raise ValueError('[auth] mode = "users" needs users_file; make one with `relay users add`')
-        for network in self.auth.trusted_networks:
-            if network.prefixlen == 0:
-                raise ValueError(f"[auth] trusted_networks: {network} is the whole internet: that would be an open relay")
         return self
 
 

@@ -17,7 +17,7 @@ class StoreUnavailable(RelayError, ConnectionError):
     """The store cannot answer now, or must not be believed (empty, foreign, other keys).
 
     `reason` is a short machine word for metrics and /readyz: unreachable,
-    timeout, empty, foreign, keys, schema, durability, disk, removed.
+    timeout, empty, foreign, keys, schema, durability, disk, memory, removed.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -27,6 +27,10 @@ class StoreUnavailable(RelayError, ConnectionError):
 
 class RecordsUnavailable(RelayError, OSError):
     """The local records cannot be written or read: no record, no mail."""
+
+
+class RecordsFull(RecordsUnavailable):
+    """The disk of the records has less room than [records] min_free."""
 
 
 class RenderingImpossible(RelayError):

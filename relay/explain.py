@@ -2,19 +2,22 @@
 
 The same gathering, the same decision, the same rendering as the line's, so
 that an explanation and a delivery cannot disagree; the ledger, the records
-and the upstream are left alone.
+and the upstream are left alone.  What only the upstream, the limits or the
+clock can tell is not foretold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
+from relay.judging import judge, judge_at_rcpt
+from relay.mail import replies
 from relay.mail.envelope import Submission
 from relay.mail.message import Message
 from relay.mail.reply import Reply
-from relay.pipeline import Line, judge
+from relay.pipeline import Line
 from relay.policy.case import Ruling
 from relay.policy.sets import Stream
 from relay.render.copy import Copy
@@ -39,30 +42,48 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
 
     Raises StoreUnavailable, RecordsUnavailable, and whatever a rule raises.
     """
-    policy = line.policy
-    found = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
-    rulings = judge(policy, stream, cases_of(submission, message, policy, found), line.today(policy))
+    rulings, submission = await _rulings(line, submission, message, stream)
     consignment = Consignment(
         submission,
         message,
-        policy,
+        line.policy,
         stream,
         submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest),
-        line.first_try(submission, policy),
+        line.first_try(submission, line.policy),
         0.0,
         line.dispatcher.routes(submission.identity, stream, submission.reverse_path),
     )
     return [_explained(line, consignment, ruling) for ruling in rulings]
 
 
+async def _rulings(line: Line, submission: Submission, message: Message, stream: Stream) -> tuple[list[Ruling], Submission]:
+    """The rulings in the order of the recipients, and the submission with those whom the door would admit."""
+    policy, today = line.policy, line.today(line.policy)
+    suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
+    found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
+    rulings: dict[str, Ruling] = {}
+    if stream.refusals == "rcpt":
+        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], today) for r in submission.recipients]
+        rulings = {ruling.recipient.key: ruling for ruling in at_rcpt if ruling.leading is not None}
+    admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in rulings)
+    reduced = replace(submission, recipients=admitted)
+    cases = cases_of(reduced, message, policy, [found[recipient.key] for recipient in admitted])
+    rulings |= {ruling.recipient.key: ruling for ruling in judge(policy, stream, cases, today)}
+    return [rulings[recipient.key] for recipient in submission.recipients], reduced
+
+
 def _explained(line: Line, consignment: Consignment, ruling: Ruling) -> Explained:
+    submission_id = consignment.submission.id
     if ruling.leading is not None:
-        return Explained(ruling, line.reply_to(ruling, consignment.submission.id), None)
-    upstream = consignment.routes[0].upstream if consignment.routes else line.config.upstream[0].name
+        return Explained(ruling, line.reply_to(ruling, submission_id), None)
+    if not consignment.routes:
+        return Explained(ruling, replies.NO_ACCOUNT, None)
     try:
-        return Explained(ruling, None, line.dispatcher.renderer.copy(consignment, upstream, (ruling.recipient,)))
+        copy = line.dispatcher.renderer.copy(consignment, consignment.routes[0].upstream, (ruling.recipient,))
     except RenderingImpossible as fault:
-        return Explained(ruling, None, None, f"{fault.rule}: {fault}")
+        reply = replies.refused(fault.rule, str(fault), f"{line.config.http.help_url}/r/{submission_id}")
+        return Explained(ruling, reply, None, f"{fault.rule}: {fault}")
+    return Explained(ruling, None, copy)
 
 
 def is_permitted(explained: Sequence[Explained]) -> bool:

@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relay.errors import ConfigurationError
+from relay.files import write_private
 
 RINGS = ("addresses", "records", "tokens", "held")
 SECRET_OCTETS = 64  # AES-SIV-256 takes 64; AES-GCM and HMAC use the first 32
@@ -161,13 +162,7 @@ def load_keys(path: Path) -> Keys:
 def save_keys(path: Path, keys: Keys) -> None:
     """Write the key file with mode 0600, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(dump_keys(keys))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_private(path, dump_keys(keys).encode())
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:

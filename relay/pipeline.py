@@ -23,17 +23,17 @@ from relay.answer import ReportFate, Result, Standing, final_reply, needs_report
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
-from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.gathering import cases_of, gather, recipient_digest, submission_key, suppressions_of
+from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
+from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
+from relay.judging import judge, judge_at_rcpt
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply
-from relay.policy.case import Action, Case, Phase, Ruling
-from relay.policy.decide import Answers, decide
+from relay.policy.case import Action, Objection, Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
@@ -93,23 +93,31 @@ class Line:
         submission_id = new_id(now, self._entropy(10))
         try:
             self.records.check()
-        except RecordsUnavailable:
+        except RecordsFull:
             return replies.NO_SPACE
-        policy = self.policy
-        if reverse_path is not None and not identity.may_use(reverse_path):
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_OWNED)
-        stream = policy.stream_for(identity, client.listener, reverse_path)
-        if stream is None:
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.NO_STREAM)
-        routes = self.dispatcher.routes(identity, stream, reverse_path)
-        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, replies.SENDER_NOT_LOGIN)
-        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
-            return replies.UPSTREAM_LACKS_SMTPUTF8
+        except RecordsUnavailable:
+            return replies.RECORDS_UNAVAILABLE
+        stream = self.take_sender(identity, client.listener, reverse_path)
+        if isinstance(stream, Reply):
+            return await self._refuse_sender(submission_id, client, identity, reverse_path, stream)
         return Submission(
-            submission_id, now, client, identity, reverse_path, stream.name, policy.hash,
+            submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
         )  # fmt: skip
+
+    def take_sender(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | Reply:
+        """The stream that takes this sender's mail, or why none does. Writes nothing."""
+        if reverse_path is not None and not identity.may_use(reverse_path):
+            return replies.SENDER_NOT_OWNED
+        stream = self.policy.stream_for(identity, listener, reverse_path)
+        if stream is None:
+            return replies.NO_STREAM
+        routes = self.dispatcher.routes(identity, stream, reverse_path)
+        if reverse_path is not None and not all(self.dispatcher.takes_sender(route, reverse_path) for route in routes):
+            return replies.SENDER_NOT_LOGIN
+        if reverse_path is not None and reverse_path.needs_smtputf8 and not self.dispatcher.takes_smtputf8(routes):
+            return replies.UPSTREAM_LACKS_SMTPUTF8
+        return stream
 
     async def _refuse_sender(
         self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, reply: Reply
@@ -122,7 +130,7 @@ class Line:
             reverse_path,
             None,
             reply,
-            None,
+            (),
             self.policy.hash,
             self.records.person,
         )
@@ -159,30 +167,26 @@ class Line:
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         now = self._clock()
-        found = await suppressions_of([recipient], self.store, self.records, self.keys)
-        alone = _with_recipients(submission, (recipient,))
-        ruling = decide(policy, stream, cases_of(alone, None, policy, found)[0], Phase.RCPT, self.today(policy))
+        (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, self.today(policy))
         if ruling.leading is None:
             return replies.RECIPIENT_OK
         refusal_id = new_id(now, self._entropy(10))
         reply = self.reply_to(ruling, refusal_id)
         self._count(submission.stream, [ruling])
-        await self.records.append(
-            refused_record(
-                refusal_id,
-                now,
-                submission.client,
-                submission.identity.name,
-                submission.reverse_path,
-                recipient,
-                reply,
-                ruling,
-                policy.hash,
-                self.records.person,
-            )
-        )
+        await self._write_refusal(refusal_id, submission, recipient, reply, [ruling])
         telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
         return reply
+
+    async def _write_refusal(
+        self, refusal_id: str, submission: Submission, recipient: Recipient | None, reply: Reply, rulings: Sequence[Ruling]
+    ) -> None:
+        identity, path, person = submission.identity.name, submission.reverse_path, self.records.person
+        await self.records.append(
+            refused_record(
+                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, self.policy.hash, person
+            )
+        )
 
     # The dot ---------------------------------------------------------------------------------------------------------
 
@@ -199,8 +203,6 @@ class Line:
     async def _submit_safely(self, submission: Submission, data: bytes | bytearray) -> Reply:
         try:
             return await self._submit(submission, data)
-        except MessageError as fault:
-            return replies.refused(fault.rule, fault.text)
         except StoreUnavailable as fault:
             return self._store_failed(fault)
         except RecordsUnavailable as fault:
@@ -216,8 +218,11 @@ class Line:
         stream = _stream(policy, submission.stream)
         if stream is None:
             return replies.POLICY_UNUSABLE
-        with telemetry.stage("parse"):
-            message = self.parse(data)
+        try:
+            with telemetry.stage("parse"):
+                message = self.parse(data)
+        except MessageError as fault:
+            return await self._refuse_octets(submission, stream, fault)
         key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
         with telemetry.stage("gather"):
             gathered = await gather(
@@ -243,6 +248,17 @@ class Line:
         self._remember(submission, key, reply)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)
+        return reply
+
+    async def _refuse_octets(self, submission: Submission, stream: Stream, fault: MessageError) -> Reply:
+        """Octets that cannot be taken as a message: the rule of the policy that says so speaks, as far as it has words."""
+        rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
+        text_zh, fix, fix_zh, cite = (rule.text_zh, rule.fix, rule.fix_zh, rule.table.cite) if rule else ("", "", "", "")
+        objection = Objection(fault.rule, Action.REJECT, fault.text, text_zh, fix, fix_zh, cite, code=fault.detail)
+        rulings = [Ruling(recipient, Action.REJECT, (objection,)) for recipient in submission.recipients]
+        self._count(submission.stream, rulings)
+        reply = replies.refused(fault.rule, fault.text, f"{self.config.http.help_url}/r/{submission.id}")
+        await self._write_refusal(submission.id, submission, None, reply, rulings)
         return reply
 
     def parse(self, data: bytes | bytearray) -> Message:
@@ -389,16 +405,6 @@ class Line:
         return replies.STORE_UNAVAILABLE
 
 
-def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
-    """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    answers = Answers()
-    return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
-
-
 def _stream(policy: PolicySet, name: str) -> Stream | None:
     """The stream that took the mail at MAIL; None when another policy set came into force since and lacks it."""
     return next((stream for stream in policy.streams if stream.name == name), None)
-
-
-def _with_recipients(submission: Submission, recipients: tuple[Recipient, ...]) -> Submission:
-    return replace(submission, recipients=recipients)

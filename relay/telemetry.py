@@ -9,38 +9,89 @@ number of series stays in the hundreds.  Every process counts for itself;
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram
 
-submissions_total = Counter(
-    "relay_submissions_total", "Messages that reached the end of DATA, by final reply", ["stream", "result"]
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """One metric as docs/metrics.md and Prometheus know it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+METRICS: list[Documented] = []
+"""Every metric, in the order of the documentation."""
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    METRICS.append(Documented(name, "counter", labels, text))
+    return Counter(name, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    METRICS.append(Documented(name, "gauge", labels, text))
+    return Gauge(name, text, labels)
+
+
+def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+    METRICS.append(Documented(name, "histogram", labels, text))
+    return Histogram(name, text, labels, buckets=buckets)
+
+
+submissions_total = _counter(
+    "relay_submissions_total",
+    "Messages that reached the end of DATA, by final reply: accepted (2yz), deferred (4yz), refused (5yz)",
+    "stream",
+    "result",
 )
-recipients_total = Counter("relay_recipients_total", "Recipients of those messages, by outcome", ["stream", "result"])
-rule_objections_total = Counter("relay_rule_objections_total", "Objections, by rule and action", ["rule", "action"])
-suppressions_total = Counter("relay_suppressions_total", "Suppressions recorded", ["reason", "origin"])
-auth_total = Counter("relay_auth_total", "AUTH attempts, by result", ["result"])
-stage_seconds = Histogram(
+recipients_total = _counter(
+    "relay_recipients_total",
+    "Recipients of those messages, by outcome: delivered, refused, transient, indeterminate",
+    "stream",
+    "result",
+)
+rule_objections_total = _counter(
+    "relay_rule_objections_total",
+    "Objections of rules, by action: warn, defer, reject; all of a recipient's count",
+    "rule",
+    "action",
+)
+suppressions_total = _counter(
+    "relay_suppressions_total", "Suppressions that recipients caused and the store took in", "reason", "origin"
+)
+auth_total = _counter("relay_auth_total", "AUTH attempts: accepted, wrong, unavailable, limited", "result")
+stage_seconds = _histogram(
     "relay_stage_seconds",
     "Time a message spends in a stage of the line",
-    ["stage"],
+    "stage",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-upstream_replies_total = Counter("relay_upstream_replies_total", "Replies of upstreams, by class", ["upstream", "class"])
-upstream_connections = Gauge("relay_upstream_connections", "Connections to upstreams", ["upstream", "state"])
-sessions = Gauge("relay_sessions", "Open SMTP sessions")
-in_flight_octets = Gauge("relay_in_flight_octets", "Octets of messages held in memory")
-refused_by_limit_total = Counter("relay_refused_by_limit_total", "Refusals by a bound of the SMTP side", ["limit"])
-store_errors_total = Counter("relay_store_errors_total", "Operations that the store could not answer", ["store", "reason"])
-policy_apply_failures_total = Counter("relay_policy_apply_failures_total", "Policy sets that were refused")
-shadow_streams = Gauge("relay_shadow_streams", "Streams in shadow mode")
-policy_info = Gauge("relay_policy_info", "The policy set in force", ["hash"])
-unsubscribe_to_effect_seconds = Histogram(
+upstream_replies_total = _counter(
+    "relay_upstream_replies_total", "Replies of upstreams, by what they are about", "upstream", "class"
+)
+upstream_connections = _gauge("relay_upstream_connections", "Connections to upstreams: idle, busy", "upstream", "state")
+sessions = _gauge("relay_sessions", "Open SMTP sessions")
+in_flight_octets = _gauge("relay_in_flight_octets", "Octets of messages held in memory")
+refused_by_limit_total = _counter("relay_refused_by_limit_total", "Refusals by a bound of SMTP or HTTP; the label says which", "limit")
+store_errors_total = _counter("relay_store_errors_total", "Operations that the store could not answer", "store", "reason")
+policy_apply_failures_total = _counter(
+    "relay_policy_apply_failures_total",
+    "Policy folders that a start or SIGHUP refused; the set before stayed in force",
+)
+shadow_streams = _gauge("relay_shadow_streams", "Streams in shadow mode: their rules only observe")
+policy_info = _gauge("relay_policy_info", "1 for the policy set in force", "hash")
+unsubscribe_to_effect_seconds = _histogram(
     "relay_unsubscribe_to_effect_seconds",
-    "From a refusal's receipt to its effect in the store",
+    "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
 

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from relay.cli import archive
 from relay.cli.archive import ArchiveError, Manifest
+from relay.cli.opening import refuse_foreign_root
 from relay.cli.output import FINDINGS, UNREACHABLE, fail, option, say, text, warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
@@ -39,7 +40,7 @@ def backup(out: Path) -> None:
     """Write store, records, policy sets and keys into one file; the relay may run meanwhile / 备份到一个文件，服务无需停止."""
     config = load_config(option("config"))
     folder = config.data_path
-    _require_owner(folder)
+    refuse_foreign_root(folder)
     if out.exists():
         fail(FINDINGS, f"{out} 已存在，不会覆盖；请另选文件名。", f"{out} exists and is not overwritten; choose another name.")
     try:
@@ -71,7 +72,7 @@ def restore(source: Path) -> None:
     """Put a backup into an empty data_dir, after everything in it was verified / 将备份恢复到空的数据目录."""
     config = load_config(option("config"))
     folder = config.data_path
-    _require_owner(folder)
+    refuse_foreign_root(folder)
     if folder.exists() and any(folder.iterdir()):
         fail(
             FINDINGS,
@@ -185,12 +186,6 @@ def _remove(folder: Path) -> None:
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     folder.rmdir()
-
-
-def _require_owner(folder: Path) -> None:
-    """Root would leave files in the service's folder that the service cannot open."""
-    if os.name == "posix" and os.geteuid() == 0 and folder.exists() and (owner := folder.stat().st_uid) != 0:
-        raise ConfigurationError(f"{folder} belongs to user {owner}; run the command as that user: sudo -u '#{owner}' relay ...")
 
 
 @contextmanager

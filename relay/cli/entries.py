@@ -97,6 +97,7 @@ def as_row(opened: Opened, entry: Suppression, address: str = "") -> dict[str, A
         "stops": stopped,
         "origin": entry.origin,
         "at": _shown(entry.at),
+        "again_at": _shown(entry.again_at),
         "expires_at": _shown(entry.expires_at),
         "lifted_at": _shown(entry.lifted_at),
         "lifted_by": entry.lifted_by,

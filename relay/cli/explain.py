@@ -3,27 +3,36 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from relay.cli.opening import Opened, open_all
-from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, language, option, say, text
+from relay.cli.opening import open_all, refuse_foreign_root
+from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, language, option, say, text
+from relay.config import Config, Listen, fold_login, load_config
+from relay.doors.identities import identity_of_listener, identity_of_login
+from relay.doors.users import load_users
 from relay.explain import Explained, is_permitted
 from relay.explain import explain as explain_message
 from relay.ids import is_id, new_id
-from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
+from relay.keys import load_keys
+from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message, MessageError
+from relay.mail.reply import Reply
+from relay.pipeline import Line
 from relay.policy.case import Asked
 from relay.policy.parse import parse_policies
-from relay.policy.sets import Stream
+from relay.policy.sets import PolicySet, Stream
 from relay.records.explanations import Explanation, explain_record
 from relay.service.assembly import assemble
 from relay.service.policies import PolicyArchive, read_folder
+from relay.stores.opening import STORE_NAME
+
+RECORDS = "records.db"
 
 
 @click.command("explain")
@@ -40,13 +49,23 @@ def explain(
     if is_id(subject) and not Path(subject).exists():
         code = asyncio.run(_explain_id(subject, as_json))
     else:
-        code = asyncio.run(_explain_file(Path(subject), identity, listener, reverse_path, recipients, as_json))
+        code = asyncio.run(_explain_file(Path(subject), Session(identity, listener, reverse_path, recipients), as_json))
     raise click.exceptions.Exit(code)
 
 
+class Session(NamedTuple):
+    """What the command line says of the session that would hand the message in."""
+
+    identity: str | None
+    listener: str | None
+    reverse_path: str | None
+    recipients: Sequence[str]
+
+
 async def _explain_id(wanted: str, as_json: bool) -> int:
-    async with open_all(option("config")) as opened:
-        explanation = explain_record(opened.records.path, opened.keys, wanted, time.time())
+    config = load_config(option("config"))
+    _require_used(config)
+    explanation = explain_record(config.data_path / RECORDS, load_keys(config.keys_path), wanted, time.time())
     if explanation is None:
         fail(FINDINGS, f"本机记录中没有 {wanted}", f"there is no {wanted} in this node's records")
     if as_json:
@@ -56,28 +75,17 @@ async def _explain_id(wanted: str, as_json: bool) -> int:
     return OK
 
 
-async def _explain_file(
-    path: Path,
-    identity: str | None,
-    listener: str | None,
-    reverse_path: str | None,
-    recipients: Sequence[str],
-    as_json: bool,
-) -> int:
+async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
+    _require_used(load_config(option("config")))
     async with open_all(option("config")) as opened:
-        policy = parse_policies(read_folder(opened.config.policies_path))
-        archived = PolicyArchive(opened.config.data_path).in_force()
-        policy = PolicyArchive(opened.config.data_path).load(archived) if archived else policy
-        assembly = await assemble(opened.config, policy, opened.keys, opened.records)
+        policy = _policy_in_force(opened.config)
+        assembly = await assemble(opened.config, policy, opened.keys, opened.records, store=opened.store)
         line = assembly.line
-        line.store = opened.store
-        message = _read(line.parse, path)
-        submission = _submission(opened, message, identity, listener, reverse_path, recipients)
-        stream = policy.stream_for(submission.identity, submission.client.listener, submission.reverse_path)
-        if stream is None:
-            fail(
-                FINDINGS, "没有任何邮件流接收这封邮件（550 5.7.1 [stream]）", "no stream takes this message (550 5.7.1 [stream])"
-            )
+        message = _read(line, path)
+        submission = _submission(opened.config, message, session)
+        stream = line.take_sender(submission.identity, submission.client.listener, submission.reverse_path)
+        if isinstance(stream, Reply):
+            fail(FINDINGS, f"MAIL FROM 会被拒绝：{stream}", f"MAIL FROM would be refused: {stream}")
         explained = await explain_message(line, replace(submission, stream=stream.name, policy=policy.hash), message, stream)
     if as_json:
         emit_json([_as_json(one) for one in explained])
@@ -86,45 +94,75 @@ async def _explain_file(
     return OK if is_permitted(explained) else FINDINGS
 
 
-def _read(parse: Callable[[bytes], Message], path: Path) -> Message:
+def _require_used(config: Config) -> None:
+    """An explanation makes nothing: no keys, no store, no records."""
+    refuse_foreign_root(config.data_path)
+    wanted = (config.keys_path, config.data_path / STORE_NAME, config.data_path / RECORDS)
+    if missing := [path for path in wanted if not path.exists()]:
+        fail(
+            UNREACHABLE,
+            f"{missing[0]} 不存在：中继还没有在这里运行过，请先启动服务",
+            f"{missing[0]} does not exist: the relay has never run here, start it first",
+        )
+
+
+def _policy_in_force(config: Config) -> PolicySet:
+    """The set that the service judges by; before it ever started, the one in the folder."""
+    archive = PolicyArchive(config.data_path)
+    in_force = archive.in_force()
+    return archive.load(in_force) if in_force else parse_policies(read_folder(config.policies_path))
+
+
+def _read(line: Line, path: Path) -> Message:
+    largest = line.config.smtp.max_message_size
     try:
-        return parse(path.read_bytes())
+        octets = path.read_bytes()
+        if len(octets) > largest:
+            fail(FINDINGS, f"{path}：邮件大于 {largest} 字节", f"{path}: the message is larger than {largest} octets")
+        return line.parse(octets)
     except MessageError as fault:
         fail(FINDINGS, f"{path}：邮件格式不合规 [{fault.rule}] {fault.text}", f"{path}: [{fault.rule}] {fault.text}")
     except OSError as fault:
         fail(USAGE, f"{path}：无法读取：{fault.strerror}", f"{path}: cannot be read: {fault.strerror}")
 
 
-def _submission(
-    opened: Opened,
-    message: Message,
-    identity: str | None,
-    listener: str | None,
-    reverse_path: str | None,
-    recipients: Sequence[str],
-) -> Submission:
+def _submission(config: Config, message: Message, session: Session) -> Submission:
     """The submission that a client would make of this file, with what the command line says otherwise."""
     author = message.authors[0] if message.authors else None
-    sender = _mailbox(reverse_path) if reverse_path else author
+    sender = _mailbox(session.reverse_path) if session.reverse_path else author
     if sender is None:
         fail(USAGE, "邮件没有可读的 From，请用 --from 指定", "the message has no readable From: give --from")
-    who = identity or sender.key
-    owns = {sender.key, *(opened.config.auth.senders.get(who.casefold(), ()))}
-    to = tuple(Recipient(_mailbox(r)) for r in recipients) or tuple(Recipient(m) for m in message.addressee_list)
-    if not to:
+    asked = map(_mailbox, session.recipients) if session.recipients else message.addressee_list
+    recipients: dict[str, Recipient] = {}
+    for mailbox in asked:
+        recipients.setdefault(mailbox.key, Recipient(mailbox))  # as the door does: a repeated one counts once
+    if not recipients:
         fail(USAGE, "邮件没有收件人，请用 --to 指定", "the message has no recipients: give --to")
+    listen = _listen(config, session.listener)
+    identity = _identity(config, listen, session.identity or sender.wire)
+    protocol = "ESMTPS" if identity.kind is IdentityKind.TRUSTED else "ESMTPSA"
+    client = Client(listen.name, "127.0.0.1", "explain", None, protocol)
     now = time.time()
-    listen = listener or opened.config.listen[0].name
-    return Submission(
-        new_id(now, os.urandom(10)),
-        now,
-        Client(listen, "127.0.0.1", "explain", None, "ESMTPSA"),
-        Identity(who.casefold(), IdentityKind.USER, frozenset(owns)),
-        sender,
-        "",
-        "",
-        to,
-    )
+    return Submission(new_id(now, os.urandom(10)), now, client, identity, sender, "", "", tuple(recipients.values()))
+
+
+def _listen(config: Config, name: str | None) -> Listen:
+    found = next((listen for listen in config.listen if name in (None, listen.name)), None)
+    if found is None:
+        fail(USAGE, f"没有名为 {name} 的 [[listen]]", f"there is no [[listen]] named {name}")
+    return found
+
+
+def _identity(config: Config, listen: Listen, login: str) -> Identity:
+    """Whom the door would take this login for, its password being right."""
+    if listen.auth == "none":
+        return identity_of_listener(config, listen)
+    if config.auth.mode == "users":
+        user = load_users(config.path(config.auth.users_file)).get(fold_login(login))
+        if user is None:
+            fail(USAGE, f"没有用户 {login}，请用 --identity 指定", f"there is no user {login}: give --identity")
+        return Identity(user.name, IdentityKind.USER, user.owns)
+    return identity_of_login(config, fold_login(login), config.upstream_named(listen.upstream).name, Credentials(login, ""))
 
 
 def _mailbox(address: str) -> Mailbox:

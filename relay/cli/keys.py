@@ -54,7 +54,15 @@ async def _rotate(ring: str, by: str) -> None:
         now = time.time()
         fingerprints = getattr(opened.keys, ring).fingerprints
         await opened.records.append(keys_record(new_id(now, os.urandom(10)), now, ring=ring, fingerprints=fingerprints, by=by))
-    say(
-        f"密钥环 {ring} 已有新一代密钥。请重启服务使其生效，并重新备份。",
-        f"The ring {ring} has a new generation. Restart the service to use it, and make a new backup.",
-    )
+    if ring in ("addresses", "tokens"):
+        say(
+            f"密钥环 {ring} 已有新一代密钥。运行中的中继还不认识它，重启之前一律答复 451："
+            "请立即运行 systemctl restart relay，然后重新备份。",
+            f"The ring {ring} has a new generation. A running relay does not know it and answers 451 until it is restarted:"
+            " run systemctl restart relay now, then make a new backup.",
+        )
+    else:
+        say(
+            f"密钥环 {ring} 已有新一代密钥，重启服务后使用。请重新备份。",
+            f"The ring {ring} has a new generation, used from the next start of the service on. Make a new backup.",
+        )

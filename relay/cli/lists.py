@@ -180,8 +180,9 @@ def _entry(keys: Keys, item: Listed, origin: str, defaults: Defaults, now: float
         return hashed
     digest, sealed = hashed
     at = min(defaults.at if item.at is None else item.at, now)
+    again_at = None if item.again_at is None else min(item.again_at, now)
     expires_at = item.expires_at if reason is Reason.HARD_BOUNCE else None
-    return Suppression(digest, scope, reason, origin, at, sealed, item.note[:_MAX_NOTE], expires_at)
+    return Suppression(digest, scope, reason, origin, at, sealed, item.note[:_MAX_NOTE], expires_at, again_at=again_at)
 
 
 def _hashed(keys: Keys, item: Listed) -> tuple[Digest, bytes] | Fault:

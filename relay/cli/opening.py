@@ -34,7 +34,7 @@ async def open_all(config_path: str | None) -> AsyncIterator[Opened]:
     Raises ConfigurationError and RecordsUnavailable.
     """
     config = load_config(config_path)
-    _refuse_foreign_root(config.data_path)
+    refuse_foreign_root(config.data_path)
     keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
     patient = config.store.model_copy(update={"timeout_ms": max(config.store.timeout_ms, _PATIENCE_MS)})
     store = await open_store(config.model_copy(update={"store": patient}), keys, time.time)
@@ -48,11 +48,13 @@ async def open_all(config_path: str | None) -> AsyncIterator[Opened]:
         await store.aclose()
 
 
-def _refuse_foreign_root(folder: Path) -> None:
+def refuse_foreign_root(folder: Path) -> None:
     """Root would leave files in the service's folder that the service cannot open."""
     if os.name == "posix" and os.geteuid() == 0 and folder.exists() and folder.stat().st_uid != 0:
         try:
             owner = folder.owner()
         except KeyError:
             owner = f"#{folder.stat().st_uid}"
-        raise ConfigurationError(f"{folder} belongs to the user {owner}; run the command as that user: sudo -u {owner} relay ...")
+        raise ConfigurationError(
+            f"{folder} belongs to the user {owner}; run the command as that user: sudo -u '{owner}' relay ..."
+        )

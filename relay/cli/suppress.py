@@ -30,6 +30,7 @@ from relay.mail.mailbox import Mailbox
 from relay.policy.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
 from relay.records.facts import lifted_record, suppressed_record
+from relay.records.journal import replay
 from relay.stores.contracts import ConsentEvent
 from relay.stores.entries import gravest_first
 
@@ -166,10 +167,11 @@ async def _add(
             now = time.time()
             digests = opened.keys.addresses.digests(mailbox.key)
             sealed = opened.keys.records.seal(mailbox.key.encode(), ASSOCIATED)
-            entry = Suppression(digests[0], scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
             (there,) = await opened.store.find([digests])
-            is_known = any((known.scope, known.reason) == (scope, reason) for known in there)
-            added[mailbox.wire] = not is_known and await opened.store.suppress(entry)
+            known = [entry.digest for entry in there if (entry.scope, entry.reason) == (scope, reason)]
+            digest = (known or digests)[0]  # what is in force stays in force, and remembers that it was said again
+            entry = Suppression(digest, scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
+            added[mailbox.wire] = await opened.store.suppress(entry)
             if added[mailbox.wire]:
                 await opened.records.append(suppressed_record(event_id(now), now, entry, by))
     return added
@@ -189,7 +191,7 @@ class _Word:
 
     def allows(self, entry: Suppression) -> bool:
         if entry.reason in REFUSALS:
-            return bool(self.consent) and self.said_at > entry.at
+            return bool(self.consent) and self.said_at > entry.last_at
         return bool(self.why)
 
 
@@ -226,6 +228,7 @@ async def _lift(mailbox: Mailbox, asked: _Asked, word: _Word) -> tuple[Rows, Row
     left: Rows = []
     async with open_all(option("config")) as opened:
         opened.records.check()
+        await replay(opened.records, opened.store, time.time)  # the store must know what the person said last
         (there,) = await opened.store.find([opened.keys.addresses.digests(mailbox.key)])
         for entry in filter(asked.is_meant, there):
             if not word.allows(entry):
@@ -260,7 +263,7 @@ async def _lift_one(opened: Opened, mailbox: Mailbox, entry: Suppression, word: 
 
 
 def _tell_left(row: dict[str, Any], word: _Word) -> None:
-    reason, since = row["reason"], row["at"]
+    reason, since = row["reason"], row["again_at"] or row["at"]
     if reason not in REFUSALS:
         warn(f"{reason}：请用 --reason 写明解除原因", f"{reason}: say why with --reason")
     elif word.consent:

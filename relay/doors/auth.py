@@ -17,20 +17,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.config import Config, Listen, fold_login
+from relay.doors.identities import identity_of_login
 from relay.doors.smtp.registry import neighbourhood
 from relay.doors.users import Users
 from relay.errors import StoreUnavailable
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
-from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.reply import Reply
 from relay.policy.limits import Charge, Window
 from relay.stores.contracts import Limits, OverLimit, Reserved
@@ -139,8 +138,10 @@ class Authenticator:
     async def _account(self, costs: str, charges: tuple[Charge, ...], reserved: Reserved | None) -> None:
         """Settle what was paid in advance; whoever paid nothing and was wrong all the same pays now.
 
-        An upstream that gave no clear answer may have seen a guess, so the try
-        stays paid there, and there only: nobody guessed wrong for sure.
+        An upstream that gave no clear answer to a password may have counted a
+        guess, so the try stays paid there, and there only: nobody guessed wrong
+        for sure.  One that could not be reached has seen nothing: an outage
+        costs nobody a guess.
         """
         if costs == "guess":
             paid = reserved or await self.store.reserve(charges, _LEASE)
@@ -163,11 +164,10 @@ class Authenticator:
             return _Found(replies.AUTH_UNAVAILABLE, "unavailable")
         found = await self._upstreams.verify(guess.judge, guess.identity, guess.pair)
         if isinstance(found, Unavailable):
-            return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try")
+            return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try" if found.asked else "nothing")
         if isinstance(found, Rejected):
             return _Found(replies.authentication_refused(found.text), "wrong", "nothing" if found.from_memory else "guess")
-        owns = frozenset(self._owned_by_login(guess.identity, guess.pair.login))
-        return _Found(Identity(guess.identity, IdentityKind.PASSTHROUGH, owns, guess.judge, guess.pair), "accepted")
+        return _Found(identity_of_login(self._config, guess.identity, guess.judge, guess.pair), "accepted")
 
     async def _ask_users(self, users: Users, guess: _Guess) -> _Found:
         login, password = guess.pair.login, guess.pair.password
@@ -183,14 +183,6 @@ class Authenticator:
         """What stands for a pair that was right; a user whose password was changed is no longer it."""
         user = self._users.find(pair.login) if self._users else None
         return self._right.mark(judge, user.password_hash if user else "", pair)
-
-    def _owned_by_login(self, identity: str, login: str) -> set[str]:
-        """The login itself when it is an address, and what [auth.senders] adds."""
-        senders = self._config.auth.senders
-        owned = {*senders.get(identity, ()), *senders.get(login.casefold(), ())}
-        with suppress(MailboxError):
-            owned.add(Mailbox.parse(login).key)
-        return owned
 
     def _charges(self, judge: str, identity: str, address: str, pair: Credentials) -> tuple[Charge, ...]:
         def charge(window: Window, name: str, *scope: str) -> Charge:

@@ -5,6 +5,7 @@ They are separate addresses because their readers are: metrics stay inside,
 of them sets a cookie, redirects, or answers with the text of an exception.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -12,15 +13,17 @@ from typing import Any
 
 from aiohttp import web
 
-from relay.config import Http, split_host_port
-from relay.doors.pages import HEADERS, page
+from relay.config import Http
+from relay.doors.pages import page
 from relay.doors.refusals import Offer, Refusals
+from relay.doors.serving import Site
 from relay.errors import RecordsUnavailable
 from relay.ids import is_id
 from relay.records.explanations import Explanation
 
 _log = logging.getLogger("relay.doors")
 BODY_OCTETS = 16 * 1024  # a one-click POST has 30
+BODY_SECONDS = 20.0
 PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
 
 Metrics = Callable[[], Awaitable[bytes]]
@@ -33,33 +36,24 @@ class HttpDoors:
     """All three, opened together and closed together."""
 
     def __init__(self, http: Http, *, metrics: Metrics, readiness: Readiness, refusals: Refusals, explain: Explain) -> None:
-        self._doors = {
-            "operators": (http.address, operations_app(metrics, readiness)),
-            "recipients": (http.public_address, public_app(refusals)),
-            "senders": (http.help_address, help_app(explain)),
+        self._sites = {
+            "operators": Site(http.address, operations_app(metrics, readiness)),
+            "recipients": Site(http.public_address, public_app(refusals)),
+            "senders": Site(http.help_address, help_app(explain)),
         }
-        self._runners: dict[str, web.AppRunner] = {}
 
     async def open(self) -> None:
         """Listen on every address. Raises OSError when one is taken."""
-        for name, (address, app) in self._doors.items():
-            runner = web.AppRunner(app, access_log=None, handle_signals=False)
-            await runner.setup()
-            self._runners[name] = runner
-            host, port = split_host_port(address)
-            await web.TCPSite(runner, host, port).start()
+        for site in self._sites.values():
+            await site.open()
 
     def addresses(self) -> dict[str, str]:
         """Where each door listens, with the ports that were taken."""
-        bound = {}
-        for name, runner in self._runners.items():
-            host, port = runner.addresses[0][:2]
-            bound[name] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return bound
+        return {name: site.address for name, site in self._sites.items()}
 
     async def aclose(self) -> None:
-        for runner in self._runners.values():
-            await runner.cleanup()
+        for site in self._sites.values():
+            await site.aclose()
 
 
 def operations_app(metrics: Metrics, readiness: Readiness) -> web.Application:
@@ -148,10 +142,10 @@ async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=HEADERS | _allowed(error))
+        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=_allowed(error))
     except Exception:  # noqa: BLE001 - the last resort of a door
         _log.exception("a page failed")
-        return web.Response(status=500, text="500 Internal fault\n", headers=HEADERS)
+        return web.Response(status=500, text="500 Internal fault\n")
 
 
 def _allowed(error: web.HTTPException) -> dict[str, str]:
@@ -161,7 +155,10 @@ def _allowed(error: web.HTTPException) -> dict[str, str]:
 async def _form(request: web.Request) -> Mapping[str, Any]:
     """The POST's fields, urlencoded or multipart (RFC 8058 section 3.1 allows both); empty when it is neither."""
     try:
-        return await request.post()
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.post()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout from error
     except (ValueError, AssertionError, LookupError) as error:  # aiohttp raises these on malformed multipart bodies
         raise web.HTTPBadRequest from error
 
@@ -196,4 +193,4 @@ def _page(
     request: web.Request, template: str, status: int, *, headers: dict[str, str] | None = None, **facts: Any
 ) -> web.Response:
     text = page(template, request.headers.get("Accept-Language", ""), **facts)
-    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS | (headers or {}))
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)

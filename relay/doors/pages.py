@@ -19,6 +19,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
     "Cache-Control": "no-store",
+    "Server": "relay",
 }
 
 _environment = jinja2.Environment(

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relay.errors import StoreUnavailable
+from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
 from relay.keys import Keys
 from relay.policy.sets import PolicySet, Stream
@@ -26,6 +26,8 @@ from relay.tasks import spawn
 
 _log = logging.getLogger("relay.doors")
 IN_TIME_SECONDS = 0.3  # how long a POST waits for the store before it is answered from the journal alone
+REPEATED_SECONDS = 10.0  # a POST that comes again within this time adds nothing: whoever has one link cannot fill the disk
+_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Refusals:
         self._policy = policy
         self._clock = clock
         self._entropy = entropy
+        self._lately: dict[tuple[bytes, str], float] = {}  # who refused what, and when it was written down
 
     def read(self, text: str) -> Offer | None:
         """What the token offers; None when it is not one of ours."""
@@ -74,15 +77,24 @@ class Refusals:
 
         Raises RecordsUnavailable when it could not be written down: the caller must not say it was.
         """
-        now = self._clock()
+        now, said = self._clock(), (offer.token.recipient_digest, offer.scope)
+        if abs(now - self._lately.get(said, 0.0)) < REPEATED_SECONDS:
+            return
         sealed = await asyncio.to_thread(self._sealed_address, offer.token)
         entry = Suppression(offer.token.recipient_digest, offer.scope, Reason.UNSUBSCRIBE, origin, now, sealed)
         record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient")
         await self._records.journal_refusal(record, entry)
+        self._remember(said, now)
         try:
             await asyncio.wait_for(asyncio.shield(spawn(self._replay(), "refusal")), IN_TIME_SECONDS)
         except TimeoutError:
             _log.info("the store takes its time; the refusal is in the journal")
+
+    def _remember(self, said: tuple[bytes, str], now: float) -> None:
+        self._lately.pop(said, None)  # the dictionary is in the order of time
+        self._lately[said] = now
+        while len(self._lately) > _REMEMBERED:
+            del self._lately[next(iter(self._lately))]
 
     def _sealed_address(self, token: UnsubscribeToken) -> bytes:
         """The recipient as the submission's record has it, so that people can read the list later; b"" on another node."""
@@ -91,5 +103,5 @@ class Refusals:
     async def _replay(self) -> None:
         try:
             await replay(self._records, self._store(), self._clock)
-        except StoreUnavailable as fault:
-            _log.info("refusals wait in the journal: store %s", fault.reason)
+        except (StoreUnavailable, RecordsUnavailable) as fault:  # this one is written down, whatever stands in the way now
+            _log.info("refusals wait in the journal: %s", fault)

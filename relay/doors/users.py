@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from relay import telemetry
 from relay.config import fold_login, parse_owned
 from relay.errors import ConfigurationError
+from relay.files import write_private
 from relay.toml import describe, parse_toml
 
 # OWASP's least for argon2id: 19 MiB for each guess in hand, so that guesses do not take the memory that mail needs.
@@ -144,13 +145,7 @@ def _spelled(owned: str) -> str:
 
 def save_users(path: Path, users: Iterable[User]) -> None:
     """Write users.toml with mode 0600, whole or not at all."""
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(dump_users(users))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_private(path, dump_users(users).encode())
 
 
 def hash_password(password: str) -> str:

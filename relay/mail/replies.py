@@ -136,7 +136,7 @@ def challenge(base64_text: str) -> Reply:
 
 
 def authentication_refused(upstream_text: str) -> Reply:
-    """The upstream refused the login; `upstream_text` is printable ASCII, foreign addresses masked."""
+    """The upstream refused the login; `upstream_text` is printable ASCII, addresses masked."""
     return reply(535, "7.8", f"The upstream server said: {upstream_text}")
 
 
@@ -161,7 +161,7 @@ def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
 
 
 def upstream_said(code: int, detail: str, text: str) -> Reply:
-    """Pass the upstream's reply on; `text` is printable ASCII, foreign addresses masked."""
+    """Pass the upstream's reply on; `text` is printable ASCII, addresses masked."""
     return reply(code, detail, f"The upstream server said: {text}")
 
 

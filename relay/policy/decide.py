@@ -48,6 +48,9 @@ _ON_PARTS = frozenset({"attachments", "sealed"})
 """What an expression says of these is not to be believed when the parts could not all be found."""
 
 
+_UNASKED = Finding("not asked yet")
+
+
 class Answers:
     """What was found once for all recipients of one message, so that nothing is asked a thousand times.
 
@@ -57,17 +60,18 @@ class Answers:
     __slots__ = ("_facts", "_found")
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], Finding | None] = {}
+        self._found: dict[str, Finding | None] = {}
         self._facts: dict[str, Any] = {}  # members of `message`
 
     def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
         if rule.scope == "recipient":
             return self._ask(rule, stream, case)
-        key = rule.name, case.recipient.mailbox.domain if rule.scope == "domain" else ""
-        if key not in self._found:
-            self._found[key] = self._ask(rule, stream, case)
-        return self._found[key]
+        key = rule.name if rule.scope == "message" else f"{rule.name} {case.recipient.mailbox.domain}"
+        found = self._found.get(key, _UNASKED)
+        if found is _UNASKED:
+            found = self._found[key] = self._ask(rule, stream, case)
+        return found
 
     def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         if rule.check is not None:
@@ -103,12 +107,12 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
     answers = answers or Answers()
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
     for rule in stream.rules:
-        if why := _why_not(rule, case, phase):
+        if rule.never:
+            asked.append(rule.silent)
+        elif why := _why_not(rule, case, phase):
             asked.append(Asked(rule.name, False, why))
-            continue
-        objection = _objection(rule, stream, case, answers)
-        if objection is None:
-            asked.append(Asked(rule.name, True, "asked"))
+        elif (objection := _objection(rule, stream, case, answers)) is None:
+            asked.append(rule.silent)
         else:
             objection, why = _relaxed(objection, rule, policy, stream, case, today)
             asked.append(Asked(rule.name, True, why, objection))
@@ -117,9 +121,11 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
 
 def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
     asked = tuple(asked)
-    # sorted() is stable, so within a rank the first stays first.
-    objections = sorted((one.objection for one in asked if one.objection), key=lambda o: -o.action)
-    return Ruling(case.recipient, objections[0].action if objections else Action.PERMIT, tuple(objections), asked)
+    objections = [one.objection for one in asked if one.objection]
+    if not objections:
+        return Ruling(case.recipient, Action.PERMIT, (), asked)
+    objections.sort(key=lambda objection: -objection.action)  # stable: within a rank the first stays first
+    return Ruling(case.recipient, objections[0].action, tuple(objections), asked)
 
 
 def _expired(pack: Pack, case: Case, today: date) -> Asked:
@@ -130,9 +136,7 @@ def _expired(pack: Pack, case: Case, today: date) -> Asked:
 
 
 def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
-    """Why the rule is not asked about this case, "" when it is."""
-    if rule.never:
-        return rule.never
+    """Why a rule that the stream asks is not asked about this case, "" when it is."""
     if phase is Phase.RCPT and rule.phase is Phase.DATA:
         return "phase"
     if rule.countries is not None and not rule.countries & case.jurisdictions:

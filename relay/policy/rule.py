@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from relay.policy.case import Action, Case, Phase
+from relay.policy.case import Action, Asked, Case, Phase
 from relay.policy.expression import Expression
 from relay.policy.suppression import Purpose
 from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
@@ -109,10 +109,12 @@ class Rule:
     never: str = ""
     phase: Phase = field(init=False)
     scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"
+    silent: Asked = field(init=False, compare=False, repr=False)  # what a ruling says when it does not object
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", self.check.phase if self.check else _phase(self.expression))
         object.__setattr__(self, "scope", self.check.scope if self.check else self.expression.scope if self.expression else "")
+        object.__setattr__(self, "silent", Asked(self.name, not self.never, self.never or "asked"))
 
     @property
     def protected(self) -> bool:

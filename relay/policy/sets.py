@@ -60,10 +60,10 @@ class Stream:
     duties: tuple[Duty, ...]
     overrides: Mapping[str, Override]
     file: StreamFile = field(compare=False, repr=False)
+    setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
 
-    @property
-    def setting(self) -> Setting:
-        return Setting(self.name, self.purpose)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "setting", Setting(self.name, self.purpose))
 
     def takes(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> bool:
         """Whether the match fits: any within a list, all lists that are not empty."""

@@ -249,6 +249,7 @@ def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
             )
     retention = policy.organisation.retention
     yield Sentence(
-        f"Whether old data is deleted: nothing older than {retention.records} or {retention.network_log} days goes by itself.",
-        f"超过保存期限（{retention.records} 天与 {retention.network_log} 天）的数据：系统不会自动删除。",
+        f"That records older than {retention.records} days and network logs older than {retention.network_log} days are deleted:"
+        " the relay deletes nothing by itself.",
+        f"删除超过保存期限的记录（{retention.records} 天）与网络日志（{retention.network_log} 天）：系统不会自动删除任何数据。",
     )

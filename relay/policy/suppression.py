@@ -33,7 +33,7 @@ ORGANISATION = "organisation"
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """One recorded reason. (digest, scope, reason) is unique; the earliest one stays in force."""
+    """One recorded reason. (digest, scope, reason) is unique; the earliest one stays in force and remembers the last."""
 
     digest: Digest
     scope: str
@@ -45,6 +45,13 @@ class Suppression:
     expires_at: float | None = None  # only hard_bounce may expire
     lifted_at: float | None = None
     lifted_by: str = ""  # the id of the consent event, or "reason: ..." for hard_bounce and manual
+    again_at: float | None = None  # when it was said last, if more than once
+    consented_at: float | None = None  # when the person said what lifted it, if a consent did
+
+    @property
+    def last_at(self) -> float:
+        """When it was said last: only what came after that lifts it."""
+        return self.at if self.again_at is None else max(self.at, self.again_at)
 
 
 class Purpose(StrEnum):
@@ -74,6 +81,8 @@ def stream_scope(stream: str) -> str:
 
 def binding(suppressions: tuple[Suppression, ...], purpose: Purpose, stream: str) -> Suppression | None:
     """Return the gravest suppression that binds mail of this purpose in this stream, or None."""
+    if not suppressions:
+        return None
     scopes = (ORGANISATION, stream_scope(stream))
     order = list(Reason)
     bound = [s for s in suppressions if s.reason in BINDS[purpose] and s.scope in scopes]

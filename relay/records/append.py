@@ -17,7 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from relay.errors import RecordsUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable
+from relay.files import Turn, sync_folder
 from relay.keys import Keys
 from relay.policy.suppression import Reason, Suppression
 from relay.records import chain, collected
@@ -25,7 +26,7 @@ from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
-from relay.records.writer import Turn, Writer
+from relay.records.writer import Writer
 
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
@@ -193,7 +194,7 @@ class Records:
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.path.parent).free
         if free < self._min_free:
-            raise RecordsUnavailable(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
+            raise RecordsFull(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
 
     # The steps of the writer (`relay.records.writer.Medium`)
 
@@ -308,7 +309,7 @@ def _open(path: Path, keys: Keys) -> _Opened:
             files = Files(path)
         finally:
             turn.give_up()
-        chain.sync_folder(path.parent)
+        sync_folder(path.parent)
         return _Opened(turn, connection, reader, files, stack.pop_all())
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from relay.errors import RecordsUnavailable
+from relay.files import sync_folder, write_durably
 from relay.records.kinds import Kind, Person, Record
 
 SCHEMA = """
@@ -155,7 +156,8 @@ def prepare(path: Path) -> None:
     if not chain or remembered not in ("", chain):
         raise RecordsUnavailable(f"{path} is not the file that {known.name} remembers; restore the backup")
     if not remembered:
-        _write(known, f"{chain}\n")
+        write_durably(known, f"{chain}\n".encode())
+        sync_folder(known.parent)
 
 
 def chain_of(connection: sqlite3.Connection) -> str:
@@ -215,22 +217,3 @@ def sqlite_statements(script: str) -> list[str]:
 def _identity(name: str) -> tuple[int, int]:
     status = os.stat(name)  # noqa: PTH116 - called for every record; Path would cost more than the call itself
     return status.st_dev, status.st_ino
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file durably, with its name in the folder."""
-    with path.open("w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in the folder durable, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

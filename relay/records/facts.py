@@ -101,11 +101,11 @@ def refused_record(
     reverse_path: Mailbox | None,
     recipient: Recipient | None,
     reply: Reply,
-    ruling: Ruling | None,
+    rulings: Sequence[Ruling],
     policy_hash: str,
     person: Callable[[str], Person],
 ) -> Record:
-    """A client was refused at MAIL (no recipient yet) or at RCPT."""
+    """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one."""
     roll = Roll(person)
     facts = {
         "client": _client(client),
@@ -114,7 +114,7 @@ def refused_record(
         "recipient": roll.number(recipient.key) if recipient else None,
         "policy": policy_hash,
         "reply": str(reply),
-        "rulings": [_ruling(roll, ruling)] if ruling else [],
+        "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.REFUSED, record_id, at, roll.people, facts)
 

@@ -86,7 +86,7 @@ async def _apply(batch: Sequence[tuple[int, Suppression]], store: Destination, c
         if await store.suppress(entry):
             new += 1
             telemetry.suppressions_total.labels(entry.reason.value, entry.origin).inc()
-        telemetry.unsubscribe_to_effect_seconds.observe(max(0.0, clock() - entry.at))
+            telemetry.unsubscribe_to_effect_seconds.observe(max(0.0, clock() - entry.at))
     return new
 
 

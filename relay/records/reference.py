@@ -27,7 +27,7 @@ SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
-    Kind.REFUSED: "A client was refused at MAIL or RCPT, before there was a message. Its id is the refusal's own.",
+    Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message. At RCPT the id is the refusal's own.",
     Kind.REPORTED: "A report (DSN) that names the recipients whom a submission did not reach was delivered.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "The upstream's answer came after the client had been answered without it.",
@@ -73,7 +73,7 @@ MEANINGS: dict[str, str] = {
     "outcomes[].reply": "what the client would be told if this were the only recipient",
     "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
     "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
-    "outcomes[].upstream_text": "the upstream's reply, in ASCII, other people's addresses masked",
+    "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
     "to": "the person who got the report",
     "about": "the persons it names",
@@ -188,7 +188,7 @@ def examples() -> dict[Kind, list[Record]]:
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
         Kind.FINISHED: [finished],
-        Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[0], policy, _person)],
+        Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person)],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],

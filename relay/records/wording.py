@@ -17,7 +17,7 @@ def both(zh: str, en: str) -> Both:
 KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
-    Kind.REFUSED: both("在收信前拒绝了发件人或收件人", "A sender or recipient was refused before there was a message"),
+    Kind.REFUSED: both("拒绝了发件人、收件人或不合规的邮件", "A sender, a recipient or a malformed message was refused"),
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("上游服务器迟到的答复", "The upstream's answer came late"),

@@ -11,19 +11,13 @@ often, and every other process of the node would wait for it.
 """
 
 import asyncio
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from relay.errors import RecordsUnavailable
-
-if sys.platform != "win32":
-    import fcntl
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -54,30 +48,6 @@ class Medium(Protocol[Job_contra, Answer_co]):
 
     def abandon(self) -> None:
         """Leave nothing of an open transaction and give up the turn. Never raises."""
-
-
-class Turn:
-    """The lock file that writers of all processes queue on. Windows has no such queue: SQLite's own waiting serves there."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-
-    def take(self, *, wait: bool = True) -> bool:
-        """Wait until it is our turn; without `wait`, say whether it is."""
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        return True
-
-    def give_up(self) -> None:
-        """Let the next one in; no fault when it was not our turn."""
-        if sys.platform != "win32":
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 class _Waiting(Generic[Job, Answer]):

@@ -82,6 +82,7 @@ class Assembly:
     async def aclose(self) -> None:
         """Release everything."""
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
+        self.authenticator.close()
         await self.store.aclose()
         await self.records.aclose()
 
@@ -92,14 +93,15 @@ async def assemble(
     keys: Keys,
     records: Records,
     *,
+    store: Store | None = None,
     clock: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> Assembly:
-    """Build all parts of a process that takes mail.
+    """Build all parts of a process that takes mail; `store` is one that is open already.
 
     Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
     """
-    store = await open_store(config, keys, clock)
+    store = store or await open_store(config, keys, clock)
     upstreams = Upstreams(config, load_profiles(), entropy(32))
     renderer = Renderer(config, keys=keys, upstreams=upstreams, signers=load_signers(config))
     dispatcher = Dispatcher(config, keys=keys, store=store, records=records, upstreams=upstreams, renderer=renderer, clock=clock)

@@ -2,16 +2,18 @@
 
 import os
 import socket
+from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Send e.g. "READY=1"; does nothing outside systemd."""
+    """Send e.g. "READY=1"; does nothing outside systemd, and never stands in the way of the service."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagram:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagram:
+        datagram.setblocking(False)
         datagram.sendto(state.encode(), address)
 
 

@@ -17,6 +17,7 @@ import orjson
 
 from relay.config import Config
 from relay.errors import ConfigurationError
+from relay.files import sync_folder, write_durably
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet, set_hash
 
@@ -55,16 +56,16 @@ class PolicyArchive:
         for file, octets in files.items():
             path = building / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, octets)
+            write_durably(path, octets)
         for folder in {building, *(p.parent for p in map(building.joinpath, files))}:
-            _sync_folder(folder)
+            sync_folder(folder)
         try:
             building.rename(place)
         except OSError:  # another process kept the same set first
             shutil.rmtree(building, ignore_errors=True)
             if not self._is_intact(name):
                 raise
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
         return name
 
     def load(self, name: str) -> PolicySet:
@@ -119,7 +120,7 @@ class PolicyArchive:
                     line = b"\n" + line
             file.write(line)
             os.fsync(file.fileno())
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _is_intact(self, name: str) -> bool:
         try:
@@ -182,21 +183,3 @@ def _read(path: Path, root: Path) -> bytes:
     if len(octets) > MAX_FILE:
         raise ConfigurationError(f"{path}: larger than 1 MiB / 文件超过 1 MiB")
     return octets
-
-
-def _write(path: Path, octets: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable; Windows has no such call and needs none."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

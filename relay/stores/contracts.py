@@ -169,10 +169,14 @@ class Suppressions(Protocol):
         ...
 
     async def suppress(self, entry: Suppression) -> bool:
-        """Record the entry; True when it is new or was lifted before `entry.at`, False when one is in force already.
+        """Record the entry; True when it is new or in force again, False when one is in force already or its lifting stands.
 
-        The earliest entry stays in force.  An entry that was lifted at or
-        after `entry.at` stays lifted (an old import never revives or weakens).
+        The earliest entry stays in force; `again_at` remembers the last.  What
+        a consent lifted stays lifted unless the entry is later than that
+        consent, whenever it was recorded: a refusal that waited in a journal
+        counts from when it was said.  What was lifted without one stays lifted
+        unless the entry is later than the lifting.  So an old import never
+        revives or weakens.
         """
         ...
 
@@ -183,7 +187,8 @@ class Suppressions(Protocol):
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         """Lift the entry in force; False when there is none.
 
-        Reasons in REFUSALS need a consent whose `at` is later than the refusal: ValueError otherwise.
+        Reasons in REFUSALS need a consent whose `at` is later than the last such refusal: ValueError otherwise.
+        Refusals that still wait in a journal are unknown here: replay it first, or they revive the entry afterwards.
         """
         ...
 

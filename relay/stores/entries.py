@@ -29,7 +29,7 @@ def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | Non
     Raises ValueError.
     """
     for entry in entries:
-        if entry.reason in REFUSALS and (consent is None or consent.at <= entry.at):
+        if entry.reason in REFUSALS and (consent is None or consent.at <= entry.last_at):
             raise ValueError(f"{entry.reason} is lifted only by a consent that the person gave after it")
 
 

@@ -15,7 +15,9 @@ from itertools import chain
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.stores.tables import Fault, Row, rows
 
-OWN_COLUMNS = ("address", "digest", "keys", "scope", "reason", "origin", "at", "expires_at", "lifted_at", "lifted_by", "note")
+OWN_COLUMNS = (
+    "address", "digest", "keys", "scope", "reason", "origin", "at", "expires_at", "lifted_at", "lifted_by", "note", "again_at",
+)  # fmt: skip
 """The columns of an export. Where no address is known, the digest stands for it; `keys` says which keys made it."""
 
 
@@ -32,6 +34,7 @@ class Listed:
     expires_at: float | None = None
     digest: bytes = b""
     keys: frozenset[str] = frozenset()
+    again_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def own_row(entry: Suppression, address: str, keys: Iterable[str]) -> list[str]:
     """An entry as a row of our own export, safe for spreadsheets."""
     whole = [
         address, entry.digest.hex(), " ".join(sorted(keys)), entry.scope, entry.reason.value, entry.origin, _moment(entry.at),
-        _moment(entry.expires_at), _moment(entry.lifted_at), entry.lifted_by, entry.note,
+        _moment(entry.expires_at), _moment(entry.lifted_at), entry.lifted_by, entry.note, _moment(entry.again_at),
     ]  # fmt: skip
     return [guarded(cell) for cell in whole]
 
@@ -129,6 +132,7 @@ def _own(line: int, values: Values) -> Read:
         parse_moment(values.get("expiresat", "")),
         digest,
         frozenset(values.get("keys", "").split()),
+        parse_moment(values.get("againat", "")),
     )
 
 

@@ -26,13 +26,13 @@ import orjson
 
 from relay.config import Config
 from relay.errors import ConfigurationError, StoreUnavailable
+from relay.files import Turn, sync_folder, write_private
 from relay.ids import ENTROPY_OCTETS, is_id, new_id
 from relay.keys import Keys, load_keys, new_keys, save_keys
 from relay.stores.closed import ClosedStore
 from relay.stores.contracts import Store, StoreMeta
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
-from relay.stores.sqlite.file import Turn
 
 __all__ = ["ClosedStore", "StoreName", "load_or_create_keys", "open_store", "read_store_name", "write_store_name"]
 
@@ -114,14 +114,7 @@ def read_store_name(folder: Path) -> StoreName | None:
 
 def write_store_name(folder: Path, name: StoreName) -> None:
     """Write data_dir/store.id, whole or not at all."""
-    path = folder / STORE_NAME
-    temporary = folder / f"{STORE_NAME}.{os.getpid()}.new"
-    with temporary.open("wb") as file:
-        file.write(orjson.dumps({"store_id": name.store_id, "kind": name.kind}) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(folder)
+    write_private(folder / STORE_NAME, orjson.dumps({"store_id": name.store_id, "kind": name.kind}) + b"\n")
 
 
 def _store_name(octets: bytes) -> StoreName:
@@ -161,7 +154,7 @@ def _name_sqlite(path: Path, keys: Keys, clock: Callable[[], float]) -> StoreNam
             leftover.unlink()
         SQLiteStore.create(draft, meta)
         draft.rename(path)
-        _sync_folder(folder)
+        sync_folder(folder)
     name = StoreName(meta.store_id, "sqlite")
     write_store_name(folder, name)
     return name
@@ -224,13 +217,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         turn.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in the folder outlive a power cut; where folders cannot be synced (Windows) there is no need."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

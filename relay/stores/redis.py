@@ -229,8 +229,8 @@ def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
 
 
 def _entry_words(entry: Suppression) -> list[Argument]:
-    expires_at = "" if entry.expires_at is None else repr(entry.expires_at)
-    return [entry.digest, entry.scope, entry.reason, entry.origin, repr(entry.at), entry.sealed, entry.note, expires_at]
+    at, again_at, expires_at = ("" if moment is None else repr(moment) for moment in (entry.at, entry.again_at, entry.expires_at))
+    return [entry.digest, entry.scope, entry.reason, entry.origin, at, again_at, entry.sealed, entry.note, expires_at]
 
 
 def _consent_words(consent: ConsentEvent | None) -> list[Argument]:
@@ -258,7 +258,7 @@ def _request_words(request: ClearRequest) -> list[Argument]:
 
 
 def _suppression(row: Sequence[bytes]) -> Suppression:
-    digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, why = row
+    digest, scope, reason, origin, at, again_at, sealed, note, expires_at, lifted_at, why, consented_at = row
     return Suppression(
         digest,
         scope.decode(),
@@ -267,10 +267,16 @@ def _suppression(row: Sequence[bytes]) -> Suppression:
         float(at),
         sealed,
         note.decode(),
-        float(expires_at) if expires_at else None,
-        float(lifted_at) if lifted_at else None,
+        _moment(expires_at),
+        _moment(lifted_at),
         why.decode(),
+        _moment(again_at),
+        _moment(consented_at),
     )
+
+
+def _moment(text: bytes) -> float | None:
+    return float(text) if text else None
 
 
 def _consent(row: Sequence[bytes]) -> ConsentEvent:

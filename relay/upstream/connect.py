@@ -30,13 +30,15 @@ class OpeningError(Exception):
 
     `reason`: connect, tls, greeting (also EHLO), closing (421), no-auth,
     refused (this login), unavailable (logins cannot be checked now).
-    `reply` is the upstream's, when it gave one.
+    `reply` is the upstream's, when it gave one.  `asked`: the password may
+    have been sent, so the upstream may have counted a guess.
     """
 
-    def __init__(self, reason: str, text: str, reply: UpstreamReply | None = None) -> None:
+    def __init__(self, reason: str, text: str, reply: UpstreamReply | None = None, *, asked: bool = False) -> None:
         super().__init__(text)
         self.reason = reason
         self.reply = reply
+        self.asked = asked
 
     @property
     def allows_failover(self) -> bool:
@@ -98,14 +100,16 @@ async def open_wire(target: Target, address: str, credentials: Credentials | Non
         start_tls=False,
         tls_context=target.context,
     )
+    greeted = False
     try:
         async with asyncio.timeout(patience):
             await _greet(client, target, address)
+            greeted = True
             if credentials is not None:
                 await _log_in(client, address, credentials)
     except TimeoutError:
         client.close()
-        raise OpeningError("connect", f"{address}: no answer in time") from None
+        raise OpeningError("connect", f"{address}: no answer in time", asked=greeted) from None
     except BaseException:
         client.close()
         raise
@@ -145,11 +149,11 @@ async def _log_in(client: _Client, address: str, credentials: Credentials) -> No
     except aiosmtplib.SMTPResponseException as error:
         reply = _reply(error)
         reason = "closing" if reply.code == SERVICE_CLOSING else "refused" if reply.code >= 500 else "unavailable"
-        raise OpeningError(reason, f"{address}: login answered {reply.code}", reply) from None
+        raise OpeningError(reason, f"{address}: login answered {reply.code}", reply, asked=True) from None
     except UnicodeError:
         raise OpeningError("refused", f"{address}: not Unicode", _MALFORMED) from None
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise OpeningError("connect", f"{address}: {error}") from None
+        raise OpeningError("connect", f"{address}: {error}", asked=True) from None
 
 
 def _taken_over(client: _Client, address: str) -> tuple[Wire, Capabilities]:

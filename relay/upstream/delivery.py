@@ -57,7 +57,7 @@ class Upstreams:
         """
         site = self._site(upstream)
         if site.auth == "none":
-            return Unavailable(f'{site.name}: auth = "none", so it cannot judge a login')
+            return Unavailable(f'{site.name}: auth = "none", so it cannot judge a login', asked=False)
         key = site.key(identity, credentials)
         if (refusal := self._remembered.refusal(key.login)) is not None:
             return Rejected(refusal, from_memory=True)

@@ -1,8 +1,8 @@
 """What became of one recipient at the upstream, in words that a client may read.
 
 The upstream's text is passed on as printable ASCII of at most 400 octets.
-Addresses other than the recipient's own are masked: a reply must not tell one
-person about another.
+Every address in it is masked, the recipient's own too: the text goes into
+ledger, records and reports, and whoever reads it there knows whom it is about.
 """
 
 import re
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from relay.mail import replies
-from relay.mail.envelope import Recipient
 from relay.mail.reply import Reply, ascii_text
 from relay.upstream.profile import Profile, ReplyClass, classify
 
 MAX_TEXT = 400
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=[ \t]|$)")
-_ADDRESS = re.compile(r"""[^\s<>()\[\],;:"'`=]{1,64}@[^\s<>()\[\],;:"'`=]{1,255}""")
+_WORD = re.compile(r""""(?:[^"\\]|\\.){0,80}"@[^\s<>()\[\],;:"]*|[^\s<>()\[\],;:"]+""")
+_SIGNS_OF_AN_ADDRESS = ("@", "\uff20", "%40")
 _TRANSIENT_CODES = {450, 451, 452}
 _PERMANENT_CODES = {550, 551, 552, 553, 554}
 _DETAILS = {  # RFC 3463, for upstreams that give no enhanced status code
@@ -73,15 +73,11 @@ class UpstreamReply:
         found = _ENHANCED.match(self.text[0])
         return found[0] if found and int(found[1]) == self.code // 100 else ""
 
-    def shown(self, *own: str) -> str:
-        """The text without codes, for people who may see the addresses `own` and no others."""
+    @property
+    def shown(self) -> str:
+        """The text without codes, every address masked."""
         lines = (line.removeprefix(self.enhanced).strip() for line in self.text)
-        folded = {address.casefold() for address in own}
-
-        def mask(found: re.Match[str]) -> str:
-            return found[0] if found[0].rstrip(".").casefold() in folded else "***"
-
-        return ascii_text(_ADDRESS.sub(mask, " ".join(filter(None, lines))))[:MAX_TEXT]
+        return ascii_text(_WORD.sub(_masked, " ".join(filter(None, lines))))[:MAX_TEXT]
 
 
 class UpstreamUnavailable(ConnectionError):
@@ -89,19 +85,22 @@ class UpstreamUnavailable(ConnectionError):
 
     `reason` is a short machine word: connect, tls, greeting, busy, account,
     authentication, draining.  `reply` is what a client may be told; `text` is
-    for operators.
+    for operators.  `asked`: a login may have been tried on the way.
     """
 
-    def __init__(self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "") -> None:
+    def __init__(
+        self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "", *, asked: bool = False
+    ) -> None:
         super().__init__(text)
         self.reason = reason
         self.reply = reply
         self.said = said  # the upstream's own words, printable ASCII, addresses masked
+        self.asked = asked
 
 
-def outcome_of(profile: Profile, reply: UpstreamReply, recipient: Recipient, *, before_dot: bool) -> Outcome:
-    """The outcome that a definite reply of the upstream makes for one recipient."""
-    said = reply.shown(recipient.mailbox.wire)
+def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool) -> Outcome:
+    """The outcome that a definite reply of the upstream makes."""
+    said = reply.shown
     own_words = f"{reply.code} {f'{reply.enhanced} ' if reply.enhanced else ''}{said}".rstrip()
     if reply.is_positive:
         return Outcome(
@@ -117,6 +116,10 @@ def outcome_of(profile: Profile, reply: UpstreamReply, recipient: Recipient, *, 
 def unanswered(reply: Reply, *, before_dot: bool) -> Outcome:
     """The outcome when the upstream gave no definite reply: transient before the dot, unknown after it."""
     return Outcome(OutcomeState.TRANSIENT if before_dot else OutcomeState.INDETERMINATE, reply, None, before_dot)
+
+
+def _masked(word: re.Match[str]) -> str:
+    return "***" if any(sign in word[0] for sign in _SIGNS_OF_AN_ADDRESS) else word[0]
 
 
 def _code(code: int, *, permanent: bool) -> int:

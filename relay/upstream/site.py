@@ -38,9 +38,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The upstream could not be asked; this is never a yes. `text` is for operators."""
+    """The upstream gave no answer; this is never a yes. `text` is for operators.
+
+    `asked` says whether the password may have been sent: then the upstream may
+    have counted a guess.
+    """
 
     text: str
+    asked: bool
 
 
 Verification = Verified | Rejected | Unavailable
@@ -102,7 +107,7 @@ class Site:
             channel = await self.pool.take(key, deadline, fresh=True) or await self.open(key, credentials, deadline)
         except UpstreamUnavailable as error:
             if error.reason != "refused":
-                return Unavailable(str(error))
+                return Unavailable(str(error), error.asked)
             return Rejected(self._remembered.refusal(key.login) or error.said)
         self.pool.put(channel)
         return Verified()
@@ -136,7 +141,7 @@ class Site:
             opened = await self._connect(credentials, deadline)
         except OpeningError as error:
             if error.reason == "refused" and error.reply and credentials:
-                self._remember_refusal(key, error.reply, credentials)
+                self._remember_refusal(key, error.reply)
             raise
         if credentials:
             self._remembered.accepted(key.login, key.identity)
@@ -147,6 +152,7 @@ class Site:
         now = time.monotonic()
         addresses = sorted(self._target.addresses, key=lambda address: self._resting.get(address, 0.0) > now)
         failure = OpeningError("connect", f"{self.name}: no time left to connect")
+        asked = False
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             patience = min(CONNECT_PATIENCE, (deadline - asyncio.get_running_loop().time()) / left)
             if patience <= 0:
@@ -155,19 +161,21 @@ class Site:
                 return address, *await open_wire(self._target, address, credentials, patience)
             except OpeningError as error:
                 failure = error
+            asked = asked or failure.asked
             if failure.reply:
                 self.count(self._classify(failure.reply)[0])
             if not failure.allows_failover:
                 break
             self.rest(address)
+        failure.asked = asked
         raise failure
 
-    def _remember_refusal(self, key: PoolKey, reply: UpstreamReply, credentials: Credentials) -> None:
+    def _remember_refusal(self, key: PoolKey, reply: UpstreamReply) -> None:
         """Remember a wrong password; turn what only looks like one (a ban, a busy server) into "cannot be asked now"."""
         _, permanent = self._classify(reply)
         if not permanent or reply.code in _NOT_UNDERSTOOD:
-            raise OpeningError("unavailable", f"{self.name}: login answered {reply.code}", reply) from None
-        self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown(credentials.login)}")
+            raise OpeningError("unavailable", f"{self.name}: login answered {reply.code}", reply, asked=True) from None
+        self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown}")
 
     def _classify(self, reply: UpstreamReply) -> tuple[ReplyClass, bool]:
         meaning = classify(self.profile, reply.code, reply.enhanced, " ".join(reply.text))
@@ -176,4 +184,5 @@ class Site:
     def _unavailable(self, error: OpeningError) -> UpstreamUnavailable:
         is_login = not error.allows_failover
         reply = replies.UPSTREAM_ACCOUNT if is_login else replies.UPSTREAM_UNREACHABLE
-        return UpstreamUnavailable(error.reason, str(error), reply, error.reply.shown() if error.reply else "")
+        said = error.reply.shown if error.reply else ""
+        return UpstreamUnavailable(error.reason, str(error), reply, said, asked=error.asked)

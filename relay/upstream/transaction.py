@@ -210,10 +210,10 @@ class _Transaction:
             self._wire.abort("malformed")
             reply = None
         return [
-            self._definite(rcpt, recipient, before_dot=True)
+            self._definite(rcpt, before_dot=True)
             if not rcpt.is_positive
-            else self._definite(reply, recipient, before_dot=not self._dot_written)
-            for rcpt, recipient in zip(self._replies[1:-1], self._mail.copy.recipients, strict=True)
+            else self._definite(reply, before_dot=not self._dot_written)
+            for rcpt in self._replies[1:-1]
         ]
 
     def _refused(self) -> Result:
@@ -223,8 +223,8 @@ class _Transaction:
             self._wire.reset()
         general = self._general_refusal()
         outcomes = [
-            self._definite(self._own_refusal(number) or general, recipient, before_dot=True)
-            for number, recipient in enumerate(self._mail.copy.recipients, 1)
+            self._definite(self._own_refusal(number) or general, before_dot=True)
+            for number in range(1, len(self._mail.copy.recipients) + 1)
         ]
         closed = self._wire.fault in ("lost", "closing")
         settled = mail_refused and self._replies[0].code != SERVICE_CLOSING
@@ -247,10 +247,10 @@ class _Transaction:
             return closing[0]
         return self._data_reply if self._data_reply in refusals else None
 
-    def _definite(self, reply: UpstreamReply | None, recipient: Recipient, *, before_dot: bool) -> Outcome:
+    def _definite(self, reply: UpstreamReply | None, *, before_dot: bool) -> Outcome:
         if reply is None:
             return unanswered(self._why, before_dot=before_dot)
-        return outcome_of(self._profile, reply, recipient, before_dot=before_dot)
+        return outcome_of(self._profile, reply, before_dot=before_dot)
 
     @property
     def _data_reply(self) -> UpstreamReply | None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "relay"
 
 FLOORS = [
-    {"errors", "ids", "tasks"},
+    {"errors", "files", "ids", "tasks"},
     {"mail"},
     {"toml"},
     {"policy"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"gathering", "consignment"},
+    {"gathering", "judging", "consignment"},
     {"dispatch"},
     {"pipeline"},
     {"explain"},

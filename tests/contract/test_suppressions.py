@@ -66,6 +66,18 @@ async def test_the_earliest_entry_stays_in_force(store):
     assert [s.origin for s in await only(store, ADA)] == ["page"]
 
 
+async def test_an_entry_remembers_when_it_was_said_last(store):
+    assert await store.suppress(refusal(ADA, at=START - 50))
+    for at in (START - 50, START - 90):
+        await store.suppress(refusal(ADA, at=at))
+    assert [s.again_at for s in await only(store, ADA)] == [None]
+    for at in (START - 10, START - 20):
+        assert not await store.suppress(refusal(ADA, at=at))
+    assert await store.suppress_many([refusal(ADA, at=START - 15), refusal(BOB, at=START - 70, again_at=START - 60)]) == 1
+    assert [(s.at, s.again_at, s.last_at) for s in await only(store, ADA)] == [(START - 50, START - 10, START - 10)]
+    assert [(s.at, s.last_at) for s in await only(store, BOB)] == [(START - 70, START - 60)]
+
+
 async def test_the_same_refusal_twice_is_one(store):
     assert [await store.suppress(refusal()), await store.suppress(refusal())] == [True, False]
 
@@ -105,6 +117,13 @@ async def test_an_expired_entry_makes_way_for_a_new_one_but_not_for_itself(store
     assert not await store.suppress(bounce)
     assert await store.suppress(refusal(ADA, Reason.HARD_BOUNCE, at=START + 61, expires_at=START + 120))
     assert len(await only(store, ADA)) == 1
+
+
+async def test_an_expired_entry_makes_way_for_an_older_one_that_has_not(store, clock):
+    await store.suppress(refusal(ADA, Reason.HARD_BOUNCE, at=START - 10, expires_at=START + 60))
+    clock.pass_(61)
+    assert await store.suppress(refusal(ADA, Reason.HARD_BOUNCE, at=START - 500))
+    assert [s.expires_at for s in await only(store, ADA)] == [None]
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.HARD_BOUNCE}))
@@ -174,10 +193,49 @@ async def test_an_old_import_never_revives_what_was_lifted(store, clock):
     await store.suppress(refusal(at=START - 100))
     await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, consent(), "")
     clock.pass_(1000)
-    for at in (START - 200, START - 100, START - 1, START):
+    for at in (START - 200, START - 100, consent().at):
         assert not await store.suppress(refusal(at=at, origin="import:csv"))
-    assert await store.suppress_many([refusal(at=START - 1, origin="import:csv")]) == 0
+    assert await store.suppress_many([refusal(at=consent().at, origin="import:csv")]) == 0
     assert await only(store, ADA) == ()
+
+
+@pytest.mark.parametrize("reason", sorted(REFUSALS))
+async def test_a_refusal_between_the_consent_and_the_lifting_counts_when_it_comes_late(store, clock, reason):
+    """It waited in the journal of some node while an admin lifted the one before on the word of an older consent."""
+    await store.suppress(refusal(ADA, reason, at=START - 100))
+    await store.lift([ADA], ORGANISATION, reason, consent(at=START - 50), "")
+    clock.pass_(30)
+    late = refusal(ADA, reason, at=START - 49)
+    assert await store.suppress(late)
+    assert await only(store, ADA) == (late,)
+
+
+async def test_a_refusal_that_was_said_again_needs_a_consent_after_the_last_time(store):
+    for at in (START - 100, START - 20, START - 60):
+        await store.suppress(refusal(ADA, at=at))
+    for at in (START - 50, START - 20):
+        with pytest.raises(ValueError, match="consent"):
+            await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, consent(at=at), "")
+    assert await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, consent(at=START - 19), "")
+    assert not await store.suppress(refusal(ADA, at=START - 20))
+    assert await only(store, ADA) == ()
+
+
+async def test_what_was_lifted_without_a_consent_stays_lifted_for_all_that_was_said_before(store, clock):
+    await store.suppress(refusal(ADA, Reason.MANUAL, at=START - 100))
+    await store.lift([ADA], ORGANISATION, Reason.MANUAL, None, "mistake")
+    clock.pass_(30)
+    for at in (START - 50, START):
+        assert not await store.suppress(refusal(ADA, Reason.MANUAL, at=at))
+    assert await store.suppress(refusal(ADA, Reason.MANUAL, at=START + 1))
+
+
+async def test_nothing_is_said_again_of_what_is_lifted(store, clock):
+    await store.suppress(refusal(at=START - 100))
+    await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, consent(), "")
+    await store.suppress(refusal(at=START - 60))
+    ((entry,), _) = await store.history([ADA])
+    assert (entry.again_at, entry.consented_at) == (None, consent().at)
 
 
 async def test_a_refusal_after_the_consent_is_in_force_again_and_both_are_history(store, clock):

@@ -40,12 +40,12 @@ REFUSED = {
     "leading-blank": "base/header-structure",
     "mbox-line": "base/header-structure",
     "missing-empty-line": "base/header-structure",
-    "no-from": "base/ownership",
+    "no-from": "base/one-from",
     "no-header": "base/header-structure",
     "nul": "base/header-structure",
     "space-before-colon": "base/header-structure",
     "two-authors": "base/one-from",
-    "two-from": "base/ownership",
+    "two-from": "base/one-from",
 }
 """What a stream of correspondence refuses of the shipped corpus, with the rule that says so."""
 

@@ -84,13 +84,16 @@ class LineHouse:
         await self.line.concluded(submission)
         return reply
 
-    async def begin(self, login: str, recipients: Sequence[str], **declared) -> Submission | Reply:
+    async def begin(self, login: str, recipients: Sequence[str], *, admitted_only=True, **declared) -> Submission | Reply:
         """MAIL and every RCPT, as the door hands them on; recipients that are refused there are left out."""
         identity = Identity(login, IdentityKind.USER, self.owns | {login})
         submission = await self.line.begin(CLIENT, identity, Mailbox.parse(login), **declared)
         if isinstance(submission, Reply):
             return submission
-        asked = [(recipient, await self.line.admit(submission, recipient)) for recipient in map(_recipient, recipients)]
+        wanted = tuple(map(_recipient, recipients))
+        if not admitted_only:
+            return replace(submission, recipients=wanted)
+        asked = [(recipient, await self.line.admit(submission, recipient)) for recipient in wanted]
         admitted = tuple(recipient for recipient, reply in asked if reply.is_positive)
         return replace(submission, recipients=admitted) if admitted else asked[0][1]
 

@@ -26,7 +26,7 @@ def required_redis_server() -> str:
 
 
 class RedisServer:
-    """One server with its folder; `stop` and `kill` end it, `start` brings it back with its data."""
+    """One server with its folder, running inside `with`; `stop` and `kill` end it, `start` brings it back with its data."""
 
     def __init__(self, folder: Path, options: tuple[str, ...] = DURABLE) -> None:
         self.program = required_redis_server()
@@ -38,6 +38,13 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> "RedisServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

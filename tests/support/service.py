@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
 import threading
@@ -22,9 +21,12 @@ import urllib.request
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.support.ports import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
@@ -72,12 +74,12 @@ class Relay:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.workers = workers
         self.lines: list[str] = []
-        self.process = None
+        self.process: Any = None
         self.port = 0
         self.environment: dict[str, str] = {}  # for `serve`, beside that of the tests
         self.http: dict[str, str] = {}
-        self.public = _free_address()
-        self.help = _free_address()
+        self.public = free_address()
+        self.help = free_address()
         self._write(upstream, store, policy or {}, extra, upstreams, listen, auth, delivery)
 
     @property
@@ -101,7 +103,8 @@ class Relay:
         self.config.write_text(
             f'hostname = "relay.example.com"\ndata_dir = "data"\npolicies = "policies"\n{listen}{upstreams}'
             f'[[dkim]]\ndomain = "example.com"\nselector = "s1"\nkey_file = "dkim.pem"\n'
-            f'[unsubscribe]\nbase_url = "http://{self.public}"\n[store]\nurl = "{store}"\n[auth]\n{auth}\n[delivery]\n{delivery}\n'
+            f'[unsubscribe]\nbase_url = "http://{self.public}"\n[store]\nurl = "{store}"\n[auth]\n{auth}\n'
+            f"[delivery]\n{delivery}\n"
             f'[http]\naddress = "127.0.0.1:0"\npublic_address = "{self.public}"\nhelp_address = "{self.help}"\n'
             f'help_url = "http://{self.help}"\n[records]\nmin_free = "1MiB"\n{extra}',
             "utf-8",
@@ -125,7 +128,7 @@ class Relay:
     # The process
 
     def start(self) -> "Relay":
-        command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "serve", "--workers", str(self.workers)]
+        command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", str(self.workers)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         ready = threading.Event()
@@ -229,7 +232,7 @@ class Relay:
 
     def command(self, *arguments, stdin=None, lang="en") -> subprocess.CompletedProcess:
         """Run a `relay` verb on this relay's configuration."""
-        command = [sys.executable, "-m", "relay.cli.main", "--config", str(self.config), "--lang", lang, *map(str, arguments)]
+        command = [sys.executable, "-m", "relay", "--config", str(self.config), "--lang", lang, *map(str, arguments)]
         return subprocess.run(
             command,
             input=stdin,
@@ -253,13 +256,9 @@ class Relay:
 
 
 def unsubscribe_url(data: bytes) -> str:
-    return re.search(rb"^List-Unsubscribe:\s*<([^>]+)>", data, re.MULTILINE)[1].decode()
+    (url,) = re.findall(rb"^List-Unsubscribe:\s*<([^>]+)>", data, re.MULTILINE)
+    return url.decode()
 
 
 def _text(error) -> str:
     return error.decode() if isinstance(error, bytes) else error
-
-
-def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"

@@ -1,8 +1,11 @@
 """Fresh stores of both kinds for tests, and the values that go into them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from relay.policy.limits import Charge, Window
 from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
@@ -28,6 +31,22 @@ async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta
     """The server must be empty."""
     await RedisStore.create(url, meta, timeout_ms=PATIENT_MS)
     return await RedisStore.open(url, meta, clock=clock, timeout_ms=PATIENT_MS)
+
+
+@asynccontextmanager
+async def a_store(request: pytest.FixtureRequest, folder: Path, clock: Callable[[], float] | None) -> AsyncIterator[Store]:
+    """A fresh store of the kind that the fixture's parameter names."""
+    opened: Store
+    if request.param == "sqlite":
+        opened = await new_sqlite(folder, clock)
+    else:
+        server = request.getfixturevalue("redis_server")
+        server.command("FLUSHALL")
+        opened = await new_redis(server.url, clock)
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
 
 
 def digest(name: object) -> Digest:

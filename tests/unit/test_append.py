@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import RecordsUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable
 from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
@@ -136,7 +136,7 @@ async def test_below_min_free_new_mail_stops_but_refusals_and_outcomes_are_still
             records.journal_refusal(a_record(4, Kind.SUPPRESSED), a_refusal()),
             return_exceptions=True,
         )
-        assert [type(result) for result in together] == [RecordsUnavailable, int, RecordsUnavailable, type(None)]
+        assert [type(result) for result in together] == [RecordsFull, int, RecordsFull, type(None)]
         assert "min_free" in str(together[0])
         with pytest.raises(RecordsUnavailable, match="min_free"):
             records.check()

@@ -17,7 +17,7 @@ from relay.stores.contracts import OverLimit, Reserved
 from relay.upstream.site import Rejected, Unavailable, Verification, Verified
 from tests.support.clocks import Clock
 from tests.support.door import a_config
-from tests.support.stores import new_sqlite
+from tests.support.stores import a_store
 
 KEYS = new_keys(date(2026, 11, 21))
 
@@ -48,11 +48,10 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-async def store(tmp_path, clock):
-    store = await new_sqlite(tmp_path, clock)
-    yield store
-    await store.aclose()
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request, tmp_path, clock):
+    async with a_store(request, tmp_path, clock) as opened:
+        yield opened
 
 
 class Naps:
@@ -103,7 +102,7 @@ async def test_a_wrong_password_is_answered_with_the_upstreams_text(store):
 
 async def test_an_upstream_that_cannot_be_asked_is_never_a_yes(store):
     judge = Judge()
-    judge.answer = Unavailable("connection refused")
+    judge.answer = Unavailable("connection refused", asked=False)
     found = await say(an_authenticator(store, judge), "ada@example.com", "x")
     assert found.status == "4.7.0"
 
@@ -189,11 +188,23 @@ async def test_a_password_that_was_right_and_is_wrong_now_is_paid_for(store):
 
 async def test_unclear_answers_count_as_tries_at_the_upstream_only(store):
     judge = Judge(ada="right")
-    judge.answer = Unavailable("no answer in time")
+    judge.answer = Unavailable("no answer in time", asked=True)
     authenticator = an_authenticator(store, judge)
     for i in range(40):
         assert (await say(authenticator, "ada@example.com", f"x{i}")).code == 454
     assert len(judge.asked) == 20
+
+
+async def test_an_outage_costs_nobody_a_guess(store):
+    judge = Judge(**{f"u{i}": "right" for i in range(50)})
+    judge.answer = Unavailable("connection refused", asked=False)
+    authenticator = an_authenticator(store, judge)
+    for i in range(50):
+        assert (await say(authenticator, f"u{i}@example.com", "right")).code == 454
+    assert len(judge.asked) == 50
+    judge.answer = None
+    for i in range(50):
+        assert isinstance(await say(authenticator, f"u{i}@example.com", "right"), Identity)
 
 
 async def test_later_is_said_slowly(store):

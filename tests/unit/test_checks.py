@@ -55,7 +55,7 @@ def test_a_check_speaks_both_languages_and_ascii_on_the_wire(check):
         (
             b"From: news@example.com, boss@example.net",
             "@example.com",
-            [("base/ownership", "From"), ("base/one-from", "2 authors")],
+            [("base/one-from", "2 authors"), ("base/ownership", "From")],
         ),
     ],
 )
@@ -67,6 +67,25 @@ def test_from_and_sender_belong_to_the_identity(header, owns, found):
 def test_a_from_that_cannot_be_read_is_nobodys():
     found = dict(base(a_case(PLAIN.replace(b"From: news@example.com", b"From: news@example.com <"))))
     assert found["base/ownership"] == found["base/one-from"] == "From cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("header", "leading"),
+    [
+        (b"From: news@example.com\r\nFrom: news@example.com", ("base/one-from", "2 From fields")),
+        (b"X-From: news@example.com", ("base/one-from", "0 From fields")),
+        (b"From: news@example.com <", ("base/one-from", "From cannot be read")),
+        (b"From: news@example.com, boss@example.net", ("base/one-from", "2 authors")),
+        (b"From : news@example.com", ("base/header-structure", "obsolete-colon-space")),
+        (b"From : boss@example.net", ("base/header-structure", "obsolete-colon-space")),
+        (b"From: news@example.com\r\nSender: news", ("base/header-structure", "unreadable-sender")),
+        (b"From: news@example.com\r\nSubject: Two", ("base/header-structure", "duplicate-subject")),
+        (b"From: boss@example.net", ("base/ownership", "From")),
+    ],
+)
+def test_a_fault_of_the_header_is_named_before_the_doubt_that_it_causes(header, leading):
+    case = a_case(PLAIN.replace(b"From: news@example.com", header), identity=an_identity("news@example.com", "@example.com"))
+    assert base(case)[0] == leading
 
 
 @pytest.mark.parametrize(

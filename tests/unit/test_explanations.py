@@ -124,10 +124,10 @@ def test_refusals_before_there_was_a_message_are_explained(records):
     author = Mailbox.parse("news@example.com")
     [ada] = a_submission().recipients
     no = reply(553, "7.1", "This sender is not yours")
-    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, no, None, "cafe", records.person)
+    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, no, (), "cafe", records.person)
     [fate] = explained(records, at_mail).fates
     assert (fate.state, fate.people, fate.upstream_text) == ("session", (), "553 5.7.1 This sender is not yours")
-    at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, ada, no, rejected(ada), "cafe", records.person)
+    at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, ada, no, [rejected(ada)], "cafe", records.person)
     [fate] = explained(records, at_rcpt).fates
     assert (fate.state, fate.people) == ("refused by rule", ("a***@example.org",))
 

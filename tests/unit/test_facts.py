@@ -89,7 +89,7 @@ def test_a_trusted_listener_is_no_person_and_a_null_reverse_path_is_null():
 
 def test_a_helo_of_any_octets_can_be_recorded():
     client = replace(CLIENT, helo="desk\udcff\x00")
-    record = refused_record(an_id(1), NOW, client, "news@example.com", None, None, reply(550, "7.1", "No"), None, "cafe", person)
+    record = refused_record(an_id(1), NOW, client, "news@example.com", None, None, reply(550, "7.1", "No"), (), "cafe", person)
     assert record.facts["client"]["helo"] == "desk??"
 
 
@@ -97,9 +97,9 @@ def test_a_refusal_at_mail_has_no_recipient_and_one_at_rcpt_its_ruling():
     [recipient] = a_submission().recipients
     author = Mailbox.parse("news@example.com")
     answer = reply(550, "7.1", "[base/suppression] gone")
-    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, answer, None, "cafe", person)
+    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, answer, (), "cafe", person)
     assert (at_mail.kind, at_mail.facts["recipient"], at_mail.facts["rulings"]) == (Kind.REFUSED, None, [])
-    at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, recipient, answer, rejected(recipient), "cafe", person)
+    at_rcpt = refused_record(an_id(2), NOW, CLIENT, author.key, author, recipient, answer, [rejected(recipient)], "cafe", person)
     assert at_rcpt.facts["recipient"] == at_rcpt.facts["rulings"][0]["person"] == 1
     assert at_rcpt.facts["reply"] == "550 5.7.1 [base/suppression] gone"
 

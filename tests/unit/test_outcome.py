@@ -7,14 +7,12 @@ from hypothesis import strategies as st
 from relay.mail import replies
 from relay.upstream.outcome import MAX_TEXT, OutcomeState, UpstreamReply, outcome_of, unanswered
 from relay.upstream.profile import ReplyClass, load_profiles
-from tests.support.leaving import a_recipient
 
 PROFILES = load_profiles()
-ADA = a_recipient("ada@example.org")
 
 
 def outcome(code, *text, profile="generic", before_dot=False):
-    return outcome_of(PROFILES[profile], UpstreamReply(code, text), ADA, before_dot=before_dot)
+    return outcome_of(PROFILES[profile], UpstreamReply(code, text), before_dot=before_dot)
 
 
 def test_an_acceptance_is_delivered():
@@ -24,14 +22,40 @@ def test_an_acceptance_is_delivered():
     assert accepted.upstream_text == "250 2.0.0 queued as 42"
 
 
-def test_addresses_of_others_are_masked():
+def test_every_address_is_masked():
     reply = UpstreamReply(550, ("5.1.1 <ada@example.org>: gone; ask eve@example.net", "5.1.1 or login=root@localhost"))
-    assert reply.shown("ADA@example.org") == "<ada@example.org>: gone; ask *** or login=***"
+    assert reply.shown == "<***>: gone; ask *** or ***"
 
 
-@pytest.mark.parametrize("other", ["eve@example.net", "EVE@EXAMPLE.NET", "eve+x@a.b.c", "'eve@example.net'", "=eve@例子.中国"])
-def test_no_spelling_of_another_address_passes(other):
-    assert "eve" not in UpstreamReply(550, (f"rejected {other}, sorry",)).shown("ada@example.org").casefold()
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "eve@example.net",
+        "EVE@EXAMPLE.NET",
+        "eve+x@a.b.c",
+        "'eve@example.net'",
+        "o'eve@example.net",
+        "=eve@例子.中国",
+        "<eve@[192.0.2.1]>",
+        '"eve the \\"great\\""@example.net',
+        "https://help.example/why?who=eve%40example.net",
+        "eve=example.net@bounces.example.net",
+        "eve＠example.net",
+        "eve@",
+    ],
+)
+def test_no_spelling_of_an_address_passes(spelling):
+    assert "eve" not in UpstreamReply(550, (f"rejected {spelling}, sorry",)).shown.casefold()
+
+
+def test_what_is_no_address_stays():
+    text = '"quoted" words: see https://help.example/why?code=42 [DT:SPM] <id>, (smtp)'
+    assert UpstreamReply(550, (text,)).shown == text
+
+
+def test_masking_takes_no_time_for_the_worst_of_replies():
+    lines = tuple('\\"' * 1000 for _ in range(100))
+    assert len(UpstreamReply(550, lines).shown) == MAX_TEXT
 
 
 @given(st.integers(200, 599), st.lists(st.text(max_size=300), min_size=1, max_size=5))

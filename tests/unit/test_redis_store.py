@@ -22,12 +22,9 @@ LEASE = 30.0
 PATIENT = 10_000  # milliseconds: a busy machine must not fail a test that is not about the budget
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+@pytest.fixture
+def server(redis_server):
+    return redis_server
 
 
 @pytest.fixture
@@ -55,10 +52,8 @@ async def why(awaitable) -> str:
 
 @pytest.fixture
 def own_server(tmp_path):
-    server = RedisServer(tmp_path / "own")
-    server.start()
-    yield server
-    server.stop()
+    with RedisServer(tmp_path / "own") as server:
+        yield server
 
 
 # Silence and loss

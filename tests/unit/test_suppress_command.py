@@ -22,7 +22,8 @@ from relay.errors import ConfigurationError, StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 CONFIG = """
@@ -156,13 +157,19 @@ def test_the_list_counts_and_shows(relay):
     assert ADA in relay("list").output
 
 
-def test_a_journalled_refusal_is_shown_before_the_store_has_it(small):
+def journalled(relay, address):
+    """A one-click refusal that the store does not have yet."""
+
     async def journal():
-        async with open_all(str(small.folder / "config.toml")) as opened:
-            entry = Suppression(opened.keys.addresses.digest(ADA), ORGANISATION, Reason.UNSUBSCRIBE, "one_click", time.time())
+        async with open_all(str(relay.folder / "config.toml")) as opened:
+            entry = Suppression(opened.keys.addresses.digest(address), ORGANISATION, Reason.UNSUBSCRIBE, "one_click", time.time())
             await opened.records.journal_refusal(Record(Kind.SUPPRESSED, "0" * 26, entry.at), entry)
 
     asyncio.run(journal())
+
+
+def test_a_journalled_refusal_is_shown_before_the_store_has_it(small):
+    journalled(small, ADA)
     assert small.json("check", ADA, code=1)[ADA][0]["origin"] == "one_click"
     out = small.folder / "out.csv"
     small("clean", small.file("in.csv", f"{ADA}\n{BOB}\n"), "--out", out)
@@ -185,6 +192,28 @@ def test_a_refusal_is_lifted_only_by_a_consent(relay):
     assert facts["consent"]["evidence"] == "signed form, 2026-11-21, shop in Suzhou"
     (row,) = relay.json("check", ADA, "--history")[ADA]
     assert row["lifted_by"] == facts["consent"]["id"]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_refusal_that_waits_in_the_journal_is_not_lifted_by_an_older_consent(small, is_known):
+    if is_known:
+        small("import", small.file("list.csv", f"{ADA}\n"), "--reason", "unsubscribe", "--at", "2026-01-01T00:00")
+    journalled(small, ADA)
+    result = small("lift", ADA, "--consent", "form", "--at", "2026-02-01T00:00", code=2)
+    assert "later than the refusal" in result.output
+    (row,) = small.json("check", ADA, code=1)[ADA]
+    assert (row["again_at"] is not None) == is_known
+    small("lift", ADA, "--consent", "by telephone, today")
+    assert small.json("check", ADA) == {ADA: []}
+
+
+def test_adding_again_is_remembered(small):
+    small("add", ADA, "--reason", "objection")
+    before = datetime.now().astimezone()
+    assert small.json("add", ADA, "--reason", "objection") == {ADA: False}
+    small("lift", ADA, "--consent", "form", "--at", before.isoformat(), code=2)
+    assert len(small.json("check", ADA, "--history", code=1)[ADA]) == 1
+    assert len(small.facts(Kind.SUPPRESSED)) == 1
 
 
 def test_anything_else_is_lifted_with_a_reason(relay):
@@ -324,7 +353,9 @@ class Hashless:
 def test_an_export_moves_everything_to_another_store(tmp_path):
     """With the same keys: entries without an address too."""
     old, new = Relay(tmp_path / "old"), Relay(tmp_path / "new")
-    old("add", ADA, "--reason", "complaint", "--note", "=2+2", "--stream", "newsletter")
+    for _ in range(2):
+        old("add", ADA, "--reason", "complaint", "--note", "=2+2", "--stream", "newsletter")
+    (before,) = old.json("check", ADA, code=1)[ADA]
 
     async def by_link():
         async with open_all(str(old.folder / "config.toml")) as opened:
@@ -348,6 +379,7 @@ def test_an_export_moves_everything_to_another_store(tmp_path):
     assert (row["reason"], datetime.fromisoformat(row["at"]).timestamp()) == ("unsubscribe", 1.7e9)
     (row,) = new.json("check", ADA, code=1)[ADA]
     assert (row["note"], row["scope"]) == ("=2+2", "stream:newsletter")
+    assert row["again_at"] == before["again_at"] is not None
 
 
 def test_export_to_stdout_without_what_is_over(small):

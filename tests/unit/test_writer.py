@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import RecordsUnavailable
 from relay.records import writer as module
-from relay.records.writer import Turn, Writer
+from relay.records.writer import Writer
 
 
 class Medium:
@@ -168,24 +168,3 @@ def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
             return answer
 
     assert asyncio.run(again()) == "B"
-
-
-def test_the_turn_goes_from_one_to_the_next(tmp_path):
-    one, two = Turn(tmp_path / "lock"), Turn(tmp_path / "lock")
-    order = []
-
-    def follow() -> None:
-        two.take()
-        order.append("two")
-        two.give_up()
-
-    one.take()
-    assert not two.take(wait=False)
-    other = threading.Thread(target=follow)
-    other.start()
-    order.append("one")
-    one.give_up()
-    other.join(10)
-    assert order == ["one", "two"]
-    one.close()
-    two.close()

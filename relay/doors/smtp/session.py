@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import cast
 
 from relay import telemetry
+from relay.doors.identities import identity_of_listener
 from relay.doors.smtp.arguments import Unacceptable, parse_mail, parse_rcpt
 from relay.doors.smtp.exchange import login_and_password
 from relay.doors.smtp.intake import ClientGone, DataLineTooLong, LineTooLong, NoRoom, TooBig
@@ -35,7 +36,7 @@ class Session(Wire):
 
     async def welcome(self) -> bool:
         if self.listen.auth == "none":
-            self._identity = self._listener_identity()
+            self._identity = identity_of_listener(self.door.config, self.listen)
         return await super().welcome()
 
     # Greeting.
@@ -268,10 +269,6 @@ class Session(Wire):
         if self.transaction is None:
             raise Unacceptable(replies.MAIL_FIRST)
         return self.transaction
-
-    def _listener_identity(self) -> Identity:
-        owned = frozenset(f"@{dkim.domain}" for dkim in self.door.config.dkim)
-        return Identity(f"listener:{self.listen.name}", IdentityKind.TRUSTED, owned)
 
     def _client(self, smtputf8: bool = False) -> Client:
         """The connection as it is now; `protocol` is the word of RFC 3848 and RFC 6531 section 4.3."""

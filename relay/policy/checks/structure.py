@@ -6,10 +6,13 @@ from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 def ask_one_from(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:
     """Object unless the message has exactly one author that can be read."""
-    authors = case.message.authors if case.message else None
-    if authors is None:
+    message = case.message
+    fields = len(message.all("from")) if message else 0
+    if message is None or fields != 1:
+        return Finding(f"{fields} From fields")
+    if message.authors is None:
         return Finding("From cannot be read")
-    return None if len(authors) == 1 else Finding(f"{len(authors)} authors")
+    return None if len(message.authors) == 1 else Finding(f"{len(message.authors)} authors")
 
 
 def ask_structure(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:

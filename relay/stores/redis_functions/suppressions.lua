@@ -1,7 +1,8 @@
 -- Suppressions and consents.
 
 -- Fields of a suppression; between REASON and AT lies its origin, before EXPIRES what is sealed and a note. "" is none.
-local SCOPE, REASON, AT, EXPIRES, LIFTED_AT, LIFTED_BY = 1, 2, 4, 7, 8, 9
+-- AGAIN_AT is when it was said last, CONSENTED_AT the time of the consent that lifted it.
+local SCOPE, REASON, AT, AGAIN_AT, EXPIRES, LIFTED_AT, LIFTED_BY, CONSENTED_AT = 1, 2, 4, 5, 8, 9, 10, 11
 
 -- Fields of a consent event.
 local CONSENT_DIGEST, CONSENT_AT = 2, 5
@@ -31,7 +32,7 @@ local function in_force(entry, now)
 end
 
 local function told(digest, entry)
-  return { digest, unpack(entry, SCOPE, LIFTED_BY) }
+  return { digest, unpack(entry, SCOPE, CONSENTED_AT) }
 end
 
 local function count_entry(step, entry, by)
@@ -74,13 +75,30 @@ local function find(step)
   return answer
 end
 
-local function stands_in_the_way(before, at, now)
+local function last_at(entry)
+  return tonumber(entry[AGAIN_AT] ~= "" and entry[AGAIN_AT] or entry[AT])
+end
+
+-- Up to when what the mailbox said is answered: by the consent, or where none was needed by the lifting.
+local function answered_at(entry)
+  return tonumber(entry[CONSENTED_AT] ~= "" and entry[CONSENTED_AT] or entry[LIFTED_AT])
+end
+
+local function stands_in_the_way(before, entry, now)
   if not before then
     return false
   elseif before[LIFTED_AT] ~= "" then
-    return tonumber(before[LIFTED_AT]) >= at
+    return answered_at(before) >= last_at(entry)
   end
-  return in_force(before, now) or tonumber(before[AT]) >= at
+  return in_force(before, now) or is_expired(entry, now)
+end
+
+local function say_again(before, entry)
+  local is_later = before[LIFTED_AT] == "" and last_at(before) < last_at(entry)
+  if is_later then
+    before[AGAIN_AT] = entry[AGAIN_AT] ~= "" and entry[AGAIN_AT] or entry[AT]
+  end
+  return is_later
 end
 
 local function suppress(step)
@@ -90,10 +108,10 @@ local function suppress(step)
     for field = SCOPE, EXPIRES do
       entry[field] = take(step)
     end
-    entry[LIFTED_AT], entry[LIFTED_BY] = "", ""
+    entry[LIFTED_AT], entry[LIFTED_BY], entry[CONSENTED_AT] = "", "", ""
     local entries = entries_of(step, digest)
     local before = latest(entries, entry[SCOPE], entry[REASON])
-    if not stands_in_the_way(before, tonumber(entry[AT]), step.now) then
+    if not stands_in_the_way(before, entry, step.now) then
       if before and before[LIFTED_AT] == "" then
         uncount(step, digest, before)
       end
@@ -104,6 +122,8 @@ local function suppress(step)
         write(step, "ZADD", ends_key(entry), entry[EXPIRES], digest)
       end
       new = new + 1
+    elseif say_again(before, entry) then
+      keep_entries(step, digest, entries)
     end
   end
   return new
@@ -126,10 +146,11 @@ local function lift(step)
     local entries, changed = entries_of(step, digest), false
     for _, entry in ipairs(entries) do
       if entry[SCOPE] == scope and entry[REASON] == reason and in_force(entry, step.now) then
-        if needs_consent and (#consent == 0 or tonumber(consent[CONSENT_AT]) <= tonumber(entry[AT])) then
+        if needs_consent and (#consent == 0 or tonumber(consent[CONSENT_AT]) <= last_at(entry)) then
           return nil, "a refusal is lifted only by a consent that is later than the refusal"
         end
-        entry[LIFTED_AT], entry[LIFTED_BY] = step.now_text, lifted_by
+        entry[LIFTED_AT] = last_at(entry) > step.now and exact(last_at(entry)) or step.now_text
+        entry[LIFTED_BY], entry[CONSENTED_AT] = lifted_by, consent[CONSENT_AT] or ""
         uncount(step, digest, entry)
         found, changed = 1, true
       end

@@ -2,13 +2,9 @@
 
 import os
 import sqlite3
-import sys
 from pathlib import Path
 
 from relay.errors import StoreUnavailable
-
-if sys.platform != "win32":
-    import fcntl
 
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
@@ -85,26 +81,3 @@ def _prepare(db: sqlite3.Connection) -> None:
     for pragma in _PRAGMAS:
         db.execute(pragma)
     db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the write-ahead log
-
-
-class Turn:
-    """Where the writers of all processes stand in line, because SQLite itself only lets them poll.
-
-    Without flock (Windows) everybody goes straight on, and SQLite's polling keeps the order.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    def take(self) -> None:
-        """Wait until it is our turn."""
-        if sys.platform != "win32":
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-
-    def give_up(self) -> None:
-        """Let the next one in; no fault when it was not our turn."""
-        if sys.platform != "win32":
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._descriptor)

@@ -30,6 +30,8 @@ CREATE TABLE suppressions (
     expires_at REAL,
     lifted_at REAL,
     lifted_by TEXT NOT NULL DEFAULT '',
+    again_at REAL,                          -- when it was said last, if more than once
+    consented_at REAL,                      -- the time of the consent that lifted it
     PRIMARY KEY (digest, scope, reason, number)
 ) WITHOUT ROWID;
 CREATE TRIGGER suppressions_are_lifted_not_deleted BEFORE DELETE ON suppressions

@@ -13,13 +13,17 @@ Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
 
 START: Place = (b"", "", "", 0)
-_COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by"
+_COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at"
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 _AT_ONCE = 200  # digests in one statement
-_INTO = f"INTO suppressions ({_COLUMNS}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INTO = f"INTO suppressions ({_COLUMNS}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST = """
-SELECT number, lifted_at, expires_at FROM suppressions
+SELECT number, coalesce(consented_at, lifted_at), expires_at FROM suppressions
  WHERE digest = ? AND scope = ? AND reason = ? ORDER BY number DESC LIMIT 1
+"""
+_SAID_AGAIN = """
+UPDATE suppressions SET again_at = :again
+ WHERE digest = :digest AND scope = :scope AND reason = :reason AND number = :number AND coalesce(again_at, at) < :again
 """
 _CONSENT_COLUMNS = "id, digest, sealed, event, at, recorded_at, evidence, by"
 _KEEP_CONSENT = f"INSERT OR IGNORE INTO consents ({_CONSENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -40,17 +44,20 @@ def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Diges
 
 
 def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
-    """Record the entry unless one is in force, or was lifted after it, or it has expired like the one before."""
+    """Record the entry unless one is in force, or its lifting answers it too, or it has expired like the one before."""
     if db.execute(f"INSERT OR IGNORE {_INTO}", (*_values(entry), 1)).rowcount:
         return True
-    number, lifted_at, expires_at = db.execute(_LAST, (entry.digest, entry.scope, entry.reason.value)).fetchone()
-    if lifted_at is not None:
-        is_new = entry.at > float(lifted_at)
+    place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
+    number, answered_at, expires_at = db.execute(_LAST, tuple(place.values())).fetchone()
+    if answered_at is not None:
+        is_new = entry.last_at > float(answered_at)
     else:
         has_expired = expires_at is not None and float(expires_at) <= now
         is_new = has_expired and (entry.expires_at is None or entry.expires_at > now)
     if is_new:
         db.execute(f"INSERT {_INTO}", (*_values(entry), number + 1))
+    elif answered_at is None:
+        db.execute(_SAID_AGAIN, {**place, "number": number, "again": entry.last_at})
     return is_new
 
 
@@ -72,9 +79,9 @@ def lift(
     require_liftable(found, consent)
     for entry in found:
         db.execute(
-            "UPDATE suppressions SET lifted_at = max(at, ?), lifted_by = ?"
+            "UPDATE suppressions SET lifted_at = max(coalesce(again_at, at), ?), lifted_by = ?, consented_at = ?"
             " WHERE digest = ? AND scope = ? AND reason = ? AND lifted_at IS NULL",
-            (now, lifted_by(consent, note), entry.digest, scope, reason.value),
+            (now, lifted_by(consent, note), consent and consent.at, entry.digest, scope, reason.value),
         )
     if found and consent is not None:
         db.execute(_KEEP_CONSENT, astuple(consent))
@@ -114,9 +121,9 @@ def count(db: sqlite3.Connection, now: float) -> dict[tuple[str, str], int]:
 def _values(entry: Suppression) -> tuple[Any, ...]:
     return (
         entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
-        entry.expires_at, entry.lifted_at, entry.lifted_by,
+        entry.expires_at, entry.lifted_at, entry.lifted_by, entry.again_at, entry.consented_at,
     )  # fmt: skip
 
 
 def _entry(row: tuple[Any, ...]) -> Suppression:
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:10])
+    return Suppression(row[0], row[1], Reason(row[2]), *row[3:12])

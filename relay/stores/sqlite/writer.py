@@ -26,7 +26,8 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from relay.errors import StoreUnavailable
-from relay.stores.sqlite.file import StoreFile, Turn, unavailable
+from relay.files import Turn
+from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.schema import Identity
 
 T = TypeVar("T")

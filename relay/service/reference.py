@@ -1,0 +1,79 @@
+"""What operators read about the metrics: the source of docs/metrics.md."""
+
+from relay.telemetry import METRICS
+
+LABELS = {
+    "stream": "a stream of the policy",
+    "result": "see the metric",
+    "rule": 'a rule of the policy as "file/id", or one of the relay itself ("base/...")',
+    "action": "what the rule asks for: warn, defer, reject",
+    "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...",
+    "origin": "where a suppression came from: one_click, page",
+    "stage": "parse, gather, decide, record, render, deliver, report, finish",
+    "upstream": "the name of an [[upstream]]",
+    "class": "what a reply is about: accepted, throttle, content, reputation, outage, ...",
+    "state": "idle, busy",
+    "limit": "the bound that was met: connections, size, recipients, ...",
+    "store": "sqlite, redis",
+    "hash": "of the policy set",
+}
+"""What each label holds."""
+
+_HEAD = """\
+# Metrics
+
+`GET /metrics` on `[http] address` is one page for all processes of the relay, in Prometheus's text format. Made from
+`relay/telemetry.py` and `relay/service/reference.py` by `make docs`; a test keeps it true.
+
+Counters are kept when a worker is replaced and begin anew when the service is restarted. Labels are names from your
+configuration and policies or words from fixed lists, never an address or anything a client sent; a typical relay has a few
+hundred series.
+`/healthz` answers 200 while the process lives, `/readyz` 200 when mail can flow, else 503 and the reasons, one a line.
+
+## Every metric
+
+"""
+
+_ALERTS = """\
+
+## Alerts worth having
+
+```yaml
+groups:
+  - name: compliance-relay
+    rules:
+      - alert: RelayDoesNotFlow          # nearly every message is answered 451: store, records or upstream
+        expr: sum(rate(relay_submissions_total{result="deferred"}[10m])) > 0.9 * sum(rate(relay_submissions_total[10m])) > 0
+        for: 10m
+      - alert: RelayStore                # /readyz says what is wrong with the store
+        expr: sum by (store, reason) (increase(relay_store_errors_total[5m])) > 0
+        for: 5m
+      - alert: RelayUnsubscribesSlowly   # refusals wait in the journal; this node obeys them all the same
+        expr: histogram_quantile(0.99, sum by (le) (rate(relay_unsubscribe_to_effect_seconds_bucket[1h]))) > 60
+      - alert: RelayPolicyRefused        # the log names file, line and key
+        expr: increase(relay_policy_apply_failures_total[1h]) > 0
+      - alert: RelayOnlyObserves         # a stream was left in shadow mode
+        expr: relay_shadow_streams > 0
+        for: 14d
+      - alert: RelayGuessedPasswords
+        expr: sum(rate(relay_auth_total{result=~"wrong|limited"}[10m])) > 1
+        for: 10m
+      - alert: RelayUpstreamThrottles
+        expr: sum by (upstream) (rate(relay_upstream_replies_total{class=~"throttle|reputation"}[15m])) > 0.1
+        for: 15m
+```
+"""
+
+
+def reference() -> str:
+    """docs/metrics.md."""
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels) or '-'} | {metric.text} |"
+        for metric in METRICS
+    ]
+    metrics = "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *rows])
+    used = {label for metric in METRICS for label in metric.labels}
+    labels = "\n".join(
+        ["| label | values |", "|---|---|", *(f"| `{name}` | {LABELS[name]} |" for name in LABELS if name in used)]
+    )
+    return f"{_HEAD}{metrics}\n\n## Labels\n\n{labels}\n{_ALERTS}"

@@ -1,0 +1,194 @@
+"""`relay explain` and the live line agree on every message of the corpus, recipient by recipient.
+
+Compared are what was recorded and delivered with what was foretold: every objection with its weight, whether a copy
+leaves, and its own octets.  Ids, times, signatures and unsubscribe tokens differ by nature.
+"""
+
+import re
+
+import pytest
+
+from relay.explain import explain
+from relay.mail.message import MessageError
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.records.reading import Reader
+from tests.support.corpus import corpus
+from tests.support.journey import records
+from tests.support.line import CLIENT, LineHouse, author_domains
+from tests.support.service import NEWS, OFFICE, SHOP
+from tests.support.upstream import RecordingUpstream
+
+GONE, UNSUBSCRIBED, ELSEWHERE, EXEMPT = "gone@example.org", "left@example.org", "zoe@blocked.example", "qa@example.org"
+RECIPIENTS = ["ada@example.org", GONE, "bob@example.net", UNSUBSCRIBED, ELSEWHERE, EXEMPT]
+RULES = """
+[[rule]]
+id = "elsewhere"
+check = "domains"
+deny = ["blocked.example"]
+
+[[rule]]
+id = "crowd"
+when = "message.recipients > 4"
+action = "warn"
+text = "Many recipients"
+text_zh = "收件人很多"
+
+[[rule]]
+id = "words"
+check = "subject-words"
+words = ["test", "re", "促销"]
+recipient_domains = ["example.net", "example.org"]
+action = "defer"
+
+[[rule]]
+id = "big"
+when = "message.size > 20000 && size(message.attachments) > 0"
+text = "Large attachments"
+text_zh = "附件过大"
+
+[[override]]
+rule = "base/attachment-types"
+action = "warn"
+reason = "a test"
+by = "Wang Min"
+until = 2099-01-01
+"""
+AT_RCPT = RULES[: RULES.index('[[rule]]\nid = "crowd"')]
+EXEMPTION = """
+[[exempt]]
+recipients = ["qa@example.org"]
+rules = ["*/words", "base/mass-disclosure*"]
+reason = "test mailbox"
+by = "Wang Min"
+until = 2099-01-01
+"""
+ALL = {
+    "streams/newsletter.toml": [(r"\Z", lambda _: RULES)],
+    "streams/receipts.toml": [(r"\Z", lambda _: RULES)],
+    "streams/correspondence.toml": [(r"\Z", lambda _: AT_RCPT)],
+    "organisation.toml": [(r"\Z", lambda _: EXEMPTION)],
+}
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    with RecordingUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def house(upstream, tmp_path_factory):
+    domains = author_domains(data for _, data in corpus())
+    with LineHouse(tmp_path_factory.mktemp("line"), upstream, domains=domains, policy=ALL) as house:
+        for address, reason in ((GONE, Reason.HARD_BOUNCE), (UNSUBSCRIBED, Reason.UNSUBSCRIBE)):
+            house.run(
+                house.line.store.suppress(
+                    Suppression(house.line.keys.addresses.digest(address), ORGANISATION, reason, "test", 1.0)
+                )
+            )
+        yield house
+
+
+def foretold(house, login, data):
+    """What explain says of every recipient, or the reply to a message that cannot be read."""
+
+    async def ask():
+        submission = await house.begin(login, RECIPIENTS, admitted_only=False)
+        stream = house.line.take_sender(submission.identity, CLIENT.listener, submission.reverse_path)
+        return await explain(house.line, submission, house.line.parse(data), stream)
+
+    try:
+        return {one.ruling.recipient.mailbox.wire: one for one in house.run(ask())}
+    except MessageError as fault:
+        return fault
+
+
+def objections(ruling) -> list[dict]:
+    """A ruling's objections as records keep them."""
+    names = ("rule", "observed", "text", "text_zh", "fix", "fix_zh", "cite", "detail", "retry_after")
+    return [
+        {name: getattr(one, name) for name in names} | {"action": one.action.word, "asked_for": one.asked_for.word}
+        for one in ruling.objections
+    ]
+
+
+def recorded(written) -> dict[str, tuple[str, list[dict]]]:
+    """Per recipient the action and the objections of the records `received` and `refused`."""
+    return {
+        record["people"][ruling["person"]]: (ruling["action"], ruling["objections"])
+        for record in written
+        if record["kind"] in ("received", "refused")
+        for ruling in record["rulings"]
+    }
+
+
+def bare(copy: bytes) -> tuple[list[bytes], bytes]:
+    """Fields and body; of what differs by nature only the name."""
+    header, _, body = copy.partition(b"\r\n\r\n")
+    fields = re.findall(rb"[^\r]*\r\n(?:[ \t][^\r]*\r\n)*", header + b"\r\n")
+    supplied = re.compile(rb"Received: |DKIM-Signature: v=1|Date: |Message-ID: <[0-9A-Z]{26}@relay|List-Unsubscribe: <http")
+    return [field.partition(b":")[0] if supplied.match(field) else field for field in fields], body
+
+
+def without_id(lines: list[str]) -> list[str]:
+    return [re.sub(r"/r/[0-9A-Z]{26}", "/r/", line) for line in lines]
+
+
+EVERYWHERE = {("base/suppression", "reject"), ("base/header-structure", "reject"), ("base/ownership", "reject")}
+SEEN = {
+    NEWS: {
+        ("newsletter/elsewhere", "reject"),
+        ("newsletter/crowd", "warn"),
+        ("newsletter/words", "defer"),
+        ("newsletter/words", "warn"),
+    },
+    OFFICE: {("correspondence/elsewhere", "reject")},
+    SHOP: {("receipts/elsewhere", "reject"), ("receipts/words", "defer"), ("receipts/words", "warn")},
+}
+"""The test must not pass by rules that nobody breaks."""
+
+
+def check_replies(written, expected) -> None:
+    """What the client was told, or would have been told, of each recipient."""
+    for record in written:
+        if record["kind"] == "refused":
+            address = record["people"][record["recipient"]]
+            assert without_id(record["reply"].split(" / ")) == without_id(expected[address].reply.lines())
+        for outcome in record.get("outcomes", ()):
+            one = expected[record["people"][outcome["person"]]]
+            assert (outcome["state"] == "delivered") == (one.copy is not None)
+            if one.reply is not None:
+                assert without_id(outcome["reply"].split(" / ")) == without_id(one.reply.lines())
+
+
+def how_many(house) -> int:
+    with Reader(house.relay.data / "records.db", house.line.keys) as reader:
+        return reader.read("SELECT count(*) FROM records")[0][0]
+
+
+@pytest.mark.parametrize("login", [NEWS, OFFICE, SHOP])
+def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
+    sent = []
+    for name, data in corpus():
+        expected = foretold(house, login, data)
+        before, known = len(upstream.accepted), how_many(house)
+        reply = house.send(login, RECIPIENTS, data)
+        deliveries = [d for d in upstream.accepted[before:] if d.reverse_path]  # a report has none
+        sent.append((name, expected, reply, deliveries, slice(known, how_many(house))))
+    everything, seen = records(house.relay), set()
+    for name, expected, reply, deliveries, part in sent:
+        written = everything[part]
+        if isinstance(expected, MessageError):
+            assert f"[{expected.rule}] {expected.text}" in reply.lines()[0], name
+            assert not deliveries
+            continue
+        foretold_objections = {address: (one.ruling.action.word, objections(one.ruling)) for address, one in expected.items()}
+        assert recorded(written) == foretold_objections, name
+        assert sorted(r for d in deliveries for r in d.recipients) == sorted(a for a, one in expected.items() if one.copy), name
+        for delivery in deliveries:
+            for address in delivery.recipients:
+                copy = expected[address].copy
+                assert bare(delivery.data) == bare(copy.header + copy.body), name
+        check_replies(written, expected)
+        seen |= {(objection["rule"], objection["action"]) for _, found in recorded(written).values() for objection in found}
+    assert seen >= EVERYWHERE | SEEN[login], seen

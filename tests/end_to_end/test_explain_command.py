@@ -1,0 +1,196 @@
+"""`relay explain` as people and scripts use it, beside a running service and where none ever ran."""
+
+import json
+import re
+
+import pytest
+
+from tests.support.corpus import corpus
+from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
+from tests.support.upstream import RecordingUpstream
+
+GONE = "gone@example.org"
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory, upstream):
+    senders = f'[auth.senders]\n"{NEWS}" = ["@example.com"]\n'
+    with Relay(tmp_path_factory.mktemp("relay"), upstream, auth=senders) as relay:
+        added = relay.command("suppress", "add", GONE, "--reason", "hard_bounce", "--note", "a test")
+        assert added.returncode == 0, added.stderr
+        yield relay
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(data: bytes):
+        path = tmp_path / "mail.eml"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+def test_a_permitted_message_shows_every_rule_and_the_copy(relay, write):
+    run = relay.command("explain", write(message()), "--to", "ada@example.org")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("Stream: newsletter (marketing, enforce)\n")
+    assert "ada@example.org: permit" in run.stdout
+    for rule in ("suppression", "ownership", "one-from", "header-structure", "mass-disclosure", "attachment-types"):
+        assert f"ok base/{rule}\n" in run.stdout
+    assert "base/mass-disclosure-service: not asked (" in run.stdout
+    assert "    DKIM-Signature: v=1; a=rsa-sha256;" in run.stdout
+    assert "    List-Unsubscribe-Post: List-Unsubscribe=One-Click" in run.stdout
+
+
+def test_a_refusal_names_rule_remedy_and_reply_in_both_languages(relay, write):
+    path = write(message(f"ada@example.org, {GONE}"))
+    english, chinese = (relay.command("explain", path, lang=lang) for lang in ("en", "zh"))
+    assert english.returncode == chinese.returncode == 1
+    for said in (english.stdout, chinese.stdout):
+        assert "550-5.7.1 [base/mass-disclosure] " in said
+        assert re.search(r"550 5\.\d\.1 http://.*/r/[0-9A-Z]{26}\n", said)
+    assert f"{GONE}: reject" in english.stdout
+    assert "base/suppression: reject: This recipient has unsubscribed or must not be written to (hard_bounce)" in english.stdout
+    assert "-> Remove the address" in english.stdout.replace("→", "->")
+    assert "邮件流：newsletter" in chinese.stdout
+    assert "收件人已退订，或在禁发名单中" in chinese.stdout
+    assert "请将该地址从名单中删除" in chinese.stdout
+
+
+def test_machines_get_json(relay, write):
+    run = relay.command("explain", write(message()), "--json", "--to", "ada@example.org", "--to", GONE, "--to", "ADA@example.org")
+    assert run.returncode == 1
+    ada, gone = json.loads(run.stdout)
+    assert (ada["recipient"], ada["action"], ada["reply"], ada["impossible"]) == ("ada@example.org", "permit", None, "")
+    assert "\r\nList-Unsubscribe-Post: " in ada["header"]
+    assert (gone["action"], gone["header"]) == ("reject", None)
+    suppression = next(rule for rule in gone["rules"] if rule["rule"] == "base/suppression")
+    assert suppression["asked"]
+    assert (suppression["action"], suppression["detail"]) == ("reject", "hard_bounce")
+    assert gone["reply"][0].startswith("550-5.1.1 [base/suppression] ")
+
+
+def test_a_message_that_nobody_can_take_says_why(relay, write):
+    run = relay.command("explain", write(b"no header here\r\n\r\ntext\r\n"), "--to", "ada@example.org")
+    assert run.returncode == 1
+    assert "[base/header-structure] the message does not start with a header field" in run.stderr
+    run = relay.command("explain", write(b"\0"), lang="zh")
+    assert run.returncode == 1
+    assert "邮件格式不合规" in run.stderr
+
+
+def test_whoever_would_log_in_owns_no_more_than_then(relay, write):
+    """The login is asked what it owns, as the door asks: nobody becomes somebody by being named in From."""
+    path = write(message(sender="boss@example.com"))
+    taken = relay.command("explain", path, "--identity", NEWS, "--from", NEWS)
+    assert taken.returncode == 0, taken.stderr + taken.stdout
+    foreign = relay.command("explain", path, "--identity", OFFICE, "--from", OFFICE)
+    assert foreign.returncode == 1
+    assert "[base/ownership]" in foreign.stdout
+    foreign = relay.command("explain", path, "--identity", OFFICE)
+    assert foreign.returncode == 1
+    assert "MAIL FROM would be refused: 553 5.7.1 [base/ownership]" in foreign.stderr
+
+
+def test_a_sender_whom_no_stream_takes(relay, write):
+    run = relay.command("explain", write(message(sender="stranger@example.com")))
+    assert run.returncode == 1
+    assert "MAIL FROM would be refused: 550 5.7.1 [stream]" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "said"),
+    [
+        (message("undisclosed-recipients:;"), [], "the message has no recipients: give --to"),
+        (message(), ["--to", "nobody"], '"nobody"'),
+        (message(), ["--listener", "nowhere"], "there is no [[listen]] named nowhere"),
+        (b"From: x\r\n\r\n", [], "no readable From: give --from"),
+    ],
+)
+def test_what_is_missing_is_asked_for(relay, write, data, arguments, said):
+    run = relay.command("explain", write(data), *arguments)
+    assert run.returncode == 2
+    assert said in run.stderr
+
+
+def test_a_file_that_is_not_there(relay, tmp_path):
+    run = relay.command("explain", tmp_path / "missing.eml")
+    assert run.returncode == 2
+    assert "missing.eml: cannot be read: No such file" in run.stderr
+
+
+def test_a_refusal_is_explained_by_the_id_of_its_reply(relay):
+    code, text = relay.send(OFFICE, [GONE], message(GONE, OFFICE))
+    assert code == 550
+    refused = re.search(r"/r/([0-9A-Z]{26})", text)[1]
+    english, chinese = (relay.command("explain", refused, lang=lang) for lang in ("en", "zh"))
+    assert english.returncode == chinese.returncode == 0
+    assert "base/suppression" in english.stdout
+    assert "Remove the address from your list" in english.stdout
+    assert "请将该地址从名单中删除" in chinese.stdout
+    assert GONE not in english.stdout
+    explained = json.loads(relay.command("explain", refused, "--json").stdout)
+    assert explained["id"] == refused
+    assert explained["fates"][0]["reasons"][0]["rule"] == "base/suppression"
+
+
+def test_an_id_that_nobody_gave(relay):
+    run = relay.command("explain", "01JCZ5W3YV8Q2M4N6P8R0T2V4X")
+    assert run.returncode == 1
+    assert "there is no 01JCZ5W3YV8Q2M4N6P8R0T2V4X in this node's records" in run.stderr
+
+
+def test_the_command_foretells_what_the_service_does(relay, upstream, write):
+    """Beside the running service, with its own policy set, store and records; nothing is written."""
+    sample = [data for _, data in corpus() if b"@example.com" in data][:40:12]
+    assert len(sample) > 2
+    for data in sample:
+        kept = {path: path.read_bytes() for path in relay.data.glob("*.db")}
+        run = relay.command("explain", write(data), "--json", "--identity", NEWS, "--from", NEWS, "--to", "ada@example.org")
+        assert {path: path.read_bytes() for path in relay.data.glob("*.db")} == kept
+        before = len(upstream.accepted)
+        code, text = relay.send(NEWS, ["ada@example.org"], data, options=["BODY=8BITMIME"])
+        assert (code == 250) == (run.returncode == 0), (text, run.stderr)
+        if code != 250:
+            rule = re.search(r"\[[a-z/-]+\]", text)[0]
+            assert rule in run.stdout + run.stderr
+            continue
+        [explained] = json.loads(run.stdout)
+        delivered = upstream.accepted[before].data.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+        assert names(explained["header"]) == names(delivered)
+
+
+def names(header: str) -> list[str]:
+    return re.findall(r"^([!-9;-~]+):", header, re.MULTILINE)
+
+
+def test_nothing_is_made_where_nothing_ever_ran(tmp_path, upstream, write):
+    relay = Relay(tmp_path / "fresh", upstream)
+    for subject in (write(message()), "01JCZ5W3YV8Q2M4N6P8R0T2V4X"):
+        run = relay.command("explain", subject)
+        assert run.returncode == 4
+        assert "the relay has never run here" in run.stderr
+    assert not relay.data.exists()
+
+
+def test_a_lost_store_is_not_made_anew(relay, tmp_path, upstream, write):
+    with Relay(tmp_path / "lost", upstream) as lost:
+        pass
+    (lost.data / "relay.db").unlink()
+    run = lost.command("explain", write(message()), "--to", "ada@example.org")
+    assert run.returncode == 4
+    assert "The store cannot be used" in run.stderr
+    assert not (lost.data / "relay.db").exists()
+
+
+def test_no_configuration_is_exit_code_three(tmp_path, relay, write):
+    relay_elsewhere = Relay(tmp_path / "wrong", None, upstreams="[[upstream]]\n")
+    run = relay_elsewhere.command("explain", write(message()))
+    assert run.returncode == 3

@@ -1,0 +1,50 @@
+"""A relay whose listener trusts this machine, so that nothing but the line itself asks the store."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.journey import Client, Journey, readiness
+from tests.support.service import Relay
+from tests.support.upstream import RecordingUpstream
+
+LISTEN = '[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\nauth = "none"\n'
+POLICY = {
+    "streams/newsletter.toml": [
+        ("match = .*", 'match = { identities = [], listeners = ["submission"], sender_domains = [] }'),
+    ]
+}
+
+
+def trusting_relay(folder: Path, upstream: RecordingUpstream, *, workers: int = 2, **options: Any) -> Relay:
+    """The relay, not started yet; the upstream asks for no AUTH."""
+    table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "none"\n'
+    trust = 'trusted_networks = ["127.0.0.1/32"]'
+    return Relay(folder, workers=workers, upstreams=table, listen=LISTEN, auth=trust, policy=POLICY, **options)
+
+
+def sends(relay: Relay, upstream: RecordingUpstream) -> int:
+    """Send one message of its own; the code of its final reply, or of the one that refused it before."""
+    client = Client(relay, None)
+    journey = Journey(upstream, "ada")
+    code = client.say(f"MAIL FROM:<{journey.sender}>")[0]
+    if code == 250:
+        assert client.say("RSET")[0] == 250
+        code = client.send(journey)[0]
+    client.quit()
+    assert journey.arrived == (["ada"] if code == 250 else [])
+    return code
+
+
+def is_shut(relay: Relay, upstream: RecordingUpstream, reason: str) -> bool:
+    """Whether nothing leaves and /readyz says why; both workers are asked."""
+    arrived = len(upstream.deliveries)
+    assert {sends(relay, upstream) for _ in range(4)} == {451}
+    assert len(upstream.deliveries) == arrived
+    status, text = readiness(relay)
+    assert (status, reason in text) == (503, True), text
+    return True
+
+
+def is_open(relay: Relay, upstream: RecordingUpstream) -> bool:
+    """Whether every worker sends and /readyz is content."""
+    return all(sends(relay, upstream) == 250 for _ in range(4)) and readiness(relay)[0] == 200

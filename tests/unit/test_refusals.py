@@ -1,0 +1,172 @@
+"""A refusal by link: on disk before the 200, in the store as soon as there is one."""
+
+import asyncio
+import os
+
+import pytest
+
+from relay.doors import refusals as refusals_module
+from relay.doors.refusals import REPEATED_SECONDS, Refusals
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.policy.suppression import ORGANISATION, Reason
+from relay.records.facts import received_record
+from relay.records.search import found_by_id
+from relay.render.token import UnsubscribeToken, make_token, stream_number
+from tests.support.clocks import Clock
+from tests.support.policies import a_policy
+from tests.support.records import KEYS, a_first_try, a_message, a_submission, opened, permitted
+
+ADA = "ada@example.org"
+DIGEST = KEYS.addresses.digest(ADA)
+
+
+class Memory:
+    """The part of a store that takes refusals; `fault` is raised, `never` never answers."""
+
+    def __init__(self):
+        self.entries = []
+        self.fault: Exception | None = None
+        self.never = False
+
+    async def suppress(self, entry):
+        if self.fault:
+            raise self.fault
+        if self.never:
+            await asyncio.Event().wait()
+        self.entries.append(entry)
+        return True
+
+    async def suppress_many(self, entries):
+        return sum([await self.suppress(entry) for entry in entries])
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store():
+    return Memory()
+
+
+@pytest.fixture
+def records(tmp_path, clock):
+    with opened(tmp_path / "records.db", clock=clock) as records:
+        yield records
+
+
+@pytest.fixture
+def refusals(records, store, clock):
+    policy = a_policy()
+    return Refusals(KEYS, records, lambda: store, lambda: policy, clock=clock, entropy=os.urandom)
+
+
+def a_token(stream="newsletter", *, whole=True, digest=DIGEST, submission="01JD6Z4M0Q8V7KX3T5N2C9R1BF", key=KEYS.tokens.keys[0]):
+    generation = KEYS.addresses.keys[0].number
+    return make_token(UnsubscribeToken(digest, generation, stream_number(stream), whole, submission), key)
+
+
+def test_what_a_token_offers(refusals):
+    assert refusals.read(a_token()).scope == ORGANISATION
+    narrow = refusals.read(a_token(whole=False))
+    assert (narrow.scope, narrow.stream.name) == ("stream:newsletter", "newsletter")
+
+
+def test_a_token_of_a_stream_that_is_gone_refuses_everything(refusals):
+    """Its stream cannot be named any more; doubt refuses more, never less."""
+    offer = refusals.read(a_token("autumn-2024", whole=False))
+    assert (offer.scope, offer.stream) == (ORGANISATION, None)
+
+
+@pytest.mark.parametrize("text", ["", "x", a_token()[:-1], a_token() + "A", a_token()[:-2] + "AA", "中文", a_token().lower()])
+def test_what_is_not_ours_offers_nothing(refusals, text):
+    assert refusals.read(text) is None
+
+
+def test_another_relays_token_offers_nothing(refusals):
+    assert refusals.read(a_token(key=KEYS.held.keys[0])) is None
+
+
+async def test_the_refusal_is_in_the_journal_and_the_store(refusals, records, store, clock):
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    (entry,) = store.entries
+    assert (entry.digest, entry.scope, entry.reason, entry.origin, entry.at) == (
+        DIGEST, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", clock(),
+    )  # fmt: skip
+    assert records.pending([DIGEST]) == []
+    assert len(records.journalled(0, 0, 10)) == 1
+
+
+async def test_the_journal_comes_first(refusals, records, store, monkeypatch):
+    order = []
+    journal, suppress = records.journal_refusal, store.suppress
+
+    async def journalling(*arguments):
+        await journal(*arguments)
+        order.append("journal")
+
+    async def suppressing(entry):
+        order.append("store")
+        return await suppress(entry)
+
+    monkeypatch.setattr(records, "journal_refusal", journalling)
+    monkeypatch.setattr(store, "suppress", suppressing)
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    assert order == ["journal", "store"]
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("unreachable", "down"), None])
+async def test_while_the_store_is_away_it_binds_from_the_journal(refusals, records, store, monkeypatch, fault):
+    monkeypatch.setattr(refusals_module, "IN_TIME_SECONDS", 0.01)
+    store.fault, store.never = fault, fault is None
+    await refusals.refuse(refusals.read(a_token()), "page")
+    (pending,) = records.pending([DIGEST])
+    assert (pending.origin, pending.scope) == ("page", ORGANISATION)
+
+
+async def test_without_records_it_is_not_confirmed(refusals, records, store):
+    offer = refusals.read(a_token())
+    records.close()
+    for _ in range(2):
+        with pytest.raises(RecordsUnavailable):
+            await refusals.refuse(offer, "one_click")
+    assert store.entries == []
+
+
+async def test_the_address_is_kept_sealed_where_the_mail_was_sent(refusals, records, store):
+    submission = a_submission(1, [f"someone{number}@example.org" for number in range(5)] + [ADA])
+    rulings = [permitted(recipient) for recipient in submission.recipients]
+    message = a_message()
+    await records.append(received_record(submission, message, rulings, "0" * 16, a_first_try(submission), records.person))
+    await refusals.refuse(refusals.read(a_token(submission=submission.id)), "one_click")
+    assert KEYS.records.open(store.entries[0].sealed, b"address") == ADA.encode()
+
+
+async def test_on_another_node_the_address_stays_unknown(refusals, store):
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    assert store.entries[0].sealed == b""
+
+
+async def test_the_record_names_the_recipient_as_the_one_who_did_it(refusals, records):
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    (row,) = records.reader.read("SELECT id FROM records WHERE kind = 'suppressed'")
+    (record,) = found_by_id(records.reader, row[0])
+    assert record.facts["by"] == "recipient"
+
+
+async def test_a_post_that_is_repeated_at_once_fills_no_disk(refusals, records, store, clock):
+    offer = refusals.read(a_token())
+    for _ in range(50):
+        await refusals.refuse(offer, "one_click")
+    assert len(records.journalled(0, 0, 100)) == 1
+    clock.pass_(REPEATED_SECONDS)
+    await refusals.refuse(offer, "one_click")
+    assert len(records.journalled(0, 0, 100)) == 2  # said again: only a consent later than this lifts it
+
+
+async def test_one_recipients_haste_does_not_hide_another_refusal(refusals, records):
+    await refusals.refuse(refusals.read(a_token(whole=False)), "one_click")
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    await refusals.refuse(refusals.read(a_token(digest=KEYS.addresses.digest("bob@example.org"))), "one_click")
+    assert len(records.journalled(0, 0, 100)) == 3
