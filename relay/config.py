@@ -66,6 +66,14 @@ def split_host_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -121,12 +129,27 @@ class Account(_Table):
     upstream: str
     login: str = ""
     password_file: str
-    imap: str = ""
+    imap: HostPort | Literal[""] = ""
+    imap_tls: Literal["implicit", "none"] = "implicit"
+    imap_ca_file: str = ""
 
     @field_validator("identity")
     @classmethod
     def _fold(cls, identity: str) -> str:
         return fold_login(identity)
+
+    @property
+    def address(self) -> str:
+        """The address that mail to this account goes to, "" when neither its identity nor its login is one."""
+        return next((name for name in (self.identity, self.login) if "@" in name), "")
+
+    @model_validator(mode="after")
+    def _can_be_watched(self) -> Self:
+        if self.imap and not self.address:
+            raise ValueError("imap: the identity or the login must be the mailbox's address")
+        if self.imap and self.imap_tls == "none" and not is_loopback(split_host_port(self.imap)[0]):
+            raise ValueError('imap_tls = "none" sends the password in the clear: only for a server on this machine')
+        return self
 
 
 class Dkim(_Table):
@@ -211,6 +234,11 @@ class Smtp(_Table):
     line_ends: Literal["normalise", "reject"] = "normalise"
 
 
+class Collector(_Table):
+    poll: Duration = 60.0
+    look_back: Duration = 30 * 86400.0
+
+
 class Records(_Table):
     min_free: Size = 256 * 1024**2
 
@@ -238,6 +266,7 @@ class Config(_Table):
     http: Http = Http()
     delivery: Delivery = Delivery()
     smtp: Smtp = Smtp()
+    collector: Collector = Collector()
     records: Records = Records()
     log: Log = Log()
     folder: str = Field(default="", exclude=True)
@@ -271,6 +300,11 @@ class Config(_Table):
     def upstream_named(self, name: str) -> Upstream:
         """The upstream of that name; "" is the first. Raises KeyError."""
         return next((u for u in self.upstream if name in ("", u.name)), None) or _missing(name)
+
+    def watched_account(self, *names: str | None) -> Account | None:
+        """The account of the first of these identities that has one whose mailbox the collector reads."""
+        watched = {account.identity: account for account in self.account if account.imap}
+        return next((watched[name] for name in names if name in watched), None)
 
     @model_validator(mode="after")
     def _together(self) -> Self:

@@ -81,7 +81,9 @@ upstream_replies_total = _counter(
 upstream_connections = _gauge("relay_upstream_connections", "Connections to upstreams: idle, busy", "upstream", "state")
 sessions = _gauge("relay_sessions", "Open SMTP sessions")
 in_flight_octets = _gauge("relay_in_flight_octets", "Octets of messages held in memory")
-refused_by_limit_total = _counter("relay_refused_by_limit_total", "Refusals by a bound of SMTP or HTTP; the label says which", "limit")
+refused_by_limit_total = _counter(
+    "relay_refused_by_limit_total", "Refusals by a bound of SMTP or HTTP; the label says which", "limit"
+)
 store_errors_total = _counter("relay_store_errors_total", "Operations that the store could not answer", "store", "reason")
 policy_apply_failures_total = _counter(
     "relay_policy_apply_failures_total",
@@ -94,6 +96,10 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+
+
+collected_total = Counter("relay_collected_total", "Mails read in watched mailboxes, by what they were", ["kind"])
+collector_up = Gauge("relay_collector_up", "Whether a watched mailbox can be read: 1 or 0", ["mailbox"])
 
 
 @contextmanager

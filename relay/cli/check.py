@@ -17,6 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
 from relay.config import Config, load_config
+from relay.doors.mailbox.collector import mailboxes
 from relay.doors.users import load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.keys import load_keys
@@ -130,6 +131,11 @@ def _accounts(config: Config, findings: Findings) -> None:
         findings.fine.append(
             (f"账号 {account.identity}（{account.upstream}）", f"account {account.identity} at {account.upstream}")
         )
+    for name, account in mailboxes(config).items():
+        findings.fine.append((
+            f"邮箱 {name}（{account.imap}）：读取退订、退信与投诉",
+            f"mailbox {name} at {account.imap}: read for refusals, bounces and complaints",
+        ))  # fmt: skip
     for upstream in config.upstream:
         if upstream.tls == "none":
             findings.to_do.append((
@@ -160,20 +166,29 @@ def _policies(config: Config, findings: Findings) -> None:
                 f"streams/{stream.name}.toml：影子模式，规则只记录不拦截",
                 f"streams/{stream.name}.toml: shadow mode, its rules only observe",
             ))  # fmt: skip
+        if stream.unsubscribe.mailto and not stream.unsubscribe.one_click:
+            findings.to_do.append(_mailto_alone(stream.name))
     findings.to_do += [
         (f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
         for place in placeholders(policy)
     ]
 
 
+def _mailto_alone(stream: str) -> tuple[str, str]:
+    zh = (
+        f"streams/{stream}.toml：只有邮件退订。Gmail 要求每天超过 5000 封的发件人提供一键退订（one_click），"
+        "邮件退订不算；Yahoo 接受邮件退订，但建议一键退订。见 docs/mailbox.zh.md"
+    )
+    en = (
+        f"streams/{stream}.toml: unsubscribing by mail only. Gmail wants one-click (one_click) of whoever sends more than"
+        " 5,000 a day, and a mailto does not count; Yahoo takes it and recommends one-click. See docs/mailbox.md"
+    )
+    return zh, en
+
+
 def _later_versions(config: Config, findings: Findings) -> None:
     if config.auth.held_credentials != "none":
         findings.faults.append('[auth] held_credentials: holding mail comes with a later version; write "none"')
-    findings.faults += [
-        f"[[account]] {number}: imap: the mailbox collector comes with a later version; remove the key"
-        for number, account in enumerate(config.account, 1)
-        if account.imap
-    ]
 
 
 async def _store(config: Config, findings: Findings) -> None:

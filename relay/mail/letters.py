@@ -39,8 +39,6 @@ _AUTO_SUBJECT = re.compile(
 )
 _AUTO_FIELDS = ("X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply", "X-AutoReply-From", "X-Mail-Autoreply")
 _RETURNED = re.compile(r"(?:text|message)/(?:rfc822-headers|global-headers|rfc822|global)")
-    {"text/rfc822-headers", "message/rfc822-headers", "message/global-headers", "message/rfc822", "message/global"}
-)
 _COMPLAINTS = frozenset({"abuse", "fraud", "complaint", "virus"})
 _OPT_OUTS = frozenset({"opt-out", "opt-out-list"})
 

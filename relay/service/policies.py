@@ -19,7 +19,7 @@ from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.files import sync_folder, write_durably
 from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet, set_hash
+from relay.policy.sets import PolicySet, Stream, set_hash
 
 MAX_FILE = 1024 * 1024
 MAX_FILES = 1000
@@ -172,7 +172,22 @@ def config_faults(policy: PolicySet, config: Config) -> list[str]:
             for name in stream.match.listeners
             if name not in listeners
         ]
+        faults += _unread_refusals(stream, policy, config)
     return faults
+
+
+def _unread_refusals(stream: Stream, policy: PolicySet, config: Config) -> list[str]:
+    """Senders for whose refusals by mail there is no mailbox that the collector reads."""
+    if not stream.unsubscribe.mailto:
+        return []
+    fallback = policy.organisation.refusal_mailbox
+    unread = [who for who in stream.match.identities or ("",) if config.watched_account(who, fallback) is None]
+    return [
+        f"streams/{stream.name}.toml: unsubscribe.mailto: nobody would read the refusals: config.toml needs an [[account]] with"
+        f" imap for {who or 'a refusal_mailbox in organisation.toml'}"
+        f" / 无人读取退订邮件：config.toml 需要为 {who or 'organisation.toml 的 refusal_mailbox'} 配置带 imap 的 [[account]]"
+        for who in unread
+    ]
 
 
 def _read(path: Path, root: Path) -> bytes:

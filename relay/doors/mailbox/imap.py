@@ -32,12 +32,12 @@ class MailboxUnavailable(ConnectionError):
     """The mailbox cannot be read now: no connection, a broken one, or a server that says no. The text holds no address."""
 
 
+class CommandRefused(MailboxUnavailable):
+    """The server answers NO or BAD; the connection is still good."""
+
+
 class LoginRefused(MailboxUnavailable):
     """Login or password (授权码) are wrong, or the provider does not let this account use IMAP."""
-
-
-class MailRefused(MailboxUnavailable):
-    """The server does not hand out this one mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Session:
             else:
                 secret = b64encode(f"\0{login}\0{password}".encode())
                 await self._command(b"AUTHENTICATE PLAIN", secret)
-        except _Refused as fault:
+        except CommandRefused as fault:
             raise LoginRefused(f"the server refuses the login: {fault}") from None
 
     async def _ask_capabilities(self) -> None:
@@ -94,7 +94,7 @@ class Session:
         if b"ID" in self._capabilities:
             names = {"name": "compliance-relay", "version": relay.__version__, "vendor": "compliance-relay"}
             pairs = b" ".join(_quoted(text) for pair in names.items() for text in pair)
-            with suppress(_Refused):
+            with suppress(CommandRefused):
                 await self._command(b"ID (" + pairs + b")")
 
     async def select(self, mailbox: str = "INBOX") -> None:
@@ -121,12 +121,9 @@ class Session:
     async def fetch(self, number: int) -> bytes | None:
         """The first MAX_MAIL octets of a mail, read without marking it; None when it is gone.
 
-        Raises MailRefused when the server does not hand it out, else MailboxUnavailable.
+        Raises CommandRefused when the server does not hand it out, else MailboxUnavailable.
         """
-        try:
-            answers = await self._command(b"UID FETCH %d (UID BODY.PEEK[]<0.%d>)" % (number, MAX_MAIL))
-        except _Refused as fault:
-            raise MailRefused(str(fault)) from None
+        answers = await self._command(b"UID FETCH %d (UID BODY.PEEK[]<0.%d>)" % (number, MAX_MAIL))
         for answer in answers:
             if _FETCH.match(answer.text) and answer.literals:
                 named = _UID.search(answer.text)
@@ -171,7 +168,7 @@ class Session:
         return tag
 
     async def _command(self, command: bytes, continuation: bytes = b"") -> list[Answer]:
-        """Send a command and return the untagged answers to it. Raises _Refused for NO and BAD."""
+        """Send a command and return the untagged answers to it. Raises CommandRefused for NO and BAD."""
         tag = self._send(command)
         answers: list[Answer] = []
         while True:
@@ -179,7 +176,7 @@ class Session:
             if answer.text.startswith(tag + b" "):
                 state, _, text = answer.text[len(tag) + 1 :].partition(b" ")
                 if state.upper() != b"OK":
-                    raise _Refused(_shown(text))
+                    raise CommandRefused(_shown(text))
                 return answers
             if answer.text.startswith(b"+"):
                 self._writer.write(continuation + b"\r\n")
@@ -228,10 +225,6 @@ class Session:
     def abort(self) -> None:
         """Let go of the connection at once."""
         self._writer.transport.abort()
-
-
-class _Refused(MailboxUnavailable):
-    """NO or BAD."""
 
 
 @asynccontextmanager
