@@ -159,7 +159,7 @@ def _policies(config: Config, findings: Findings) -> None:
     findings.fine.append(
         (f"策略集 {policy.hash}，{len(policy.streams)} 个邮件流", f"policy set {policy.hash}, {len(policy.streams)} streams")
     )
-    findings.faults += config_faults(policy, config)
+    findings.faults += config_faults(policy, config, load_profiles())
     for stream in policy.streams:
         if stream.mode == "shadow":
             findings.to_do.append((

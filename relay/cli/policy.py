@@ -24,6 +24,7 @@ from relay.records.append import Records
 from relay.records.facts import policy_record
 from relay.service.policies import PolicyArchive, Switch, config_faults, read_folder
 from relay.stores.opening import load_or_create_keys
+from relay.upstream.profile import load_profiles
 
 
 @click.group("policy")
@@ -43,7 +44,7 @@ def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
     config = load_config(option("config"))
     files = read_folder(folder)
     new = parse_policies(files)
-    if faults := config_faults(new, config):
+    if faults := config_faults(new, config, load_profiles()):
         raise ConfigurationError("\n".join(faults))
     archive = PolicyArchive(config.data_path)
     before = archive.in_force()

@@ -8,7 +8,7 @@ of them sets a cookie, redirects, or answers with the text of an exception.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from aiohttp import web
@@ -35,11 +35,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpDoors:
     """All three, opened together and closed together."""
 
-    def __init__(self, http: Http, *, metrics: Metrics, readiness: Readiness, refusals: Refusals, explain: Explain) -> None:
+    def __init__(
+        self,
+        http: Http,
+        *,
+        metrics: Metrics,
+        readiness: Readiness,
+        refusals: Refusals,
+        explain: Explain,
+        zone: Callable[[], tzinfo],
+    ) -> None:
         self._sites = {
             "operators": Site(http.address, operations_app(metrics, readiness)),
             "recipients": Site(http.public_address, public_app(refusals)),
-            "senders": Site(http.help_address, help_app(explain)),
+            "senders": Site(http.help_address, help_app(explain, zone)),
         }
 
     async def open(self) -> None:
@@ -112,8 +121,8 @@ def public_app(refusals: Refusals) -> web.Application:
     return app
 
 
-def help_app(explain: Explain) -> web.Application:
-    """/r/{id}: why a mail was refused, and what to do; for 30 days, addresses masked."""
+def help_app(explain: Explain, zone: Callable[[], tzinfo]) -> web.Application:
+    """/r/{id}: why a mail was refused, and what to do; for 30 days, addresses masked. Times are the organisation's."""
 
     async def show(request: web.Request) -> web.Response:
         wanted = request.match_info["id"]
@@ -124,7 +133,7 @@ def help_app(explain: Explain) -> web.Application:
                 zh=("没有这条说明", "编号不正确，或已超过 30 天。请联系管理员查询记录。"),
                 en=("No such explanation", "The number is wrong or older than 30 days. Ask your administrator."),
             )  # fmt: skip
-        time = datetime.fromtimestamp(explanation.at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        time = datetime.fromtimestamp(explanation.at, zone()).strftime("%Y-%m-%d %H:%M:%S %z")
         return _page(request, "explanation.html", 200, explanation=explanation, time=time)
 
     app = _application()

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import orjson
 
-from relay.config import Config
+from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
 from relay.files import sync_folder, write_durably
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet, Stream, set_hash
+from relay.upstream.profile import Profile
 
 MAX_FILE = 1024 * 1024
 MAX_FILES = 1000
@@ -155,8 +156,11 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def config_faults(policy: PolicySet, config: Config) -> list[str]:
-    """What a policy set names and config.toml does not have; a set with such a fault must not come into force."""
+def config_faults(policy: PolicySet, config: Config, profiles: Mapping[str, Profile]) -> list[str]:
+    """What a policy set names and config.toml does not have, or what an upstream's provider makes impossible.
+
+    A set with such a fault must not come into force.
+    """
     upstreams = {upstream.name for upstream in config.upstream}
     listeners = {listen.name for listen in config.listen}
     faults = []
@@ -172,6 +176,15 @@ def config_faults(policy: PolicySet, config: Config) -> list[str]:
             for name in stream.match.listeners
             if name not in listeners
         ]
+        if stream.unsubscribe.is_offered:
+            key = "one_click" if stream.unsubscribe.one_click else "mailto"
+            faults += [
+                f'{file}: {key}: the provider of [[upstream]] "{upstream.name}" adds List-Unsubscribe itself: switch that'
+                " off there, then write own_list_unsubscribe = false into its profile"
+                " / 该服务商会自行添加 List-Unsubscribe：请先在服务商处关闭，再修改其 profile"
+                for upstream in _upstreams_of(stream, config)
+                if upstream.provider in profiles and profiles[upstream.provider].own_list_unsubscribe
+            ]
         faults += _unread_refusals(stream, policy, config)
     return faults
 
@@ -188,6 +201,15 @@ def _unread_refusals(stream: Stream, policy: PolicySet, config: Config) -> list[
         f" / 无人读取退订邮件：config.toml 需要为 {who or 'organisation.toml 的 refusal_mailbox'} 配置带 imap 的 [[account]]"
         for who in unread
     ]
+
+
+def _upstreams_of(stream: Stream, config: Config) -> list[Upstream]:
+    """Every upstream that the stream's mail may leave by: those it names, else the first, and those of its clients' logins."""
+    names = set(stream.upstream or (config.upstream[0].name,))
+    if config.auth.mode == "upstream":
+        heard = (listen for listen in config.listen if not stream.match.listeners or listen.name in stream.match.listeners)
+        names |= {listen.upstream or config.upstream[0].name for listen in heard if listen.auth == "required"}
+    return [upstream for upstream in config.upstream if upstream.name in names]
 
 
 def _read(path: Path, root: Path) -> bytes:

@@ -25,6 +25,7 @@ from relay.service.policies import PolicyArchive, config_faults, read_folder
 from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
+from relay.upstream.profile import load_profiles
 
 _log = logging.getLogger("relay.service")
 MEND_SECONDS = 1.0
@@ -67,7 +68,7 @@ class Surroundings:
         """
         files = read_folder(self._config.policies_path)
         policy = parse_policies(files)
-        if faults := config_faults(policy, self._config):
+        if faults := config_faults(policy, self._config, load_profiles()):
             raise ConfigurationError("\n".join(faults))
         before = self._archive.in_force()
         self._archive.keep(files)
@@ -117,7 +118,14 @@ class Surroundings:
             clock=time.time,
             entropy=os.urandom,
         )
-        self._doors = HttpDoors(self._config.http, metrics=metrics, readiness=readiness, refusals=refusals, explain=self._explain)
+        self._doors = HttpDoors(
+            self._config.http,
+            metrics=metrics,
+            readiness=readiness,
+            refusals=refusals,
+            explain=self._explain,
+            zone=lambda: self._archive.load(policy()).zone,
+        )
         try:
             await self._doors.open()
         except OSError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import UTC, timedelta, timezone
 
 import pytest
 
@@ -254,7 +255,7 @@ async def test_an_explanation_that_is_not_there_is_404_and_only_ids_are_looked_u
         asked.append(wanted)
         return None
 
-    async with served(help_app(explain)) as web:
+    async with served(help_app(explain, lambda: UTC)) as web:
         for wanted in (ID, ID.lower(), "..%2F..%2Fetc%2Fpasswd", "%27%20OR%201=1", "A" * 300):
             answer = await web.get(f"/r/{wanted}")
             assert answer.status == 404
@@ -268,7 +269,7 @@ async def test_the_doors_open_and_close_together(refusals):
         return None
 
     addresses = Http(address="127.0.0.1:0", public_address="127.0.0.1:0", help_address="[::1]:0")
-    doors = HttpDoors(addresses, metrics=nothing, readiness=nothing, refusals=refusals, explain=nothing)
+    doors = HttpDoors(addresses, metrics=nothing, readiness=nothing, refusals=refusals, explain=nothing, zone=lambda: UTC)
     await doors.open()
     bound = doors.addresses()
     assert list(bound) == ["operators", "recipients", "senders"]
@@ -277,3 +278,13 @@ async def test_the_doors_open_and_close_together(refusals):
     host, _, port = bound["operators"].rpartition(":")
     with pytest.raises(OSError, match="Connect"):
         await asyncio.open_connection(host, int(port))
+
+
+async def test_an_explanation_has_its_time_in_the_organisations_zone():
+    async def explain(wanted: str) -> Explanation | None:
+        return Explanation(wanted, 1_795_000_000.0, "newsletter", "", ())
+
+    async with served(help_app(explain, lambda: timezone(timedelta(hours=8)))) as web:
+        answer = await web.get(f"/r/{ID}")
+    assert answer.status == 200
+    assert f"编号 {ID} · 2026-11-18 19:06:40 +0800" in answer.body

@@ -9,7 +9,10 @@ import pytest
 from relay.config import parse_config
 from relay.errors import ConfigurationError
 from relay.service.policies import MAX_FILE, PolicyArchive, config_faults, read_folder
+from relay.upstream.profile import load_profiles
 from tests.support.policies import SHIPPED, a_policy, newsletter, shipped_files
+
+PROFILES = load_profiles()
 
 CONFIG = b'hostname = "relay.example.com"\n[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\n'
 UPSTREAM = b'[[upstream]]\nname = "netease"\naddresses = ["127.0.0.1:25"]\n'
@@ -115,11 +118,26 @@ def test_a_file_that_nobody_wrote_by_hand_is_refused(tmp_path):
 
 def test_what_a_set_names_must_be_in_the_configuration():
     config = parse_config(CONFIG + UPSTREAM, "config.toml", Path())
-    assert config_faults(a_policy(), config) == []
-    assert config_faults(newsletter(upstream='["netease"]'), config) == []
-    (unknown,) = config_faults(newsletter(upstream='["netease", "ses"]'), config)
+    assert config_faults(a_policy(), config, PROFILES) == []
+    assert config_faults(newsletter(upstream='["netease"]'), config, PROFILES) == []
+    (unknown,) = config_faults(newsletter(upstream='["netease", "ses"]'), config, PROFILES)
     assert unknown.startswith('streams/newsletter.toml: upstream: config.toml has no [[upstream]] named "ses"')
     policy = a_policy(changes={"streams/newsletter.toml": ("listeners = []", 'listeners = ["people"]')})
-    (unheard,) = config_faults(policy, config)
+    (unheard,) = config_faults(policy, config, PROFILES)
     assert 'no [[listen]] named "people"' in unheard
-    assert config_faults(replace(policy, streams=()), config) == []
+    assert config_faults(replace(policy, streams=()), config, PROFILES) == []
+
+
+@pytest.mark.parametrize("route", ["the first", "named", "of the login"])
+def test_no_one_click_where_the_provider_adds_its_own(route):
+    adding = PROFILES["generic"].model_copy(update={"own_list_unsubscribe": True})
+    first, second = ("adding", "generic") if route != "named" else ("generic", "adding")
+    upstreams = f'[[upstream]]\nname = "a"\nprovider = "{first}"\naddresses = ["h:25"]\n'
+    upstreams += f'[[upstream]]\nname = "b"\nprovider = "{second}"\naddresses = ["h:25"]\n'
+    config = parse_config(CONFIG + upstreams.encode(), "config.toml", Path())
+    policy = newsletter(upstream={"the first": "[]", "named": '["b"]', "of the login": '["b"]'}[route])
+    assert config_faults(policy, config, PROFILES) == []
+    (fault,) = config_faults(policy, config, {**PROFILES, "adding": adding})
+    assert fault.startswith('streams/newsletter.toml: one_click: the provider of [[upstream]] "')
+    without = newsletter(upstream='["b"]', one_click="false")
+    assert config_faults(without, config, {**PROFILES, "adding": adding}) == []

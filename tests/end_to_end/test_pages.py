@@ -1,0 +1,181 @@
+"""What people see in a browser: why a mail was refused, and the way out of a newsletter."""
+
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from relay.doors.pages import HEADERS
+from tests.support.browser import chromium
+from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message, unsubscribe_url
+from tests.support.upstream import RecordingUpstream
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory, upstream):
+    with Relay(tmp_path_factory.mktemp("relay"), upstream) as relay:
+        yield relay
+
+
+@pytest.fixture
+def newsletter(relay, upstream, request):
+    """A newsletter to a recipient of this test's own, as it was delivered."""
+    name = re.sub("[^a-z]", "-", request.node.name)[:60].strip("-")
+    recipient = f"{name}@example.org"
+    assert relay.send(NEWS, [recipient], message(to=recipient))[0] == 250
+    return recipient, upstream.accepted[-1].data
+
+
+def refused(relay, recipient):
+    """The URL in the 550 that the next newsletter gets; None when it is accepted."""
+    code, text = relay.send(NEWS, [recipient], message(to=recipient))
+    assert code in (250, 550)
+    return None if code == 250 else re.findall(r"http://\S+/r/\w+", text)[0]
+
+
+def words(browser):
+    return browser.find_element(By.TAG_NAME, "body").text
+
+
+def test_the_url_of_a_550_says_rule_and_remedy_in_the_readers_language(relay, newsletter, tmp_path):
+    recipient, data = newsletter
+    assert relay.unsubscribe(data) == 200
+    url = refused(relay, recipient)
+    with chromium(tmp_path / "zh", language="zh-CN,zh") as browser:
+        browser.get(url)
+        found = words(browser)
+        sections = [section.text for section in browser.find_elements(By.TAG_NAME, "section")]
+    assert "base/suppression" in found
+    assert "退订" in sections[0]
+    assert "该怎么做" in sections[0]
+    assert "What to do" in sections[1]
+    assert recipient not in found
+    assert f"{recipient[0]}***@example.org" in found
+    with chromium(tmp_path / "en", language="en-US,en") as browser:
+        browser.get(url)
+        assert browser.find_element(By.TAG_NAME, "section").text.startswith("What happened to your mail")
+
+
+def test_the_button_unsubscribes_without_javascript(relay, newsletter, tmp_path):
+    recipient, data = newsletter
+    with chromium(tmp_path, script=False) as browser:
+        browser.get("data:text/html,<body>no<script>document.body.textContent='yes'</script></body>")
+        assert words(browser) == "no"
+        browser.get(unsubscribe_url(data))
+        assert "确认退订" in words(browser)
+        assert refused(relay, recipient) is None  # opening the page changed nothing
+        browser.find_element(By.ID, "unsubscribe-zh").click()
+        assert "已退订" in words(browser)
+        assert browser.get_cookies() == []
+        browser.refresh()  # posts again
+        assert "已退订" in words(browser)
+    assert refused(relay, recipient)
+    shown = relay.command("suppress", "check", recipient, "--json").stdout
+    assert '"origin": "page"' in shown
+
+
+def test_the_pages_fit_a_phone(relay, newsletter, tmp_path):
+    """Nothing is wider than the window, the button is on the first screen and large enough for a thumb."""
+    recipient, data = newsletter
+    with chromium(tmp_path / "profile") as browser:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+        )
+        browser.get(unsubscribe_url(data))
+        assert_it_fits(browser, tmp_path / "unsubscribe.png")
+        button = browser.find_element(By.ID, "unsubscribe-zh")
+        assert button.rect["y"] + button.rect["height"] < 740
+        assert button.rect["height"] >= 44
+        button.click()
+        assert_it_fits(browser, tmp_path / "unsubscribed.png")
+        browser.get(refused(relay, recipient))
+        assert_it_fits(browser, tmp_path / "explanation.png")
+        assert browser.get_log("browser") == []  # no blocked style, no failed request
+
+
+def assert_it_fits(browser, screenshot):
+    """The screenshot is for people; pytest keeps it for three runs."""
+    browser.save_screenshot(str(screenshot))
+    inner, outer = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert inner <= outer == 360
+    assert browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)") >= 16
+
+
+def test_a_scanner_that_follows_every_link_unsubscribes_nobody(relay, upstream, newsletter):
+    recipient, data = newsletter
+    urls = re.findall(rb"https?://[^\s<>\"]+", data)
+    assert unsubscribe_url(data).encode() in urls
+    for url in urls:
+        for method in ("GET", "HEAD", "OPTIONS"):
+            for agent in ("Mozilla/5.0", "GoogleImageProxy", "BingPreview/1.0b", ""):
+                fetched = fetch(method, url.decode(), User_Agent=agent)
+                assert fetched[0] in (200, 405)
+    assert refused(relay, recipient) is None
+
+
+def fetch(method, url, body=None, **fields):
+    request = urllib.request.Request(url, body, {name.replace("_", "-"): value for name, value in fields.items()}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read().decode()
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_one_click_as_mail_providers_post_it(relay, newsletter, kind):
+    recipient, data = newsletter
+    url = unsubscribe_url(data)
+    body = b"List-Unsubscribe=One-Click"
+    if kind.startswith("multipart"):
+        body = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+    for _ in range(3):
+        status, head, _ = fetch("POST", url, body, Content_Type=kind)
+        assert status == 200
+        assert {name: head[name] for name in HEADERS} == HEADERS
+        assert head["Set-Cookie"] is head["Location"] is None
+    assert refused(relay, recipient)
+    assert relay.send(OFFICE, [recipient], message(to=recipient, sender=OFFICE))[0] == 250  # people may still write
+
+
+def test_a_post_without_the_pair_or_with_a_forged_token_changes_nothing(relay, newsletter):
+    recipient, data = newsletter
+    url = unsubscribe_url(data)
+    assert fetch("POST", url, b"")[0] == 400
+    assert fetch("POST", url, b"List-Unsubscribe=Two-Click")[0] == 400
+    forged = [url[:-1] + ("A" if url[-1] != "A" else "B"), url[:-10], url + "A", url.swapcase().replace("HTTP", "http")]
+    asked = [(one.replace("/U/", "/u/"), method, body) for one in forged for method, body in (("GET", None), ("POST", b"x"))]
+    pages = {fetch(method, one, body)[2] for one, method, body in asked}
+    assert len(pages) == 1
+    assert refused(relay, recipient) is None
+
+
+def test_nothing_of_a_token_or_an_address_is_logged(relay, newsletter):
+    recipient, data = newsletter
+    url = unsubscribe_url(data)
+    fetch("GET", url)
+    relay.unsubscribe(data)
+    fetch("GET", url[:-5])
+    fetch("POST", f"{url}{'x' * 9000}", b"a")
+    log = "".join(relay.lines)
+    assert url.rpartition("/")[2][:20] not in log
+    assert recipient not in log
+    assert "Traceback" not in log
+
+
+def test_the_list_of_people_shows_who_unsubscribed(relay, newsletter):
+    """The link holds no address; the records of the submission do, sealed."""
+    recipient, data = newsletter
+    assert relay.unsubscribe(data) == 200
+    listed = relay.command("suppress", "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    assert recipient in listed.stdout
