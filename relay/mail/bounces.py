@@ -41,6 +41,7 @@ _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _HINT = re.compile(
     r"(?<![\d.])[45]\d\d(?!\d)|[45]\.\d{1,3}\.\d{1,3}|原因|不存在|停用|已满|reason|said|error|unknown", re.IGNORECASE
 )
+_WRITTEN_ID = re.compile(r"message-id\s*[:：]\s*<[^<>]*>", re.IGNORECASE)
 _STATUS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 
 
@@ -74,7 +75,7 @@ def text_failures(message: Message) -> tuple[Failure, ...] | None:
     """The same from a bounce that is written for people; None when the mail is none."""
     if not _is_text_bounce(message):
         return None
-    text = _COPY.sub("", readable_text(message))
+    text = _WRITTEN_ID.sub("", _COPY.sub("", readable_text(message)))
     own = {mailbox.key for mailbox in (*message.addressee_list, *(message.authors or ()))}
     named = [(match.start(), key) for match in _ADDRESS.finditer(text) if (key := _key(match[0])) and key not in own]
     starts: dict[str, int] = {}
