@@ -57,6 +57,7 @@ class Session:
         self._number = 0
         self._capabilities: frozenset[bytes] = frozenset()
         self._has_new = False  # the server told of new mail after the last search began
+        self.patience = PATIENCE_SECONDS
         self.validity = 0
         """UIDVALIDITY of the mailbox: with another one the same numbers name other mails."""
 
@@ -147,7 +148,7 @@ class Session:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self._has_new:
-                    self._heed(await self._line(None))
+                    self._heed(await self._line(forever=True))
         self._writer.write(b"DONE\r\n")
         while not (await self._line()).startswith(tag + b" "):
             pass
@@ -199,13 +200,13 @@ class Session:
             size += int(match[1])
             if size > _MAX_LITERAL or len(text) > MAX_LINE:
                 raise MailboxUnavailable("the server sends more than it was asked for")
-            literals.append(await self._within(self._reader.readexactly(int(match[1]))))
+            literals.append(await self._within(self._reader.readexactly(int(match[1])), self.patience))
 
-    async def _line(self, seconds: float | None = PATIENCE_SECONDS) -> bytes:
-        line = await self._within(self._reader.readuntil(b"\n"), seconds)
+    async def _line(self, *, forever: bool = False) -> bytes:
+        line = await self._within(self._reader.readuntil(b"\n"), None if forever else self.patience)
         return line.rstrip(b"\r\n")
 
-    async def _within(self, reading: Awaitable[bytes], seconds: float | None = PATIENCE_SECONDS) -> bytes:
+    async def _within(self, reading: Awaitable[bytes], seconds: float | None) -> bytes:
         try:
             async with asyncio.timeout(seconds):
                 return await reading
