@@ -44,6 +44,7 @@ class Result:
     upstream: str = ""
     earlier: bool = False
     upstream_text: str = ""
+    handed_on: bool = False  # delivered to an upstream that sends no reports on success
     why_zh: str = ""  # the rule's text and remedy, for the report
     why_en: str = ""
 

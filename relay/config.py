@@ -16,15 +16,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    PlainValidator,
     field_validator,
     model_validator,
 )
 
 from relay.errors import ConfigurationError
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
+from relay.policy.faults import Faults
 from relay.policy.limits import parse_limit
-from relay.toml import Duration, Size, describe, parse_toml
+from relay.toml import Duration, Size
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,7 +34,7 @@ def _host_port(value: Any) -> Any:
     text = str(value)
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(\d{1,5})", text)
     if match is None or int(match[2]) > 65535:
-        raise ValueError('expected "host:port" or "[IPv6]:port"')
+        raise ValueError('expected "host:port" or "[IPv6]:port" / 应为 "主机:端口" 或 "[IPv6]:端口"')
     return text
 
 
@@ -52,11 +53,24 @@ def _named(networks: tuple[Network, ...]) -> tuple[Network, ...]:
     for network in merged:
         widest = _WIDEST[network.version]
         if network.prefixlen < widest and not network.is_private:
-            raise ValueError(f"{network} holds strangers, that would be an open relay: name networks of /{widest} or smaller")
+            raise ValueError(
+                f"{network} holds strangers, that would be an open relay: name networks of /{widest} or smaller"
+                f" / {network} 含陌生人，会成为开放转发：请写 /{widest} 或更小的网段"
+            )
     return networks
 
 
-Networks = Annotated[tuple[Network, ...], AfterValidator(_named)]
+def _network(value: Any) -> Network:
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            f'"{value}" is not a network; write e.g. "192.168.1.0/24" with zeros in the end, or one address'
+            ' / 不是有效的网段，应写作 "192.168.1.0/24"（末尾为零）或单个地址'
+        ) from None
+
+
+Networks = Annotated[tuple[Annotated[Network, PlainValidator(_network)], ...], AfterValidator(_named)]
 """Networks whose word is taken without a password."""
 
 
@@ -141,14 +155,17 @@ class Account(_Table):
     @property
     def address(self) -> str:
         """The address that mail to this account goes to, "" when neither its identity nor its login is one."""
-        return next((name for name in (self.identity, self.login) if "@" in name), "")
+        return next((name for name in (self.identity, self.login) if "@" in name[1:]), "")
 
     @model_validator(mode="after")
     def _can_be_watched(self) -> Self:
         if self.imap and not self.address:
-            raise ValueError("imap: the identity or the login must be the mailbox's address")
+            raise ValueError("imap: the identity or the login must be the mailbox's address / identity 或 login 须为邮箱地址")
         if self.imap and self.imap_tls == "none" and not is_loopback(split_host_port(self.imap)[0]):
-            raise ValueError('imap_tls = "none" sends the password in the clear: only for a server on this machine')
+            raise ValueError(
+                'imap_tls = "none" is only for a server on this machine: the password would travel in the clear'
+                " / 仅限本机服务器，否则密码会明文传输"
+            )
         return self
 
 
@@ -163,7 +180,7 @@ class Dkim(_Table):
         try:
             return a_label(domain)
         except MailboxError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(f"{error} / 不是有效的域名") from None
 
 
 class Unsubscribe(_Table):
@@ -174,9 +191,9 @@ class Unsubscribe(_Table):
     def _https(cls, url: str) -> str:
         local = re.match(r"^http://(127\.0\.0\.1|\[::1\]|localhost)([:/]|$)", url)
         if url and not local and not re.fullmatch(r"https://[!-;=?-~]+", url):
-            raise ValueError("expected an https URL without blanks: RFC 8058 asks for HTTPS")
+            raise ValueError("expected an https URL without blanks: RFC 8058 asks for it / 应为不含空格的 https 网址（RFC 8058）")
         if len(url) > 100:
-            raise ValueError("longer than 100 characters: the field must stay short enough for one header line")
+            raise ValueError("longer than 100 characters: it must fit into one header line / 超过 100 个字符，邮件头放不下")
         return url.rstrip("/")
 
 
@@ -193,7 +210,7 @@ class Store(_Table):
     @classmethod
     def _known(cls, url: str) -> str:
         if url != "sqlite" and not re.match(r"^(redis|rediss|redis\+sentinel)://", url):
-            raise ValueError('expected "sqlite", redis://, rediss:// or redis+sentinel://')
+            raise ValueError('expected "sqlite", redis://, rediss:// or redis+sentinel:// / 应为 "sqlite" 或 Redis 地址')
         return url
 
 
@@ -207,7 +224,10 @@ class Http(_Table):
     @classmethod
     def _short(cls, url: str) -> str:
         if not re.fullmatch(r"https?://[!-~]{1,120}", url):
-            raise ValueError("expected an http or https URL of at most 120 characters: it goes into SMTP replies")
+            raise ValueError(
+                "expected an http or https URL of at most 120 characters: it goes into SMTP replies"
+                " / 应为不超过 120 个字符的网址，会写入 SMTP 答复"
+            )
         return url.rstrip("/")
 
 
@@ -302,28 +322,11 @@ class Config(_Table):
         return next((u for u in self.upstream if name in ("", u.name)), None) or _missing(name)
 
     def watched_account(self, *names: str | None) -> Account | None:
-        """The account of the first of these identities that has one whose mailbox the collector reads."""
-        watched = {account.identity: account for account in self.account if account.imap}
-        return next((watched[name] for name in names if name in watched), None)
-
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        _distinct([listen.name for listen in self.listen], "listen")
-        _distinct([upstream.name for upstream in self.upstream], "upstream")
-        names = {upstream.name for upstream in self.upstream}
-        for i, listen in enumerate(self.listen, 1):
-            if listen.auth == "none" and not self.auth.trusted_networks:
-                raise ValueError(f'[[listen]] {i}: auth = "none" needs [auth] trusted_networks that name its clients')
-            if listen.tls != "none" and not (self.tls.certificate_file and self.tls.private_key_file):
-                raise ValueError(f'[[listen]] {i}: tls = "{listen.tls}" needs certificate_file and private_key_file in [tls]')
-            if listen.upstream and listen.upstream not in names:
-                raise ValueError(f'[[listen]] {i}: there is no [[upstream]] named "{listen.upstream}"')
-        for i, account in enumerate(self.account, 1):
-            if account.upstream not in names:
-                raise ValueError(f'[[account]] {i}: there is no [[upstream]] named "{account.upstream}"')
-        if self.auth.mode == "users" and not self.auth.users_file:
-            raise ValueError('[auth] mode = "users" needs users_file; make one with `relay users add`')
-        return self
+        """The account whose mailbox the collector reads, of the first of these identities, or of its whole "@domain"."""
+        reversed_accounts = [account for account in reversed(self.account) if account.imap]
+        watched = {name: account for account in reversed_accounts for name in (account.address, account.identity)}
+        wanted = (one for name in names if name for one in (name, f"@{name.rpartition('@')[2]}"))
+        return next((watched[name] for name in wanted if name in watched), None)
 
 
 def parse_owned(text: str) -> str:
@@ -345,15 +348,46 @@ def fold_login(login: str) -> str:
 def parse_config(octets: bytes, source: str, folder: Path) -> Config:
     """Read config.toml from its octets.
 
-    Raises ConfigurationError that lists every fault with its place.
+    Raises ConfigurationError that lists every fault with its line and key.
     """
-    document = parse_toml(octets, source)
+    faults = Faults({source: octets})
+    document = faults.read(source, octets) or {}
+    faults.refuse()
     if "folder" in document:
-        raise ConfigurationError(f"{source}: folder: there is no such key")
-    try:
-        return Config(**document, folder=str(folder))
-    except ValidationError as error:
-        raise ConfigurationError(describe(error, source)) from None
+        faults.add(source, ("folder",), "there is no such key", "没有这个键")
+    config = faults.validate(Config, {**document, "folder": str(folder)}, source)
+    if config is not None:
+        _cross_check(config, source, faults)
+    faults.refuse()
+    if config is None:
+        raise AssertionError("a configuration that does not validate has a fault")
+    return config
+
+
+def _cross_check(config: Config, source: str, faults: Faults) -> None:
+    """Note what does not fit together between tables."""
+    upstreams = [upstream.name for upstream in config.upstream]
+    _distinct("listen", "name", [listen.name for listen in config.listen], source, faults)
+    _distinct("upstream", "name", upstreams, source, faults)
+    _distinct("account", "identity", [f"{one.identity} at {one.upstream}" for one in config.account], source, faults)
+    _distinct("dkim", "selector", [f"{one.selector}._domainkey.{one.domain}" for one in config.dkim], source, faults)
+    named = [("listen", i, one.upstream) for i, one in enumerate(config.listen) if one.upstream]
+    named += [("account", i, one.upstream) for i, one in enumerate(config.account)]
+    for table, i, name in named:
+        if name not in upstreams:
+            faults.add(
+                source, (table, i, "upstream"), f'there is no [[upstream]] named "{name}"', f'没有名为 "{name}" 的 [[upstream]]'
+            )
+    for i, listen in enumerate(config.listen):
+        if listen.auth == "none" and not config.auth.trusted_networks:
+            text = '"none" needs [auth] trusted_networks that name its clients'
+            faults.add(source, ("listen", i, "auth"), text, '"none" 需要在 [auth] trusted_networks 中写明客户端网段')
+        if listen.tls != "none" and not (config.tls.certificate_file and config.tls.private_key_file):
+            text = f'"{listen.tls}" needs certificate_file and private_key_file in [tls]'
+            faults.add(source, ("listen", i, "tls"), text, "需要在 [tls] 中写明证书和私钥文件")
+    if config.auth.mode == "users" and not config.auth.users_file:
+        text = '"users" needs users_file; make one with `relay users add`'
+        faults.add(source, ("auth", "mode"), text, '"users" 需要 users_file，可用 `relay users add` 生成')
 
 
 def find_config(named: str | None) -> Path:
@@ -379,10 +413,10 @@ def load_config(named: str | None = None) -> Config:
     return parse_config(octets, str(path), path.resolve().parent)
 
 
-def _distinct(names: list[str], table: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f'[[{table}]]: the name "{name}" is given twice')
+def _distinct(table: str, key: str, names: list[str], source: str, faults: Faults) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            faults.add(source, (table, i, key), f'"{name}" is given twice', f"{name} 重复")
 
 
 def _missing(name: str) -> Upstream:

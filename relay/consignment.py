@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from relay.answer import Result
-from relay.config import Config
+from relay.config import Config, split_host_port
 from relay.errors import RenderingImpossible
 from relay.keys import Keys
 from relay.mail.encoding import encode_message
 from relay.mail.envelope import Credentials, Recipient, Submission
-from relay.mail.mailbox import Mailbox
+from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
-from relay.render.report import Failure, Heading, build_report
+from relay.render.report import Heading, Named, Notice, build_report
 from relay.render.signing import Signers
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.stores.contracts import FirstTry
@@ -134,7 +134,8 @@ class Renderer:
         consignment: Consignment,
         route: Route,
         recipient: Recipient,
-        refused: Sequence[Result],
+        notice: Notice,
+        about: Sequence[Result],
         digest: Digest,
         delivered: int,
     ) -> tuple[Copy, Mailbox | None]:
@@ -145,17 +146,33 @@ class Renderer:
         first = consignment.first
         own = None
         if not self._upstreams.profile(route.upstream).null_reverse_path:
-            own = Mailbox.parse(route.credentials.login) if route.credentials else consignment.submission.reverse_path
+            own = _mailbox_of(route) or consignment.submission.reverse_path
         message_id = f"<{first.submission_id}.{digest[:4].hex()}.report@{self._config.hostname}>"
         heading = Heading(self._config.hostname, own, first.date, message_id, first.date)
         octets = build_report(
-            consignment.submission, consignment.message, [_failure(r) for r in refused], heading, delivered=delivered
+            consignment.submission,
+            consignment.message,
+            [self._named(result) for result in about],
+            heading,
+            notice=notice,
+            delivered=delivered,
         )
         trace = Trace(first.submission_id, first.at, first.date, message_id, self._config.hostname, consignment.submission.client)
         signers = self._signers.for_domain(own.domain if own else self._config.hostname)
         prepared = prepare(Message.parse(octets), trace, signers=signers, signing_required=False)
         return render_copy(prepared, (recipient,)), own
 
+    def _named(self, result: Result) -> Named:
+        """Where the upstream decided, its host speaks; a rule's words are ours."""
+        host = ""
+        if result.upstream and not result.rule:
+            host, _ = split_host_port(self._config.upstream_named(result.upstream).addresses[0])
+        return Named(result.recipient, result.reply, result.why_zh, result.why_en, host)
 
-def _failure(result: Result) -> Failure:
-    return Failure(result.recipient, result.reply, result.why_zh, result.why_en, result.upstream)
+
+def _mailbox_of(route: Route) -> Mailbox | None:
+    """The account as a mailbox, where its login is one."""
+    try:
+        return Mailbox.parse(route.credentials.login) if route.credentials else None
+    except MailboxError:
+        return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relay import telemetry
-from relay.answer import ReportFate, Result, Standing
+from relay.answer import Result, Standing
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, Route, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
@@ -30,7 +30,6 @@ from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, s
 from relay.records.append import Records
 from relay.records.facts import late_record
 from relay.render.copy import Copy
-from relay.render.report import is_reportable
 from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
@@ -165,6 +164,16 @@ class Dispatcher:
             requests = [self._request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
+    async def carry(
+        self, consignment: Consignment, route: Route, copy: Copy, requests: Sequence[ClearRequest]
+    ) -> tuple[list[Result], bool]:
+        """Send a copy that is ready by one route; the results, and whether another way may be tried.
+
+        Raises UpstreamUnavailable.
+        """
+        async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
+            return await self._clear_and_transact(consignment, route, connection, copy, requests)
+
     async def _clear_and_transact(
         self, consignment: Consignment, route: Route, connection: Connection, copy: Copy, requests: Sequence[ClearRequest]
     ) -> tuple[list[Result], bool]:
@@ -192,7 +201,9 @@ class Dispatcher:
         if connection.late is not None:
             unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
-        results += [_result(leave.recipient, outcome, route.upstream) for leave, outcome in zip(leaving, outcomes, strict=True)]
+        silent = not connection.capabilities.dsn
+        pairs = zip(leaving, outcomes, strict=True)
+        results += [_result(leave.recipient, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
         return results, all(map(_may_fail_over, outcomes))
 
     async def _heed(
@@ -277,8 +288,16 @@ class Dispatcher:
 
     def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
         """A refusal came between the ruling and the leaving."""
-        reply = replies.refused(_SUPPRESSION, "Recipient has unsubscribed or is suppressed", self._help_url(consignment))
-        return Result(recipient, Standing.REFUSED, reply, rule=_SUPPRESSION)
+        rule = next(rule for rule in consignment.stream.rules if rule.name == _SUPPRESSION)  # every stream has it
+        reply = replies.refused(rule.name, rule.text, self._help_url(consignment))
+        return Result(
+            recipient,
+            Standing.REFUSED,
+            reply,
+            rule.name,
+            why_zh=f"{rule.text_zh}。{rule.fix_zh}",
+            why_en=f"{rule.text}. {rule.fix}",
+        )
 
     def _help_url(self, consignment: Consignment) -> str:
         return f"{self._config.http.help_url}/r/{consignment.submission.id}"
@@ -311,35 +330,6 @@ class Dispatcher:
             return
         _log.warning("%d outcomes could not be told to the store; a retry may deliver them again", len(settlements))
 
-    # Reports ---------------------------------------------------------------------------------------------------------
-
-    async def report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
-        """Tell the reverse-path whom the message did not reach; once per submission, whatever the number of tries."""
-        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
-        reverse_path = consignment.submission.reverse_path
-        if reverse_path is None or not refused or not is_reportable(consignment.message, reverse_path):
-            return ReportFate.FORBIDDEN
-        recipient = Recipient(reverse_path)
-        about = b"\0".join(sorted(result.recipient.key.encode() for result in refused))
-        digest = self._keys.addresses.lasting_digest(b"report\0" + about)  # another try may have others to report on
-        request = ClearRequest(digest, (), (), frozenset())
-        delivered = sum(result.standing is Standing.DELIVERED for result in results)
-        for route in consignment.routes:
-            copy, sent_from = self.renderer.report(consignment, route, recipient, refused, digest, delivered)
-            errand = replace(
-                consignment, submission=replace(consignment.submission, reverse_path=sent_from, ret=None, envid=None)
-            )
-            try:
-                async with self._upstreams.lease(
-                    route.upstream, route.identity, route.credentials, consignment.deadline
-                ) as connection:
-                    told, failed_over = await self._clear_and_transact(errand, route, connection, copy, [request])
-            except UpstreamUnavailable:
-                continue
-            if not failed_over:
-                return _FATES[told[0].standing]
-        return ReportFate.TRANSIENT
-
 
 _ROW_STATES: dict[OutcomeState, RowState | None] = {
     OutcomeState.DELIVERED: RowState.DELIVERED,
@@ -352,12 +342,6 @@ _STANDINGS = {
     OutcomeState.PERMANENT: Standing.REFUSED,
     OutcomeState.INDETERMINATE: Standing.INDETERMINATE,
     OutcomeState.TRANSIENT: Standing.TRANSIENT,
-}
-_FATES = {
-    Standing.DELIVERED: ReportFate.DELIVERED,
-    Standing.REFUSED: ReportFate.REFUSED,
-    Standing.TRANSIENT: ReportFate.TRANSIENT,
-    Standing.INDETERMINATE: ReportFate.TRANSIENT,
 }
 
 
@@ -378,5 +362,13 @@ def _may_fail_over(outcome: Outcome) -> bool:
     return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
-def _result(recipient: Recipient, outcome: Outcome, upstream: str) -> Result:
-    return Result(recipient, _STANDINGS[outcome.state], outcome.reply, upstream=upstream, upstream_text=outcome.upstream_text)
+def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False) -> Result:
+    """`silent` says that the upstream reports no success."""
+    return Result(
+        recipient,
+        _STANDINGS[outcome.state],
+        outcome.reply,
+        upstream=upstream,
+        upstream_text=outcome.upstream_text,
+        handed_on=silent and outcome.state is OutcomeState.DELIVERED,
+    )

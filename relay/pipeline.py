@@ -14,12 +14,11 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from email.utils import format_datetime
 
 from relay import telemetry
-from relay.answer import ReportFate, Result, Standing, final_reply, needs_report
+from relay.answer import ReportFate, Result, Standing, final_reply
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
@@ -39,6 +38,7 @@ from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import finished_record, received_record, refused_record
+from relay.reporting import Reporter
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
 from relay.upstream.delivery import Upstreams
 
@@ -49,7 +49,12 @@ _POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
 
 
 class Line:
-    """One line per worker process. `policy` is swapped whole by a reload; a submission keeps the set it was judged by."""
+    """One line per worker process.
+
+    `policy` is swapped whole by a reload.  Each step reads it once and judges
+    by that one set; a set that came in force since MAIL goes on with a
+    submission only if it has the same stream take it.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Line:
         self.records = records
         self.upstreams = upstreams
         self.dispatcher = dispatcher
+        self._reporter = Reporter(config, keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._clock = clock
         self._entropy = entropy
         self._answered: OrderedDict[str, Digest] = OrderedDict()
@@ -146,7 +152,7 @@ class Line:
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         """Answer one RCPT. Under `refusals = "report"` policy speaks after the dot, in one round trip for all."""
         policy = self.policy
-        stream = _stream(policy, submission.stream)
+        stream = stream_of(policy, submission)
         if stream is None:
             return replies.POLICY_UNUSABLE
         if recipient.mailbox.needs_smtputf8:
@@ -174,17 +180,23 @@ class Line:
         refusal_id = new_id(now, self._entropy(10))
         reply = self.reply_to(ruling, refusal_id)
         self._count(submission.stream, [ruling])
-        await self._write_refusal(refusal_id, submission, recipient, reply, [ruling])
+        await self._write_refusal(refusal_id, submission, recipient, reply, [ruling], policy)
         telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=ruling.leading.rule)
         return reply
 
     async def _write_refusal(
-        self, refusal_id: str, submission: Submission, recipient: Recipient | None, reply: Reply, rulings: Sequence[Ruling]
+        self,
+        refusal_id: str,
+        submission: Submission,
+        recipient: Recipient | None,
+        reply: Reply,
+        rulings: Sequence[Ruling],
+        policy: PolicySet,
     ) -> None:
         identity, path, person = submission.identity.name, submission.reverse_path, self.records.person
         await self.records.append(
             refused_record(
-                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, self.policy.hash, person
+                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, policy.hash, person
             )
         )
 
@@ -196,8 +208,9 @@ class Line:
         result = "accepted" if reply.is_positive else "deferred" if reply.is_transient else "refused"
         telemetry.submissions_total.labels(submission.stream, result).inc()
         telemetry.event(
-            "answered", id=submission.id, stream=submission.stream, recipients=len(submission.recipients), reply=reply.lines()[0]
-        )
+            "answered", id=submission.id, stream=submission.stream, recipients=len(submission.recipients),
+            reply=f"{reply.code} {reply.status}".rstrip(), rule=reply.rule,
+        )  # fmt: skip
         return reply
 
     async def _submit_safely(self, submission: Submission, data: bytes | bytearray) -> Reply:
@@ -215,14 +228,14 @@ class Line:
     async def _submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
         deadline = asyncio.get_running_loop().time() + self.config.delivery.patience
         policy = self.policy
-        stream = _stream(policy, submission.stream)
+        stream = stream_of(policy, submission)
         if stream is None:
             return replies.POLICY_UNUSABLE
         try:
             with telemetry.stage("parse"):
                 message = self.parse(data)
         except MessageError as fault:
-            return await self._refuse_octets(submission, stream, fault)
+            return await self._refuse_octets(submission, policy, stream, fault)
         key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
         with telemetry.stage("gather"):
             gathered = await gather(
@@ -242,7 +255,8 @@ class Line:
         routes = self.dispatcher.routes(submission.identity, stream, submission.reverse_path)
         consignment = Consignment(submission, message, policy, stream, key, first, deadline, routes)
         results = await self._results(consignment, gathered.entry.rows, rulings)
-        fate = await self._report(consignment, results)
+        fate = await self._reporter.report(consignment, results)
+        await self._reporter.confirm(consignment, results)
         reply = final_reply(first.submission_id, results, fate)
         await self._finish(submission, results, fate, reply)
         self._remember(submission, key, reply)
@@ -250,7 +264,7 @@ class Line:
             await self.concluded(submission)
         return reply
 
-    async def _refuse_octets(self, submission: Submission, stream: Stream, fault: MessageError) -> Reply:
+    async def _refuse_octets(self, submission: Submission, policy: PolicySet, stream: Stream, fault: MessageError) -> Reply:
         """Octets that cannot be taken as a message: the rule of the policy that says so speaks, as far as it has words."""
         rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
         text_zh, fix, fix_zh, cite = (rule.text_zh, rule.fix, rule.fix_zh, rule.table.cite) if rule else ("", "", "", "")
@@ -258,7 +272,7 @@ class Line:
         rulings = [Ruling(recipient, Action.REJECT, (objection,)) for recipient in submission.recipients]
         self._count(submission.stream, rulings)
         reply = replies.refused(fault.rule, fault.text, f"{self.config.http.help_url}/r/{submission.id}")
-        await self._write_refusal(submission.id, submission, None, reply, rulings)
+        await self._write_refusal(submission.id, submission, None, reply, rulings, policy)
         return reply
 
     def parse(self, data: bytes | bytearray) -> Message:
@@ -332,14 +346,6 @@ class Line:
                     del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
         return [settled[r.recipient.key] for r in results]
 
-    async def _report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
-        """Deliver the report on the refused before the reply, so that a 250 leaves nobody uninformed (law 2)."""
-        if not needs_report(results):
-            return ReportFate.NOT_NEEDED
-        deadline = asyncio.get_running_loop().time() + self.config.delivery.patience
-        with telemetry.stage("report"):
-            return await self.dispatcher.report(replace(consignment, deadline=deadline), results)
-
     async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
         """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""
         for result in results:
@@ -405,6 +411,9 @@ class Line:
         return replies.STORE_UNAVAILABLE
 
 
-def _stream(policy: PolicySet, name: str) -> Stream | None:
-    """The stream that took the mail at MAIL; None when another policy set came into force since and lacks it."""
-    return next((stream for stream in policy.streams if stream.name == name), None)
+def stream_of(policy: PolicySet, submission: Submission) -> Stream | None:
+    """The stream that took the mail at MAIL; None when another set is in force since and would not take it there."""
+    if policy.hash == submission.policy:
+        return policy.stream(submission.stream)
+    stream = policy.stream_for(submission.identity, submission.client.listener, submission.reverse_path)
+    return stream if stream is not None and stream.name == submission.stream else None

@@ -23,7 +23,7 @@ def parse_duration(value: Any) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError('expected a duration such as "20s", "5m", "2h" or "5d"')
+        raise ValueError('expected a duration such as "20s", "5m", "2h" or "5d" / 应为时长，如 "20s"、"5m"、"2h"、"5d"')
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -31,7 +31,7 @@ def parse_size(value: Any) -> int:
     """Read "32MiB", "256KiB" or a number of octets."""
     match = re.fullmatch(r"(\d+)(KiB|MiB|GiB|)", str(value)) if isinstance(value, str | int) else None
     if match is None:
-        raise ValueError('expected a size such as "32MiB" or "256KiB"')
+        raise ValueError('expected a size such as "32MiB" or "256KiB" / 应为大小，如 "32MiB"、"256KiB"')
     return int(match[1]) * _SIZES[match[2]]
 
 

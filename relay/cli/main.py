@@ -4,14 +4,13 @@ A verb's module is imported when that verb is asked for: `relay --version`,
 `relay --help` and the small verbs do not wait for the libraries of the big ones.
 """
 
-import sys
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from relay import __version__
-from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, text, warn
+from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, fail, text
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 
 
@@ -42,7 +41,19 @@ VERBS = {
 
 
 class _Root(click.Group):
-    """The verbs of the table, imported when asked for."""
+    """The verbs of the table, imported when asked for; faults that people can mend end them with a text and a code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as fault:
+            fail(CONFIGURATION, str(fault), str(fault))
+        except (StoreUnavailable, RecordsUnavailable) as fault:
+            fail(UNREACHABLE, f"无法使用存储：{fault}", f"The store cannot be used: {fault}")
+        except OSError as fault:  # a file that was named on the command line
+            if fault.filename is None:
+                raise
+            fail(USAGE, f"{fault.filename}：{fault.strerror}", f"{fault.filename}: {fault.strerror}")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -65,20 +76,8 @@ def root(config: str | None, lang: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command; faults that people can mend end it with a text and the exit code that scripts rely on."""
-    try:
-        root(prog_name="relay")
-    except ConfigurationError as fault:
-        warn(str(fault), str(fault))
-        sys.exit(CONFIGURATION)
-    except (StoreUnavailable, RecordsUnavailable) as fault:
-        warn(f"无法使用存储：{fault}", f"The store cannot be used: {fault}")
-        sys.exit(UNREACHABLE)
-    except OSError as fault:  # a file that was named on the command line
-        if fault.filename is None:
-            raise
-        warn(f"{fault.filename}：{fault.strerror}", f"{fault.filename}: {fault.strerror}")
-        sys.exit(USAGE)
+    """Run the command."""
+    root(prog_name="relay")
 
 
 if __name__ == "__main__":

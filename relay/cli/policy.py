@@ -136,7 +136,7 @@ def _tell(folder: Path, config: Config, new: PolicySet, before: str | None, chan
     laxer = sum(change.laxer for change in changes)
     say(
         f"策略 {new.hash} 已生效：{len(changes)} 处变化，其中 {laxer} 处放宽。",
-        f"Policy set {new.hash} is in force: {len(changes)} changes, {laxer} of them laxer.",
+        f"Policy set {new.hash} is in force. Changes: {len(changes)}, laxer: {laxer}.",
     )
     if folder.resolve() != config.policies_path.resolve():
         warn(

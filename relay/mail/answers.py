@@ -33,7 +33,8 @@ _REFUSING = _words("""
 """)
 _ALONE = _words("t td tdtd stop pleasestop stopplease stopit stopnow stopthis remove baja 退 拒")
 _POLITE = _words("""
-    您好 你好 大家好 请 請 送 来 过来 麻烦 麻煩 烦请 敬请 拜托 帮我 帮忙 给我 替我 我要求 我要 我想 我们要 要求 申请 需要 立即 马上
+    送 来 过来
+    您好 你好 大家好 请 請 麻烦 麻煩 烦请 敬请 拜托 帮我 帮忙 给我 替我 我要求 我要 我想 我们要 要求 申请 需要 立即 马上
     立刻 尽快 现在 以后 从今以后 今后 再次 我 本人 的 了 吧 啊 掉 一下 谢谢合作 谢谢您 谢谢 多谢 感谢 謝謝 感激 此致 敬礼
     祝好 邮件 邮箱 郵件 所有 全部 任何 这类 此类 类似 这种 该 此 这 贵公司 贵司 你们 您们 广告邮件 广告 垃圾邮件 营销邮件
     推广邮件 推广 信息 消息 新闻邮件 电子报 通讯 名单 列表 从 至 到 给 请从 hi hello dear sirormadam sir madam team all

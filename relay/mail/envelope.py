@@ -82,7 +82,8 @@ class Submission:
 
     `id` is a 26-character ULID from the door.  `at` is seconds since the
     epoch.  `reverse_path` is None when null.  `stream` is the name of the
-    stream that took it.  `policy` is the hash of the set it is judged by.
+    stream that took it, by the set whose hash is `policy`; what comes later is
+    judged by the set that is in force then.
     """
 
     id: str

@@ -149,15 +149,15 @@ def refused(rule: str, text: str, help_url: str = "", *, code: int = 0, detail: 
     return _explained(code or known[0], detail or known[1], f"[{rule}] {text}", help_url)
 
 
-def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0) -> Reply:
-    """A rule or a limit defers; `seconds` until the same message has a chance."""
+def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0, code: int = 451) -> Reply:
+    """A rule defers; `seconds` until the same message has a chance."""
     wait = f", try again in {seconds} s" if seconds else ", try again later"
-    return _explained(450, "7.1", f"[{rule}] {text}{wait}", help_url)
+    return _explained(code, "7.1", f"[{rule}] {text}{wait}", help_url)
 
 
 def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
     """The limit named "identity 60/minute" is reached."""
-    return deferred("limit", f"{limit} reached", help_url, seconds=seconds)
+    return deferred("limit", f"{limit} reached", help_url, seconds=seconds, code=450)
 
 
 def upstream_said(code: int, detail: str, text: str) -> Reply:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 MAX_LINE = 510  # octets without CRLF, RFC 5321 section 4.5.3.1.5
 MAX_LINES = 10
+_RULE = re.compile(r"\[([a-z0-9/-]+)\] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class Reply:
     def status(self) -> str:
         """The enhanced status code, e.g. "5.7.1"; "" when there is none."""
         return f"{self.code // 100}.{self.detail}" if self.detail else ""
+
+    @property
+    def rule(self) -> str:
+        """The rule that the reply names in brackets at its start; "" when it names none."""
+        found = _RULE.match(self.text[0]) if self.text else None
+        return found[1] if found else ""
 
     def lines(self) -> list[str]:
         """The reply as it goes on the wire, without line ends."""

@@ -6,7 +6,7 @@ the one exception (it is a fact of the network log).  Subjects, bodies and
 passwords are never recorded.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -140,6 +140,15 @@ def finished_record(
     }
     finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts)
     return [finished, *_reports(submission, outcomes, report.value, at, person)]
+
+
+def reported_record(
+    submission_id: str, to: Mailbox, about: Iterable[Recipient], at: float, person: Callable[[str], Person]
+) -> Record:
+    """A report was delivered to `to`."""
+    roll = Roll(person)
+    facts = {"to": roll.number(to.key), "about": [roll.number(recipient.key) for recipient in about]}
+    return Record(Kind.REPORTED, submission_id, at, roll.people, facts)
 
 
 def late_record(submission_id: str, outcomes: Sequence[Outcome], at: float, person: Callable[[str], Person]) -> Record:
@@ -311,9 +320,7 @@ def _reports(
     untold = [r for r in refused if r not in told]
     records = []
     if told and submission.reverse_path:
-        roll = Roll(person)
-        facts: Mapping[str, Any] = {"to": roll.number(submission.reverse_path.key), "about": [roll.number(r.key) for r in told]}
-        records.append(Record(Kind.REPORTED, submission.id, at, roll.people, facts))
+        records.append(reported_record(submission.id, submission.reverse_path, told, at, person))
     if untold:
         roll = Roll(person)
         facts = {"about": [roll.number(r.key) for r in untold], "why": _why_untold(submission, untold)}

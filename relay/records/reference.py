@@ -28,7 +28,7 @@ SENTENCES: dict[Kind, str] = {
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message. At RCPT the id is the refusal's own.",
-    Kind.REPORTED: "A report (DSN) that names the recipients whom a submission did not reach was delivered.",
+    Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "The upstream's answer came after the client had been answered without it.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",

@@ -1,4 +1,4 @@
-"""Reports on mail that could not be delivered (RFC 3464), for the person who sent it.
+"""Reports on what became of mail (RFC 3464), for the person who sent it.
 
 One report per submission: a part for people in Chinese and English, a part
 for machines, and the header section of what was sent (all of it for
@@ -24,8 +24,8 @@ _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One recipient whom the message did not reach.
+class Named:
+    """One recipient whom the report is about.
 
     `reply` is what the client would have been told.  `zh` and `en` say the
     reason and the remedy to a person, "" leaves it at the reply.
@@ -37,6 +37,34 @@ class Failure:
     zh: str = ""
     en: str = ""
     remote_mta: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a report says of those whom it names: its action in RFC 3464's words, its subject, its first sentence."""
+
+    action: str
+    subject_zh: str
+    subject_en: str
+    opening_zh: str
+    opening_en: str
+
+
+FAILED = Notice(
+    "failed",
+    "未送达 {} 位收件人",
+    "Not delivered to {} recipient{}",
+    "以下 {} 位收件人没有收到。",
+    "did not reach the following {}.",
+)
+RELAYED = Notice(
+    "relayed",
+    "已转交 {} 位收件人",
+    "Handed on for {} recipient{}",
+    "以下 {} 位收件人的邮件已转交上游服务器；该服务器不提供送达回执，之后不会再有通知。",
+    "was handed on to the upstream server for the following {}. That server confirms no deliveries: you will hear no more.",
+)
+"""RFC 3461 section 5.2.2: who asked to hear of success hears that a server took it which will not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +89,13 @@ def is_reportable(message: Message, reverse_path: Mailbox | None) -> bool:
 
 
 def build_report(
-    reported: Submission, message: Message, failures: Sequence[Failure], heading: Heading, *, delivered: int = 0
+    reported: Submission,
+    message: Message,
+    named: Sequence[Named],
+    heading: Heading,
+    *,
+    notice: Notice = FAILED,
+    delivered: int = 0,
 ) -> bytes:
     """Build the report on `message` for its reverse-path; `delivered` recipients have it.
 
@@ -70,18 +104,18 @@ def build_report(
     if reported.reverse_path is None:
         raise ValueError("nobody can be told: the reverse-path is null")
     parts = [
-        _for_people(reported, failures, heading, delivered),
-        _for_machines(reported, failures, heading),
+        _for_people(reported, named, heading, notice, delivered),
+        _for_machines(reported, named, heading, notice),
         _returned(reported, message),
     ]
     boundary = b"=_" + hashlib.sha256(b"".join(parts)).hexdigest()[:40].encode()
     body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary + b"--\r\n"
-    return _header(reported.reverse_path, len(failures), heading, boundary) + b"\r\n" + body
+    return _header(reported.reverse_path, len(named), heading, notice, boundary) + b"\r\n" + body
 
 
-def _header(recipient: Mailbox, count: int, heading: Heading, boundary: bytes) -> bytes:
+def _header(recipient: Mailbox, count: int, heading: Heading, notice: Notice, boundary: bytes) -> bytes:
     sender = heading.sender.wire if heading.sender else f"MAILER-DAEMON@{heading.hostname}"
-    zh, en = f"未送达 {count} 位收件人", f" / Not delivered to {count} recipient{'s' * (count > 1)}"
+    zh, en = notice.subject_zh.format(count), f" / {notice.subject_en.format(count, 's' * (count > 1))}"
     lines = [
         f"Date: {heading.date}",
         f"From: Mail Delivery System <{sender}>",
@@ -100,16 +134,16 @@ def _encoded(text: str) -> str:
     return f"=?utf-8?B?{b64encode(text.encode()).decode()}?="
 
 
-def _for_people(reported: Submission, failures: Sequence[Failure], heading: Heading, delivered: int) -> bytes:
+def _for_people(reported: Submission, named: Sequence[Named], heading: Heading, notice: Notice, delivered: int) -> bytes:
     others_zh = f"其余 {delivered} 位收件人已收到，请勿向他们重发。" if delivered else ""
     others_en = f"The other {delivered} have it; do not send it to them again." if delivered else ""
     lines = [
-        f"您于 {heading.arrival_date} 发出的邮件，以下 {len(failures)} 位收件人没有收到。{others_zh}", "",
-        *(line for failure in failures for line in _paragraph(failure, failure.zh, "答复：")),
+        f"您于 {heading.arrival_date} 发出的邮件，{notice.opening_zh.format(len(named))}{others_zh}", "",
+        *(line for one in named for line in _paragraph(one, one.zh, "答复：")),
         f"编号：{reported.id}（询问管理员时请提供）", "",
         "-" * 60, "",
-        f"Your message of {heading.arrival_date} did not reach the following {len(failures)}. {others_en}".rstrip(), "",
-        *(line for failure in failures for line in _paragraph(failure, failure.en, "Reply: ")),
+        f"Your message of {heading.arrival_date} {notice.opening_en.format(len(named))} {others_en}".rstrip(), "",
+        *(line for one in named for line in _paragraph(one, one.en, "Reply: ")),
         f"Id: {reported.id} (name it when you ask your administrator)",
     ]  # fmt: skip
     text = "".join(f"{line}\r\n" for line in lines).encode()
@@ -118,31 +152,31 @@ def _for_people(reported: Submission, failures: Sequence[Failure], heading: Head
     )
 
 
-def _paragraph(failure: Failure, explanation: str, label: str) -> list[str]:
+def _paragraph(one: Named, explanation: str, label: str) -> list[str]:
     explained = [f"    {explanation}"] if explanation else []
-    return [f"  {failure.recipient.mailbox.wire}", *explained, f"    {label}{failure.reply}", ""]
+    return [f"  {one.recipient.mailbox.wire}", *explained, f"    {label}{one.reply}", ""]
 
 
-def _for_machines(reported: Submission, failures: Sequence[Failure], heading: Heading) -> bytes:
+def _for_machines(reported: Submission, named: Sequence[Named], heading: Heading, notice: Notice) -> bytes:
     message = [f"Reporting-MTA: dns; {heading.hostname}"]
     if reported.envid:
         message.append(f"Original-Envelope-Id: {_plain(reported.envid)}")
     message.append(f"Arrival-Date: {heading.arrival_date}")
-    groups = [message, *map(_recipient_group, failures)]
+    groups = [message, *(_recipient_group(one, notice) for one in named)]
     text = "\r\n".join("".join(f"{line}\r\n" for line in group) for group in groups)
     return b"Content-Type: message/delivery-status\r\n\r\n" + text.encode("ascii")
 
 
-def _recipient_group(failure: Failure) -> list[str]:
+def _recipient_group(one: Named, notice: Notice) -> list[str]:
     lines = []
-    if failure.recipient.orcpt:
-        kind, _, address = failure.recipient.orcpt.partition(";")
+    if one.recipient.orcpt:
+        kind, _, address = one.recipient.orcpt.partition(";")
         lines.append(f"Original-Recipient: {kind}; {_plain(address)}")
-    lines.append(f"Final-Recipient: {_typed(failure.recipient.mailbox)}")
-    lines += ["Action: failed", f"Status: {failure.reply.status or f'{failure.reply.code // 100}.0.0'}"]
-    if failure.remote_mta:
-        lines.append(f"Remote-MTA: dns; {ascii_text(failure.remote_mta)}")
-    return [*lines, f"Diagnostic-Code: smtp; {failure.reply}"[:_MAX_LINE]]
+    lines.append(f"Final-Recipient: {_typed(one.recipient.mailbox)}")
+    lines += [f"Action: {notice.action}", f"Status: {one.reply.status or f'{one.reply.code // 100}.0.0'}"]
+    if one.remote_mta:
+        lines.append(f"Remote-MTA: dns; {ascii_text(one.remote_mta)}")
+    return [*lines, f"Diagnostic-Code: smtp; {one.reply}"[:_MAX_LINE]]
 
 
 def _plain(xtext: str) -> str:

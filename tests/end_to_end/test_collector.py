@@ -100,17 +100,16 @@ def test_a_mailbox_that_cannot_be_read_stops_no_mail(tmp_path, upstream):
 
 def test_without_a_public_url_a_mailto_alone_is_enough(tmp_path, upstream):
     alone = {"streams/newsletter.toml": [("one_click = true", "one_click = false"), ("mailto = false", "mailto = true")]}
-    with Dovecot() as server:
-        with Relay(tmp_path / "relay", upstream, policy=alone, extra=account(tmp_path, server)) as relay:
-            copy = copies_of(relay, upstream, ["ada@example.org", "bob@example.org"])
-            assert b"List-Unsubscribe-Post" not in copy["ada@example.org"]
-            assert token_of(copy["ada@example.org"]) != token_of(copy["bob@example.org"])
-            server.drop(NEWS, letters.mail("ada@example.org", token_of(copy["ada@example.org"]), ""))
-            relay.wait(lambda: metric(relay, 'relay_collected_total{kind="refusal_by_token"}') == 1, 30)
-            assert is_refused(relay, "ada@example.org")
-            assert not is_refused(relay, "bob@example.org")
-            said = relay.command("check")
-            assert "unsubscribing by mail only" in said.stdout and "Gmail" in said.stdout
+    with Dovecot() as server, Relay(tmp_path / "relay", upstream, policy=alone, extra=account(tmp_path, server)) as relay:
+        copy = copies_of(relay, upstream, ["ada@example.org", "bob@example.org"])
+        assert b"List-Unsubscribe-Post" not in copy["ada@example.org"]
+        assert token_of(copy["ada@example.org"]) != token_of(copy["bob@example.org"])
+        server.drop(NEWS, letters.mail("ada@example.org", token_of(copy["ada@example.org"]), ""))
+        relay.wait(lambda: metric(relay, 'relay_collected_total{kind="refusal_by_token"}') == 1, 30)
+        assert is_refused(relay, "ada@example.org")
+        assert not is_refused(relay, "bob@example.org")
+        said = relay.command("check")
+        assert "unsubscribing by mail only. Gmail" in said.stdout
 
 
 def test_what_cannot_be_read_is_left_unread_and_counted(tmp_path, upstream):
@@ -137,36 +136,35 @@ def test_two_thousand_mails_and_kill_at_random(tmp_path, upstream):
     print(f"seed {seed}")
     chance = random.Random(seed)
     share = max(4, MAILS // 40)
-    with Dovecot() as server:
-        with Relay(tmp_path / "relay", upstream, policy=MAILTO, extra=account(tmp_path, server)) as relay:
-            mails, expected = _what_comes_back(relay, upstream, share)
-            innocent = max(MAILS - len(mails), 20)
-            thread = message_id_of(next(iter(copies_of(relay, upstream, ["thread@example.org"]).values())))
-            mails_of_others = [
-                *letters.business_mails(innocent // 3, thread),
-                *letters.auto_replies(innocent // 6, thread),
-                *letters.newsletters(innocent // 6),
-            ]
-            mails_of_others += letters.business_mails(innocent - len(mails_of_others))
-            every = [*mails, *mails_of_others]
-            chance.shuffle(every)
-            server.drop(NEWS, *every)
-            for _ in range(4):
-                time.sleep(chance.uniform(0.05, 1.5))
-                relay.kill()
-                relay.start()
-            relay.wait(lambda: _last_number(relay) == len(every), 120)
-            flagged = {mail for mail, flags in server.flags(NEWS).items() if "S" in flags}
-            relay.wait(lambda: metric(relay, "relay_collector_up") == 1)
-            suppressed = Counter((entry["people"][0], entry["reason"]) for entry in records(relay, kind="suppressed"))
-            assert suppressed == Counter(expected), f"seed {seed}"
-            assert len(records(relay, kind="collected")) == len(mails), f"seed {seed}"
-            assert flagged == set(mails), f"seed {seed}"
-            out = relay.command("suppress", "export", "--out", "-", "--in-force")
-            assert out.returncode == 0, out.stderr
-            exported = set(re.findall(r"[a-z0-9.]+@example\.org", out.stdout))
-            assert exported == {who for who, _ in expected}
-            assert relay.command("records", "verify").returncode == 0
+    with Dovecot() as server, Relay(tmp_path / "relay", upstream, policy=MAILTO, extra=account(tmp_path, server)) as relay:
+        mails, expected = _what_comes_back(relay, upstream, share)
+        innocent = max(MAILS - len(mails), 20)
+        thread = message_id_of(next(iter(copies_of(relay, upstream, ["thread@example.org"]).values())))
+        mails_of_others = [
+            *letters.business_mails(innocent // 3, thread),
+            *letters.auto_replies(innocent // 6, thread),
+            *letters.newsletters(innocent // 6),
+        ]
+        mails_of_others += letters.business_mails(innocent - len(mails_of_others))
+        every = [*mails, *mails_of_others]
+        chance.shuffle(every)
+        server.drop(NEWS, *every)
+        for _ in range(4):
+            time.sleep(chance.uniform(0.05, 1.5))
+            relay.kill()
+            relay.start()
+        relay.wait(lambda: _last_number(relay) == len(every), 120)
+        flagged = {mail for mail, flags in server.flags(NEWS).items() if "S" in flags}
+        relay.wait(lambda: metric(relay, "relay_collector_up") == 1)
+        suppressed = Counter((entry["people"][0], entry["reason"]) for entry in records(relay, kind="suppressed"))
+        assert suppressed == Counter(expected), f"seed {seed}"
+        assert len(records(relay, kind="collected")) == len(mails), f"seed {seed}"
+        assert flagged == set(mails), f"seed {seed}"
+        out = relay.command("suppress", "export", "--out", "-", "--in-force")
+        assert out.returncode == 0, out.stderr
+        exported = set(re.findall(r"[a-z0-9.]+@example\.org", out.stdout))
+        assert exported == {who for who, _ in expected}
+        assert relay.command("records", "verify").returncode == 0
 
 
 def _what_comes_back(relay, upstream, share) -> tuple[list[bytes], list[tuple[str, str]]]:

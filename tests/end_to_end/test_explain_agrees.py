@@ -9,13 +9,15 @@ import re
 import pytest
 
 from relay.explain import explain
+from relay.mail.envelope import Identity, IdentityKind
+from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.reading import Reader
 from tests.support.corpus import corpus
 from tests.support.journey import records
 from tests.support.line import CLIENT, LineHouse, author_domains
-from tests.support.service import NEWS, OFFICE, SHOP
+from tests.support.service import NEWS, OFFICE, SHOP, message
 from tests.support.upstream import RecordingUpstream
 
 GONE, UNSUBSCRIBED, ELSEWHERE, EXEMPT = "gone@example.org", "left@example.org", "zoe@blocked.example", "qa@example.org"
@@ -192,3 +194,24 @@ def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
         check_replies(written, expected)
         seen |= {(objection["rule"], objection["action"]) for _, found in recorded(written).values() for objection in found}
     assert seen >= EVERYWHERE | SEEN[login], seen
+
+
+def test_both_say_that_the_relay_has_no_account(upstream, tmp_path):
+    with LineHouse(tmp_path, upstream, auth="account") as house:
+        expected = foretold(house, NEWS, message())
+        reply = house.send(NEWS, RECIPIENTS, message())
+    assert reply.code == 451
+    assert {str(one.reply) for one in expected.values()} == {str(reply)}
+    assert not any(one.copy for one in expected.values())
+
+
+@pytest.mark.parametrize(
+    ("sender", "answer"),
+    [("boss@elsewhere.example", "553 5.7.1 [base/ownership]"), ("nobody@example.com", "550 5.7.1 [stream]")],
+)
+def test_both_refuse_the_same_senders(house, sender, answer):
+    identity = Identity("nobody@example.com", IdentityKind.USER, house.owns)
+    foretold = house.line.take_sender(identity, CLIENT.listener, Mailbox.parse(sender))
+    told = house.run(house.line.begin(CLIENT, identity, Mailbox.parse(sender)))
+    assert told == foretold
+    assert str(told).startswith(answer)

@@ -163,3 +163,28 @@ def test_what_a_program_sent_is_reported_on_too(relay, upstream):
     assert client.send(journey)[0] == 250
     client.quit()
     assert len(journey.reports) == 1
+
+
+def test_who_asked_to_hear_of_success_is_told_where_the_upstream_will_not(relay, upstream):
+    journey = Journey(upstream, "ada", "bob")
+    client = Client(relay)
+    assert client.send(journey, rcpt="NOTIFY=SUCCESS")[0] == 250
+    assert journey.reports == []  # this upstream offers DSN and tells by itself
+    offered, upstream.extensions = upstream.extensions, tuple(e for e in upstream.extensions if e != "DSN")
+    upstream.drop_connections()
+    try:
+        again = Journey(upstream, "ada", "bob")
+        assert client.send(again, mail="RET=FULL", rcpt="NOTIFY=SUCCESS")[0] == 250
+        (report,) = again.reports
+        groups = parts_of(report)[1].get_payload()[1:]
+        assert [group["Action"] for group in groups] == ["relayed", "relayed"]
+        assert parts_of(report)[2].get_content_type() == "text/rfc822-headers"
+        (reported,) = records(relay, again.recipients[0], "reported")
+        assert reported["people"] == [NEWS, *again.recipients]
+        silent = Journey(upstream, "ada")
+        assert client.send(silent)[0] == 250
+        assert silent.reports == []
+    finally:
+        upstream.extensions = offered
+        upstream.drop_connections()
+    client.quit()

@@ -107,7 +107,7 @@ class Dovecot:
                 port=self.port,
                 tls_port=self.tls_port,
                 capability=capability,
-            )  # fmt: skip
+            )
         )
         self._own(self.folder / "mail")
         program = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -116,7 +116,8 @@ class Dovecot:
             self._process = subprocess.Popen([program, "-F", "-c", str(self._configuration)], stdout=out, stderr=out)
         deadline = time.monotonic() + 30
         while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < deadline, self.log()
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
         return self
 

@@ -6,9 +6,9 @@ Everything is invented; the shapes are those of RFC 3464, RFC 5965 and of what p
 import itertools
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
-from datetime import UTC, datetime, timedelta
 
 NEWS = "news@example.com"
 _numbers = itertools.count(1)
@@ -65,7 +65,7 @@ def dsn(
         "Auto-Submitted: auto-replied\r\nReturn-Path: <>\r\nMIME-Version: 1.0\r\n"
         f'Content-Type: multipart/report; report-type={report}; boundary="=_b"\r\n\r\n'
         "--=_b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nYour message could not be delivered.\r\n"
-        "--=_b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\nArrival-Date: Tue, 3 Mar 2026\r\n\r\n"
+        "--=_b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.org\r\n\r\n"
         f"{fields}Action: {action}\r\nStatus: {status}\r\nDiagnostic-Code: smtp; {diagnostic}\r\n\r\n"
         f"--=_b\r\nContent-Type: {kind}\r\n\r\n"
     ).encode() + content + b"\r\n--=_b--\r\n"  # fmt: skip
@@ -97,7 +97,8 @@ def netease_bounce(recipient: str, returned: bytes, why: str = "550 User not fou
 
 def tencent_bounce(recipient: str, returned: bytes, why: str = "550 Mailbox not found.") -> bytes:
     html = (
-        f"<div>很抱歉，您发送的邮件被退回，以下是该邮件的相关信息：</div><div>被退回邮件：三月通讯</div><div>无法发送到 {recipient}</div>"
+        "<div>很抱歉，您发送的邮件被退回，以下是该邮件的相关信息：</div><div>被退回邮件：三月通讯</div>"
+        f"<div>无法发送到 {recipient}</div>"
         f"<div>退信原因：收件人邮件地址不存在。</div><div>host mx3.qq.com[203.0.113.9] said: {why} "
         "http://service.mail.qq.com (in reply to RCPT TO command)</div>"
     )
@@ -114,7 +115,8 @@ def alimail_bounce(recipient: str, returned: bytes) -> bytes:
 def qmail_bounce(recipient: str, returned: bytes) -> bytes:
     text = (
         "Hi. This is the qmail-send program at mx.example.org.\nI'm afraid I wasn't able to deliver your message to the following"
-        f" addresses.\n\n<{recipient}>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n--- Below this line is a copy of the message.\n\n"
+        f" addresses.\n\n<{recipient}>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n"
+        "--- Below this line is a copy of the message.\n\n"
     ) + returned.decode("utf-8", "replace").replace("\r\n", "\n")
     return mail("MAILER-DAEMON@mx.example.org", "failure notice", text)
 
@@ -127,7 +129,7 @@ def complaint(returned: bytes, *, kind: str = "abuse", recipient: str = "") -> b
         f"Message-ID: <{next(_numbers)}.arf@arf.mail.example>\r\nMIME-Version: 1.0\r\n"
         'Content-Type: multipart/report; report-type=feedback-report; boundary="a1"\r\n\r\n'
         "--a1\r\nContent-Type: text/plain\r\n\r\nThis is an email abuse report.\r\n"
-        f"--a1\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: Feedback/1.0\r\nVersion: 1\r\n{named}"
+        f"--a1\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: F/1\r\nVersion: 1\r\n{named}"
         "--a1\r\nContent-Type: message/rfc822\r\nContent-Disposition: inline\r\n\r\n"
     ).encode() + returned + b"\r\n--a1--\r\n"  # fmt: skip
 
@@ -148,14 +150,25 @@ _TOPICS = (
     "delivery date",
 )
 _SENTENCES = (
-    "您好，附件是最新的报价，请查收。", "请问贵司的退订政策是怎样的？我们要退订两间会议室。", "客户要求拒收这批货，请尽快联系物流。",
-    "这个订单请先不要取消订阅服务，月底再说。", "T 恤样品已寄出，TD-LTE 模块下周到货。", "Please stop by our booth in hall 3 next Tuesday.",
-    "Could you stop the production line until Monday?", "How do I unsubscribe one of my colleagues from the training?",
-    "We would like to remove item 7 from the order and add two of item 9.", "The T and TD series are both in stock.",
-    "请把合同第三条删除后再发给我。", "我们不想收到损坏的货物，请加强包装。", "停止发送第二批货，等我通知。", "关于取消订单的流程，请电话联系我。",
-    "Thanks for the newsletter, the article on packaging was useful.", "谢谢你们的通讯，第二篇文章很有用！",
-    "If you do not want to receive the samples by air, tell us.", "Bitte senden Sie uns das Angebot noch einmal.",
-)  # fmt: skip
+    "您好，附件是最新的报价，请查收。",
+    "请问贵司的退订政策是怎样的？我们要退订两间会议室。",
+    "客户要求拒收这批货，请尽快联系物流。",
+    "这个订单请先不要取消订阅服务，月底再说。",
+    "T 恤样品已寄出，TD-LTE 模块下周到货。",
+    "Please stop by our booth in hall 3 next Tuesday.",
+    "Could you stop the production line until Monday?",
+    "How do I unsubscribe one of my colleagues from the training?",
+    "We would like to remove item 7 from the order and add two of item 9.",
+    "The T and TD series are both in stock.",
+    "请把合同第三条删除后再发给我。",
+    "我们不想收到损坏的货物，请加强包装。",
+    "停止发送第二批货，等我通知。",
+    "关于取消订单的流程，请电话联系我。",
+    "Thanks for the newsletter, the article on packaging was useful.",
+    "谢谢你们的通讯，第二篇文章很有用！",
+    "If you do not want to receive the samples by air, tell us.",
+    "Bitte senden Sie uns das Angebot noch einmal.",
+)
 
 
 def business_mails(count: int, message_id: str = "") -> Iterator[bytes]:

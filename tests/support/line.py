@@ -34,12 +34,13 @@ CLIENT = Client("submission", "192.0.2.7", "client.example", "TLSv1.3", "ESMTPSA
 class LineHouse:
     """A line and the files that it is built from; every login owns `domains`, and there is a DKIM key for each.
 
-    `relay` is not started; its `command` runs a verb on the same files.  The upstream must ask for no AUTH.
+    `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
+    wants a login, which the relay does not hold for anybody.
     """
 
-    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None):
+    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none"):
         domains = {"example.com", *domains}
-        table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "none"\n'
+        table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
         keys = "".join(
             f'[[dkim]]\ndomain = "{domain}"\nselector = "s1"\nkey_file = "dkim.pem"\n'
             for domain in sorted(domains - {"example.com"})

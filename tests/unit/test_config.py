@@ -1,10 +1,14 @@
 """config.toml: what is refused before anything starts."""
 
+import re
+import tomllib
+import typing
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from relay.config import parse_config
+from relay.config import Config, find_config, parse_config
 from relay.errors import ConfigurationError
 
 HEAD = """hostname = "relay.example.com"
@@ -48,3 +52,103 @@ def test_strangers_are_not_trusted(networks):
 )
 def test_networks_that_name_somebody_are_trusted(networks):
     assert len(trusting(networks).auth.trusted_networks) == networks.count("/")
+
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
+
+
+def example_tables():
+    """Every key of the example with the value written there, commented out or not: {("listen", "name"): "..."}."""
+    found, table = {}, ""
+    for line in EXAMPLE.read_text("utf-8").splitlines():
+        text = line.removeprefix("# ")
+        if header := re.fullmatch(r"\[+([a-z.]+)\]+", text):
+            table = header[1]
+        elif key := re.fullmatch(r"([a-z_]+) = (.+)", text):
+            found[table, key[1]] = (tomllib.loads(text)[key[1]], line.startswith("# "))
+    return found
+
+
+def model_tables():
+    """Every key of the models: {("listen", "name"): its field}."""
+    found = {}
+    for name, field in Config.model_fields.items():
+        model = table_model(field.annotation)
+        if model is None and not field.exclude:
+            found["", name] = field
+        for key, inner in model.model_fields.items() if model else ():
+            found[name, key] = inner
+    return found
+
+
+def table_model(annotation):
+    inner = [one for one in typing.get_args(annotation) if one is not Ellipsis] or [annotation]
+    return inner[0] if isinstance(inner[0], type) and issubclass(inner[0], BaseModel) else None
+
+
+def test_the_example_has_every_key_and_no_other():
+    assert set(example_tables()) == set(model_tables()) - {("auth", "senders")}
+    assert "# [auth.senders]" in EXAMPLE.read_text("utf-8")  # a table of its own
+
+
+def test_what_is_commented_out_in_the_example_is_the_default():
+    """Uncommenting it changes nothing; [[account]] and [[dkim]] only show how they are used."""
+    table, lines = "", []
+    for line in EXAMPLE.read_text("utf-8").splitlines():
+        if header := re.fullmatch(r"(?:# )?\[+([a-z.]+)\]+", line):
+            table = header[1]
+        is_key = re.fullmatch(r"# [a-z_]+ = .+", line) and table not in ("account", "dkim", "auth.senders")
+        lines.append(line.removeprefix("# ") if is_key else line)
+    uncommented = "\n".join(lines)
+    assert uncommented.count("\n# ") < EXAMPLE.read_text("utf-8").count("\n# ") - 40
+    assert parse_config(uncommented.encode(), "x", Path()) == parse_config(EXAMPLE.read_bytes(), "x", Path())
+    for place, (_, is_comment) in example_tables().items():
+        if place[0] not in ("account", "dkim"):
+            assert is_comment or model_tables()[place].is_required() or place[0] in ("tls", "upstream", "listen"), place
+
+
+def test_the_example_can_be_used_as_it_is():
+    config = parse_config(EXAMPLE.read_bytes(), "config.example.toml", Path("/etc/relay"))
+    assert (config.data_path, config.policies_path) == (Path("/var/lib/relay"), Path("/etc/relay/policies"))
+    uncommented = re.sub(r"(?m)^# (\[.*\]|[a-z_]+ = .*)$", r"\1", EXAMPLE.read_text("utf-8"))
+    everything = uncommented.replace('users_file = ""', 'users_file = "users.toml"')
+    assert len(parse_config(everything.encode(), "config.example.toml", Path()).dkim) == 1
+
+
+def test_every_key_of_the_example_is_explained_above_it():
+    lines = EXAMPLE.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if re.fullmatch(r"(# )?[a-z_]+ = .+", line):
+            above = [text for text in lines[max(0, number - 4) : number] if text.startswith("# ")]
+            assert any(not re.fullmatch(r"# [a-z_]+ = .+", text) for text in above), line
+
+
+def test_paths_start_from_the_folder_of_the_file(tmp_path):
+    config = parse_config(EXAMPLE.read_bytes(), "config.example.toml", tmp_path)
+    assert config.path("tls/relay.crt") == tmp_path / "tls/relay.crt"
+    assert config.path("/etc/relay/tls") == Path("/etc/relay/tls")
+
+
+def test_a_secret_that_systemd_hands_over_comes_first(tmp_path, monkeypatch):
+    config = trusting('["192.0.2.0/24"]').model_copy(update={"folder": str(tmp_path)})
+    assert config.secret("secrets/news") == tmp_path / "secrets" / "news"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "handed-over"))
+    assert config.secret("secrets/news") == tmp_path / "secrets" / "news"
+    (tmp_path / "handed-over").mkdir()
+    (tmp_path / "handed-over" / "secrets_news").touch()
+    assert config.secret("secrets/news") == tmp_path / "handed-over" / "secrets_news"
+    assert config.secret("other/news") == tmp_path / "other" / "news"
+
+
+def test_the_configuration_is_looked_for_in_its_places(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELAY_CONFIG", raising=False)
+    with pytest.raises(ConfigurationError, match=r"no configuration found \(tried config\.toml, /etc/relay/config\.toml\)"):
+        find_config(None)
+    (tmp_path / "config.toml").touch()
+    assert find_config(None) == Path("config.toml")
+    (tmp_path / "other.toml").touch()
+    monkeypatch.setenv("RELAY_CONFIG", str(tmp_path / "other.toml"))
+    assert find_config(None) == tmp_path / "other.toml"
+    with pytest.raises(ConfigurationError, match=r"tried nowhere\.toml\)"):
+        find_config("nowhere.toml")  # what was named is not replaced by something else

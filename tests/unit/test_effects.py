@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ class Node:
         self.records = records
         self.now = NOW
         self.numbers = 0
-        refusals = Refusals(KEYS, records, lambda: None, lambda: POLICY, clock=lambda: self.now, entropy=os.urandom)
+        store: Any = None
+        refusals = Refusals(KEYS, records, lambda: store, lambda: POLICY, clock=lambda: self.now, entropy=os.urandom)
         self.effects = Effects(
             "netease", PROFILES[provider], "relay.example.com",
             keys=KEYS, records=records, refusals=refusals, policy=lambda: POLICY, clock=lambda: self.now, entropy=os.urandom,

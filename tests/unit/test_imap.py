@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import pytest
 
@@ -57,12 +58,11 @@ class Server:
 @asynccontextmanager
 async def opened(server, *, login="news@example.com", password="secret", select=True):
     listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    async with listening:
-        async with connected("127.0.0.1", listening.sockets[0].getsockname()[1], None) as session:
-            await session.log_in(login, password)
-            if select:
-                await session.select()
-            yield session
+    async with listening, connected("127.0.0.1", listening.sockets[0].getsockname()[1], None) as session:
+        await session.log_in(login, password)
+        if select:
+            await session.select()
+        yield session
 
 
 async def test_netease_opens_the_mailbox_to_whoever_says_who_it_is():
@@ -116,7 +116,7 @@ async def test_quotes_in_a_password_cannot_end_it():
 class Holding(Server):
     """Holds mails; whatever a mail contains, it is not read as an answer."""
 
-    mails = {5: b"Subject: x\r\n\r\nR9 OK fooled\r\n* 9 EXISTS\r\n)\r\n", 7: b""}
+    mails: ClassVar[dict[int, bytes]] = {5: b"Subject: x\r\n\r\nR9 OK fooled\r\n* 9 EXISTS\r\n)\r\n", 7: b""}
 
     async def on_uid_search(self, _):
         self.say("* SEARCH 7 5")
@@ -221,7 +221,7 @@ async def test_a_server_that_falls_silent_is_noticed():
 
     async with opened(Silent()) as session:
         session.patience = 0.1
-        with pytest.raises(MailboxUnavailable, match="did not answer within 0.1 seconds"):
+        with pytest.raises(MailboxUnavailable, match=r"did not answer within 0\.1 seconds"):
             await session.numbers("UID 1:*")
 
 

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from relay import __version__
-from relay.cli.main import VERBS, main, root
+from relay.cli import policy
+from relay.cli.main import VERBS, root
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 
 
@@ -48,31 +49,32 @@ def test_the_package_can_be_run_as_a_module():
     assert result.stdout.strip() == f"relay, version {__version__}"
 
 
+def ends_with(fault, monkeypatch, language):
+    @click.command("schema")
+    def broken():
+        raise fault
+
+    monkeypatch.setattr(policy, "schema", broken)
+    return CliRunner().invoke(root, ["--lang", language, "schema"])
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
-        (ConfigurationError("config.toml: no [[listen]]"), 3, "no [[listen]]"),
-        (StoreUnavailable("empty", "the store is empty"), 4, "the store is empty"),
-        (RecordsUnavailable("records.db is gone"), 4, "records.db is gone"),
-        (PermissionError(13, "Permission denied", "out.zip"), 2, "out.zip: Permission denied"),
+        (ConfigurationError("config.toml: no [[listen]]"), 3, {"en": "no [[listen]]", "zh": "no [[listen]]"}),
+        (StoreUnavailable("empty", "it is empty"), 4, {"en": "cannot be used: it is empty", "zh": "无法使用存储：it is empty"}),
+        (RecordsUnavailable("it is gone"), 4, {"en": "cannot be used: it is gone", "zh": "无法使用存储：it is gone"}),
+        (PermissionError(13, "Permission denied", "out.zip"), 2, {"en": "out.zip: Permission", "zh": "out.zip：Permission"}),
     ],
 )
-def test_faults_that_people_can_mend_end_with_a_text_and_a_code(fault, code, said, monkeypatch, capsys):
-    def broken(**_):
-        raise fault
-
-    monkeypatch.setattr("relay.cli.main.root", broken)
-    monkeypatch.setenv("RELAY_LANG", "en")
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == code
-    assert said in capsys.readouterr().err
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_faults_that_people_can_mend_end_with_a_text_and_a_code(fault, code, said, language, monkeypatch):
+    result = ends_with(fault, monkeypatch, language)
+    assert result.exit_code == code
+    assert said[language] in result.stderr
+    assert not result.stdout
 
 
 def test_an_operating_system_fault_without_a_file_is_not_hidden(monkeypatch):
-    def broken(**_):
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr("relay.cli.main.root", broken)
-    with pytest.raises(OSError, match="Too many open files"):
-        main()
+    fault = OSError(24, "Too many open files")
+    assert ends_with(fault, monkeypatch, "en").exception is fault

@@ -37,6 +37,7 @@ def test_a_socket_that_is_gone_harms_nobody(tmp_path, monkeypatch):
         ("30000000", str(os.getpid()), 30.0),
         ("30000000", "1", None),
     ],
+    ids=["not-set", "empty", "no-process", "this-process", "another-process"],
 )
 def test_the_watchdog_is_for_the_process_that_systemd_names(monkeypatch, usec, pid, seconds):
     for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)):

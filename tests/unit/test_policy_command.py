@@ -89,7 +89,7 @@ def test_apply_marks_every_line_that_became_laxer(desk):
     lines = result.output.split("\n")
     assert any(line.startswith("  [laxer] newsletter: mode enforce -> shadow") for line in lines)
     assert any(line.startswith("          newsletter: limit identity per hour: - -> 5/hour") for line in lines)
-    assert "2 changes, 1 of them laxer" in result.output
+    assert "Changes: 2, laxer: 1" in result.output
     assert [(facts["laxer"], facts["shadow"]) for facts in policy_records(desk)] == [(0, []), (1, ["newsletter"])]
 
 

@@ -1,6 +1,7 @@
 """The two READMEs promise the same, and what they promise is there."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,28 @@ def test_every_link_inside_the_project_leads_somewhere(path):
 def test_every_relay_verb_that_a_document_names_exists(path):
     for verb in re.findall(r"`relay ([a-z]+)\b", path.read_text("utf-8")):
         assert verb in VERBS, f"{path.name}: relay {verb}"
+
+
+def picture(text):
+    drawn = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
+    return str(drawn).splitlines()
+
+
+def lines_drawn(picture):
+    """Where each line of the picture has its strokes, and nothing behind the first letter."""
+    return [[(place, stroke) for place, stroke in enumerate(line) if stroke in "│┌└┬┴▲▼"] for line in picture]
+
+
+def test_the_pictures_are_the_same_and_line_up_in_every_font():
+    assert lines_drawn(picture(ENGLISH)) == lines_drawn(picture(CHINESE))
+    for line in picture(CHINESE):  # Chinese characters are about two columns wide: nothing is drawn behind them
+        wide = [place for place, letter in enumerate(line) if unicodedata.east_asian_width(letter) in "WF"]
+        assert not wide or not any(letter in "│┌└┬┴▲▼─" for letter in line[wide[0] :])
+    columns = [{place for place, _ in strokes} for strokes in lines_drawn(picture(ENGLISH)) if strokes]
+    assert set.union(*columns) == {1, 4, 8}  # the box, the way in, the way back
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_the_run_of_the_tests_is_shown_as_pytest_ends(text):
+    (block,) = [block for block in code_blocks(text) if block.startswith("$ make test")]
+    assert re.fullmatch(r"\$ make test\n\.\.\.\n\d{3,} passed(, \d+ skipped)? in \d+\.\d\ds \(\d+:\d\d:\d\d\)\n", block)

@@ -79,7 +79,11 @@ def test_a_token_of_a_stream_that_is_gone_refuses_everything(refusals):
     assert (offer.scope, offer.stream) == (ORGANISATION, None)
 
 
-@pytest.mark.parametrize("text", ["", "x", a_token()[:-1], a_token() + "A", a_token()[:-2] + "AA", "中文", a_token().lower()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", a_token()[:-1], a_token() + "A", a_token()[:-2] + "AA", "中文", a_token().lower()],
+    ids=["empty", "one-letter", "cut", "longer", "another-end", "chinese", "lower-case"],
+)
 def test_what_is_not_ours_offers_nothing(refusals, text):
     assert refusals.read(text) is None
 

@@ -94,7 +94,7 @@ def test_a_limit_says_how_long_to_wait():
 
 
 def test_a_deferral_without_a_time_says_later():
-    assert replies.deferred("base/hours", "Not now").lines() == ["450 4.7.1 [base/hours] Not now, try again later"]
+    assert replies.deferred("base/hours", "Not now").lines() == ["451 4.7.1 [base/hours] Not now, try again later"]
 
 
 def test_the_promise_names_id_and_numbers():

@@ -58,3 +58,18 @@ def test_what_is_not_a_reply_is_not_read(text):
 
 def test_text_from_elsewhere_cannot_end_the_line():
     assert ascii_text("用户\r\n250 ok") == "????250 ok"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("[base/suppression] gone", "base/suppression"),
+        ("[limit] over", "limit"),
+        ("The upstream server said: [base/x] no", ""),
+        ("[]", ""),
+        ("OK", ""),
+    ],
+)
+def test_a_reply_knows_the_rule_that_it_names(text, rule):
+    assert reply(550, "7.1", text).rule == rule
+    assert Reply(250, "", ()).rule == ""

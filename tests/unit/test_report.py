@@ -14,7 +14,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply, reply
 from relay.render.copy import render_copy
-from relay.render.report import Failure, Heading, build_report, is_reportable
+from relay.render.report import RELAYED, Heading, Named, build_report, is_reportable
 from tests.support.signing import SUBMISSION_ID, a_client, a_message, octets, prepared, recipient
 
 ADA = Mailbox.parse("ada@example.com")
@@ -36,13 +36,13 @@ MESSAGE = a_message("Subject: News", "Message-ID: <1@example.com>", "To: bob@exa
 
 def a_failure(
     address: str = "bob@example.net", *, given: Reply = REFUSAL, remote_mta: str = "", orcpt: str | None = None
-) -> Failure:
-    return Failure(
+) -> Named:
+    return Named(
         Recipient(Mailbox.parse(address), orcpt=orcpt), given, "收件人已退订", "The recipient has unsubscribed", remote_mta
     )
 
 
-def a_report(*failures: Failure, submission: Submission = SUBMISSION, message: Message = MESSAGE, **options) -> bytes:
+def a_report(*failures: Named, submission: Submission = SUBMISSION, message: Message = MESSAGE, **options) -> bytes:
     return build_report(submission, message, failures or (a_failure(),), HEADING, **options)
 
 
@@ -196,6 +196,16 @@ def test_every_report_is_7_bit_and_has_three_parts(body, subject, ret):
     assert report.replace(b"\r\n", b"").count(b"\n") == report.replace(b"\r\n", b"").count(b"\r") == 0
     assert [part.get_content_type() for part in parsed(report).iter_parts()][:2] == ["text/plain", "message/delivery-status"]
     assert len(machine_part(report)) == 2
+
+
+def test_who_asked_to_hear_of_success_hears_that_the_message_was_handed_on():
+    report = a_report(a_failure(given=reply(250, "0.0", "The upstream server said: queued")), notice=RELAYED)
+    _, group = machine_part(report)
+    assert (group["Action"], group["Status"]) == ("relayed", "2.0.0")
+    text = human_part(report)
+    assert "已转交" in text
+    assert "was handed on" in text
+    assert "没有收到" not in text
 
 
 def test_the_same_failures_give_the_same_octets():

@@ -1,0 +1,101 @@
+"""Tell the sender what became of a message, by a report of our own (RFC 3464).
+
+The report on the refused goes before the reply: a 250 leaves nobody
+uninformed (law 2).  A report is claimed in the ledger like a recipient, so
+that a retry sends it only when no earlier try did.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from relay import telemetry
+from relay.answer import ReportFate, Result, Standing, needs_report
+from relay.config import Config
+from relay.consignment import Consignment
+from relay.dispatch import Dispatcher
+from relay.keys import Keys
+from relay.mail.envelope import Recipient
+from relay.records.append import Records
+from relay.records.facts import reported_record
+from relay.render.report import FAILED, RELAYED, Notice, is_reportable
+from relay.stores.contracts import ClearRequest
+from relay.upstream.outcome import UpstreamUnavailable
+
+_log = logging.getLogger("relay.reporting")
+
+
+class Reporter:
+    """One per worker."""
+
+    def __init__(
+        self, config: Config, *, keys: Keys, records: Records, dispatcher: Dispatcher, clock: Callable[[], float]
+    ) -> None:
+        self._patience = config.delivery.patience
+        self._keys = keys
+        self._records = records
+        self._dispatcher = dispatcher
+        self._clock = clock
+
+    async def report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
+        """Tell the reverse-path whom the message will never reach, where others have it. Never raises."""
+        if not needs_report(results):
+            return ReportFate.NOT_NEEDED
+        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
+        try:
+            with telemetry.stage("report"):
+                delivered = sum(result.standing is Standing.DELIVERED for result in results)
+                return await self._tell(consignment, FAILED, refused, delivered)
+        except Exception:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
+            _log.exception("the report on %s failed", consignment.submission.id)
+            return ReportFate.TRANSIENT
+
+    async def confirm(self, consignment: Consignment, results: Sequence[Result]) -> None:
+        """Tell who asked to hear of success that an upstream took it which will say no more (RFC 3461 section 5.2.2).
+
+        A confirmation that fails changes no reply: the message itself has arrived.
+        """
+        submission = consignment.submission
+        handed_on = [r for r in results if r.handed_on and "SUCCESS" in (r.recipient.notify or ())]
+        if not handed_on or submission.reverse_path is None:
+            return
+        headers_only = replace(consignment, submission=replace(submission, ret=None))
+        try:
+            if await self._tell(headers_only, RELAYED, handed_on) is ReportFate.DELIVERED:
+                people = [result.recipient for result in handed_on]
+                await self._records.append(
+                    reported_record(submission.id, submission.reverse_path, people, self._clock(), self._records.person)
+                )
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("the confirmation of %s failed", submission.id)
+
+    async def _tell(self, consignment: Consignment, notice: Notice, about: Sequence[Result], delivered: int = 0) -> ReportFate:
+        submission = consignment.submission
+        if submission.reverse_path is None or not about or not is_reportable(consignment.message, submission.reverse_path):
+            return ReportFate.FORBIDDEN
+        recipient = Recipient(submission.reverse_path)
+        names = "\0".join(sorted(result.recipient.key for result in about))  # another try may have others to report on
+        digest = self._keys.addresses.lasting_digest(f"report\0{notice.action}\0{names}")
+        request = ClearRequest(digest, (), (), frozenset())
+        deadline = asyncio.get_running_loop().time() + self._patience
+        for route in consignment.routes:
+            copy, sent_from = self._dispatcher.renderer.report(consignment, route, recipient, notice, about, digest, delivered)
+            errand = replace(submission, reverse_path=sent_from, ret=None, envid=None)
+            try:
+                told, failed_over = await self._dispatcher.carry(
+                    replace(consignment, submission=errand, deadline=deadline), route, copy, [request]
+                )
+            except UpstreamUnavailable:
+                continue
+            if not failed_over:
+                return _FATES[told[0].standing]
+        return ReportFate.TRANSIENT
+
+
+_FATES = {
+    Standing.DELIVERED: ReportFate.DELIVERED,
+    Standing.REFUSED: ReportFate.REFUSED,
+    Standing.TRANSIENT: ReportFate.TRANSIENT,
+    Standing.INDETERMINATE: ReportFate.TRANSIENT,
+}
