@@ -143,7 +143,7 @@ class Account(_Table):
     upstream: str
     login: str = ""
     password_file: str
-    imap: HostPort | Literal[""] = ""
+    imap: Annotated[str, BeforeValidator(lambda value: value and _host_port(value))] = ""
     imap_tls: Literal["implicit", "none"] = "implicit"
     imap_ca_file: str = ""
 
@@ -163,8 +163,7 @@ class Account(_Table):
             raise ValueError("imap: the identity or the login must be the mailbox's address / identity 或 login 须为邮箱地址")
         if self.imap and self.imap_tls == "none" and not is_loopback(split_host_port(self.imap)[0]):
             raise ValueError(
-                'imap_tls = "none" is only for a server on this machine: the password would travel in the clear'
-                " / 仅限本机服务器，否则密码会明文传输"
+                'imap_tls = "none" is only for a server on this machine: it shows the password / 仅限本机，否则密码会明文传输'
             )
         return self
 
@@ -323,8 +322,7 @@ class Config(_Table):
 
     def watched_account(self, *names: str | None) -> Account | None:
         """The account whose mailbox the collector reads, of the first of these identities, or of its whole "@domain"."""
-        reversed_accounts = [account for account in reversed(self.account) if account.imap]
-        watched = {name: account for account in reversed_accounts for name in (account.address, account.identity)}
+        watched = {name: one for one in reversed(self.account) if one.imap for name in (one.address, one.identity)}
         wanted = (one for name in names if name for one in (name, f"@{name.rpartition('@')[2]}"))
         return next((watched[name] for name in wanted if name in watched), None)
 
