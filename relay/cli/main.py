@@ -4,7 +4,9 @@ A verb's module is imported when that verb is asked for: `relay --version`,
 `relay --help` and the small verbs do not wait for the libraries of the big ones.
 """
 
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import click
@@ -76,7 +78,10 @@ def root(config: str | None, lang: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command. A terminal that cannot show a letter gets its number instead of a fault."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     root(prog_name="relay")
 
 

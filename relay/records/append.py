@@ -9,14 +9,14 @@ down.
 import asyncio
 import shutil
 import sqlite3
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys
@@ -26,7 +26,6 @@ from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
-from relay.records.writer import Writer
 
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
@@ -34,6 +33,7 @@ REMEMBERED_SECONDS = 86400.0
 _NEED_ROOM = frozenset({Kind.RECEIVED, Kind.REFUSED})
 """What begins something stops at `min_free`; what ends something, and refusals, use the space that this leaves."""
 
+_PATIENCE = 15.0  # seconds for one record, the waiting included
 _PEOPLE = 8192  # mailboxes whose digest and seal are kept: `received` and `finished` name the same people
 
 
@@ -68,7 +68,8 @@ class Records:
         self._files = opened.files
         self._closing = opened.closing
         self._closed = False
-        self._writer: Writer[_Job, tuple[int, ...]] = Writer(self, "records")
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._commits: Commits[_Job, tuple[int, ...]] = Commits(self, "records", patience=_PATIENCE, for_absent=True)
 
     @classmethod
     def open(cls, path: Path, keys: Keys, min_free: int, clock: Callable[[], float]) -> "Records":
@@ -162,20 +163,22 @@ class Records:
 
     def check(self) -> None:
         """Raises RecordsUnavailable when mail must not flow: closed, removed, replaced, unreadable, disk nearly full."""
-        self._read("SELECT 1 FROM meta LIMIT 1")
+        if self._closed:
+            raise RecordsUnavailable(_CLOSED)
         self._files.check()
+        self.reader.read("SELECT 1 FROM meta LIMIT 1")
         self._check_room()
 
     async def aclose(self) -> None:
         """Write what waits, then let go of the files."""
-        await self._writer.finish()
+        await self._commits.finish()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Let go of the files at once; what still waits is told that it was not written."""
         if not self._closed:
             self._closed = True
-            self._writer.close()
+            self._commits.close()
             self._closing.close()
 
     def _person(self, mailbox_key: str) -> Person:
@@ -183,7 +186,7 @@ class Records:
         return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
 
     async def _submit(self, job: _Job) -> tuple[int, ...]:
-        return await self._writer.submit(job)
+        return await self._commits.submit(job)
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._closed:
@@ -196,34 +199,30 @@ class Records:
         if free < self._min_free:
             raise RecordsFull(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
 
-    # The steps of the writer (`relay.records.writer.Medium`)
+    # The steps of a transaction (`relay.commits.Medium`)
 
     def begin(self, *, wait: bool) -> bool:
-        """Open a transaction. Whoever writes holds the turn, so SQLite itself has nothing to wait for (but on Windows)."""
-        with self._unavailable():
-            if not self._turn.take(wait=wait):
-                return False
-            if not wait and sys.platform == "win32":
-                return False
-            self._connection.execute("BEGIN IMMEDIATE")
-        return True
+        """Stand in line with the writers of all processes, then open a transaction."""
+        if not self._turn.take(wait=wait):
+            return False
+        if begin_immediate(self._connection, wait=wait):
+            return True
+        self._turn.give_up()
+        return False
 
     def write(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
         """Chain the records of all jobs; those that the nearly full disk does not allow are refused one by one."""
-        with self._unavailable():
-            self._files.check()
-            refused = self._without_room(jobs)
-            written = iter(self._insert([job for job in jobs if job not in refused]))
+        refused = self._without_room(jobs)
+        written = iter(self._insert([job for job in jobs if job not in refused]))
         return [refused.get(job) or next(written) for job in jobs]
 
     def commit(self) -> None:
         """Make it durable."""
-        with self._unavailable():
-            self._connection.execute("COMMIT")
-            self._turn.give_up()
+        self._connection.execute("COMMIT")
+        self._turn.give_up()
 
     def confirm(self) -> None:
-        """Look at the files once more: what was committed to a file that is gone was not written."""
+        """Look at the files: what was committed to one that is gone was not written."""
         self._files.check()
 
     def abandon(self) -> None:
@@ -234,14 +233,15 @@ class Records:
         with suppress(OSError):
             self._turn.give_up()
 
-    @contextmanager
-    def _unavailable(self) -> Iterator[None]:
-        try:
-            yield
-        except RecordsUnavailable:
-            raise
-        except (sqlite3.Error, OSError) as fault:
-            raise RecordsUnavailable(f"{self.path}: the records cannot be written: {fault}") from fault
+    def told(self, fault: Exception) -> Exception:
+        """RecordsUnavailable, unless it is a fault of ours."""
+        if isinstance(fault, RecordsUnavailable):
+            return type(fault)(str(fault))
+        if isinstance(fault, Unserved):
+            return RecordsUnavailable(str(fault))
+        if isinstance(fault, sqlite3.Error | OSError):
+            return RecordsUnavailable(f"{self.path}: the records cannot be written: {fault}")
+        return fault
 
     def _without_room(self, jobs: Sequence[_Job]) -> dict[_Job, RecordsUnavailable]:
         """The jobs that the nearly full disk does not allow, with the fault for each."""

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "relay"
 
 FLOORS = [
-    {"errors", "files", "ids", "tasks"},
+    {"commits", "errors", "files", "ids", "tasks"},
     {"mail"},
     {"toml"},
     {"policy"},

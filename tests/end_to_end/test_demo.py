@@ -132,6 +132,7 @@ def masked(line):
         (r"\bt=\d+", "t=TIME"),
         (r"\bb=[\w+/=]+", "b=SIGNATURE"),
         (r"\d+ s$", "N s"),
+        (r"\d+ (records|条记录)", r"N \1"),
         (r"TLSv1\.\d \w+", "TLS"),
     ):
         line = re.sub(pattern, name, line)

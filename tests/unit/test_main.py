@@ -1,5 +1,6 @@
 """The root of the command: every verb is found, and `--version` waits for none of them."""
 
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,12 @@ def test_version_loads_no_library_that_it_does_not_need():
 def test_the_package_can_be_run_as_a_module():
     result = subprocess.run([sys.executable, "-m", "relay", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == f"relay, version {__version__}"
+
+
+def test_a_terminal_without_chinese_letters_is_no_fault():
+    command = [sys.executable, "-m", "relay", "--lang", "zh", "--help"]
+    result = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert "运行服务".encode("ascii", "backslashreplace") in result.stdout
 
 
 def ends_with(fault, monkeypatch, language):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from relay import commits
 from relay.errors import StoreUnavailable
 from relay.stores.contracts import Reserved
 from relay.stores.sqlite import SQLiteStore
@@ -55,6 +56,24 @@ async def test_an_operation_that_fails_takes_nobody_with_it(store):
     assert isinstance(answers[1], ValueError)
     assert answers[2] is True
     assert (await store.meta()) == META
+
+
+async def test_operations_cost_no_savepoint_each_while_none_fails(store):
+    told = commits_of(store)
+    await asyncio.gather(*(store.suppress(refusal(digest(n))) for n in range(100)))
+    assert sum(statement.startswith("SAVEPOINT") for statement in told) == told.count("COMMIT")
+
+
+async def test_when_one_fails_the_others_are_done_once(store):
+    def count(db, now):
+        db.execute("UPDATE meta SET tried_at = coalesce(tried_at, 0) + 1")
+
+    def fail(db, now):
+        raise ValueError("no")
+
+    run = store._writer.run
+    await asyncio.gather(run(count), run(fail), run(count), return_exceptions=True)
+    assert store._read(lambda db, now: db.execute("SELECT tried_at FROM meta").fetchone()) == (2,)
 
 
 async def test_an_operation_that_breaks_a_law_of_the_file_is_a_fault_of_the_store(store):
@@ -189,8 +208,8 @@ async def test_a_full_disk_is_what_check_says_until_a_commit_works_again(store, 
     assert isinstance(await store.reserve([charge(1)], 30.0), Reserved)
 
 
-async def test_a_locked_file_is_unavailable_not_a_crash(store, tmp_path):
-    store._writer._db.execute("PRAGMA busy_timeout = 20")
+async def test_a_locked_file_is_unavailable_not_a_crash(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(commits, "BUSY_SECONDS", 0.02)
     stranger = sqlite3.connect(tmp_path / "relay.db", isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable) as caught:

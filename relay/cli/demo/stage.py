@@ -30,6 +30,7 @@ DOMAIN = "example.com"
 SELECTOR = "demo"
 LIMIT = "3/minute"
 _PATIENCE_SECONDS = 60.0
+_LOWEST_PORT = 15_000
 _LAST_WORDS = 10  # lines of the log that are shown when the relay does not start
 
 
@@ -172,8 +173,12 @@ help_url = "http://{help}"
 
 
 def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    """A port that stays free until the relay listens: below those that the system gives to outgoing connections."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_LOWEST_PORT)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
 
 
 def _with_limit(octets: bytes) -> bytes:

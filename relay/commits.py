@@ -11,22 +11,31 @@ often, and every other process of the node would wait for it.
 """
 
 import asyncio
+import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
-
-from relay.errors import RecordsUnavailable
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 Job_contra = TypeVar("Job_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
 
+BUSY_SECONDS = 5.0  # for a stranger who holds SQLite's own lock without standing in line
+_BUSY_PAUSE = 0.01
 _GROUP = 500  # jobs in one commit
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
-_PATIENCE_SECONDS = 15.0  # for one job, the waiting included
+
+
+class Unserved(Exception):
+    """Nobody got to the job. `reason`: closed, crowded, late."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Medium(Protocol[Job_contra, Answer_co]):
@@ -49,6 +58,10 @@ class Medium(Protocol[Job_contra, Answer_co]):
     def abandon(self) -> None:
         """Leave nothing of an open transaction and give up the turn. Never raises."""
 
+    def told(self, fault: Exception) -> Exception:
+        """A fault of a step, or `Unserved`, as one caller may hear of it: an exception of its own."""
+        ...
+
 
 class _Waiting(Generic[Job, Answer]):
     __slots__ = ("future", "job")
@@ -66,11 +79,16 @@ class _Waiting(Generic[Job, Answer]):
             self.future.set_result(answer)
 
 
-class Writer(Generic[Job, Answer]):
-    """Takes jobs from one event loop and answers each when it is durable."""
+class Commits(Generic[Job, Answer]):
+    """Takes jobs from one event loop and answers each when it is durable.
 
-    def __init__(self, medium: Medium[Job, Answer], name: str) -> None:
-        self._medium = medium
+    `patience` are the seconds for one job, the waiting included.  With
+    `for_absent`, a job whose caller went away before its turn is done all the
+    same.
+    """
+
+    def __init__(self, medium: Medium[Job, Answer], name: str, *, patience: float, for_absent: bool) -> None:
+        self._medium, self._name, self._patience, self._for_absent = medium, name, patience, for_absent
         self._waiting: deque[_Waiting[Job, Answer]] = deque()
         self._group: list[_Waiting[Job, Answer]] = []
         self._answers: Sequence[Answer | Exception] = ()
@@ -79,26 +97,26 @@ class Writer(Generic[Job, Answer]):
         self._is_closed = False
         self._idle: asyncio.Future[None] | None = None
         self._steps: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"{name} writer", daemon=True)
         self._thread.start()
 
     async def submit(self, job: Job) -> Answer:
         """Hand in a job and wait for its answer.
 
-        Raises what a step of the medium raised, or RecordsUnavailable when it
-        takes too long; the job may be committed all the same then.
+        Raises what the medium makes of a fault of its steps, or of `Unserved`;
+        the job may be committed all the same then.
         """
         if self._is_closed:
-            raise RecordsUnavailable("the records are closed")
+            raise self._unserved("closed", "closed")
         if len(self._waiting) >= _WAITING:
-            raise RecordsUnavailable(f"{_WAITING} records wait to be written: the disk does not keep up")
+            raise self._unserved("crowded", f"{_WAITING} jobs wait to be written: the disk does not keep up")
         self._loop = loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future())
         self._waiting.append(waiting)
         if not self._is_under_way:
             self._is_under_way = True
             loop.call_soon(self._start)  # who comes in the same moment goes along
-        timer = loop.call_later(_PATIENCE_SECONDS, self._lose_patience, waiting)
+        timer = loop.call_later(self._patience, self._lose_patience, waiting)
         try:
             return await waiting.future
         finally:
@@ -112,15 +130,18 @@ class Writer(Generic[Job, Answer]):
             await self._idle
 
     def close(self) -> None:
-        """End the thread; who still waits is told that it was not written."""
+        """End the thread; who still waits is told that nothing was written."""
         self._is_closed = True
         self._steps.put(None)
         self._thread.join()
         self._medium.abandon()
-        self._tell_all(RecordsUnavailable("the records were closed"))
+        self._tell_all(self._unserved("closed", "closed before this was written"))
 
     def _lose_patience(self, waiting: _Waiting[Job, Answer]) -> None:
-        waiting.tell(RecordsUnavailable(f"the records were not written within {_PATIENCE_SECONDS:g} seconds"))
+        waiting.tell(self._unserved("late", f"not written within {self._patience:g} s"))
+
+    def _unserved(self, reason: str, text: str) -> Exception:
+        return self._medium.told(Unserved(reason, f"{self._name}: {text}"))
 
     # In the thread
 
@@ -174,7 +195,9 @@ class Writer(Generic[Job, Answer]):
 
     def _write(self) -> None:
         while self._waiting and len(self._group) < _GROUP:
-            self._group.append(self._waiting.popleft())
+            waiting = self._waiting.popleft()
+            if self._for_absent or not waiting.future.done():
+                self._group.append(waiting)
         try:
             self._answers = self._medium.write([waiting.job for waiting in self._group])
         except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
@@ -200,7 +223,7 @@ class Writer(Generic[Job, Answer]):
 
     def _tell_all(self, fault: Exception) -> None:
         for waiting in (*self._group, *self._waiting):
-            waiting.tell(fault)
+            waiting.tell(self._medium.told(fault))
         self._waiting.clear()
 
     def _go_on(self) -> None:
@@ -211,3 +234,24 @@ class Writer(Generic[Job, Answer]):
         self._is_under_way = False
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+
+
+def begin_immediate(db: sqlite3.Connection, *, wait: bool) -> bool:
+    """Open a write transaction on a connection whose busy timeout is 0, so that the event loop never waits.
+
+    Without `wait`, False when somebody else holds the lock.  Raises sqlite3.Error.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            if not wait:
+                return False
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE)
+        else:
+            return True

@@ -1,13 +1,13 @@
 """The shared commits: whoever waits gets an answer or the fault, each exactly once, whatever a step does."""
 
 import asyncio
+import sqlite3
 import threading
 
 import pytest
 
-from relay.errors import RecordsUnavailable
-from relay.records import writer as module
-from relay.records.writer import Writer
+from relay import commits as module
+from relay.commits import Commits, begin_immediate
 
 
 class Medium:
@@ -24,7 +24,7 @@ class Medium:
         self.steps.append(name)
         if self.faults and self.faults[0] == name:
             self.faults.pop(0)
-            raise RecordsUnavailable(name)
+            raise ValueError(name)
 
     def begin(self, *, wait: bool) -> bool:
         assert (threading.current_thread() is threading.main_thread()) is not wait
@@ -39,7 +39,7 @@ class Medium:
         assert threading.current_thread() is threading.main_thread()
         self._step("write")
         self.groups.append(list(jobs))
-        return [RecordsUnavailable("alone") if job == "bad" else job.upper() for job in jobs]
+        return [ValueError("alone") if job == "bad" else job.upper() for job in jobs]
 
     def commit(self) -> None:
         assert threading.current_thread() is not threading.main_thread()
@@ -51,6 +51,9 @@ class Medium:
     def abandon(self) -> None:
         self.steps.append("abandon")
 
+    def told(self, fault):
+        return ValueError(*fault.args)
+
 
 @pytest.fixture
 def medium():
@@ -59,7 +62,7 @@ def medium():
 
 @pytest.fixture
 def writer(medium):
-    writer: Writer[str, str] = Writer(medium, "test")
+    writer: Commits[str, str] = Commits(medium, "test", patience=15.0, for_absent=True)
     yield writer
     medium.gate.set()
     writer.close()
@@ -106,28 +109,37 @@ async def test_a_group_has_a_bound(writer, medium, monkeypatch):
     assert medium.groups == [["a", "b"], ["c", "d"], ["e"]]
 
 
-async def test_a_disk_that_does_not_answer_is_unavailable_and_nobody_waits_for_ever(writer, medium, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.05)
+async def test_a_disk_that_does_not_answer_is_unavailable_and_nobody_waits_for_ever(medium, monkeypatch):
+    writer: Commits[str, str] = Commits(medium, "test", patience=0.05, for_absent=True)
     monkeypatch.setattr(module, "_WAITING", 2)
     medium.gate.clear()
     tries = [asyncio.ensure_future(writer.submit(job)) for job in "abc"]
     results = await asyncio.gather(*tries, return_exceptions=True)
-    assert all(isinstance(result, RecordsUnavailable) for result in results)
-    assert "not written within" in str(results[0])
+    assert [str(result) for result in results[:2]] == ["test: not written within 0.05 s"] * 2
     assert "wait to be written" in str(results[2])
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 15)
-    monkeypatch.setattr(module, "_WAITING", 100)
     medium.gate.set()
-    assert await writer.submit("d") == "D"
+    await writer.finish()
+    assert medium.groups == [["a", "b"]]
+    writer.close()
 
 
-async def test_a_caller_that_went_away_harms_nobody(writer, medium):
+@pytest.mark.parametrize("for_absent", [True, False])
+async def test_a_caller_that_went_away_harms_nobody(medium, for_absent):
+    writer: Commits[str, str] = Commits(medium, "test", patience=15.0, for_absent=for_absent)
     medium.gate.clear()
     gone, stays = (asyncio.ensure_future(writer.submit(job)) for job in "ab")
     await asyncio.sleep(0)
     gone.cancel()
     medium.gate.set()
     assert await stays == "B"
+    assert medium.groups == [["a", "b"] if for_absent else ["b"]]
+    writer.close()
+
+
+async def test_callers_in_one_group_have_a_fault_of_their_own_each(writer, medium):
+    medium.faults = ["commit"]
+    one, two = await asyncio.gather(*(writer.submit(job) for job in "ab"), return_exceptions=True)
+    assert one is not two
 
 
 async def test_finishing_writes_what_waits_and_takes_nothing_more(writer):
@@ -135,7 +147,7 @@ async def test_finishing_writes_what_waits_and_takes_nothing_more(writer):
     await asyncio.sleep(0)
     await writer.finish()
     assert await asyncio.gather(*tries) == ["A", "B"]
-    with pytest.raises(RecordsUnavailable, match="closed"):
+    with pytest.raises(ValueError, match="closed"):
         await writer.submit("c")
     await writer.finish()
 
@@ -146,7 +158,7 @@ async def test_closing_at_once_tells_those_who_wait(writer, medium):
     await asyncio.sleep(0)
     medium.gate.set()
     writer.close()
-    with pytest.raises(RecordsUnavailable, match="closed"):
+    with pytest.raises(ValueError, match="closed"):
         await waiting
     assert "commit" not in medium.steps
 
@@ -168,3 +180,39 @@ def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
             return answer
 
     assert asyncio.run(again()) == "B"
+
+
+@pytest.fixture
+def databases(tmp_path):
+    """Two connections to one file, the first of which never waits in SQLite."""
+    both = [sqlite3.connect(tmp_path / "file.db", isolation_level=None, check_same_thread=False) for _ in range(2)]
+    both[0].execute("PRAGMA journal_mode = WAL")
+    both[0].execute("PRAGMA busy_timeout = 0")
+    yield both
+    for one in both:
+        one.close()
+
+
+def test_a_stranger_in_the_file_is_waited_for_outside_the_loop(databases):
+    ours, strangers = databases
+    strangers.execute("BEGIN IMMEDIATE")
+    assert not begin_immediate(ours, wait=False)
+    release = threading.Timer(0.1, lambda: strangers.execute("ROLLBACK"))
+    release.start()
+    assert begin_immediate(ours, wait=True)
+    release.join()
+
+
+def test_a_stranger_is_not_waited_for_for_ever(databases, monkeypatch):
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.05)
+    ours, strangers = databases
+    strangers.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        begin_immediate(ours, wait=True)
+
+
+def test_any_other_fault_is_told_at_once(databases):
+    ours, _ = databases
+    ours.execute("BEGIN")
+    with pytest.raises(sqlite3.OperationalError, match="within a transaction"):
+        begin_immediate(ours, wait=True)
