@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -22,23 +21,13 @@ from pydantic import (
 )
 
 from relay.errors import ConfigurationError
+from relay.hosts import HostPort, OptionalHostPort, is_loopback, split_host_port
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.policy.faults import Faults
 from relay.policy.limits import parse_limit
 from relay.toml import Duration, Size
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _host_port(value: Any) -> Any:
-    text = str(value)
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(\d{1,5})", text)
-    if match is None or int(match[2]) > 65535:
-        raise ValueError('expected "host:port" or "[IPv6]:port" / 应为 "主机:端口" 或 "[IPv6]:端口"')
-    return text
-
-
-HostPort = Annotated[str, BeforeValidator(_host_port)]
 
 
 _WIDEST = {4: 8, 6: 16}  # prefix lengths; the whole of a large company or a large provider
@@ -72,20 +61,6 @@ def _network(value: Any) -> Network:
 
 Networks = Annotated[tuple[Annotated[Network, PlainValidator(_network)], ...], AfterValidator(_named)]
 """Networks whose word is taken without a password."""
-
-
-def split_host_port(address: str) -> tuple[str, int]:
-    """Split "host:port" or "[::1]:port" into a bare host and a port."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Table(BaseModel):
@@ -143,7 +118,7 @@ class Account(_Table):
     upstream: str
     login: str = ""
     password_file: str
-    imap: Annotated[str, BeforeValidator(lambda value: value and _host_port(value))] = ""
+    imap: OptionalHostPort = ""
     imap_tls: Literal["implicit", "none"] = "implicit"
     imap_ca_file: str = ""
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from relay.answer import Result
-from relay.config import Config, split_host_port
+from relay.config import Config
 from relay.errors import RenderingImpossible
+from relay.hosts import split_host_port
 from relay.keys import Keys
 from relay.mail.encoding import encode_message
 from relay.mail.envelope import Credentials, Recipient, Submission

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from relay.config import Config, Http, split_host_port
+from relay.config import Config, Http
 from relay.doors.mailbox.collector import mailboxes
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
+from relay.hosts import split_host_port
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet, Stream

@@ -15,11 +15,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from relay import telemetry
-from relay.config import Account, Config, split_host_port
+from relay.config import Account, Config
 from relay.doors.mailbox.effects import UNREADABLE, Effects
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, Session, connected
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
+from relay.hosts import split_host_port
 from relay.keys import Keys
 from relay.policy.sets import PolicySet
 from relay.records.append import Records
