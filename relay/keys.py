@@ -16,6 +16,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -166,8 +167,15 @@ def save_keys(path: Path, keys: Keys) -> None:
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:
-    octets = text.encode() if isinstance(text, str) else text
-    return hmac.digest(key.secret[:32], octets, "sha256")[:_DIGEST_OCTETS]
+    keyed = _keyed(key.secret).copy()
+    keyed.update(text.encode() if isinstance(text, str) else text)
+    return keyed.digest()[:_DIGEST_OCTETS]
+
+
+@lru_cache(maxsize=256)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """An HMAC that has read its key: a copy of it costs half of beginning anew, and many digests are made of each key."""
+    return hmac.new(secret[:32], digestmod="sha256")
 
 
 def _ring(name: str, entries: object, source: str) -> Ring:

@@ -4,6 +4,8 @@ import os
 import socket
 from contextlib import suppress
 
+PATIENCE_SECONDS = 1.0  # systemd takes a datagram at once unless it is busy; READY=1 is not said twice
+
 
 def notify(state: str) -> None:
     """Send e.g. "READY=1"; does nothing outside systemd, and never stands in the way of the service."""
@@ -13,7 +15,7 @@ def notify(state: str) -> None:
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagram:
-        datagram.setblocking(False)
+        datagram.settimeout(PATIENCE_SECONDS)
         datagram.sendto(state.encode(), address)
 
 

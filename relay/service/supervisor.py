@@ -53,12 +53,12 @@ class Supervisor:
         reason.
         """
         self._handle_signals()
-        watching = [spawn(self._feed_watchdog(), "watchdog")]
+        watching: list[asyncio.Task[None]] = []
         try:
             await self._start(workers)
             if not self._stopping.is_set():
                 self._say_ready()
-                watching.append(spawn(self._watch(), "watch"))
+                watching = [spawn(self._feed_watchdog(), "watchdog"), spawn(self._watch(), "watch")]
                 await self._stopping.wait()
         finally:
             notify("STOPPING=1")

@@ -88,6 +88,8 @@ class Pool:
         waiter = _Waiter(key, fresh, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self._serve()
+        if waiter.granted.done():
+            return waiter.granted.result()
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(waiter.granted)

@@ -1,6 +1,6 @@
 """Wrong configurations: each says on top what a person must be told.
 
-    # expect: line 6: listen.1.tls: expected 'none', 'starttls' or 'implicit'
+# expect: line 6: listen.1.tls: expected 'none', 'starttls' or 'implicit'
 """
 
 from pathlib import Path

@@ -81,6 +81,7 @@ def test_a_refusal_is_found_exported_and_lifted_by_a_later_consent_only(kind, up
     assert reply_to(relay, BOB)[0] == 550
     officer.run("suppress", "import", exported)
     assert reply_to(relay, BOB)[0] == 550
+    assert reply_to(relay, ADA)[0] == 250
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -211,7 +211,7 @@ def test_what_systemd_is_told(relay, tmp_path):
         systemd.settimeout(60)
         relay.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
         relay.start()
-        assert told_until(systemd, "READY=1") == {"WATCHDOG=1"}
+        assert told_until(systemd, "READY=1") <= {"WATCHDOG=1"}
         told_until(systemd, "WATCHDOG=1")
         relay.process.send_signal(signal.SIGHUP)
         before = told_until(systemd, "RELOADING=1")

@@ -210,7 +210,7 @@ async def test_each_recipient_has_its_own_outcome_and_the_connection_stays(upstr
         copy = a_copy("ada@example.org", "gone@example.org", "later@example.org")
         outcomes = await send(upstreams, copy)
         assert states(outcomes) == [DELIVERED, PERMANENT, TRANSIENT]
-        assert str(outcomes[1].reply) == "550 5.1.1 The upstream server said: <gone@example.org> not known, ask ***"
+        assert str(outcomes[1].reply) == "550 5.1.1 The upstream server said: <***> not known, ask ***"
         assert states(await send(upstreams, a_copy("gone@example.org"))) == [PERMANENT]
         assert states(await send(upstreams, a_copy("ada@example.org"))) == [DELIVERED]
     assert len(upstream.sessions) == 1

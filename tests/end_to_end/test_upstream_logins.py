@@ -76,10 +76,10 @@ async def test_what_is_no_judgement_of_the_password_is_unavailable_and_not_remem
         assert await upstreams.verify("", NEWS, SECRET) == Verified()
 
 
-async def test_the_upstreams_text_is_passed_on_as_ascii_without_foreign_addresses(upstream, upstreams):
+async def test_the_upstreams_text_is_passed_on_as_ascii_without_addresses(upstream, upstreams):
     upstream.fault("AUTH", "535 5.7.8 登录失败 for news@example.com, ask root@example.net")
     rejected = await upstreams.verify("", NEWS, WRONG)
-    assert rejected.text == "535 ???? for news@example.com, ask ***"
+    assert rejected.text == "535 ???? for ***, ask ***"
 
 
 async def test_an_upstream_without_auth_never_verifies(upstream):

@@ -24,5 +24,5 @@ def test_every_reason_of_the_store_is_documented_and_every_documented_one_is_use
     used = {*file._REASONS.values(), *redis_link._FAULTS, *(reason for reason, _ in redis_link._REFUSALS.values())}
     for path in SOURCES:
         used |= reasons_in(ast.parse(path.read_text()))
-    sentence = re.search(r"/readyz: ([^.]+)\.", inspect.getdoc(StoreUnavailable))
+    sentence = re.search(r"/readyz: ([^.]+)\.", inspect.getdoc(StoreUnavailable) or "")
     assert set(re.split(r",\s+", sentence[1])) == used
