@@ -17,6 +17,7 @@ from relay.records.search import Query, search, verify
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.upstream.profile import load_profiles
 from tests.support import letters
+from tests.support.corpus import corpus
 from tests.support.policies import a_policy
 from tests.support.records import KEYS, NOW, a_first_try, a_message, a_submission, an_id, opened, permitted
 
@@ -275,6 +276,7 @@ async def test_innocent_mail_suppresses_nobody(tmp_path):
             *letters.business_mails(200),
             *letters.auto_replies(120, ours),
             *letters.newsletters(120),
+            *(octets for _, octets in corpus()),
         ]
         for mail in mails:
             await here.gets(mail)
