@@ -16,7 +16,8 @@ from dns.rdatatype import TXT
 from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, Resolver
 
 from relay.cli.inspection import Findings
-from relay.config import Config, split_host_port
+from relay.config import Config
+from relay.hosts import split_host_port
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet
 from relay.policy.suppression import Purpose

@@ -247,17 +247,23 @@ async def test_a_base_url_on_this_machine(place):
     assert "recipients cannot open it" in await to_do(place)
 
 
-async def test_what_comes_later(place):
-    place.add('[auth]\nheld_credentials = "sealed"')
+async def test_unsubscribing_by_mail_alone(place):
     place.add(
-        '[[account]]\nidentity = "a@acme-mail.cn"\nupstream = "up"\npassword_file = "secret"\nimap = "imap.example.net:993"'
+        '[[account]]\nidentity = "news@acme-mail.cn"\nupstream = "up"\npassword_file = "secret"\nimap = "imap.example.net:993"'
     )
     (place.folder / "secret").write_text("hunter2")
     (place.folder / "secret").chmod(0o600)
+    place.replace("policies/streams/newsletter.toml", "mailto = false", "mailto = true")
+    assert await found(place) == ([], [])
+    place.replace("policies/streams/newsletter.toml", "one_click = true", "one_click = false")
+    assert (await to_do(place)).startswith("streams/newsletter.toml: unsubscribing by mail only. Gmail wants one-click")
+
+
+async def test_what_comes_later(place):
+    place.add('[auth]\nheld_credentials = "sealed"')
     faults, _ = await found(place)
     assert faults == [
         '[auth] held_credentials: holding mail comes with a later version; write "none"',
-        "[[account]] 1: imap: the mailbox collector comes with a later version; remove the key",
     ]
 
 

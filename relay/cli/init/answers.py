@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from relay.config import Unsubscribe, split_host_port
+from relay.config import Unsubscribe
 from relay.errors import ConfigurationError
+from relay.hosts import split_host_port
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.toml import parse_toml
 from relay.upstream.profile import GENERIC, Profile, load_profiles

@@ -7,7 +7,7 @@ from relay.cli.dkim import zone_line
 from relay.cli.init.answers import Answers
 from relay.cli.init.files import AUTHORITY, CERTIFICATE, CERTIFICATE_KEY, Plan
 from relay.cli.output import text
-from relay.config import split_host_port
+from relay.hosts import split_host_port
 from relay.render.signing import dns_record
 
 _WIDTH = 78

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from relay.cli.init.answers import Answers, Both
 from relay.cli.init.authority import issue, make_authority
 from relay.cli.shipped import shipped_policies
-from relay.config import Config, parse_config, split_host_port
+from relay.config import Config, parse_config
 from relay.errors import ConfigurationError
+from relay.hosts import split_host_port
 from relay.keys import dump_keys, new_keys
 from relay.policy.parse import parse_policies
 from relay.render.signing import Signer, load_signer
