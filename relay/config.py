@@ -8,36 +8,26 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
     field_validator,
+    model_validator,
 )
 
 from relay.errors import ConfigurationError
+from relay.hosts import HostPort, OptionalHostPort, is_loopback, split_host_port
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.policy.faults import Faults
 from relay.policy.limits import parse_limit
 from relay.toml import Duration, Size
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _host_port(value: Any) -> Any:
-    text = str(value)
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):(\d{1,5})", text)
-    if match is None or int(match[2]) > 65535:
-        raise ValueError('expected "host:port" or "[IPv6]:port" / 应为 "主机:端口" 或 "[IPv6]:端口"')
-    return text
-
-
-HostPort = Annotated[str, BeforeValidator(_host_port)]
 
 
 _WIDEST = {4: 8, 6: 16}  # prefix lengths; the whole of a large company or a large provider
@@ -71,12 +61,6 @@ def _network(value: Any) -> Network:
 
 Networks = Annotated[tuple[Annotated[Network, PlainValidator(_network)], ...], AfterValidator(_named)]
 """Networks whose word is taken without a password."""
-
-
-def split_host_port(address: str) -> tuple[str, int]:
-    """Split "host:port" or "[::1]:port" into a bare host and a port."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class _Table(BaseModel):
@@ -134,12 +118,29 @@ class Account(_Table):
     upstream: str
     login: str = ""
     password_file: str
-    imap: str = ""
+    imap: OptionalHostPort = ""
+    imap_tls: Literal["implicit", "none"] = "implicit"
+    imap_ca_file: str = ""
 
     @field_validator("identity")
     @classmethod
     def _fold(cls, identity: str) -> str:
         return fold_login(identity)
+
+    @property
+    def address(self) -> str:
+        """The address that mail to this account goes to, "" when neither its identity nor its login is one."""
+        return next((name for name in (self.identity, self.login) if "@" in name[1:]), "")
+
+    @model_validator(mode="after")
+    def _can_be_watched(self) -> Self:
+        if self.imap and not self.address:
+            raise ValueError("imap: the identity or the login must be the mailbox's address / identity 或 login 须为邮箱地址")
+        if self.imap and self.imap_tls == "none" and not is_loopback(split_host_port(self.imap)[0]):
+            raise ValueError(
+                'imap_tls = "none" is only for a server on this machine: it shows the password / 仅限本机，否则密码会明文传输'
+            )
+        return self
 
 
 class Dkim(_Table):
@@ -231,6 +232,11 @@ class Smtp(_Table):
     line_ends: Literal["normalise", "reject"] = "normalise"
 
 
+class Collector(_Table):
+    poll: Duration = 60.0
+    look_back: Duration = 30 * 86400.0
+
+
 class Records(_Table):
     min_free: Size = 256 * 1024**2
 
@@ -258,6 +264,7 @@ class Config(_Table):
     http: Http = Http()
     delivery: Delivery = Delivery()
     smtp: Smtp = Smtp()
+    collector: Collector = Collector()
     records: Records = Records()
     log: Log = Log()
     folder: str = Field(default="", exclude=True)
@@ -291,6 +298,12 @@ class Config(_Table):
     def upstream_named(self, name: str) -> Upstream:
         """The upstream of that name; "" is the first. Raises KeyError."""
         return next((u for u in self.upstream if name in ("", u.name)), None) or _missing(name)
+
+    def watched_account(self, *names: str | None) -> Account | None:
+        """The account whose mailbox the collector reads, of the first of these identities, or of its whole "@domain"."""
+        watched = {name: one for one in reversed(self.account) if one.imap for name in (one.address, one.identity)}
+        wanted = (one for name in names if name for one in (name, f"@{name.rpartition('@')[2]}"))
+        return next((watched[name] for name in wanted if name in watched), None)
 
 
 def parse_owned(text: str) -> str:
@@ -364,7 +377,9 @@ def find_config(named: str | None) -> Path:
         if Path(candidate).is_file():
             return Path(candidate)
     tried = ", ".join(filter(None, candidates))
-    raise ConfigurationError(f"no configuration found (tried {tried}); copy config.example.toml to config.toml and edit it")
+    raise ConfigurationError(
+        f"no configuration found (tried {tried}); run `relay init`, or copy config.example.toml to config.toml and edit it"
+    )
 
 
 def load_config(named: str | None = None) -> Config:

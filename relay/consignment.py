@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from relay.answer import Result
-from relay.config import Config, split_host_port
+from relay.config import Config
 from relay.errors import RenderingImpossible
+from relay.hosts import split_host_port
 from relay.keys import Keys
 from relay.mail.encoding import encode_message
 from relay.mail.envelope import Recipient, Submission
@@ -53,7 +55,7 @@ def groups_of(consignment: Consignment, recipients: Sequence[Recipient], cap: in
 
     Who needs SMTPUTF8 goes apart: an upstream that lacks it can still have the others.
     """
-    cap = 1 if consignment.stream.unsubscribe.one_click else cap
+    cap = 1 if consignment.stream.unsubscribe.is_offered else cap
     for needs_smtputf8 in (False, True):
         alike = [recipient for recipient in recipients if recipient.mailbox.needs_smtputf8 == needs_smtputf8]
         copies = -(-len(alike) // cap)
@@ -83,8 +85,15 @@ class Renderer:
         if prepared is None:
             prepared = self._prepare(consignment, upstream, encoded=encoded)
             consignment.prepared[upstream, encoded] = prepared
-        url = self._unsubscribe_url(consignment, group[0]) if prepared.sets_unsubscribe else None
-        return render_copy(prepared, group, url)
+        if not prepared.sets_unsubscribe:
+            return render_copy(prepared, group)
+        offered, token = consignment.stream.unsubscribe, self._token(consignment, group[0])
+        return render_copy(
+            prepared,
+            group,
+            self._url(token) if offered.one_click else None,
+            self._mailto(consignment, token) if offered.mailto else None,
+        )
 
     def _prepare(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Prepared:
         """What all copies of the message share on their way to this upstream."""
@@ -100,18 +109,15 @@ class Renderer:
             Trace(first.submission_id, first.at, first.date, first.message_id, self._config.hostname, submission.client),
             signers=self._signers.for_domain(author.domain) if author else (),
             signing_required=stream.signing_required,
-            sets_unsubscribe=stream.unsubscribe.one_click,
+            sets_unsubscribe=stream.unsubscribe.is_offered,
             existing=stream.unsubscribe.existing,
             unsigned_fields=profile.unsigned_fields,
             duties=stream.duties,
             smtputf8=submission.smtputf8,
         )
 
-    def _unsubscribe_url(self, consignment: Consignment, recipient: Recipient) -> str:
-        """The recipient's own URL; the same at every try of the submission."""
-        base_url = self._config.unsubscribe.base_url
-        if not base_url:
-            raise RenderingImpossible("base/one-click", "one_click needs [unsubscribe] base_url in config.toml")
+    def _token(self, consignment: Consignment, recipient: Recipient) -> str:
+        """The recipient's own token; the same at every try of the submission."""
         addresses = self._keys.addresses
         token = UnsubscribeToken(
             recipient_digest=addresses.digest(recipient.key),
@@ -120,7 +126,22 @@ class Renderer:
             whole_organisation=consignment.stream.unsubscribe.scope == "organisation",
             submission_id=consignment.first.submission_id,
         )
-        return f"{base_url}/u/{make_token(token, self._keys.tokens.keys[0])}"
+        return make_token(token, self._keys.tokens.keys[0])
+
+    def _url(self, token: str) -> str:
+        base_url = self._config.unsubscribe.base_url
+        if not base_url:
+            raise RenderingImpossible("base/one-click", "one_click needs [unsubscribe] base_url in config.toml")
+        return f"{base_url}/u/{token}"
+
+    def _mailto(self, consignment: Consignment, token: str) -> str:
+        """A mail to a mailbox that the collector reads: the sender's own, else the organisation's for refusals."""
+        submission = consignment.submission
+        own = submission.reverse_path.key if submission.reverse_path else None
+        account = self._config.watched_account(own, submission.identity.name, consignment.policy.organisation.refusal_mailbox)
+        if account is None:
+            raise RenderingImpossible("base/one-click", "mailto needs an [[account]] of the sender with imap in config.toml")
+        return f"mailto:{quote(account.address, safe='@')}?subject={token}"
 
     def report(
         self,

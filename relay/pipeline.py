@@ -36,6 +36,7 @@ from relay.policy.case import Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
+from relay.records.collected import message_id_digests
 from relay.records.facts import finished_record, received_record, refused_record
 from relay.reporting import Reporter
 from relay.routing import Routing
@@ -249,8 +250,9 @@ class Line:
         self._count(submission.stream, rulings)
         with telemetry.stage("record"):
             again = self._perhaps_again(gathered.entry, rulings)
+            marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
             await self.records.append(
-                received_record(submission, message, rulings, policy.hash, first, self.records.person, again)
+                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks)
             )
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         deadline = begun + delivery.patience

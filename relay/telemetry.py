@@ -96,6 +96,8 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+collected_total = _counter("relay_collected_total", "Mails read in watched mailboxes, by what they were", "kind")
+collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")
 
 
 class stage:  # noqa: N801 - reads as a word in a with statement

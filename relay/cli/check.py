@@ -4,16 +4,29 @@ import asyncio
 
 import click
 
+from relay.cli import check_dns, check_public
 from relay.cli.inspection import Findings, inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
 from relay.config import load_config
+from relay.errors import RelayError
 
 
 @click.command("check")
 @click.option("--json", "as_json", is_flag=True)
-def check(as_json: bool) -> None:
+@click.option("--dns", is_flag=True, help="Also ask DNS: SPF, DKIM, DMARC / 同时核对 DNS 记录")
+@click.option("--public", is_flag=True, help="Also try the unsubscribe address and the privacy notice / 同时试用退订网址")
+@click.option("--dns-server", default="", hidden=True, metavar="HOST:PORT", help="Ask this server")
+def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
     """Check configuration, policies, keys, certificates and store / 检查配置、策略、密钥、证书与存储."""
-    findings = asyncio.run(inspect(load_config(option("config"))))
+    config = load_config(option("config"))
+    findings = asyncio.run(inspect(config))
+    try:
+        if dns:
+            check_dns.look(config, check_dns.Dns(dns_server), findings)
+        if public:
+            check_public.look(config, findings)
+    except RelayError as fault:
+        findings.raised(fault)
     if as_json:
         texts = {"fine": findings.fine, "faults": findings.faults, "to_do": findings.to_do}
         emit_json({"ok": not findings.faults, **{name: [text(*both) for both in found] for name, found in texts.items()}})

@@ -16,13 +16,16 @@ from pathlib import Path
 
 from cryptography import x509
 
-from relay.config import Config, Http, split_host_port
+from relay.config import Config, Http
+from relay.doors.mailbox.collector import mailboxes
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
+from relay.hosts import split_host_port
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.show import placeholders
+from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
 from relay.service.policies import config_faults, read_folder
 from relay.stores.opening import open_store
@@ -102,7 +105,10 @@ def _certificate(config: Config, findings: Findings) -> None:
             f" ({error.reason or 'unreadable'}) / 证书与私钥须为 PEM 格式并且配对"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"[tls]: {_unreadable(error, certificate, key)}: {error.strerror}") from None
+        raise ConfigurationError(
+            f"[tls]: {_unreadable(error, certificate, key)}: {error.strerror}; put certificate and key there, or make them:"
+            " relay tls private-ca / 请把证书和私钥放到该处，或运行 relay tls private-ca 自建"
+        ) from None
     except ValueError as error:
         raise ConfigurationError(f"[tls]: {certificate}: {error}") from None
     _dates(leaf, certificate, findings)
@@ -124,7 +130,10 @@ def _dates(leaf: x509.Certificate, certificate: Path, findings: Findings) -> Non
     elif now > ends:
         findings.wrong(f"[tls]: {certificate} 已于 {ends:%Y-%m-%d} 过期", f"[tls]: {certificate} expired on {ends:%Y-%m-%d}")
     elif (days := (ends - now).days) < CERTIFICATE_DAYS:
-        findings.later(f"证书 {certificate} 还有 {days} 天到期，请续期", f"{certificate} expires in {days} days: renew it")
+        findings.later(
+            f"证书 {certificate} 还有 {days} 天到期，请续期（自建证书：relay tls private-ca）",
+            f"{certificate} expires in {days} days: renew it (one of your own: relay tls private-ca)",
+        )
     else:
         findings.good(f"证书有效至 {ends:%Y-%m-%d}", f"certificate valid until {ends:%Y-%m-%d}")
 
@@ -169,6 +178,11 @@ def _upstreams(config: Config, findings: Findings) -> None:
     Upstreams(config, load_profiles(), b"")  # profiles, CA files and password files
     for account in config.account:
         findings.good(f"账号 {account.identity}（{account.upstream}）", f"account {account.identity} at {account.upstream}")
+    for name, account in mailboxes(config).items():
+        findings.good(
+            f"邮箱 {name}（{account.imap}）：读取退订、退信与投诉",
+            f"mailbox {name} at {account.imap}: read for refusals, bounces and complaints",
+        )
     for upstream in config.upstream:
         if upstream.tls == "none" and not all(map(_is_local, upstream.addresses)):
             findings.later(
@@ -207,6 +221,18 @@ def _stream(stream: Stream, config: Config, findings: Findings) -> None:
         findings.wrong(
             f"{file}：one_click 需要 config.toml 中的 [unsubscribe] base_url，收件人通过它退订",
             f"{file}: one_click needs [unsubscribe] base_url in config.toml: that is how recipients unsubscribe",
+        )
+    if stream.purpose is Purpose.MARKETING and not stream.unsubscribe.is_offered:
+        findings.later(
+            f"{file}：没有一键退订，Gmail 和 Yahoo 会限制这样的群发邮件；见 docs/unsubscribe-url.zh.md",
+            f"{file}: no one-click unsubscribing, Gmail and Yahoo hold such bulk mail back; see docs/unsubscribe-url.md",
+        )
+    if stream.unsubscribe.mailto and not stream.unsubscribe.one_click:
+        findings.later(
+            f"{file}：只有邮件退订。Gmail 要求每天发送超过 5000 封的发件人提供一键退订（one_click），邮件退订不算；"
+            "Yahoo 接受邮件退订，但建议一键退订。见 docs/mailbox.zh.md",
+            f"{file}: unsubscribing by mail only. Gmail wants one-click (one_click) of whoever sends it more than 5,000 a day,"
+            " and a mailto does not count; Yahoo takes a mailto and recommends one-click. See docs/mailbox.md",
         )
     if not stream.signing_required:
         return
@@ -253,12 +279,6 @@ def _later_versions(config: Config, findings: Findings) -> None:
             '[auth] held_credentials：暂存邮件将在以后的版本提供，请写 "none"',
             '[auth] held_credentials: holding mail comes with a later version; write "none"',
         )
-    for number, account in enumerate(config.account, 1):
-        if account.imap:
-            findings.wrong(
-                f"[[account]] {number}：imap：收取退信和拒收邮件将在以后的版本提供，请删去此键",
-                f"[[account]] {number}: imap: the mailbox collector comes with a later version; remove the key",
-            )
 
 
 # What is kept -----------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "demo": Verb("demo", "在本机演示中继做什么", "Show what the relay does, on this machine alone"),
+    "init": Verb("init", "回答九个问题，生成配置、策略与密钥", "Nine questions; writes configuration, policies and keys"),
     "check": Verb("check", "检查配置，列出错误与待办", "Check the configuration: what is wrong, what is still to do"),
     "serve": Verb("serve", "运行服务", "Run the service"),
     "explain": Verb("explain", "解释一次拒绝，或试判一封邮件", "Explain a refusal, or judge a message without sending it"),
@@ -36,6 +37,7 @@ VERBS = {
     "records": Verb("records", "查询、核验记录", "Search the records, verify their chain"),
     "evidence": Verb("evidence", "导出证明材料", "Write everything on a message or a mailbox into one ZIP"),
     "users": Verb("users", "中继自身的登录用户", "Who may log in to the relay itself"),
+    "tls": Verb("tls", "自建证书", "A certificate by an authority of your own"),
     "keys": Verb("keys", "密钥环", "The key rings"),
     "backup": Verb("backup", "备份存储、记录、策略与密钥", "Back up store, records, policy sets and keys"),
     "restore": Verb("backup", "恢复到空目录", "Put a backup into an empty place"),

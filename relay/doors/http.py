@@ -86,11 +86,18 @@ def operations_app(metrics: Metrics, readiness: Readiness) -> web.Application:
 
 
 def public_app(refusals: Refusals) -> web.Application:
-    """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything."""
+    """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything.
+
+    /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
+    """
 
     async def show(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
         return _unknown(request) if offer is None else _page(request, "unsubscribe.html", 200, **_facts(offer))
+
+    async def check(request: web.Request) -> web.Response:
+        answer = refusals.answer_check(request.query.get("nonce", ""))
+        return _unknown(request) if answer is None else web.Response(text=f"{answer}\n")
 
     async def refuse(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
@@ -103,6 +110,8 @@ def public_app(refusals: Refusals) -> web.Application:
                 zh=("没有退订", "请求缺少 List-Unsubscribe=One-Click，未作任何更改。请打开退订页面并点击按钮。"),
                 en=("Nothing was changed", "The request lacks List-Unsubscribe=One-Click. Open the page and press its button."),
             )  # fmt: skip
+        if offer.is_canary:
+            return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n")
         try:
             await refusals.refuse(offer, "page" if form.get("via") == "page" else "one_click")
         except RecordsUnavailable:
@@ -116,6 +125,7 @@ def public_app(refusals: Refusals) -> web.Application:
         return _page(request, "unsubscribed.html", 200, **_facts(offer))
 
     app = _application()
+    app.router.add_get("/u/check", check)
     app.router.add_get("/u/{token}", show)
     app.router.add_post("/u/{token}", refuse)
     return app

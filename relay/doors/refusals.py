@@ -8,6 +8,7 @@ recipient on even while the store is down (law 6).
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from relay.stores.contracts import Store
 from relay.tasks import spawn
 
 _log = logging.getLogger("relay.doors")
+_NONCE = re.compile(r"[0-9a-f]{32}")
 IN_TIME_SECONDS = 0.3  # how long a POST waits for the store before it is answered from the journal alone
 REPEATED_SECONDS = 10.0  # a POST that comes again within this time adds nothing: whoever has one link cannot fill the disk
 _REMEMBERED = 10_000
@@ -38,6 +40,16 @@ class Offer:
     scope: str
     stream: Stream | None
     policy: PolicySet
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it stands for nobody, so that there is nothing to refuse."""
+        return self.token.is_canary
+
+
+def proof(keys: Keys, text: str) -> str:
+    """What only a relay with these keys can answer to a nonce or a canary: `relay check --public` knows it too."""
+    return keys.tokens.digest(f"relay-check-1 {text}").hex()
 
 
 class Refusals:
@@ -71,6 +83,14 @@ class Refusals:
         stream = next((s for s in policy.streams if stream_number(s.name) == token.stream_number), None)
         narrow = stream is not None and not token.whole_organisation
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
+
+    def answer_check(self, nonce: str) -> str | None:
+        """The proof for a nonce of 32 hexadecimal digits; None for anything else."""
+        return proof(self._keys, nonce) if _NONCE.fullmatch(nonce) else None
+
+    def answer_canary(self, text: str) -> str:
+        """The proof that the canary was read here."""
+        return proof(self._keys, text)
 
     async def refuse(self, offer: Offer, origin: str) -> None:
         """Record the refusal durably, then let it take effect; repeating it changes nothing.

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from relay.config import split_host_port
 from relay.doors.pages import HEADERS
+from relay.hosts import split_host_port
 from relay.telemetry import refused_by_limit_total
 
 _log = logging.getLogger("relay.doors")

@@ -133,6 +133,9 @@ def _unsubscribe(old: Stream, new: Stream) -> Iterator[Change]:
     if was.one_click != now.one_click:
         said = ("one-click links added", "增加一键退订") if now.one_click else ("no one-click links any more", "不再提供一键退订")
         yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not now.one_click)
+    if was.mailto != now.mailto:
+        said = ("unsubscribing by mail added", "增加邮件退订") if now.mailto else ("no unsubscribing by mail", "不再提供邮件退订")
+        yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not now.mailto)
     if was.scope != now.scope:
         yield Change(f"{name}: a refusal binds the {now.scope}", f"{name}：退订范围改为 {now.scope}", now.scope == "stream")
     if was.existing != now.existing:

@@ -59,15 +59,6 @@ def _over(value: Any) -> Any:
     return value
 
 
-def _mailto(value: bool) -> bool:
-    if value:
-        raise ValueError(
-            "unsubscribing by mail needs the mailbox collector, which comes with a later version; write false"
-            " / 邮件退订需要邮箱收集功能，将在以后的版本提供，请写 false"
-        )
-    return value
-
-
 def _https(url: str) -> str:
     if url and not url.startswith("https://"):
         raise ValueError('expected an address that starts with "https://" / 应为以 "https://" 开头的网址')
@@ -135,9 +126,14 @@ class Unsubscribe(Table):
     """How recipients refuse."""
 
     one_click: bool = False
-    mailto: Annotated[bool, AfterValidator(_mailto)] = False
+    mailto: bool = False
     scope: Literal["organisation", "stream"] = "organisation"
     existing: Literal["replace", "reject"] = "replace"
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether copies carry a List-Unsubscribe of ours."""
+        return self.one_click or self.mailto
 
 
 class StreamLimits(Table):
@@ -183,11 +179,14 @@ class StreamFile(Table):
     override: Annotated[tuple[Override, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
-    def _one_click_is_for_marketing(self) -> Self:
-        if self.unsubscribe.one_click and self.purpose != "marketing":
+    def _unsubscribing_is_for_marketing(self) -> Self:
+        if self.unsubscribe.is_offered and self.purpose != "marketing":
+            key, what, what_zh = (
+                ("one_click", "a click", "点击") if self.unsubscribe.one_click else ("mailto", "a mail", "退订邮件")
+            )
             raise ValueError(
-                f'unsubscribe.one_click: only for purpose = "marketing"; a click would not stop {self.purpose} mail'
-                f" / 仅用于营销邮件：{self.purpose} 类邮件不会因点击而停止"
+                f'unsubscribe.{key}: only for purpose = "marketing"; {what} would not stop {self.purpose} mail'
+                f" / 仅用于营销邮件：{self.purpose} 类邮件不会因{what_zh}而停止"
             )
         return self
 

@@ -143,15 +143,25 @@ def _stream(stream: Stream) -> Iterator[Sentence]:
     )
     if stream.signing_required:
         yield Sentence(f"{name}: nothing leaves without our DKIM signature.", f"{name}：没有本系统 DKIM 签名的邮件不会发出。")
+    yield from _unsubscribing(stream)
+
+
+def _unsubscribing(stream: Stream) -> Iterator[Sentence]:
+    name = stream.name
+    scope = (
+        ("every marketing stream", "所有营销邮件流")
+        if stream.unsubscribe.scope == "organisation"
+        else ("this stream", "本邮件流")
+    )
     if stream.unsubscribe.one_click:
-        scope = (
-            ("every marketing stream", "所有营销邮件流")
-            if stream.unsubscribe.scope == "organisation"
-            else ("this stream", "本邮件流")
-        )
         yield Sentence(
             f"{name}: every recipient gets a one-click link; using it stops {scope[0]}.",
             f"{name}：每位收件人都有一键退订链接，使用后{scope[1]}停发。",
+        )
+    if stream.unsubscribe.mailto:
+        yield Sentence(
+            f"{name}: every recipient can unsubscribe by a mail to the sender; it stops {scope[0]}.",
+            f"{name}：每位收件人都可以发邮件退订，收到后{scope[1]}停发。",
         )
 
 
@@ -242,7 +252,7 @@ def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
                 f"{stream.name}: whether mail is signed by us; without a key it leaves unsigned.",
                 f"{stream.name}：是否由本系统签名；没有密钥时不签名发出。",
             )
-        if stream.purpose is Purpose.MARKETING and not stream.unsubscribe.one_click:
+        if stream.purpose is Purpose.MARKETING and not stream.unsubscribe.is_offered:
             yield Sentence(
                 f"{stream.name}: how recipients unsubscribe; no link is added.",
                 f"{stream.name}：收件人如何退订；系统不添加链接。",

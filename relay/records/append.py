@@ -21,8 +21,9 @@ from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys
 from relay.policy.suppression import Reason, Suppression
-from relay.records import chain
+from relay.records import chain, collected
 from relay.records.chain import ASSOCIATED, Files, Line
+from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 
@@ -42,8 +43,10 @@ _CLOSED = "the records are closed"
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     lines: tuple[Line, ...] = ()
-    refusal: Suppression | None = None
+    refusals: tuple[Suppression, ...] = ()
     applied: tuple[int, ...] = ()
+    handled: Handled | None = None
+    marked: Handled | None = None
 
     @property
     def needs_room(self) -> bool:
@@ -102,7 +105,18 @@ class Records:
 
         Raises RecordsUnavailable.
         """
-        await self._submit(_Job((chain.line_of(record),), refusal=entry))
+        await self._submit(_Job((chain.line_of(record),), refusals=(entry,)))
+
+    async def handle(self, mail: Handled, records: Iterable[Record] = (), entries: Iterable[Suppression] = ()) -> None:
+        """A collected mail takes effect and counts as handled, in one transaction: never one without the other.
+
+        Raises RecordsUnavailable.
+        """
+        await self._submit(_Job(tuple(map(chain.line_of, records)), refusals=tuple(entries), handled=mail))
+
+    async def marked(self, mail: Handled) -> None:
+        """The mail and those before it are marked as read in their mailbox. Raises RecordsUnavailable."""
+        await self._submit(_Job(marked=mail))
 
     async def applied(self, numbers: Iterable[int]) -> None:
         """The store has these refusals: `pending` need not answer them any more.
@@ -257,7 +271,7 @@ class Records:
         return answers
 
     def _write_journal(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
-        refusals = [_row(job.refusal) for job in jobs if job.refusal]
+        refusals = [_row(entry) for job in jobs for entry in job.refusals]
         applied = [number for job in jobs for number in job.applied]
         if refusals:
             connection.executemany(f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", refusals)  # noqa: S608
@@ -265,6 +279,11 @@ class Records:
             now = self._clock()
             connection.executemany("UPDATE refusals SET applied_at = ? WHERE number = ?", [(now, number) for number in applied])
             connection.execute("DELETE FROM refusals WHERE applied_at < ?", (now - REMEMBERED_SECONDS,))
+        for job in jobs:
+            if job.handled:
+                collected.write_handled(connection, job.handled)
+            if job.marked:
+                collected.write_marked(connection, job.marked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -47,6 +48,15 @@ CREATE TRIGGER people_stay BEFORE DELETE ON people BEGIN SELECT RAISE(ABORT, 're
 CREATE TRIGGER meta_stays_as_written BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'records stay as written'); END;
 CREATE TRIGGER meta_stays BEFORE DELETE ON meta BEGIN SELECT RAISE(ABORT, 'records stay'); END;
 """
+COLLECTED = """
+CREATE TABLE IF NOT EXISTS mailboxes (
+  mailbox BLOB PRIMARY KEY, validity INTEGER NOT NULL, number INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unmarked (
+  mailbox BLOB NOT NULL, validity INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (mailbox, validity, number)
+) WITHOUT ROWID;
+"""
+"""How far each watched mailbox was read, and which of its mails are still to be marked as read."""
 TRIGGERS = frozenset(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TRIGGER"))
 FORMAT = "1"
 ASSOCIATED = b"address"
@@ -69,12 +79,17 @@ class Line:
 def line_of(record: Record) -> Line:
     """Write the record as its canonical JSON: sorted keys, no blanks, people as hexadecimal digest and base64.
 
+    Marks stand there only when there are any.
     Raises TypeError when the facts are not plain JSON data.
     """
     people = [{"digest": p.digest.hex(), "sealed": b64encode(p.sealed).decode()} for p in record.people]
-    document = {"at": record.at, "facts": record.facts, "id": record.id, "kind": record.kind, "people": people}
+    document: dict[str, Any] = {
+        "at": record.at, "facts": record.facts, "id": record.id, "kind": record.kind, "people": people,
+    }  # fmt: skip
+    if record.marks:
+        document["marks"] = [mark.hex() for mark in record.marks]
     body = orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
-    return Line(record.id, record.kind, record.at, body, tuple(dict.fromkeys(p.digest for p in record.people)))
+    return Line(record.id, record.kind, record.at, body, record.digests)
 
 
 def record_of(body: str) -> Record:
@@ -85,7 +100,8 @@ def record_of(body: str) -> Record:
     try:
         document = orjson.loads(body)
         people = tuple(Person(bytes.fromhex(p["digest"]), b64decode(p["sealed"], validate=True)) for p in document["people"])
-        return Record(Kind(document["kind"]), document["id"], float(document["at"]), people, document["facts"])
+        marks = tuple(map(bytes.fromhex, document.get("marks", ())))
+        return Record(Kind(document["kind"]), document["id"], float(document["at"]), people, document["facts"], marks)
     except (KeyError, TypeError, AttributeError) as fault:
         raise ValueError(f"not a record: {fault}") from None
 
@@ -134,6 +150,9 @@ def prepare(path: Path) -> None:
         chain = chain_of(connection)
         if not chain and not remembered:
             chain = _create(connection)
+        if chain:
+            for statement in sqlite_statements(COLLECTED):
+                connection.execute(statement)
     if not chain or remembered not in ("", chain):
         raise RecordsUnavailable(f"{path} is not the file that {known.name} remembers; restore the backup")
     if not remembered:

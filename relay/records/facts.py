@@ -71,10 +71,12 @@ def received_record(
     first: FirstTry,
     person: Callable[[str], Person],
     again: Sequence[Recipient] = (),
+    marks: tuple[bytes, ...] = (),
 ) -> Record:
     """A message was judged: who sent it, what was decided for each recipient and why.
 
-    `again` are those whom an earlier try may have reached without anybody knowing.
+    `again` are those whom an earlier try may have reached without anybody knowing;
+    `marks` the digest of the message's own Message-ID, by which answers to it find it.
     """
     roll = Roll(person)
     facts = {
@@ -88,7 +90,7 @@ def received_record(
         "again": [roll.number(recipient.key) for recipient in again],
         "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }
-    return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts)
+    return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts, marks)
 
 
 def refused_record(
@@ -174,6 +176,37 @@ def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) ->
         "by": by,
     }
     return Record(Kind.SUPPRESSED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
+
+
+def collected_record(
+    record_id: str,
+    at: float,
+    *,
+    what: str,
+    mailbox: str,
+    person: Person,
+    submission_id: str,
+    stream: str,
+    why: str,
+    gone: bool,
+    effect: str,
+    mark: bytes,
+) -> Record:
+    """A mail in a watched mailbox was read and understood; `mark` is the keyed digest of its octets.
+
+    `mailbox` is the watched mailbox's name, not its address; `why` the status and class of a bounce, or how a refusal came.
+    """
+    facts = {
+        "what": what,
+        "mailbox": mailbox,
+        "person": 0,
+        "submission": submission_id,
+        "stream": stream,
+        "why": why,
+        "gone": gone,
+        "effect": effect,
+    }
+    return Record(Kind.COLLECTED, record_id, at, (person,), facts, (mark,))
 
 
 def imported_record(

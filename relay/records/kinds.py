@@ -21,6 +21,7 @@ class Kind(StrEnum):
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
     LATE = "late"  # the upstream's answer came after the client had been answered
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
+    COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
@@ -40,7 +41,8 @@ class Record:
     """One thing that happened. `id` is the submission's id, or the event's own ULID.
 
     `people` are found by `records search`; `facts` is plain JSON data without
-    addresses, referring to people by their index.
+    addresses, referring to people by their index.  `marks` are further keyed
+    digests that the record is found by: of a Message-ID, of a collected mail.
     """
 
     kind: Kind
@@ -48,3 +50,9 @@ class Record:
     at: float
     people: tuple[Person, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    marks: tuple[bytes, ...] = ()
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """Everything that the index finds it by, each once."""
+        return tuple(dict.fromkeys((*(person.digest for person in self.people), *self.marks)))

@@ -32,6 +32,8 @@ SENTENCES: dict[Kind, str] = {
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "The upstream's answer came after the client had been answered without it.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
+    Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
+    " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
     Kind.POLICY: "A policy set came into force.",
     Kind.KEYS: "A key ring got a new generation.",
@@ -78,11 +80,17 @@ MEANINGS: dict[str, str] = {
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
     "to": "the person who got the report",
     "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored",
+    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored;"
+    " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
     "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual; for a policy: why it was applied",
-    "origin": "one_click, page, cli, `import:FORMAT`",
+    "origin": "one_click, page, mailto, reply, feedback, bounce, cli, `import:FORMAT`",
+    "what": "refusal_by_token, refusal_by_words, bounce, complaint",
+    "mailbox": "the watched mailbox, by the name that metrics call it",
+    "submission": "the submission that it is about",
+    "effect": 'the reason of the suppression that follows, "" when none does',
+    "gone": "true when a bounce says for good that there is no such mailbox",
     "since": "the moment of the refusal, epoch seconds",
     "expires_at": "when it ends, epoch seconds; null for ever",
     "note": "what the person who did it wrote down",
@@ -186,6 +194,19 @@ def examples() -> dict[Kind, list[Record]]:
     applied = facts.policy_record(
         _id(7), _AT, policy_hash=policy, previous="07c1d2a98be4f365", reason="new footer", by="Wang Min", laxer=0, shadow=[]
     )
+    bounced = facts.collected_record(
+        _id(10),
+        _AT + 90,
+        what="bounce",
+        mailbox="netease",
+        person=_person(bob.key),
+        submission_id=submission.id,
+        stream=submission.stream,
+        why="5.1.1 recipient_gone",
+        gone=True,
+        effect=Reason.HARD_BOUNCE.value,
+        mark=_person("the mail's octets").digest,
+    )
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
         Kind.FINISHED: [finished],
@@ -194,6 +215,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT, refusal, "recipient"), imported],
+        Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],

@@ -174,7 +174,7 @@ class _Walk:
         return self._index_fault(seq, record)
 
     def _index_fault(self, seq: int, record: Record) -> str:
-        digests = {person.digest for person in record.people}
+        digests = record.digests
         self._people += len(digests)
         for digest in digests:
             if not self._connection.execute("SELECT 1 FROM people WHERE digest = ? AND seq = ?", (digest, seq)).fetchone():
@@ -192,7 +192,7 @@ class _Walk:
             return None
         for digest, seq in self._connection.execute("SELECT digest, seq FROM people WHERE seq <= ?", (self._count,)):
             row = self._connection.execute("SELECT body FROM records WHERE seq = ?", (seq,)).fetchone()
-            if row is None or digest not in {person.digest for person in chain.record_of(row[0]).people}:
+            if row is None or digest not in chain.record_of(row[0]).digests:
                 return Broken(seq, "the index of people names somebody whom its text does not name")
         return None
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from relay.ids import is_id, new_id
 
 VERSION = 1
-ORGANISATION, STREAM = 0, 1
+ORGANISATION, STREAM, CANARY = 0, 1, 2
 _PLAIN = Struct(">B16s4sB16s")
 _ASSOCIATED = [b"relay-unsubscribe-1"]
 _TAG_OCTETS = 16
@@ -59,6 +59,8 @@ class UnsubscribeToken:
     stream_number: bytes
     whole_organisation: bool
     submission_id: str
+    is_canary: bool = False
+    """Made by `relay check --public`: it stands for nobody, and posting it changes nothing."""
 
 
 def stream_number(name: str) -> bytes:
@@ -75,7 +77,7 @@ def make_token(token: UnsubscribeToken, key: TokenKey) -> str:
         token.address_generation,
         token.recipient_digest,
         token.stream_number,
-        ORGANISATION if token.whole_organisation else STREAM,
+        CANARY if token.is_canary else ORGANISATION if token.whole_organisation else STREAM,
         _id_octets(token.submission_id),
     )
     sealed = _cipher(key.secret).encrypt(plain, _ASSOCIATED)
@@ -97,7 +99,9 @@ def read_token(text: str, ring: Iterable[TokenKey]) -> UnsubscribeToken:
         raise TokenError("the token was not made here") from None
     generation, digest, number, scope, submission = _PLAIN.unpack(plain)
     at = (int.from_bytes(submission[:6], "big") + 0.5) / 1000  # the middle of the millisecond, so that no rounding leaves it
-    return UnsubscribeToken(digest, generation, number, scope == ORGANISATION, new_id(at, submission[6:]))
+    return UnsubscribeToken(
+        digest, generation, number, scope == ORGANISATION, new_id(at, submission[6:]), is_canary=scope == CANARY
+    )
 
 
 @lru_cache(maxsize=256)

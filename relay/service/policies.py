@@ -176,15 +176,31 @@ def config_faults(policy: PolicySet, config: Config, profiles: Mapping[str, Prof
             for name in stream.match.listeners
             if name not in listeners
         ]
-        if stream.unsubscribe.one_click:
+        if stream.unsubscribe.is_offered:
+            key = "one_click" if stream.unsubscribe.one_click else "mailto"
             faults += [
-                f'{file}: one_click: the provider of [[upstream]] "{upstream.name}" adds List-Unsubscribe itself: switch that'
+                f'{file}: {key}: the provider of [[upstream]] "{upstream.name}" adds List-Unsubscribe itself: switch that'
                 " off there, then write own_list_unsubscribe = false into its profile"
                 " / 该服务商会自行添加 List-Unsubscribe：请先在服务商处关闭，再修改其 profile"
                 for upstream in _upstreams_of(stream, config)
                 if upstream.provider in profiles and profiles[upstream.provider].own_list_unsubscribe
             ]
+        faults += _unread_refusals(stream, policy, config)
     return faults
+
+
+def _unread_refusals(stream: Stream, policy: PolicySet, config: Config) -> list[str]:
+    """Senders for whose refusals by mail there is no mailbox that the collector reads."""
+    if not stream.unsubscribe.mailto:
+        return []
+    fallback = policy.organisation.refusal_mailbox
+    unread = [who for who in stream.match.identities or ("",) if config.watched_account(who, fallback) is None]
+    return [
+        f"streams/{stream.name}.toml: unsubscribe.mailto: nobody would read the refusals: config.toml needs an [[account]] with"
+        f" imap for {who or 'a refusal_mailbox in organisation.toml'}"
+        f" / 无人读取退订邮件：config.toml 需要为 {who or 'organisation.toml 的 refusal_mailbox'} 配置带 imap 的 [[account]]"
+        for who in unread
+    ]
 
 
 def _upstreams_of(stream: Stream, config: Config) -> list[Upstream]:

@@ -8,7 +8,10 @@ LABELS = {
     "rule": 'a rule of the policy as "file/id", or one of the relay itself ("base/...")',
     "action": "what the rule asks for: warn, defer, reject",
     "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...",
-    "origin": "where a suppression came from: one_click, page",
+    "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce",
+    "kind": "refusal_by_token, refusal_by_words, bounce, complaint; notice, auto_reply, innocent: nothing follows;"
+    " unmatched: about no mail of ours; repeated; unreadable",
+    "mailbox": "the [[upstream]] of the watched account, numbered where it has several",
     "stage": "parse, gather, decide, record, render, deliver, report, finish",
     "upstream": "the name of an [[upstream]]",
     "class": "what a reply is about: accepted, throttle, content, reputation, outage, ...",
@@ -56,6 +59,9 @@ groups:
       - alert: RelayOnlyObserves         # a stream was left in shadow mode
         expr: relay_shadow_streams > 0
         for: 14d
+      - alert: RelayMailboxUnread        # refusals and bounces wait there; the log says why it cannot be read
+        expr: relay_collector_up == 0
+        for: 30m
       - alert: RelayGuessedPasswords
         expr: sum(rate(relay_auth_total{result=~"wrong|limited"}[10m])) > 1
         for: 10m

@@ -13,8 +13,9 @@ import time
 from contextlib import suppress
 
 from relay import telemetry
-from relay.config import Config, Listen, split_host_port
+from relay.config import Config, Listen
 from relay.errors import ConfigurationError, RelayError
+from relay.hosts import split_host_port
 from relay.service.hand import Hand
 from relay.service.metrics import Totals, snapshot
 from relay.service.notify import notify, watchdog_seconds

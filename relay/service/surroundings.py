@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from relay import telemetry
 from relay.config import Config
 from relay.doors.http import HttpDoors
+from relay.doors.mailbox.collector import Collector
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
@@ -39,6 +40,7 @@ class Surroundings:
         self._store = store
         self._archive = archive
         self._doors: HttpDoors | None = None
+        self._collector: Collector | None = None
         self._keys = keys
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,7 +106,7 @@ class Surroundings:
     async def serve_http(
         self, *, policy: Callable[[], str], metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[], Awaitable[list[str]]]
     ) -> None:
-        """Open the three HTTP doors and keep replaying refusals.
+        """Open the three HTTP doors, watch the mailboxes and keep replaying refusals.
 
         Raises ConfigurationError when an address is taken.
         """
@@ -128,6 +130,17 @@ class Surroundings:
             await self._doors.open()
         except OSError as error:
             raise ConfigurationError(f"[http]: {error.strerror or error}") from None
+        self._collector = Collector(
+            self._config,
+            keys=self._keys,
+            records=self._records,
+            refusals=refusals,
+            store=lambda: self._store,
+            policy=lambda: self._archive.load(policy()),
+            clock=time.time,
+            entropy=os.urandom,
+        )
+        self._collector.start()
         self._tasks = [
             spawn(keep_replaying(self._records, lambda: self._store, time.time), "replay refusals"),
             spawn(self._keep_mending(), "mend store"),
@@ -173,6 +186,8 @@ class Surroundings:
     async def aclose(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._collector is not None:
+            await self._collector.aclose()
         if self._doors is not None:
             await self._doors.aclose()
         await self._store.aclose()

@@ -24,8 +24,8 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, Respon
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from relay.config import split_host_port
 from relay.errors import ConfigurationError, StoreUnavailable
+from relay.hosts import split_host_port
 from relay.stores.contracts import StoreMeta
 from relay.tasks import spawn
 

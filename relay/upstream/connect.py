@@ -14,8 +14,9 @@ from typing import cast
 
 import aiosmtplib
 
-from relay.config import Config, Upstream, split_host_port
+from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
+from relay.hosts import split_host_port
 from relay.mail.envelope import Credentials
 from relay.upstream.outcome import UpstreamReply
 from relay.upstream.profile import Capabilities

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "relay"
 FLOORS = [
     {"commits", "errors", "files", "ids", "tasks", "templates"},
     {"mail"},
-    {"toml"},
+    {"toml", "hosts"},
     {"policy"},
     {"render"},
     {"keys", "config", "telemetry"},
@@ -51,7 +51,7 @@ LIBRARIES = {
     "click": {"cli"},
     "rich": {"cli"},
     "jinja2": {"templates"},
-    "pydantic": {"toml", "config", "policy", "upstream", "doors"},
+    "pydantic": {"toml", "hosts", "config", "policy", "upstream", "doors"},
     "cryptography": {"keys", "render", "cli", "upstream"},
     "idna": {"mail"},
     "uvloop": {"service"},

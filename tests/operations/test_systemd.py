@@ -44,6 +44,16 @@ def test_the_unit_is_valid(unit):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_tunnel_of_the_guide_is_valid(tmp_path):
+    needs("systemd-analyze")
+    text = (ROOT / "docs/unsubscribe-url.md").read_text("utf-8")
+    (unit,) = re.findall(r"^```ini\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    place = tmp_path / "relay-tunnel.service"
+    place.write_text(unit.replace("/usr/bin/ssh", "/bin/sh"), "utf-8")  # ssh need not be installed here
+    done = run("systemd-analyze", "verify", "--man=no", place)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_the_service_is_hardened(unit):
     needs("systemd-analyze")
     done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)

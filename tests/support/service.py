@@ -103,7 +103,7 @@ class Relay:
         self.config.write_text(
             f'hostname = "relay.example.com"\ndata_dir = "data"\npolicies = "policies"\n{listen}{upstreams}'
             f'[[dkim]]\ndomain = "example.com"\nselector = "s1"\nkey_file = "dkim.pem"\n'
-            f'[unsubscribe]\nbase_url = "http://{self.public}"\n[store]\nurl = "{store}"\ntimeout_ms = 1000\n[auth]\n{auth}\n'
+            f'[unsubscribe]\nbase_url = "http://{self.public}"\n[store]\nurl = "{store}"\ntimeout_ms = 3000\n[auth]\n{auth}\n'
             f"[delivery]\n{delivery}\n"
             f'[http]\naddress = "127.0.0.1:0"\npublic_address = "{self.public}"\nhelp_address = "{self.help}"\n'
             f'help_url = "http://{self.help}"\n[records]\nmin_free = "1MiB"\n{extra}',

@@ -28,6 +28,7 @@ class Offer:
     policy: PolicySet
     scope: str = "organisation"
     stream = None
+    is_canary = False
 
 
 class Refusals:

@@ -141,3 +141,39 @@ def test_no_one_click_where_the_provider_adds_its_own(route):
     assert fault.startswith('streams/newsletter.toml: one_click: the provider of [[upstream]] "')
     without = newsletter(upstream='["b"]', one_click="false")
     assert config_faults(without, config, {**PROFILES, "adding": adding}) == []
+
+
+def watched(identity: str, imap: str = "imap.example.net:993") -> bytes:
+    imap = f'imap = "{imap}"\n' if imap else ""
+    return f'[[account]]\nidentity = "{identity}"\nupstream = "netease"\npassword_file = "secret"\n{imap}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("account", "reads"),
+    [
+        pytest.param(watched("news@example.com"), True, id="the sender's own"),
+        pytest.param(watched("News@Example.com"), True, id="folded"),
+        pytest.param(watched("unsubscribe@example.com"), True, id="the refusal mailbox"),
+        pytest.param(watched("news@example.com", imap=""), False, id="not watched"),
+        pytest.param(watched("office@example.com"), False, id="somebody else's"),
+        pytest.param(b"", False, id="none"),
+    ],
+)
+def test_refusals_by_mail_need_a_mailbox_that_is_read(account, reads):
+    config = parse_config(CONFIG + UPSTREAM + account, "config.toml", Path())
+    faults = config_faults(newsletter(mailto="true"), config, PROFILES)
+    assert bool(faults) is not reads
+    if not reads:
+        (fault,) = faults
+        assert fault.startswith("streams/newsletter.toml: unsubscribe.mailto: nobody would read the refusals: config.toml needs")
+        assert "news@example.com" in fault
+    assert config_faults(newsletter(mailto="false"), config, PROFILES) == []
+
+
+def test_a_stream_for_everybody_needs_the_refusal_mailbox():
+    policy = newsletter(mailto="true", match="{ sender_domains = ['example.com'] }")
+    alone = parse_config(CONFIG + UPSTREAM + watched("news@example.com"), "config.toml", Path())
+    (fault,) = config_faults(policy, alone, PROFILES)
+    assert "refusal_mailbox" in fault
+    both = parse_config(CONFIG + UPSTREAM + watched("unsubscribe@example.com"), "config.toml", Path())
+    assert config_faults(policy, both, PROFILES) == []

@@ -1,0 +1,265 @@
+"""What follows from a mail that came back: whom it is about, and what is suppressed because of it.
+
+A mail is matched to a recipient by our unsubscribe token (nobody else can make
+one) or by the Message-ID of a mail that this node sent.  What cannot be
+matched changes nothing.  The effect, the collected record and the mailbox's
+number are written in one transaction, so each mail takes effect once,
+whenever the relay is killed.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from relay import telemetry
+from relay.doors.refusals import Refusals
+from relay.ids import new_id
+from relay.keys import Keys
+from relay.mail.bounces import Failure
+from relay.mail.letters import Letter, LetterKind, read_letter
+from relay.mail.message import Message, MessageError
+from relay.policy.sets import PolicySet
+from relay.policy.suppression import ORGANISATION, Digest, Purpose, Reason, Suppression
+from relay.records.append import Records
+from relay.records.collected import (
+    Addressee,
+    Handled,
+    addressee_named,
+    addressees_of,
+    earlier_bounces,
+    mail_digests,
+    was_collected,
+)
+from relay.records.facts import collected_record, suppressed_record
+from relay.records.kinds import Person, Record
+from relay.upstream.profile import Profile, ReplyClass, classify
+
+BOUNCE_SECONDS = 180 * 86400.0
+"""How long a hard bounce binds, and how far apart two confirmations may be."""
+UNMATCHED, REPEATED, UNREADABLE = "unmatched", "repeated", "unreadable"
+GONE_AT_ONCE = "5.1.1"
+_ENDS_HERE = frozenset({LetterKind.INNOCENT, LetterKind.NOTICE, LetterKind.AUTO_REPLY})
+_MAX_HEADER = 256 * 1024
+_MAX_FIELDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a mail is about. `mailbox` is the mailbox key, "" when only the digest is known; `scope` is the token's."""
+
+    digest: Digest
+    sealed: bytes
+    mailbox: str
+    submission_id: str
+    stream: str
+    scope: str = ORGANISATION
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one mail says about one recipient; without a `reason` it is only put on record."""
+
+    target: Target
+    why: str
+    reason: Reason | None
+    origin: str = ""
+    gone: bool = False
+
+
+class Effects:
+    """Judges the mails of one mailbox. `name` is what records and metrics call it."""
+
+    def __init__(
+        self,
+        name: str,
+        profile: Profile,
+        hostname: str,
+        *,
+        keys: Keys,
+        records: Records,
+        refusals: Refusals,
+        policy: Callable[[], PolicySet],
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._name = name
+        self._profile = profile
+        self._hostname = hostname
+        self._keys = keys
+        self._records = records
+        self._refusals = refusals
+        self._policy = policy
+        self._clock = clock
+        self._entropy = entropy
+
+    async def handle(self, octets: bytes, place: Handled) -> str:
+        """Let one mail take effect and return what it was, for the metric.
+
+        When something follows, the mail counts as handled on return; else the
+        caller says so.  Raises RecordsUnavailable; then nothing has happened.
+        """
+        try:
+            letter = await asyncio.to_thread(_read, octets)
+        except MessageError:
+            return UNREADABLE
+        if letter.kind in _ENDS_HERE:
+            return letter.kind.value
+        reader = self._records.reader
+        if was_collected(reader, octets):
+            return REPEATED
+        now = self._clock()
+        findings = list(self._findings(letter, now))
+        if not findings:
+            return UNMATCHED
+        records: list[Record] = []
+        entries: list[Suppression] = []
+        for finding in findings:
+            entry = self._entry(finding, now)
+            records.append(self._collected(letter, finding, entry, octets, now))
+            if entry:
+                entries.append(entry)
+                records.append(
+                    suppressed_record(self._id(now), now, entry, "recipient" if finding.origin != "bounce" else "relay")
+                )
+        await self._records.handle(place, records, entries)
+        for finding in findings:
+            telemetry.event(
+                "collected", kind=letter.kind.value, mailbox=self._name, submission=finding.target.submission_id,
+                effect=finding.reason.value if finding.reason else "none",
+            )  # fmt: skip
+        return letter.kind.value
+
+    # What follows ----------------------------------------------------------------------------------------------------
+
+    def _findings(self, letter: Letter, now: float) -> Iterator[Finding]:
+        match letter.kind:
+            case LetterKind.TOKEN:
+                for target in self._by_token(letter)[:1]:
+                    yield Finding(target, "mailto", Reason.UNSUBSCRIBE, "mailto")
+            case LetterKind.WORDS:
+                answering = self._answering(letter)
+                if answering and self._may_be_refused(answering.stream):
+                    yield Finding(answering, "reply", Reason.OBJECTION, "reply")
+            case LetterKind.COMPLAINT:
+                if complaining := self._complaining(letter):
+                    reason = Reason.UNSUBSCRIBE if letter.opts_out else Reason.COMPLAINT
+                    yield Finding(complaining, "feedback", reason, "feedback")
+            case LetterKind.BOUNCE:
+                for target, failure in self._bounced(letter):
+                    yield self._judge(target, failure, now)
+
+    def _judge(self, target: Target, failure: Failure, now: float) -> Finding:
+        """Whether the address is known to be invalid: at once for 5.1.1, else when another mail has said so before."""
+        said = classify(self._profile, failure.code, failure.enhanced, failure.text)
+        gone = said.reply_class is ReplyClass.RECIPIENT_GONE and said.permanent
+        why = f"{failure.enhanced or failure.code} {said.reply_class.value}"
+        confirmed = gone and (failure.enhanced == GONE_AT_ONCE or self._was_gone(target, now))
+        return Finding(target, why, Reason.HARD_BOUNCE if confirmed else None, "bounce", gone)
+
+    def _was_gone(self, target: Target, now: float) -> bool:
+        reader = self._records.reader
+        digests = (target.digest, *(reader.digests(target.mailbox) if target.mailbox else ()))
+        return bool(earlier_bounces(reader, digests, now - BOUNCE_SECONDS) - {target.submission_id})
+
+    def _may_be_refused(self, stream: str) -> bool:
+        """Words refuse marketing; in a person's own correspondence they are an answer to a person."""
+        found = next((one for one in self._policy().streams if one.name == stream), None)
+        return found is None or found.purpose is Purpose.MARKETING
+
+    # Whom it is about ------------------------------------------------------------------------------------------------
+
+    def _by_token(self, letter: Letter) -> list[Target]:
+        targets = []
+        for text in letter.tokens:
+            if offer := self._refusals.read(text):
+                token = offer.token
+                found = addressee_named(self._records.reader, token.submission_id, token.recipient_digest)
+                targets.append(
+                    Target(
+                        self._keys.addresses.digest(found.mailbox) if found else token.recipient_digest,
+                        found.person.sealed if found else b"",
+                        found.mailbox if found else "",
+                        token.submission_id,
+                        offer.stream.name if offer.stream else "",
+                        offer.scope,
+                    )
+                )
+        return targets
+
+    def _by_message_id(self, letter: Letter) -> dict[str, Target]:
+        """The recipients of the mails that it returns or answers, by mailbox key; the latest mail counts."""
+        found: dict[str, Target] = {}
+        for message_id in letter.message_ids:
+            for addressee in addressees_of(self._records.reader, message_id, self._hostname):
+                found.setdefault(addressee.mailbox, self._target(addressee))
+        return found
+
+    def _target(self, addressee: Addressee) -> Target:
+        digest = self._keys.addresses.digest(addressee.mailbox)
+        return Target(digest, addressee.person.sealed, addressee.mailbox, addressee.submission_id, addressee.stream)
+
+    def _answering(self, letter: Letter) -> Target | None:
+        """Its writer, where we wrote to that address; else the one recipient of the mail, who may have forwarded it."""
+        if targets := self._by_token(letter):
+            return next((target for target in targets if target.mailbox == letter.sender), targets[0])
+        return _chosen(self._by_message_id(letter), (letter.sender,))
+
+    def _complaining(self, letter: Letter) -> Target | None:
+        if targets := self._by_token(letter):
+            return targets[0]
+        return _chosen(self._by_message_id(letter), letter.addresses)
+
+    def _bounced(self, letter: Letter) -> list[tuple[Target, Failure]]:
+        """Each failure with the recipient whom it is about."""
+        if targets := self._by_token(letter):
+            about = [f for f in letter.failures if self._names(targets[0], f)] or list(letter.failures)
+            return [(targets[0], about[0])] if len(about) == 1 else []
+        known = self._by_message_id(letter)
+        if len(letter.failures) == 1:
+            target = _chosen(known, letter.failures[0].addresses)
+            return [(target, letter.failures[0])] if target else []
+        named = [(next((known[a] for a in failure.addresses if a in known), None), failure) for failure in letter.failures]
+        return [(target, failure) for target, failure in named if target]
+
+    def _names(self, target: Target, failure: Failure) -> bool:
+        return any(target.digest in self._keys.addresses.digests(address) for address in failure.addresses)
+
+    # What is written -------------------------------------------------------------------------------------------------
+
+    def _entry(self, finding: Finding, now: float) -> Suppression | None:
+        if finding.reason is None:
+            return None
+        target = finding.target
+        scope = target.scope if finding.reason is Reason.UNSUBSCRIBE else ORGANISATION
+        expires_at = now + BOUNCE_SECONDS if finding.reason is Reason.HARD_BOUNCE else None
+        return Suppression(target.digest, scope, finding.reason, finding.origin, now, target.sealed, expires_at=expires_at)
+
+    def _collected(self, letter: Letter, finding: Finding, entry: Suppression | None, octets: bytes, now: float) -> Record:
+        target = finding.target
+        return collected_record(
+            self._id(now),
+            now,
+            what=letter.kind.value,
+            mailbox=self._name,
+            person=Person(target.digest, target.sealed),
+            submission_id=target.submission_id,
+            stream=target.stream,
+            why=finding.why,
+            gone=finding.gone,
+            effect=entry.reason.value if entry else "",
+            mark=mail_digests(self._keys, octets)[0],
+        )
+
+    def _id(self, now: float) -> str:
+        return new_id(now, self._entropy(10))
+
+
+def _chosen(known: dict[str, Target], addresses: Sequence[str]) -> Target | None:
+    """The recipient who is named; else the only one there is."""
+    named = next((known[address] for address in addresses if address in known), None)
+    return named or (next(iter(known.values())) if len(known) == 1 else None)
+
+
+def _read(octets: bytes) -> Letter:
+    """Raises MessageError."""
+    return read_letter(Message.parse(octets, max_fields=_MAX_FIELDS, max_header_size=_MAX_HEADER))

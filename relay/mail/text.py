@@ -1,0 +1,107 @@
+"""The running text of a mail: parts decoded, HTML as lines, what the writer added apart from what is quoted.
+
+For mails that come in, not for those that leave; nothing here raises on bad
+input, and every part is read up to a bound.
+"""
+
+import re
+import unicodedata
+from binascii import a2b_qp
+from html.parser import HTMLParser
+
+from relay.mail.decoding import decode_base64, decode_octets
+from relay.mail.message import Message
+from relay.mail.mime import Part
+
+MAX_PART = 256 * 1024
+"""Octets read of one part."""
+
+_BREAKS = frozenset({"br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "hr", "ul", "ol", "section", "pre"})
+_SKIPPED = frozenset({"style", "script", "head", "title", "blockquote", "template"})
+
+_ORIGINAL = (
+    r"original message|original mail|原始邮件|原邮件|原始郵件|回复的原邮件|回复邮件|邮件原件|回覆郵件|転送|元のメッセージ"
+    r"|ursprüngliche nachricht|message d'origine|mensaje original|forwarded message|转发邮件信息|转发的邮件"
+)
+_QUOTED = re.compile(
+    rf"[>|｜]|[-_=*|\s]{{0,60}}(?:{_ORIGINAL})[-_=*|:：\s]{{0,60}}$|[_-]{{10,}}$"
+    r"|(?:发件人|寄件者|寄件人|發件人|from|von|de|差出人)\s*[:：]"
+    r"|(?:on|at|am|le|el)\s.{5,250}(?:wrote|schrieb|a écrit|escribió)\s*[:：]?$"
+    r"|.{0,250}(?:写道|寫道|のメール|님이 작성)\s*[:：]?$",
+    re.IGNORECASE,
+)
+_SIGNATURE = re.compile(
+    r"--\s?$|(?:发自|發自|来自我的|從我的|sent from|get outlook|von meinem|gesendet von|envoyé de|enviado desde)", re.IGNORECASE
+)
+
+
+def octets_of(message: Message, part: Part) -> bytes:
+    """The decoded octets of a leaf part, at most MAX_PART of the encoded ones."""
+    body = message.body[part.start : min(part.end, part.start + MAX_PART)]
+    if part.encoding == "base64":
+        return decode_base64(body)
+    return a2b_qp(body) if part.encoding == "quoted-printable" else body
+
+
+def text_of_part(message: Message, part: Part) -> str:
+    """A leaf part as text, HTML still as it is."""
+    charset = next((value for name, value in part.parameters if name == "charset"), "")
+    octets = octets_of(message, part)
+    return decode_octets(octets, "" if charset.lower() in ("", "us-ascii", "ascii") else charset)
+
+
+def readable_text(message: Message) -> str:
+    """The first running text that is no attachment: plain where there is one with words in it, else HTML as lines."""
+    html = ""
+    for part in message.structure.parts:
+        if not part.is_leaf or part.in_attached_message or part.header(b"content-disposition").lower().startswith("attachment"):
+            continue
+        if part.media_type == "text/plain" and (text := text_of_part(message, part)).strip():
+            return text
+        if part.media_type == "text/html" and not html:
+            html = lines_of_html(text_of_part(message, part))
+    return html
+
+
+def lines_of_html(html: str) -> str:
+    """What a reader sees, without what is quoted in a blockquote."""
+    reader = _Lines()
+    reader.feed(html)
+    reader.close()
+    return "".join(reader.pieces)
+
+
+def own_lines(text: str) -> list[str]:
+    """What the writer of an answer added: the lines before the quoted mail and the signature, empty ones left out."""
+    lines = [unicodedata.normalize("NFKC", line).strip() for line in text.splitlines()[:500]]
+    own: list[str] = []
+    for number, line in enumerate(lines):
+        following = lines[number + 1] if number + 1 < len(lines) else ""
+        if line and (_QUOTED.match(line[:600]) or _QUOTED.match(f"{line} {following}"[:600]) or _SIGNATURE.match(line)):
+            break
+        if line:
+            own.append(line)
+    return own
+
+
+class _Lines(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._skipping = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _SKIPPED:
+            self._skipping += 1
+        elif tag in _BREAKS:
+            self.pieces.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _SKIPPED:
+            self._skipping = max(0, self._skipping - 1)
+        elif tag in _BREAKS and tag not in ("br", "hr"):
+            self.pieces.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._skipping:
+            self.pieces.append(re.sub(r"[\s\u00a0]+", " ", data))
