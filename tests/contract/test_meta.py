@@ -9,7 +9,19 @@ from relay.policy.suppression import ORGANISATION, Reason
 from relay.stores.contracts import Store
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
-from tests.support.stores import ADA, META, charge, delivered, digest, first_try, new_redis, new_sqlite, refusal, request
+from tests.support.stores import (
+    ADA,
+    META,
+    PATIENT_MS,
+    charge,
+    delivered,
+    digest,
+    first_try,
+    new_redis,
+    new_sqlite,
+    refusal,
+    request,
+)
 
 MAIL = digest("submission")
 OTHER_STORE = replace(META, store_id="01JST0RE999999999999999999")
@@ -58,7 +70,7 @@ async def another(request, tmp_path, clock):
         opened.append(await new_redis(server.url, clock))
 
         async def open_as(meta):
-            opened.append(await RedisStore.open(server.url, meta, clock=clock))
+            opened.append(await RedisStore.open(server.url, meta, clock=clock, timeout_ms=PATIENT_MS))
             return opened[-1]
 
     yield open_as
