@@ -31,7 +31,11 @@ def station(
 
     The upstream is there twice: as any SMTP server, and behind the listener "netease" as NetEase.
     """
-    store = request.getfixturevalue("redis_server").url if request.param == "redis" else "sqlite"
+    store = "sqlite"
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        server.command("FLUSHDB")  # what the station before left there, when tests go to and fro between the stores
+        store = server.url
     folder = tmp_path_factory.mktemp(f"station-{request.param}")
     with RecordingUpstream(accounts=ACCOUNTS) as upstream:
         usual, netease = (
