@@ -86,9 +86,10 @@ class Worker:
         await self._channel.send(await self._status())
         obeying = spawn(self._obey(), "control channel")
         reporting = spawn(self._report_status(), "status")
+        probing = spawn(self._probe(), "probe")
         await self._draining.wait()
         await self._drain()
-        for task in (reporting, obeying):
+        for task in (reporting, obeying, probing):
             task.cancel()
         self._channel.close()
 
@@ -108,6 +109,12 @@ class Worker:
         except RelayError:
             _log.exception("policy set %s cannot be used; the old one stays in force", policy_hash)
         await self._channel.send({"policy": self._assembly.line.policy.hash})
+
+    async def _probe(self) -> None:
+        """Learn what each upstream takes (SIZE, SMTPUTF8) before the first mail asks for it."""
+        for name, fault in (await self._assembly.upstreams.probe()).items():
+            if fault:
+                telemetry.event("upstream unavailable", upstream=name, text=fault)
 
     async def _report_status(self) -> None:
         """Tell the supervisor every second how this worker is; its silence would end this process."""

@@ -232,3 +232,22 @@ def told_until(systemd, wanted):
         if message.partition("\n")[0] == wanted:
             return before
         before.add(message)
+
+
+def test_what_the_upstream_takes_is_known_before_the_first_mail(tmp_path):
+    with RecordingUpstream(extensions=("PIPELINING", "SIZE 100000")) as upstream, Relay(tmp_path, upstream) as relay:
+
+        def offered():
+            with relay.connect(login=None) as client:
+                return int(client.esmtp_features["size"])
+
+        relay.wait(lambda: offered() <= 100000)
+        assert not any(line.startswith("AUTH") for session in upstream.sessions for line in session.lines)
+
+
+def test_an_upstream_that_says_nothing_keeps_nobody_from_starting(tmp_path, upstream):
+    upstream.fault("CONNECT", stall=True)
+    with Relay(tmp_path, upstream) as relay:
+        relay.wait(lambda: upstream.sessions)
+        assert relay.get("operators", "/readyz") == (200, "ready\n")
+        assert relay.stop() == 0
