@@ -44,6 +44,6 @@ def test_at_every_stage(relay, upstream):
         assert resend_until_taken(relay, journey)[0] == 250
     expected = [ONCE, ONCE, PERHAPS_TWICE, ONCE, ONCE]
     assert [journey.arrived for journey in [*journeys, written, answered]] == expected
-    for journey in journeys:
-        again = [record["again"] for record in records(relay, journey.recipients[0], "received")]
-        assert any(again), "the second copy must have been announced in the records"
+    (perhaps_twice,) = (journey for journey, times in zip(journeys, expected, strict=False) if times is PERHAPS_TWICE)
+    again = [record["again"] for record in records(relay, perhaps_twice.recipients[0], "received")]
+    assert any(again), "the second copy must have been announced in the records"
