@@ -10,6 +10,14 @@ def new_id(at: float, entropy: bytes) -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def time_of(an_id: str) -> float:
+    """When the id was made, epoch seconds, to the millisecond."""
+    number = 0
+    for character in an_id:
+        number = number << 5 | _ALPHABET.index(character)
+    return (number >> 80) / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id."""
     return len(text) == 26 and text[0] <= "7" and all(character in _ALPHABET for character in text)

@@ -196,10 +196,9 @@ class Line:
         policy: PolicySet,
     ) -> None:
         identity, path, person = submission.identity.name, submission.reverse_path, self.records.person
+        at, client, stream = self._clock(), submission.client, submission.stream
         await self.records.append(
-            refused_record(
-                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, policy.hash, person
-            )
+            refused_record(refusal_id, at, client, identity, path, recipient, reply, rulings, policy.hash, person, stream)
         )
 
     # The dot ---------------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ class Refusals:
             return
         sealed = await asyncio.to_thread(self._sealed_address, offer.token)
         entry = Suppression(offer.token.recipient_digest, offer.scope, Reason.UNSUBSCRIBE, origin, now, sealed)
-        record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient")
+        record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient", offer.token.submission_id)
         await self._records.journal_refusal(record, entry)
         self._remember(said, now)
         try:

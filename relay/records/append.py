@@ -21,7 +21,7 @@ from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys
 from relay.policy.suppression import Reason, Suppression
-from relay.records import chain, collected
+from relay.records import chain, collected, timeliness
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
@@ -277,7 +277,7 @@ class Records:
             connection.executemany(f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", refusals)  # noqa: S608
         if applied:
             now = self._clock()
-            connection.executemany("UPDATE refusals SET applied_at = ? WHERE number = ?", [(now, number) for number in applied])
+            timeliness.write_applied(connection, applied, now)
             connection.execute("DELETE FROM refusals WHERE applied_at < ?", (now - REMEMBERED_SECONDS,))
         for job in jobs:
             if job.handled:

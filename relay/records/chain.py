@@ -57,6 +57,12 @@ CREATE TABLE IF NOT EXISTS unmarked (
 ) WITHOUT ROWID;
 """
 """How far each watched mailbox was read, and which of its mails are still to be marked as read."""
+EFFECTS = """
+CREATE TABLE IF NOT EXISTS effects (
+  quarter INTEGER NOT NULL, seconds INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (quarter, seconds)
+) WITHOUT ROWID;
+"""
+"""How many refusals of which quarter of an hour (epoch / 900) the store had within so many seconds."""
 TRIGGERS = frozenset(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TRIGGER"))
 FORMAT = "1"
 ASSOCIATED = b"address"
@@ -151,7 +157,7 @@ def prepare(path: Path) -> None:
         if not chain and not remembered:
             chain = _create(connection)
         if chain:
-            for statement in sqlite_statements(COLLECTED):
+            for statement in sqlite_statements(COLLECTED + EFFECTS):
                 connection.execute(statement)
     if not chain or remembered not in ("", chain):
         raise RecordsUnavailable(f"{path} is not the file that {known.name} remembers; restore the backup")

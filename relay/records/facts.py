@@ -104,6 +104,7 @@ def refused_record(
     rulings: Sequence[Ruling],
     policy_hash: str,
     person: Callable[[str], Person],
+    stream: str = "",
 ) -> Record:
     """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one."""
     roll = Roll(person)
@@ -112,6 +113,7 @@ def refused_record(
         "identity": _identity(roll, identity),
         "reverse_path": _path(roll, reverse_path),
         "recipient": roll.number(recipient.key) if recipient else None,
+        "stream": stream,
         "policy": policy_hash,
         "reply": str(reply),
         "rule": reply.rule,
@@ -159,8 +161,10 @@ def late_record(submission_id: str, outcomes: Sequence[Outcome], at: float, pers
     return Record(Kind.LATE, submission_id, at, roll.people, facts)
 
 
-def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) -> Record:
+def suppressed_record(record_id: str, at: float, entry: Suppression, by: str, submission_id: str = "") -> Record:
     """A mailbox was put on the suppression list; `by` says who did it: "recipient", or a name.
+
+    `submission_id` is the mail whose link was followed or which was answered, "" when there is none.
 
     Its person is the entry's own digest, since a refusal by link knows no
     address; `Records.digests` finds it all the same.
@@ -174,6 +178,7 @@ def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) ->
         "expires_at": entry.expires_at,
         "note": entry.note,
         "by": by,
+        "submission": submission_id,
     }
     return Record(Kind.SUPPRESSED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
 

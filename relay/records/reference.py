@@ -49,7 +49,7 @@ MEANINGS: dict[str, str] = {
     "identity": "the person who logged in, or `listener:NAME` for a trusted network",
     "reverse_path": "the person in MAIL FROM; null for `<>`",
     "recipient": "the person in RCPT TO; null when MAIL was refused",
-    "stream": "the stream that took the mail",
+    "stream": 'the stream that took the mail; "" when it was refused before one did',
     "policy": "the hash of the policy set; its files are in `data_dir/policies/sets/`",
     "message.sha256": "SHA-256 of the message as it came, line ends normalised",
     "message.size": "its octets",
@@ -88,7 +88,7 @@ MEANINGS: dict[str, str] = {
     "origin": "one_click, page, mailto, reply, feedback, bounce, cli, `import:FORMAT`",
     "what": "refusal_by_token, refusal_by_words, bounce, complaint",
     "mailbox": "the watched mailbox, by the name that metrics call it",
-    "submission": "the submission that it is about",
+    "submission": 'the submission that it is about; "" when there is none',
     "effect": 'the reason of the suppression that follows, "" when none does',
     "gone": "true when a bounce says for good that there is no such mailbox",
     "since": "the moment of the refusal, epoch seconds",
@@ -169,7 +169,7 @@ def examples() -> dict[Kind, list[Record]]:
         _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
         _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
     ]
-    refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT)
+    refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
     first = FirstTry(submission.id, _AT, "", "")
     final = reply(250, "0.0", f"{submission.id}, 1 delivered, 1 left out")
@@ -207,14 +207,17 @@ def examples() -> dict[Kind, list[Record]]:
         effect=Reason.HARD_BOUNCE.value,
         mark=_person("the mail's octets").digest,
     )
+    refused = facts.refused_record(
+        _id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person, submission.stream
+    )
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
         Kind.FINISHED: [finished],
-        Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person)],
+        Kind.REFUSED: [refused],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
-        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT, refusal, "recipient"), imported],
+        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.POLICY: [applied],
