@@ -77,9 +77,10 @@ def _relaxation(view: View, one: Relaxation) -> list[Cell]:
     how = word(OBSERVED, one.what)[view.language]
     if one.mailboxes:
         how += view.t(f"（{one.mailboxes} 个邮箱）", f" ({one.mailboxes} mailboxes)")
+    rules = view.t("全部规则", "every rule") if one.rules == ALL_RULES else masked(one.rules)
     used = sum(times for key, times in view.counts.observed.items() if _is_use(one, *key))
     return [
-        view.t("全部规则", "every rule") if one.rules == ALL_RULES else masked(one.rules), one.stream or view.t("全部", "all"), how, masked(one.by), masked(one.reason),
+        rules, one.stream or view.t("全部", "all"), how, masked(one.by), masked(one.reason),
         str(one.until) if one.until else view.t("直到修改", "until changed"),
         f"{view.time(one.since)} – {view.time(one.ended)}", used,
     ]  # fmt: skip

@@ -49,7 +49,8 @@ def _notes_on_recipients(view: View) -> list[str]:
         notes.append(
             view.t(
                 f"没有结果记录的邮件（服务中断或仍在发送）：{unfinished:,}。其收件人的结果未知，未计入表中。",
-                f"Messages without an outcome on record (the relay was stopped in between, or is sending them now): {unfinished:,}."
+                "Messages without an outcome on record (the relay was stopped in between, or is sending them now):"
+                f" {unfinished:,}."
                 " What became of their recipients is not known, and they are not in the table.",
             )
         )
@@ -69,7 +70,8 @@ def _notes_on_recipients(view: View) -> list[str]:
         notes.append(
             view.t(
                 f"没有报告给任何人的未送达收件人（信封或邮件类型不允许）：{counts.untold:,}。",
-                f"Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it: {counts.untold:,}.",
+                "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it:"
+                f" {counts.untold:,}.",
             )
         )
     return notes

@@ -69,13 +69,20 @@ def reigns(switches: Sequence[Switch], since: float, until: float, kept: Callabl
 
 def relaxations(held: Sequence[Reign], zone: tzinfo) -> list[Relaxation]:
     """Everything that was relaxed, each once: what stands unchanged in the next set goes on."""
-    found: dict[Relaxation, Relaxation] = {}
+    found: list[Relaxation] = []
+    latest: dict[Relaxation, int] = {}
     for reign in held:
         for one in _of(reign, zone):
-            key = replace(one, since=0.0, ended=0.0)
-            known = found.get(key)
-            found[key] = replace(known, ended=one.ended) if known and known.ended >= one.since else one
-    return sorted(found.values(), key=lambda one: (one.since, one.stream, one.rules))
+            same = replace(one, since=0.0, ended=0.0)
+            if one.what == "shadow":  # whoever applies the next set did not switch it to that
+                same = replace(same, by="", reason="")
+            place = latest.get(same)
+            if place is not None and found[place].ended >= one.since:
+                found[place] = replace(found[place], ended=one.ended)
+            else:
+                latest[same] = len(found)
+                found.append(one)
+    return sorted(found, key=lambda one: (one.since, one.stream, one.rules))
 
 
 def _of(reign: Reign, zone: tzinfo) -> Iterator[Relaxation]:
