@@ -17,13 +17,15 @@ LONGER = 1 << 31
 BOUNDS = (1, 10, 60, 600, 3600, 86400, LONGER)
 """A refusal counts under the first of these seconds that it did not exceed."""
 
-_BOUND = "CASE " + " ".join(f"WHEN :now - at <= {bound} THEN {bound}" for bound in BOUNDS) + f" ELSE {LONGER} END"
+_LAST_AT = "coalesce(again_at, at)"  # when the refusal was said last
+_BOUND = "CASE " + " ".join(f"WHEN :now - :said <= {bound} THEN {bound}" for bound in BOUNDS) + f" ELSE {LONGER} END"
 _REASONS = ", ".join(f"'{reason.value}'" for reason in sorted(REFUSALS))
 _COUNT = (
-    f"INSERT INTO effects SELECT CAST(at / {QUARTER_SECONDS} AS INTEGER), {_BOUND}, 1 FROM refusals"  # noqa: S608 - our own constants
-    f" WHERE number = :number AND applied_at IS NULL AND reason IN ({_REASONS})"
+    f"INSERT INTO effects SELECT CAST(:said / {QUARTER_SECONDS} AS INTEGER), {_BOUND}, 1 FROM refusals"  # noqa: S608 - our own constants
+    f" WHERE number = :number AND {_LAST_AT} = :said AND applied_at IS NULL AND reason IN ({_REASONS})"
     " ON CONFLICT (quarter, seconds) DO UPDATE SET count = count + 1"
 )
+_MARK = f"UPDATE refusals SET applied_at = :now WHERE number = :number AND {_LAST_AT} = :said"  # noqa: S608 - a column name
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +37,24 @@ class Effects:
     waiting_since: float | None = None
 
 
-def write_applied(connection: sqlite3.Connection, numbers: Sequence[int], now: float) -> None:
-    """The store has these refusals: count them, each once, inside the writer's transaction."""
-    for number in numbers:
-        connection.execute(_COUNT, {"now": now, "number": number})
-    connection.executemany("UPDATE refusals SET applied_at = ? WHERE number = ?", [(now, number) for number in numbers])
+def write_applied(connection: sqlite3.Connection, carried: Sequence[tuple[int, float]], now: float) -> None:
+    """The store has these refusals, by number and when they were last said: count each once, inside the writer's transaction."""
+    for number, said in carried:
+        connection.execute(_COUNT, {"now": now, "number": number, "said": said})
+        connection.execute(_MARK, {"now": now, "number": number, "said": said})
 
 
 def effects_between(reader: Reader, since: float, until: float) -> Effects:
     """Of the refusals said in this time, to the quarter of an hour. Raises RecordsUnavailable."""
-    within: dict[int, int] = {}
-    if reader.read("SELECT 1 FROM sqlite_master WHERE name = 'effects'"):  # written by an earlier version: not counted
-        within = dict(
-            reader.read(
-                "SELECT seconds, sum(count) FROM effects WHERE quarter >= ? AND quarter < ? GROUP BY seconds ORDER BY seconds",
-                (since // QUARTER_SECONDS, -(-until // QUARTER_SECONDS)),
-            )
-        )
+    if not reader.read("SELECT 1 FROM sqlite_master WHERE name = 'effects'"):
+        return Effects({})  # a file that only an earlier version has written to
+    within = reader.read(
+        "SELECT seconds, sum(count) FROM effects WHERE quarter >= ? AND quarter < ? GROUP BY seconds ORDER BY seconds",
+        (since // QUARTER_SECONDS, -(-until // QUARTER_SECONDS)),
+    )
     ((waiting, oldest),) = reader.read(
-        f"SELECT count(*), min(at) FROM refusals WHERE applied_at IS NULL AND reason IN ({_REASONS}) AND at >= ? AND at < ?",  # noqa: S608
+        f"SELECT count(*), min({_LAST_AT}) FROM refusals"  # noqa: S608 - our own constants
+        f" WHERE applied_at IS NULL AND reason IN ({_REASONS}) AND {_LAST_AT} >= ? AND {_LAST_AT} < ?",
         (since, until),
     )
-    return Effects(within, int(waiting), oldest)
+    return Effects(dict(within), int(waiting), oldest)

@@ -118,7 +118,9 @@ class Writer:
         recipient = Recipient(Mailbox.parse("eve@example.org"))
         ruling, said = Ruling(recipient, Action.REJECT, (GONE,)), replies.refused(GONE.rule, GONE.text)
         path = Mailbox.parse("shop@example.com")
-        return refused_record(self.id(at), at, CLIENT, path.key, path, recipient, said, [ruling], policy, self.person, "receipts")
+        return refused_record(
+            self.id(at), at, CLIENT, path.key, path, recipient, said, [ruling], policy, self.person, stream="receipts"
+        )
 
     def sender_refusal(self, at: float, policy: str) -> Record:
         path = Mailbox.parse("eve@example.net")

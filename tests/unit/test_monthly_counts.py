@@ -97,10 +97,19 @@ def test_a_refusal_at_rcpt_counts_in_its_stream_one_at_mail_has_no_recipient():
         replace(older, facts={key: value for key, value in older.facts.items() if key != "stream"}),  # an earlier version
     )
     assert month.fates == {"receipts": {Fate.RULE: 1}, "": {Fate.RULE: 1}}
+    assert month.rules[GONE.rule].refused == 2
     assert month.streams == ["receipts", ""]
     assert month.senders_refused == 1
     assert month.rules["base/ownership"].refused == 1
     assert month.rules[GONE.rule].cite == GONE.cite
+
+
+def test_a_message_that_is_refused_whole_counts_for_each_of_its_recipients():
+    whole = WRITER.rcpt_refusal(NOW, "0123456789abcdef")
+    facts = {**whole.facts, "recipient": None, "rulings": [whole.facts["rulings"][0]] * 3}
+    month = counted(replace(whole, facts=facts))
+    assert month.fates == {"receipts": {Fate.RULE: 3}}
+    assert (month.rules[GONE.rule].refused, month.senders_refused) == (3, 0)
 
 
 @pytest.mark.parametrize(("seconds", "place"), [(0, 0), (3600, 0), (3601, 1), (3 * 86400, 2), (29 * 86400, 4), (90 * 86400, 5)])

@@ -71,7 +71,7 @@ class Month:
         self.fates: defaultdict[str, Counter[Fate]] = defaultdict(Counter)  # by stream
         self.days: defaultdict[date, Counter[Fate]] = defaultdict(Counter)
         self.warned: Counter[str] = Counter()  # recipients by stream
-        self.senders_refused = 0  # at MAIL, or for octets that are no message: no recipient is known
+        self.senders_refused = 0  # at MAIL, or at a size announced there: nobody was judged
         self.rules: dict[str, RuleCount] = {}
         self.observed: Counter[tuple[str, str, str]] = Counter()  # stream, rule, why it did not count
         self.limits: Counter[str] = Counter()
@@ -158,14 +158,15 @@ class Month:
         for ruling in facts["rulings"]:
             self._texts(ruling)
         is_final = not facts["reply"].startswith("4")
-        if facts["recipient"] is None:
+        people = len(facts["rulings"]) if facts["recipient"] is None else 1
+        if not people:
             self.senders_refused += 1
         else:
             fate = Fate.RULE if is_final else Fate.DEFERRED
-            self.fates[_kept(self.fates, facts.get("stream", NO_STREAM))][fate] += 1
-            self.days[self._day(record.at)][fate] += 1
+            self.fates[_kept(self.fates, facts.get("stream", NO_STREAM))][fate] += people
+            self.days[self._day(record.at)][fate] += people
         if facts["rule"]:
-            self._rule(facts["rule"], facts["reply"], is_final=is_final)
+            self._rule(facts["rule"], facts["reply"], max(people, 1), is_final=is_final)
 
     def _suppressed(self, record: Record) -> None:
         facts = record.facts
@@ -192,12 +193,12 @@ class Month:
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
-    def _rule(self, name: str, reply: str, *, is_final: bool) -> None:
+    def _rule(self, name: str, reply: str, people: int = 1, *, is_final: bool) -> None:
         rule = self._named(name)
         if is_final:
-            rule.refused += 1
+            rule.refused += people
         else:
-            rule.deferred += 1
+            rule.deferred += people
         if not rule.text:
             rule.text = own_rule_texts(name, _words(reply))[0]
         if limit := _LIMIT.search(reply):
