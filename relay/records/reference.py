@@ -336,6 +336,10 @@ A recipient's refusal is written here first, with its record and in one transact
 every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
 for a day after every outage of the store.
 
+The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
+time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
+after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+
 ## Retention
 
 Nothing is ever deleted by the relay, so `[retention] records` and `network_log` are what you promise, not what is

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from relay.mail.message import too_large
+from relay.records.reading import Reader
 from tests.support.journey import Client, Journey, metric, records
 from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
@@ -154,3 +155,13 @@ def test_another_set_that_does_not_take_the_sender_is_451(upstream, tmp_path):
         submission = house.run(house.begin(NEWS, ["ada@example.org"]))
         begun_before = replace(submission, policy="another", stream="one that is gone")
         assert house.run(house.line.refuse(begun_before, too_large(1))).code == 451
+
+
+def test_an_announced_size_fills_the_disk_no_faster_than_a_refused_sender(upstream, tmp_path):
+    with LineHouse(tmp_path, upstream) as house:
+        house.run(house.begin(NEWS, [], sender="boss@example.net"))
+        submission = house.run(house.begin(NEWS, [], admitted_only=False))
+        house.run(house.line.refuse(submission, too_large(10**7)))
+        with Reader(house.relay.data / "records.db", house.line.keys) as reader:
+            (sender,), (announced,) = reader.read("SELECT length(body) FROM records WHERE kind = 'refused' ORDER BY seq")
+    assert announced < sender + 50
