@@ -44,7 +44,7 @@ def show(as_json: bool) -> None:
 @click.argument("ring", type=click.Choice(RINGS))
 @click.option("--by", default="", help="Who does it, for the records / 操作人")
 def rotate(ring: str, by: str) -> None:
-    """Add a new current generation; the old ones stay accepted / 增加新一代密钥，旧密钥继续有效."""
+    """Add a new current generation; the old ones stay, no restart is needed / 增加新一代密钥，旧密钥继续有效，无需重启."""
     asyncio.run(_rotate(ring, by))
 
 
