@@ -288,7 +288,8 @@ _PAGE = """\
 What happened, written down on the node where it happened: `data_dir/records.db`, an SQLite file that is only ever added
 to. A record is on disk before the first byte of its message goes upstream; when it cannot be written, the client gets a
 451 and nothing leaves. `relay records search` finds records, `relay records verify` proves that nobody changed one,
-`relay evidence` makes a ZIP of them for a letter.
+`relay evidence` makes a ZIP of them for a letter, `relay records report --month 2026-11` a page (HTML) and a table (CSV)
+of a month, without addresses.
 
 This page is made by `relay.records.reference`; a test keeps it true.
 
@@ -334,7 +335,7 @@ until the backup is restored; it never starts a fresh chain by itself. A backup 
 
 A recipient's refusal is written here first, with its record and in one transaction, and answered only then. It binds
 every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
-for a day after every outage of the store.
+for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
 
 The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
 time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
