@@ -111,12 +111,14 @@ def _refused(stage: Stage) -> None:
     _expect(answer.code == 550, f"the message was not refused: {answer}")
     _expect(len(stage.provider.taken) == before, "something was sent all the same")
     _show(answer)
-    status, page = fetch(answer.text.split()[-1])
-    words = visible(page)
-    _expect(status == 200, f"the help page was answered {status}")
+    words = []
+    for reader in ("zh", "en"):
+        status, page = fetch(f"{answer.text.split()[-1]}?lang={reader}")
+        _expect(status == 200, f"the help page was answered {status}")
+        words += visible(page)
     _expect(any("已退订" in line for line in words), "the help page does not say in Chinese what happened")
     _expect(any("has unsubscribed" in line for line in words), "the help page does not say in English what happened")
-    _console.print(text("这个链接打开后：", "What that link shows:"))
+    _console.print(text("这个链接打开后（中文、英文）：", "What that link shows, in Chinese and in English:"))
     for line in words:
         _console.print(f"  │ {escape(line)}")
 
