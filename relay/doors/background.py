@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import time_of
@@ -17,11 +18,17 @@ from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import Records
 from relay.records.search import Mailing, mailing_of, mask
 from relay.render.token import UnsubscribeToken
-from relay.stores.contracts import ConsentEvent, Store
+from relay.stores.contracts import ConsentEvent
 
 _log = logging.getLogger("relay.doors")
 STORE_SECONDS = 0.5  # how long a page waits for the store
 GRANTED = "granted"
+
+
+class History(Protocol):
+    """The part of a store that this needs (`relay.stores.contracts.Suppressions`)."""
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Background:
     """Since when each scope is refused."""
 
 
-async def background_of(token: UnsubscribeToken, keys: Keys, records: Records, store: Store) -> Background:
+async def background_of(token: UnsubscribeToken, keys: Keys, records: Records, store: History) -> Background:
     """Look it up: in this node's records, in the store, and among refusals on their way there."""
     mailing = await asyncio.to_thread(_mailing, records, token)
     digests = keys.addresses.digests(mailing.recipient) if mailing else (token.recipient_digest,)
@@ -67,7 +74,7 @@ def _pending(records: Records, digests: Sequence[Digest]) -> list[Suppression]:
         return []
 
 
-async def _history(store: Store, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+async def _history(store: History, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
     try:
         async with asyncio.timeout(STORE_SECONDS):
             return await store.history(digests)

@@ -46,7 +46,7 @@ def language(wanted: str, accept_language: str) -> str:
         weight = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)", quality)
         primary = tag.lower().partition("-")[0]
         key = primary if primary in LANGUAGES else ""
-        if primary:
+        if primary.isalpha():
             weights[key] = max(weights[key], float(weight[1]) if weight else 1.0)
     if weights["zh"] or weights["en"]:
         return "en" if weights["en"] > weights["zh"] else "zh"

@@ -188,7 +188,9 @@ def assert_it_loads_nothing(browser):
     origin = browser.current_url.partition("/u/")[0].partition("/r/")[0]
     assert found
     assert [one for one in found if one[0] != "Document" or not one[1].startswith(("http://127.0.0.1:", origin))] == []
-    assert [entry for entry in browser.get_log("browser") if "the server responded with a status of" not in entry["message"]] == []
+    assert [
+        entry for entry in browser.get_log("browser") if "the server responded with a status of" not in entry["message"]
+    ] == []
 
 
 def test_what_a_page_would_load_is_seen(tmp_path):
