@@ -19,6 +19,7 @@ from relay.records.append import Records
 from relay.records.search import Mailing, mailing_of, mask
 from relay.render.token import UnsubscribeToken
 from relay.stores.contracts import ConsentEvent
+from relay.tasks import spawn
 
 _log = logging.getLogger("relay.doors")
 STORE_SECONDS = 0.5  # how long a page waits for the store
@@ -61,26 +62,37 @@ async def background_of(token: UnsubscribeToken, keys: Keys, records: Records, s
 def _mailing(records: Records, token: UnsubscribeToken) -> Mailing | None:
     try:
         return mailing_of(records.reader, token.submission_id, token.recipient_digest)
-    except RecordsUnavailable as fault:
-        _log.warning("a page is shown without the mail it came with: %s", fault)
+    except Exception as fault:  # noqa: BLE001 - nothing about the records keeps a page from being shown
+        _log.warning("a page is shown without the mail it came with: %s", fault, exc_info=not _is_expected(fault))
         return None
 
 
 def _pending(records: Records, digests: Sequence[Digest]) -> list[Suppression]:
     try:
         return records.pending(digests)
-    except RecordsUnavailable as fault:
-        _log.warning("a page is shown without the journal: %s", fault)
+    except Exception as fault:  # noqa: BLE001 - the same
+        _log.warning("a page is shown without the journal: %s", fault, exc_info=not _is_expected(fault))
         return []
 
 
 async def _history(store: History, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
     try:
-        async with asyncio.timeout(STORE_SECONDS):
-            return await store.history(digests)
-    except (StoreUnavailable, TimeoutError) as fault:
-        _log.warning("a page is shown without what the store knows: %s", fault)
+        return await asyncio.wait_for(asyncio.shield(spawn(_answer(store, digests), "page")), STORE_SECONDS)
+    except TimeoutError:
+        _log.warning("a page is shown without what the store knows: it takes its time")
         return [], []
+
+
+async def _answer(store: History, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+    try:
+        return await store.history(digests)
+    except Exception as fault:  # noqa: BLE001 - nothing about the store keeps a page from being shown
+        _log.warning("a page is shown without what the store knows: %s", fault, exc_info=not _is_expected(fault))
+        return [], []
+
+
+def _is_expected(fault: Exception) -> bool:
+    return isinstance(fault, StoreUnavailable | RecordsUnavailable)
 
 
 def _refused(entries: Sequence[Suppression]) -> dict[str, float]:

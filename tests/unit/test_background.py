@@ -137,7 +137,9 @@ async def test_the_latest_consent_counts_and_nothing_but_consents(records):
     assert found.consent.evidence == "paper form"
 
 
-@pytest.mark.parametrize("store", [Answering(fault=StoreUnavailable("unreachable", "down")), Answering(never=True)])
+@pytest.mark.parametrize(
+    "store", [Answering(fault=StoreUnavailable("unreachable", "down")), Answering(fault=ValueError("odd")), Answering(never=True)]
+)
 async def test_while_the_store_is_away_the_page_is_shown_all_the_same(records, store, monkeypatch, caplog):
     monkeypatch.setattr(background_module, "STORE_SECONDS", 0.01)
     await sent(records, ADA)
