@@ -16,7 +16,7 @@ from aiohttp import web
 from relay.config import Http
 from relay.doors.pages import language, page
 from relay.doors.preferences import chosen, facts
-from relay.doors.refusals import Refusals
+from relay.doors.refusals import Offer, Refusals
 from relay.doors.serving import Site
 from relay.errors import RecordsUnavailable
 from relay.ids import is_id
@@ -94,10 +94,13 @@ def public_app(refusals: Refusals) -> web.Application:
     /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
     """
 
+    async def unread(request: web.Request) -> web.Response:
+        return _later(request) if await refusals.may_be_new(request.match_info["token"]) else _unknown(request)
+
     async def show(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
         if offer is None:
-            return _unknown(request)
+            return await unread(request)
         said = facts(offer, await refusals.background(offer))
         return _page(request, "unsubscribed.html" if said["state"] else "unsubscribe.html", 200, **said)
 
@@ -108,25 +111,18 @@ def public_app(refusals: Refusals) -> web.Application:
     async def refuse(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
         if offer is None:
-            return _unknown(request)
-        form = await _form(request)
-        wanted = chosen(offer, form.get("scope", []))
-        if PAIR[1] not in form.get(PAIR[0], []):
-            return _not_understood(request, "请求缺少 List-Unsubscribe=One-Click", "The request lacks List-Unsubscribe=One-Click")
-        if wanted is None:
-            return _not_understood(request, "无法识别所选的范围", "The choice is none that the page offers")
+            return await unread(request)
+        wish = await _wish(request, offer)
+        if isinstance(wish, web.Response):
+            return wish
+        wanted, origin = wish
         if offer.is_canary:
             return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n")
         try:
-            await refusals.refuse(wanted, "page" if "page" in form.get("via", []) else "one_click")
+            await refusals.refuse(wanted, origin)
         except RecordsUnavailable:
             _log.exception("a refusal could not be written down")
-            return _say(
-                request, 503,
-                zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
-                en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
-                headers={"Retry-After": "60"},
-            )  # fmt: skip
+            return _later(request)
         return _page(request, "unsubscribed.html", 200, **facts(wanted, await refusals.background(wanted), wanted.scope))
 
     app = _application()
@@ -188,6 +184,17 @@ async def _form(request: web.Request) -> dict[str, list[Any]]:
         raise web.HTTPBadRequest from error
 
 
+async def _wish(request: web.Request, offer: Offer) -> tuple[Offer, str] | web.Response:
+    """What the POST refuses, and where it was said; the answer that changes nothing when that cannot be told."""
+    form = await _form(request)
+    if PAIR[1] not in form.get(PAIR[0], []):
+        return _not_understood(request, "请求缺少 List-Unsubscribe=One-Click", "The request lacks List-Unsubscribe=One-Click")
+    wanted = chosen(offer, form.get("scope", []))
+    if wanted is None:
+        return _not_understood(request, "无法识别所选的范围", "The choice is none that the page offers")
+    return wanted, "page" if "page" in form.get("via", []) else "one_click"
+
+
 def _not_understood(request: web.Request, zh: str, en: str) -> web.Response:
     """A POST that no page and no mail provider sends."""
     return _say(
@@ -202,6 +209,15 @@ def _unknown(request: web.Request) -> web.Response:
         request, 404,
         zh=("链接无效", "这个退订链接不完整或不是我们发出的。请使用邮件中的完整链接，或直接回复邮件并写明“退订”。"),
         en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply “unsubscribe” to the mail."),
+    )  # fmt: skip
+
+
+def _later(request: web.Request) -> web.Response:
+    return _say(
+        request, 503,
+        zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
+        en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
+        headers={"Retry-After": "60"},
     )  # fmt: skip
 
 

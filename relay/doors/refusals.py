@@ -34,7 +34,7 @@ from relay.records.append import Records
 from relay.records.facts import suppressed_record
 from relay.records.journal import replay
 from relay.records.search import sealed_recipient
-from relay.render.token import TokenError, UnsubscribeToken, read_token, stream_number
+from relay.render.token import TokenError, UnknownKey, UnsubscribeToken, read_token, stream_number
 from relay.stores.contracts import Store
 from relay.tasks import spawn
 
@@ -61,7 +61,16 @@ class Offer:
 
 def proof(keys: Keys, text: str) -> str:
     """What only a relay with these keys can answer to a nonce or a canary: `relay check --public` knows it too."""
-    return keys.tokens.digest(f"relay-check-1 {text}").hex()
+    return keys.tokens.lasting_digest(f"relay-check-1 {text}").hex()
+
+
+async def lacks_keys(store: Store) -> bool:
+    """Whether the store was written with keys that this node does not have yet."""
+    try:
+        await store.check()
+    except StoreUnavailable as fault:
+        return fault.reason == "keys"
+    return False
 
 
 class _Turn:
@@ -104,6 +113,16 @@ class Refusals:
         stream = next((s for s in policy.streams if _is_meant(s, token)), None)
         narrow = stream is not None and not token.whole_organisation
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
+
+    async def may_be_new(self, text: str) -> bool:
+        """Whether a token that `read` does not know may come from another node, which has a newer key than this one."""
+        try:
+            read_token(text, self._keys.tokens.keys)
+        except UnknownKey:
+            return await lacks_keys(self._store())
+        except TokenError:
+            return False
+        return True
 
     def answer_check(self, nonce: str) -> str | None:
         """The proof for a nonce of 32 hexadecimal digits; None for anything else."""

@@ -19,7 +19,7 @@ from typing import Any
 from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
-from relay.keys import Keys
+from relay.keys import Keys, Ring
 from relay.policy.suppression import Reason, Suppression
 from relay.records import chain, collected
 from relay.records.chain import ASSOCIATED, Files, Line
@@ -68,7 +68,7 @@ class Records:
     def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
         self.path = path
         self.keys = keys
-        self.person: Callable[[str], Person] = lru_cache(_PEOPLE)(self._person)
+        self._people: Callable[[Ring, str], Person] = lru_cache(_PEOPLE)(_person)
         self._min_free = min_free
         self._clock = clock
         self._turn = opened.turn
@@ -179,6 +179,10 @@ class Records:
         )
         return [(row[-1], _entry(row)) for row in rows]
 
+    def person(self, mailbox_key: str) -> Person:
+        """The person as a record names them, under the current generation."""
+        return self._people(self.keys.records, mailbox_key)
+
     def check(self) -> None:
         """Raises RecordsUnavailable when mail must not flow: closed, removed, replaced, unreadable, disk nearly full."""
         if self._closed:
@@ -198,10 +202,6 @@ class Records:
             self._closed = True
             self._commits.close()
             self._closing.close()
-
-    def _person(self, mailbox_key: str) -> Person:
-        ring = self.keys.records
-        return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
 
     async def _submit(self, job: _Job) -> tuple[int, ...]:
         return await self._commits.submit(job)
@@ -332,6 +332,10 @@ def _open(path: Path, keys: Keys) -> _Opened:
             turn.give_up()
         sync_folder(path.parent)
         return _Opened(turn, connection, reader, files, stack.pop_all())
+
+
+def _person(ring: Ring, mailbox_key: str) -> Person:
+    return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
 
 
 _ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at, again_at"

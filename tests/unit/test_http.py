@@ -37,6 +37,7 @@ class Refusals:
         self.scopes: list[str] = []
         self.known: dict[str, float] = {}
         self.fault: Exception | None = None
+        self.has_all_keys = True
 
     def read(self, text):
         return self.offer if text == TOKEN else None
@@ -44,6 +45,9 @@ class Refusals:
     async def background(self, offer):
         assert offer.token is self.offer.token
         return Background(NOW, "a***@example.org", "news@example.com", None, self.known)
+
+    async def may_be_new(self, text):
+        return not self.has_all_keys
 
     async def refuse(self, offer, origin):
         assert offer.token is self.offer.token
@@ -194,6 +198,13 @@ async def test_a_forged_token_is_404_with_one_page_for_all(public, refusals):
     assert pages == {answer.body}
     assert "链接无效" in answer.body
     assert "This link does not work" in (await public.get("/u/forged?lang=en")).body
+    assert refusals.refused == []
+
+
+async def test_a_token_that_another_node_may_have_made_with_a_newer_key_is_not_called_forged(public, refusals):
+    refusals.has_all_keys = False
+    shown, posted = await public.get("/u/newer"), await public.post("/u/newer", PAIR)
+    assert (shown.status, posted.status, posted.head["retry-after"]) == (503, 503, "60")
     assert refusals.refused == []
 
 
