@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.support import axe
-from tests.support.browser import asked, chromium, colours
+from tests.support.browser import asked, chromium, colours, follow
 from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
 from tests.support.upstream import RecordingUpstream
 
@@ -53,7 +53,7 @@ class Journey:
         return unsubscribe_url(self.upstream.accepted[-1].data)
 
     def press(self):
-        self.browser.find_element(By.ID, "unsubscribe").click()
+        follow(self.browser, By.ID, "unsubscribe")
 
     def choose(self, scope):
         self.browser.find_element(By.CSS_SELECTOR, f"label:has([value={scope}])").click()
@@ -142,11 +142,11 @@ def test_the_other_language_is_kept_through_the_button(relay, upstream, tmp_path
         journey = Journey(browser, relay, upstream, "switch")
         browser.get(journey.url)
         for _ in range(3):
-            browser.find_element(By.CSS_SELECTOR, "header a").click()
+            follow(browser, By.CSS_SELECTOR, "header a")
         assert heading(browser) == "Unsubscribe"
         journey.press()
         assert heading(browser) == "You are unsubscribed"
-        browser.find_element(By.CSS_SELECTOR, "header a").click()
+        follow(browser, By.CSS_SELECTOR, "header a")
         assert heading(browser) == "已退订"  # asked for anew, it says what stands
         assert browser.get_cookies() == []
 

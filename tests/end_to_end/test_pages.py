@@ -8,7 +8,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from relay.doors.pages import HEADERS
-from tests.support.browser import chromium
+from tests.support.browser import chromium, follow
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, SHOP, Relay, message, unsubscribe_url
 from tests.support.upstream import RecordingUpstream
 
@@ -52,7 +52,7 @@ def test_the_url_of_a_550_says_rule_and_remedy_in_the_readers_language(relay, ne
     with chromium(tmp_path / "zh", language="zh-CN,zh") as browser:
         browser.get(url)
         found = words(browser)
-        browser.find_element(By.LINK_TEXT, "English").click()
+        follow(browser, By.LINK_TEXT, "English")
         assert "What to do" in words(browser)
     assert "base/suppression" in found
     assert "退订" in found
@@ -72,7 +72,7 @@ def test_the_button_unsubscribes_without_javascript(relay, newsletter, tmp_path)
         browser.get(unsubscribe_url(data))
         assert "确认退订" in words(browser)
         assert refused(relay, recipient) is None  # opening the page changed nothing
-        browser.find_element(By.ID, "unsubscribe").click()
+        follow(browser, By.ID, "unsubscribe")
         assert "已退订" in words(browser)
         assert browser.get_cookies() == []
         browser.refresh()  # posts again
@@ -92,11 +92,11 @@ def test_one_stream_can_be_left_without_the_others(tmp_path, upstream):
         with chromium(tmp_path / "profile", script=False) as browser:
             browser.get(url)
             browser.find_element(By.CSS_SELECTOR, "[value=stream]").click()
-            browser.find_element(By.ID, "unsubscribe").click()
+            follow(browser, By.ID, "unsubscribe")
             assert "其他营销邮件：“receipts”" in words(browser)
             assert refused(relay, recipient)
             assert relay.send(SHOP, [recipient], message(to=recipient, sender=SHOP))[0] == 250
-            browser.find_element(By.ID, "unsubscribe").click()  # the rest too
+            follow(browser, By.ID, "unsubscribe")  # the rest too
             assert relay.send(SHOP, [recipient], message(to=recipient, sender=SHOP))[0] == 550
             browser.get(url)
             assert browser.find_elements(By.TAG_NAME, "button") == []

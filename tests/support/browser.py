@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.needs import needs
 
@@ -51,6 +53,13 @@ def chromium(folder, *, language="zh-CN", script=True, phone=False):
         yield browser
     finally:
         browser.quit()
+
+
+def follow(browser, by, what):
+    """Click on what leads to another page, and wait until that is there."""
+    leading = browser.find_element(by, what)
+    leading.click()
+    WebDriverWait(browser, 60).until(staleness_of(leading))
 
 
 def asked(browser) -> list[tuple[str, str]]:
