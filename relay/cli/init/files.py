@@ -213,7 +213,21 @@ def _account(answers: Answers) -> list[str]:
         f"identity = {quoted(answers.login)}",
         f"upstream = {quoted(answers.profile.name)}",
         f"password_file = {quoted(f'secrets/{answers.account}')}",
+        *_mailbox(answers),
         "",
+    ]
+
+
+def _mailbox(answers: Answers) -> list[str]:
+    """The mailbox that refusals by mail come to; where there is a link to unsubscribe by, reading it is left to a later day."""
+    if not answers.imap:
+        return []
+    off = "" if answers.reads_mailbox else "# "
+    return [
+        "# 中继读取这个邮箱中的退订、退信与投诉：docs/mailbox.zh.md",
+        "# The relay reads this mailbox for refusals, bounces and complaints: docs/mailbox.md",
+        f"{off}imap = {quoted(answers.imap)}",
+        *([f"{off}imap_ca_file = {quoted(answers.ca_file)}"] if answers.ca_file else []),
     ]
 
 
@@ -258,7 +272,9 @@ def _organisation(text: str, answers: Answers) -> str:
 
 def _newsletter(text: str, answers: Answers) -> str:
     text = _replaced(text, "match", lambda was: was.replace('"news@example.com"', quoted(answers.login)))
-    return text if answers.public_url else _replaced(text, "one_click", lambda _: "false")
+    if not answers.public_url:
+        text = _replaced(text, "one_click", lambda _: "false")
+    return _replaced(text, "mailto", lambda _: "true") if answers.reads_mailbox else text
 
 
 def _table(both: Both) -> str:
