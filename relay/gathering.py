@@ -67,6 +67,7 @@ async def gather(
     message: Message,
     policy: PolicySet,
     proposal: FirstTry,
+    upstream_countries: frozenset[str],
     *,
     store: Store,
     records: Records,
@@ -83,15 +84,19 @@ async def gather(
         store.open_submission(key, proposal, ledger_ttl, rows),
         suppressions_of(submission.recipients, store, records, keys),
     )
-    return Gathered(cases_of(submission, message, policy, suppressions), entry)
+    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries), entry)
 
 
 def cases_of(
-    submission: Submission, message: Message | None, policy: PolicySet, suppressions: Sequence[tuple[Suppression, ...]]
+    submission: Submission,
+    message: Message | None,
+    policy: PolicySet,
+    suppressions: Sequence[tuple[Suppression, ...]],
+    upstream_countries: frozenset[str],
 ) -> tuple[Case, ...]:
     """One case per recipient of the submission, in order."""
     unknown = frozenset(policy.organisation.unknown_recipient)
     return tuple(
-        Case(submission, recipient, message, found, jurisdictions_of(recipient.mailbox.domain, unknown))
+        Case(submission, recipient, message, found, jurisdictions_of(recipient.mailbox.domain, unknown), upstream_countries)
         for recipient, found in zip(submission.recipients, suppressions, strict=True)
     )

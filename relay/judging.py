@@ -21,11 +21,17 @@ from relay.records.wording import both, own_rule_texts, sentence
 
 
 def judge_at_rcpt(
-    policy: PolicySet, stream: Stream, submission: Submission, recipient: Recipient, found: Sequence[Suppression], today: date
+    policy: PolicySet,
+    stream: Stream,
+    submission: Submission,
+    recipient: Recipient,
+    found: Sequence[Suppression],
+    upstream_countries: frozenset[str],
+    today: date,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
     alone = replace(submission, recipients=(recipient,))
-    (case,) = cases_of(alone, None, policy, [tuple(found)])
+    (case,) = cases_of(alone, None, policy, [tuple(found)], upstream_countries)
     return decide(policy, stream, case, Phase.RCPT, today)
 
 

@@ -171,7 +171,8 @@ class Line:
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, self.today(policy))
+        countries = self.upstream_countries(submission, stream)
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.today(policy))
         if ruling.leading is None:
             return replies.RECIPIENT_OK
         self._count(submission.stream, [ruling])
@@ -239,9 +240,11 @@ class Line:
         except MessageError as fault:
             return await self._refuse_octets(submission, policy, stream, fault)
         key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
+        routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
+        countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
             gathered = await gather(
-                submission, message, policy, self.first_try(submission, policy),
+                submission, message, policy, self.first_try(submission, policy), countries,
                 store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
             )  # fmt: skip
         first = gathered.entry.first
@@ -252,9 +255,8 @@ class Line:
             again = self._perhaps_again(gathered.entry, rulings)
             marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
             await self.records.append(
-                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks)
+                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
             )
-        routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         deadline = begun + delivery.patience
         consignment = Consignment(submission, message, policy, stream, key, first, routes, deadline, deadline + delivery.past_dot)
         results = await self._results(consignment, gathered.entry.rows, rulings)
@@ -383,6 +385,10 @@ class Line:
     def today(self, policy: PolicySet) -> date:
         """The day in the organisation's time zone."""
         return datetime.fromtimestamp(self._clock(), policy.zone).date()
+
+    def upstream_countries(self, submission: Submission, stream: Stream) -> frozenset[str]:
+        """Where the upstreams are that the mail may leave by, as far as that is known before there is a message."""
+        return self.routing.countries(self.routing.routes(submission.identity, stream, submission.reverse_path, None))
 
     def _count(self, stream: str, rulings: Sequence[Ruling]) -> None:
         for ruling in rulings:

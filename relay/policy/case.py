@@ -38,7 +38,10 @@ class Case:
     """All facts on one recipient.
 
     `message` is None in phase RCPT.  `suppressions` are those in force, of
-    any scope and reason.  `jurisdictions` are ISO 3166-1 alpha-2 codes.
+    any scope and reason.  `jurisdictions` (whose law may protect the recipient)
+    and `upstream_countries` (where the upstream servers are that a copy may
+    leave by, failover included, as far as that is known) are ISO 3166-1
+    alpha-2 codes.
     """
 
     submission: Submission
@@ -46,6 +49,7 @@ class Case:
     message: Message | None
     suppressions: tuple[Suppression, ...] = ()
     jurisdictions: frozenset[str] = frozenset()
+    upstream_countries: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

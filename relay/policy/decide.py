@@ -130,7 +130,7 @@ def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
 
 def _expired(pack: Pack, case: Case, today: date) -> Asked:
     name = f"{pack.name}/expired"
-    if pack.countries is not None and not pack.countries & case.jurisdictions:
+    if pack.reach is not None and not pack.reach.covers(case):
         return Asked(name, False, "does not apply")
     return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
 
@@ -139,7 +139,7 @@ def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
     """Why a rule that the stream asks is not asked about this case, "" when it is."""
     if phase is Phase.RCPT and rule.phase is Phase.DATA:
         return "phase"
-    if rule.countries is not None and not rule.countries & case.jurisdictions:
+    if rule.reach is not None and not rule.reach.covers(case):
         return "does not apply"
     domains = rule.table.recipient_domains
     return "does not apply" if domains and not domain_fits(case.recipient.mailbox.domain, domains) else ""

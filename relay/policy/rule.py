@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from relay.policy.case import Action, Asked, Case, Phase
 from relay.policy.expression import Expression
+from relay.policy.jurisdiction import Reach
 from relay.policy.suppression import Purpose
 from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
 
@@ -92,7 +93,7 @@ class Check:
 class Rule:
     """A rule as one stream asks it.
 
-    `countries` None asks for everybody, else for recipients in one of them.
+    `reach` None asks about all mail, else about what it covers.
     `never` says why this stream never asks it ("" when it does).
     """
 
@@ -105,7 +106,7 @@ class Rule:
     text_zh: str
     fix: str
     fix_zh: str
-    countries: frozenset[str] | None = None
+    reach: Reach | None = None
     never: str = ""
     phase: Phase = field(init=False)
     scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"

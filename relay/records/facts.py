@@ -72,11 +72,13 @@ def received_record(
     person: Callable[[str], Person],
     again: Sequence[Recipient] = (),
     marks: tuple[bytes, ...] = (),
+    upstream_countries: Iterable[str] = (),
 ) -> Record:
     """A message was judged: who sent it, what was decided for each recipient and why.
 
     `again` are those whom an earlier try may have reached without anybody knowing;
-    `marks` the digest of the message's own Message-ID, by which answers to it find it.
+    `marks` the digest of the message's own Message-ID, by which answers to it find it;
+    `upstream_countries` a fact of every case, which neither policy nor people tell.
     """
     roll = Roll(person)
     facts = {
@@ -87,6 +89,7 @@ def received_record(
         "policy": policy_hash,
         "message": {"sha256": message.received_digest.hex(), "size": message.size},
         "first_try": first.submission_id,
+        "upstream_countries": sorted(upstream_countries),
         "again": [roll.number(recipient.key) for recipient in again],
         "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }

@@ -55,6 +55,7 @@ MEANINGS: dict[str, str] = {
     "message.size": "its octets",
     "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
     "again": "the persons whom an earlier try may have reached without an answer: they may get the message twice",
+    "upstream_countries": "where the upstream servers are that it might leave by, as far as known: packs ask about it",
     "rulings[].person": "the recipient",
     "rulings[].action": "the decision: permit, warn, defer, hold, reject",
     "rulings[].objections[].rule": "pack or stream, and rule",
@@ -208,7 +209,7 @@ def examples() -> dict[Kind, list[Record]]:
         mark=_person("the mail's octets").digest,
     )
     return {
-        Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
+        Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person, upstream_countries=["CN"])],
         Kind.FINISHED: [finished],
         Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person)],
         Kind.REPORTED: [reported],

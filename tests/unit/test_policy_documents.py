@@ -49,13 +49,15 @@ def test_functions_and_bounds_are_named():
 def test_the_examples_load():
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
     size = '[[rule]]\nid = "size"\ncheck = "size"\nabove_mb = 5\n'
     policy = a_policy(added={"streams/newsletter.toml": override + size, "organisation.toml": f"[[exempt]]{exempt}"})
     assert list(policy.stream("newsletter").overrides) == ["base/attachment-types"]
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[3]}').packs["law"]
+    assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 
 # The shipped files ---------------------------------------------------------------------------------------------------
