@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import ssl
 import tomllib
 from datetime import UTC, date, datetime
@@ -178,6 +179,27 @@ def test_nothing_is_written_over(tmp_path, there):
     assert "move them away" in done.stderr
     assert path.read_text("utf-8") == "mine"
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "answers.toml"])
+
+
+def test_in_a_folder_with_the_sources_the_shipped_policies_are_replaced(tmp_path):
+    shipped = Path(__file__).resolve().parents[2] / "policies"
+    shutil.copytree(shipped, tmp_path / "policies")
+    begin(tmp_path)
+    policy = parse_policies(read_folder(tmp_path / "policies"))
+    assert policy.organisation.legal_name.en == "Qingshan Technology Ltd."
+    assert not (tmp_path / "policies/streams/receipts.toml").exists()
+    assert (tmp_path / "policies/streams/receipts.toml.example").exists()
+
+
+def test_a_shipped_policy_is_put_back_when_the_rest_cannot_be_written(tmp_path):
+    shipped = Path(__file__).resolve().parents[2] / "policies"
+    shutil.copytree(shipped, tmp_path / "policies")
+    (tmp_path / "dkim").write_text("not a folder")
+    done = relay(tmp_path, "init", "--answers", write_answers(tmp_path))
+    assert done.returncode == 3
+    assert "nothing was kept" in done.stderr
+    for path in shipped.rglob("*.toml"):
+        assert (tmp_path / "policies" / path.relative_to(shipped)).read_bytes() == path.read_bytes()
 
 
 def test_what_was_written_before_a_fault_is_removed_again(tmp_path, monkeypatch):
