@@ -134,13 +134,19 @@ class Machine:
         if verb in ("stop", "restart", "disable"):
             self.stop()
         if verb in ("start", "restart", "enable"):
-            (command,) = re.findall(r"^ExecStart=(.+)$", self._unit.read_text("utf-8"), re.MULTILINE)
-            self._serve(shlex.split(self.here(command)))
+            self._serve(shlex.split(self.here(self._command_of_unit())))
         if verb == "reload":
             assert self.process
             self.process.send_signal(signal.SIGHUP)
         assert verb in ("start", "stop", "restart", "reload", "enable", "disable"), verb
         return 0, ""
+
+    def _command_of_unit(self) -> str:
+        """What the unit runs; where none was installed, the service is what somebody started by hand."""
+        if not self._unit.exists():
+            return "relay serve"
+        (command,) = re.findall(r"^ExecStart=(.+)$", self._unit.read_text("utf-8"), re.MULTILINE)
+        return str(command)
 
     @property
     def _unit(self) -> Path:
