@@ -10,6 +10,14 @@ def new_id(at: float, entropy: bytes) -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def time_of(some_id: str) -> float:
+    """When it happened, epoch seconds to the millisecond; the text must be an id."""
+    milliseconds = 0
+    for character in some_id[:10]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(character)
+    return milliseconds / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id."""
     return len(text) == 26 and text[0] <= "7" and all(character in _ALPHABET for character in text)

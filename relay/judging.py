@@ -43,7 +43,7 @@ def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date)
 
 def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: MessageError) -> list[Ruling]:
     """Rule on octets that cannot be taken as a message."""
-    text, fix = own_rule_texts(fault.rule, fault.text)
+    text, fix = own_rule_texts(fault.rule, fault.text, fault.bound)
     rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
     objection = Objection(
         fault.rule,
@@ -54,7 +54,7 @@ def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: Message
         fix["zh"],
         cite=rule.table.cite if rule else "",
         code=fault.detail,
-        reply_code=554,
+        reply_code=replies.RULE_CODES[fault.rule][0],
     )
     return [Ruling(recipient, Action.REJECT, (objection,)) for recipient in recipients]
 

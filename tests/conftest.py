@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.redis_server import RedisServer
 
-
 # A shell that runs the tests in the background has them ignore Ctrl-C, and every process that they start with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -197,7 +197,11 @@ class _Word:
 
 @suppress.command("lift")
 @click.argument("address")
-@click.option("--consent", default="", help="A refusal: how, when, where the person consented / 收件人以何方式、何时、何地同意")
+@click.option(
+    "--consent",
+    default="",
+    help="A refusal: how, when, where they consented; they can read it / 同意的方式、时间、地点，收件人可见",
+)
 @click.option("--at", metavar="TIME", help="When the person said so; later than the refusal; default: now / 同意的时间，默认此刻")
 @click.option("--reason", "why", default="", help="hard_bounce, manual, manual_all: why / 解除原因")
 @click.option("--only", type=REASONS, help="Lift only this reason / 仅解除此原因")
@@ -207,7 +211,12 @@ class _Word:
 def lift(
     address: str, consent: str, at: str | None, why: str, only: str | None, stream: str | None, by: str, as_json: bool
 ) -> None:
-    """Lift what stops mail to ADDRESS: a refusal with --consent, anything else with --reason / 解除禁发."""
+    """Lift what stops mail to ADDRESS: a refusal with --consent, anything else with --reason / 解除禁发.
+
+    Refusals that still wait on this node count before anything is lifted. One that waits on another node, because the
+    store was away there, is heard later: said after the consent, it is in force again / 解除前会先计入本节点尚未写入存储的拒绝；
+    其他节点上尚未写入的拒绝稍后才计入，若晚于同意的时间，将重新生效。
+    """
     mailbox, word = mailbox_of(address), _Word(consent.strip(), moment_of(at), why.strip(), person(by))
     lifted, left = asyncio.run(_lift(mailbox, _Asked(only, scope_of(stream) if stream else None), word))
     if as_json:
@@ -233,8 +242,12 @@ async def _lift(mailbox: Mailbox, asked: _Asked, word: _Word) -> tuple[Rows, Row
         for entry in filter(asked.is_meant, there):
             if not word.allows(entry):
                 left.append(as_row(opened, entry, mailbox.wire))
-            elif await _lift_one(opened, mailbox, entry, word):
-                lifted.append(as_row(opened, entry, mailbox.wire))
+                continue
+            try:
+                if await _lift_one(opened, mailbox, entry, word):
+                    lifted.append(as_row(opened, entry, mailbox.wire))
+            except ValueError:  # the person refused again since the store was asked
+                left.append(as_row(opened, replace(entry, again_at=time.time()), mailbox.wire))
     return lifted, left
 
 

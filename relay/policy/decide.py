@@ -109,6 +109,8 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
     for rule in stream.rules:
         if rule.never:
             asked.append(rule.silent)
+        elif rule.reach is not None and not rule.reach.covers(case):
+            asked.append(rule.outside)
         elif why := _why_not(rule, case, phase):
             asked.append(Asked(rule.name, False, why))
         elif (objection := _objection(rule, stream, case, answers)) is None:
@@ -131,7 +133,7 @@ def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
 def _expired(pack: Pack, case: Case, today: date) -> Asked:
     name = f"{pack.name}/expired"
     if pack.reach is not None and not pack.reach.covers(case):
-        return Asked(name, False, "does not apply")
+        return Asked(name, False, f"does not apply: only {pack.reach}")
     return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
 
 
@@ -139,8 +141,6 @@ def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
     """Why a rule that the stream asks is not asked about this case, "" when it is."""
     if phase is Phase.RCPT and rule.phase is Phase.DATA:
         return "phase"
-    if rule.reach is not None and not rule.reach.covers(case):
-        return "does not apply"
     domains = rule.table.recipient_domains
     return "does not apply" if domains and not domain_fits(case.recipient.mailbox.domain, domains) else ""
 

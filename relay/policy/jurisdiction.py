@@ -29,6 +29,10 @@ class Reach:
     recipients: frozenset[str] = frozenset()
     upstreams: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        kinds = (("recipients", self.recipients), ("upstream servers", self.upstreams))
+        return " or ".join(f"{kind} in {', '.join(sorted(countries))}" for kind, countries in kinds if countries)
+
     def covers(self, case: Case) -> bool:
         """Whether the pack binds this case."""
         return not (self.recipients.isdisjoint(case.jurisdictions) and self.upstreams.isdisjoint(case.upstream_countries))

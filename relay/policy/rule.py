@@ -111,11 +111,13 @@ class Rule:
     phase: Phase = field(init=False)
     scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"
     silent: Asked = field(init=False, compare=False, repr=False)  # what a ruling says when it does not object
+    outside: Asked = field(init=False, compare=False, repr=False)  # what it says where `reach` ends
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", self.check.phase if self.check else _phase(self.expression))
         object.__setattr__(self, "scope", self.check.scope if self.check else self.expression.scope if self.expression else "")
         object.__setattr__(self, "silent", Asked(self.name, not self.never, self.never or "asked"))
+        object.__setattr__(self, "outside", Asked(self.name, False, f"does not apply: only {self.reach}"))
 
     @property
     def protected(self) -> bool:

@@ -263,6 +263,11 @@ def _until(day: date, today: date) -> tuple[str, str]:
 
 def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
     yield from (Sentence(*texts) for texts in _NOT_CHECKED)
+    if any(pack.reach is not None and pack.reach.upstreams for stream in policy.streams for pack in stream.packs):
+        yield Sentence(
+            "Where an upstream server stands: its profile or config.toml says it, and packs that ask for it go by that.",
+            "上游服务器位于哪个国家：以服务商配置或 config.toml 为准，按上游服务器适用的规则包据此判断。",
+        )
     unused = sorted(set(policy.packs) - {pack.name for stream in policy.streams for pack in stream.packs})
     for name in unused:
         yield Sentence(

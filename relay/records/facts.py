@@ -107,15 +107,23 @@ def refused_record(
     rulings: Sequence[Ruling],
     policy_hash: str,
     person: Callable[[str], Person],
+    *,
+    stream: str = "",
+    bound: int = 0,
 ) -> Record:
-    """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one."""
+    """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one.
+
+    `stream` is "" when none takes the sender; `bound` the octets that the message, or its announcement, goes beyond.
+    """
     roll = Roll(person)
     facts = {
         "client": _client(client),
         "identity": _identity(roll, identity),
         "reverse_path": _path(roll, reverse_path),
         "recipient": roll.number(recipient.key) if recipient else None,
+        "stream": stream,
         "policy": policy_hash,
+        "bound": bound,
         "reply": str(reply),
         "rule": reply.rule,
         "rulings": [_ruling(roll, ruling) for ruling in rulings],

@@ -311,6 +311,14 @@ def test_a_pack_by_upstream_binds_what_may_leave_there(applies, countries, asked
     assert expired.action is (Action.DEFER if asked and "KR" not in applies else expired.action)
 
 
+@pytest.mark.parametrize("day", [date(2026, 11, 20), date(2026, 11, 21)], ids=["in force", "expired"])
+def test_a_pack_that_does_not_bind_says_whom_it_does(day):
+    policy = with_pack('[applies]\nany = [{ upstream = "CN" }, { upstream = "KR" }, { recipient = "JP" }]')
+    said = {one.rule: one.why for one in ruled(policy, a_case(), today=day).asked if one.rule.startswith("law/")}
+    assert set(said.values()) == {"does not apply: only recipients in JP or upstream servers in CN, KR"}
+    assert ("law/expired" in said) is (day.day == 21)
+
+
 def test_one_answer_for_a_whole_message_binds_nobody_whom_the_pack_leaves_out():
     policy = with_pack('[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]')
     answers, day, said = Answers(), date(2026, 11, 20), []

@@ -133,6 +133,12 @@ def test_the_schema_knows_every_key_of_the_shipped_files(kind, name):
     json.dumps(schema(kind))
 
 
+def test_the_schema_explains_every_condition_of_a_pack():
+    conditions = schema("pack")["$defs"]["Condition"]["properties"]
+    assert set(conditions) == {"organisation", "recipient", "upstream"}
+    assert all("国家" in condition["description"] for condition in conditions.values())
+
+
 def test_the_schema_has_a_rule_for_every_check_and_for_cel():
     kinds = schema("stream")["properties"]["rule"]["items"]["anyOf"]
     assert [kind["title"] for kind in kinds] == [*CHECKS, "when"]

@@ -84,10 +84,13 @@ fields = ["X-Mailer"]
 """
     changes = {NEWS: ('packs = ["base"]', 'packs = ["base", "law", "host"]')}
     host = law.replace('{ recipient = "KR" }, ', "")
-    sentences = show(a_policy(changes=changes, law=law, host=host), DAY)[0].sentences
-    said = {sentence.en: sentence.zh for sentence in sentences if "(law/" in sentence.en or "(host/" in sentence.en}
+    sections = show(a_policy(changes=changes, law=law, host=host), DAY)
+    assert any(sentence.en.startswith("Where an upstream server stands: ") for sentence in sections[2].sentences)
+    assert not naming(said(a_policy())[2], "Where an upstream server stands")
+    sentences = sections[0].sentences
+    of_packs = {sentence.en: sentence.zh for sentence in sentences if "(law/" in sentence.en or "(host/" in sentence.en}
     server, server_zh = "for mail that may leave by an upstream server in CN", "可能经 CN 的上游服务器发出的邮件"
-    assert said == {
+    assert of_packs == {
         f"newsletter: refused for recipients in KR or {server}: The message is too large (law/big).": (
             f"newsletter：拒收（KR 的收件人，或{server_zh}）：邮件过大（law/big）。"
         ),
