@@ -115,8 +115,8 @@ class Machine:
         if not self.config.exists():
             return
         text = self.config.read_text("utf-8")
-        for port, ours in (("127.0.0.1:8026", f"127.0.0.1:{self.public}"), ("0.0.0.0:8027", "127.0.0.1:0")):
-            text = text.replace(port, ours)
+        text = text.replace("127.0.0.1:8026", f"127.0.0.1:{self.public}")
+        text = re.sub(r'help_address = ".*"', 'help_address = "127.0.0.1:0"', text)
         text = re.sub(r'address = "0\.0\.0\.0:\d+"', 'address = "127.0.0.1:0"', text)
         self.config.write_text(text.replace("[http]\n", '[http]\naddress = "127.0.0.1:0"\n'), "utf-8")
         if self.config.is_relative_to(self.root) and (data := self.config.parent / "data").exists():
