@@ -4,10 +4,10 @@ import asyncio
 
 import click
 
-from relay.cli import check_dns, check_public
+from relay.cli import check_dns, check_mailboxes, check_public
 from relay.cli.inspection import Findings, inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
-from relay.config import load_config
+from relay.config import Config, load_config
 from relay.errors import RelayError
 
 
@@ -17,9 +17,9 @@ from relay.errors import RelayError
 @click.option("--public", is_flag=True, help="Also try the unsubscribe address and the privacy notice / 同时试用退订网址")
 @click.option("--dns-server", default="", hidden=True, metavar="HOST:PORT", help="Ask this server")
 def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
-    """Check configuration, policies, keys, certificates and store / 检查配置、策略、密钥、证书与存储."""
+    """Check configuration, policies, keys, certificates, mailboxes, store / 检查配置、策略、密钥、证书、邮箱与存储."""
     config = load_config(option("config"))
-    findings = asyncio.run(inspect(config))
+    findings = asyncio.run(_look(config))
     try:
         if dns:
             check_dns.look(config, check_dns.Dns(dns_server), findings)
@@ -33,6 +33,12 @@ def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
     else:
         _show(findings)
     raise click.exceptions.Exit(_exit_code(findings))
+
+
+async def _look(config: Config) -> Findings:
+    findings = await inspect(config)
+    await check_mailboxes.look(config, findings)
+    return findings
 
 
 def _exit_code(findings: Findings) -> int:

@@ -18,7 +18,6 @@ from pathlib import Path
 from cryptography import x509
 
 from relay.config import Config, Http
-from relay.doors.mailbox.collector import mailboxes
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.hosts import split_host_port
@@ -179,11 +178,6 @@ def _upstreams(config: Config, findings: Findings) -> None:
     Upstreams(config, load_profiles(), b"")  # profiles, CA files and password files
     for account in config.account:
         findings.good(f"账号 {account.identity}（{account.upstream}）", f"account {account.identity} at {account.upstream}")
-    for name, account in mailboxes(config).items():
-        findings.good(
-            f"邮箱 {name}（{account.imap}）：读取退订、退信与投诉",
-            f"mailbox {name} at {account.imap}: read for refusals, bounces and complaints",
-        )
     for upstream in config.upstream:
         if upstream.tls == "none" and not all(map(_is_local, upstream.addresses)):
             findings.later(
@@ -227,15 +221,17 @@ def _stream(stream: Stream, config: Config, findings: Findings) -> None:
         )
     if stream.purpose is Purpose.MARKETING and not stream.unsubscribe.is_offered:
         findings.later(
-            f"{file}：没有一键退订，Gmail 和 Yahoo 会限制这样的群发邮件；见 docs/unsubscribe-url.zh.md",
-            f"{file}: no one-click unsubscribing, Gmail and Yahoo hold such bulk mail back; see docs/unsubscribe-url.md",
+            f"{file}：既没有一键退订，也没有邮件退订：Gmail 要求每天发送超过 5000 封的发件人提供一键退订，Yahoo 要求至少一种；"
+            "见 docs/unsubscribe-url.zh.md",
+            f"{file}: no unsubscribing, neither one-click nor by mail: Gmail wants one-click of whoever sends it more than 5,000"
+            " a day, Yahoo wants one of the two of every bulk sender; see docs/unsubscribe-url.md",
         )
     if stream.unsubscribe.mailto and not stream.unsubscribe.one_click:
         findings.later(
             f"{file}：只有邮件退订。Gmail 要求每天发送超过 5000 封的发件人提供一键退订（one_click），邮件退订不算；"
-            "Yahoo 接受邮件退订，但建议一键退订。见 docs/mailbox.zh.md",
+            "Yahoo 接受邮件退订，但建议一键退订。见 docs/unsubscribe-url.zh.md",
             f"{file}: unsubscribing by mail only. Gmail wants one-click (one_click) of whoever sends it more than 5,000 a day,"
-            " and a mailto does not count; Yahoo takes a mailto and recommends one-click. See docs/mailbox.md",
+            " and a mailto does not count; Yahoo takes a mailto and recommends one-click. See docs/unsubscribe-url.md",
         )
     if not stream.signing_required:
         return

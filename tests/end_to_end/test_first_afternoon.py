@@ -1,118 +1,17 @@
 """From an empty folder to the first compliant newsletter, in four commands, before an upstream that behaves like NetEase."""
 
-import json
 import re
 import smtplib
-import ssl
-import subprocess
-import threading
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.support.beginner import write_answers
+from tests.support.afternoon import MAIL, NEWS, PASSWORD, Afternoon
 from tests.support.mail_dkim import verify_all
 from tests.support.netease import NetEase
-from tests.support.ports import free_port
-from tests.support.wheel_venv import environment, pip_install
 
 ROOT = Path(__file__).resolve().parents[2]
-NEWS, PASSWORD = "news@qingshan.test", "ABCDEFGHIJKLMNOP"
-MAIL = (
-    f"From: Qingshan <{NEWS}>\r\nTo: ada@reader.test\r\nSubject: =?utf-8?b?5paw6Ze7?=\r\nMIME-Version: 1.0\r\n"
-    "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n您好，这是第一期。\r\n"
-).encode()
-
-
-class Afternoon:
-    """One person at one terminal; `typed` is what the person entered."""
-
-    def __init__(self, folder, upstream):
-        self.folder, self.upstream = folder, upstream
-        self.typed: list[str] = []
-        self.port, self.public = free_port(), free_port()
-        self.ready: dict[str, dict[str, str]] = {}
-        self.process: subprocess.Popen[str] | None = None
-        self.said: list[str] = []
-
-    def live(self):
-        """The four commands; the fourth goes on running."""
-        self.bin = pip_install(self.folder)
-        self.typed.append("pip install .")
-        write_answers(
-            self.folder,
-            provider=f"netease {self.upstream.address}",
-            ca_file=self.upstream.ca_file,
-            listener=f"127.0.0.1:{self.port}",
-            public_url=f"http://127.0.0.1:{self.public}",
-            privacy_url="https://127.0.0.1:9/privacy",
-        )
-        self.initialised = self.type("relay init --answers answers.toml --private-ca")
-        assert self.initialised.returncode == 0, self.initialised.stderr
-        self.choose_free_ports()
-        self.checked = self.type("relay check")
-        self.serve()
-        return self
-
-    def choose_free_ports(self):
-        """What no person needs to do: other tests use the usual ports meanwhile."""
-        config = self.folder / "config.toml"
-        text = config.read_text("utf-8")
-        text = text.replace("127.0.0.1:8026", f"127.0.0.1:{self.public}").replace("8027", str(free_port()))
-        config.write_text(text.replace("[http]\n", '[http]\naddress = "127.0.0.1:0"\n'), "utf-8")
-
-    def type(self, command):
-        self.typed.append(command)
-        return self.run(command)
-
-    def run(self, command):
-        verb, *arguments = command.split()
-        return subprocess.run(
-            [self.bin / verb, "--lang", "en", *arguments],
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def serve(self):
-        self.typed.append("relay serve")
-        self.process = subprocess.Popen(
-            [self.bin / "relay", "serve", "--workers", "1"],
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        began = threading.Event()
-        threading.Thread(target=self.listen, args=(self.process.stdout, began), daemon=True).start()
-        assert began.wait(60)
-        assert self.ready, "".join(self.said)
-
-    def listen(self, stdout, began):
-        for line in stdout:
-            self.said.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
-                self.ready = event
-                began.set()
-        stdout.close()
-        began.set()
-
-    def send(self, recipients, data, sender=NEWS):
-        """As Foxmail or a script does: TLS with a certificate that is trusted, then AUTH."""
-        context = ssl.create_default_context(cafile=self.folder / "tls/ca.crt")
-        with smtplib.SMTP_SSL("127.0.0.1", self.port, context=context, timeout=60) as client:
-            client.login(NEWS, PASSWORD)
-            return client.sendmail(sender, recipients, data)
-
-    def end(self):
-        if self.process:
-            self.process.terminate()
-            assert self.process.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

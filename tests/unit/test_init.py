@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import ssl
 import tomllib
 from datetime import UTC, date, datetime
@@ -180,6 +181,27 @@ def test_nothing_is_written_over(tmp_path, there):
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "answers.toml"])
 
 
+def test_in_a_folder_with_the_sources_the_shipped_policies_are_replaced(tmp_path):
+    shipped = Path(__file__).resolve().parents[2] / "policies"
+    shutil.copytree(shipped, tmp_path / "policies")
+    begin(tmp_path)
+    policy = parse_policies(read_folder(tmp_path / "policies"))
+    assert policy.organisation.legal_name.en == "Qingshan Technology Ltd."
+    assert not (tmp_path / "policies/streams/receipts.toml").exists()
+    assert (tmp_path / "policies/streams/receipts.toml.example").exists()
+
+
+def test_a_shipped_policy_is_put_back_when_the_rest_cannot_be_written(tmp_path):
+    shipped = Path(__file__).resolve().parents[2] / "policies"
+    shutil.copytree(shipped, tmp_path / "policies")
+    (tmp_path / "dkim").write_text("not a folder")
+    done = relay(tmp_path, "init", "--answers", write_answers(tmp_path))
+    assert done.returncode == 3
+    assert "nothing was kept" in done.stderr
+    for path in shipped.rglob("*.toml"):
+        assert (tmp_path / "policies" / path.relative_to(shipped)).read_bytes() == path.read_bytes()
+
+
 def test_what_was_written_before_a_fault_is_removed_again(tmp_path, monkeypatch):
     answers = read_answers(write_answers(tmp_path))
     planned = plan(answers, tmp_path / "config.toml", *TODAY, private_ca=True)
@@ -196,15 +218,78 @@ def test_what_was_written_before_a_fault_is_removed_again(tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["answers.toml"]
 
 
-def test_without_a_public_address_one_click_is_off_and_its_price_is_told(tmp_path):
-    told = begin(tmp_path, public_url="none")
-    assert "one_click = false" in told
-    assert "Gmail" in told
-    assert "Yahoo" in told
-    assert not parse_policies(read_folder(tmp_path / "policies")).stream("newsletter").unsubscribe.one_click
+def unsubscribing(folder):
+    unsubscribe = parse_policies(read_folder(folder / "policies")).stream("newsletter").unsubscribe
+    return unsubscribe.one_click, unsubscribe.mailto
+
+
+def test_without_a_public_address_people_unsubscribe_by_mail(tmp_path):
+    told = begin(tmp_path, public_url="none", password="secret")
+    for said in ("one_click = false and mailto = true", "Gmail", "Yahoo", "imap.qiye.163.com:993"):
+        assert said in told
+    assert unsubscribing(tmp_path) == (False, True)
+    assert load_config(str(tmp_path / "config.toml")).account[0].imap == "imap.qiye.163.com:993"
+    assert (tmp_path / "secrets/news@qingshan.test").read_text() == "secret\n"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"password": ""},
+        {"provider": "mail.qingshan.test:465", "password": "secret"},
+        {"provider": "ses email-smtp.eu-west-1.amazonaws.com:465", "account": "news@qingshan.test AKIAQINGSHAN"},
+    ],
+    ids=["no password", "no mailbox known", "login is no mailbox"],
+)
+def test_without_a_mailbox_either_nothing_is_promised(tmp_path, answers):
+    told = begin(tmp_path, public_url="none", **answers)
+    assert "one_click = false and mailto = false" in told
+    assert unsubscribing(tmp_path) == (False, False)
     checked = relay(tmp_path, "check")
-    assert "no one-click unsubscribing" in checked.stdout
+    assert "no unsubscribing, neither one-click nor by mail: Gmail" in checked.stdout
     assert "docs/unsubscribe-url.md" in checked.stdout
+
+
+def test_another_mailbox_server_can_be_named(tmp_path):
+    begin(tmp_path, provider="mail.qingshan.test:465", public_url="none", password="secret", imap="mail.qingshan.test:993")
+    assert load_config(str(tmp_path / "config.toml")).account[0].imap == "mail.qingshan.test:993"
+    assert unsubscribing(tmp_path) == (False, True)
+    with pytest.raises(ConfigurationError, match=r"imap: .*HOST:PORT"):
+        read_answers(write_answers(tmp_path, imap="mail.qingshan.test"))
+
+
+def test_with_a_public_address_the_mailbox_is_left_for_later(tmp_path):
+    begin(tmp_path, password="secret")
+    assert load_config(str(tmp_path / "config.toml")).account[0].imap == ""
+    assert '\n# imap = "imap.qiye.163.com:993"\n' in (tmp_path / "config.toml").read_text("utf-8")
+    assert unsubscribing(tmp_path) == (True, False)
+
+
+def test_the_password_that_a_mailbox_needs_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ["", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none", "hush-hush"]
+    done = CliRunner().invoke(root, ["--lang", "en", "init"], input="\n".join(typed) + "\n")
+    assert done.exit_code == 0, done.output
+    assert "the relay reads the mailbox of news@qingshan.test (imap.qiye.163.com:993)" in done.output
+    assert "hush-hush" not in done.output
+    assert unsubscribing(tmp_path) == (False, True)
+
+
+def test_the_server_of_an_unknown_providers_mailbox_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ["mail.qingshan.test:465", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none"]
+    typed += ["mail.qingshan.test", "mail.qingshan.test:993", ""]
+    done = CliRunner().invoke(root, ["--lang", "zh", "init"], input="\n".join(typed) + "\n")
+    assert done.exit_code == 0, done.output
+    assert "“mail.qingshan.test”不是“主机:端口”" in done.output
+    assert unsubscribing(tmp_path) == (False, False), "Enter for the password leaves the mailbox out"
+
+
+def test_a_script_that_cannot_be_asked_is_told_what_to_write(tmp_path):
+    done = relay(tmp_path, "init", "--answers", write_answers(tmp_path, public_url="none"), stdin="")
+    assert done.returncode == 3
+    assert 'write password = "..." into the file of answers' in done.stderr
+    assert not (tmp_path / "config.toml").exists()
 
 
 def test_an_account_whose_login_is_no_address(tmp_path):
@@ -236,7 +321,7 @@ def test_the_cards_name_what_the_files_say(tmp_path, monkeypatch, lang):
 
 def test_a_person_is_asked_until_the_answer_can_be_used(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    typed = ["netease", "nowhere", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", ""]
+    typed = ["netease", "nowhere", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "", ""]
     done = CliRunner().invoke(root, ["--lang", "zh", "init"], input="\n".join(typed) + "\n")
     assert done.exit_code == 0, done.output
     assert "“nowhere”不是域名" in done.output

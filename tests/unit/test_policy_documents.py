@@ -1,4 +1,4 @@
-"""docs/policies.md and the shipped files say what the code does."""
+"""docs/policies.md, its Chinese twin and the shipped files say what the code does."""
 
 import json
 import re
@@ -14,41 +14,52 @@ from relay.policy.schema import KINDS, schema
 from relay.policy.show import placeholders
 from tests.support.policies import a_policy, newsletter, shipped_files
 
-DOCUMENT = Path(__file__).resolve().parents[2].joinpath("docs", "policies.md").read_text("utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+ENGLISH, CHINESE = ((DOCS / name).read_text("utf-8") for name in ("policies.md", "policies.zh.md"))
 
 
-def rows_after(heading: str) -> list[list[str]]:
+def rows_after(document: str, heading: str) -> list[list[str]]:
     """The cells of the first table whose header row begins so."""
-    table = DOCUMENT[DOCUMENT.index(heading) :].split("\n\n", 1)[0]
+    table = document[document.index(heading) :].split("\n\n", 1)[0]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.split("\n")[2:]]
 
 
-def test_the_table_of_checks_is_complete():
-    expected = []
+def test_the_tables_of_checks_are_complete():
+    english, chinese = [], []
     for check in CHECKS.values():
         keys = ", ".join(f"`{key}`" for key in check.parameters.model_fields if key not in RuleTable.model_fields) or "-"
-        read = (
-            "protected" if check.protected else "content" if check.inspects else "at RCPT" if check.phase == "rcpt" else "message"
-        )
-        expected.append([f"`{check.name}`", keys, read, check.summary, check.summary_zh])
-    assert rows_after("| check |") == expected
+        if check.protected:
+            read = "protected", "受保护"
+        elif check.inspects:
+            read = "content", "内容"
+        else:
+            read = ("at RCPT", "RCPT 时") if check.phase == "rcpt" else ("message", "邮件")
+        english.append([f"`{check.name}`", keys, read[0], check.summary])
+        chinese.append([f"`{check.name}`", keys, read[1], check.summary_zh])
+    assert rows_after(ENGLISH, "| check |") == english
+    assert rows_after(CHINESE, "| 检查 |") == chinese
 
 
-def test_the_table_of_variables_is_complete():
-    assert rows_after("| name |") == [
-        [f"`{v.name}`", v.type, f"`{json.dumps(v.example, ensure_ascii=False)}`", v.meaning, v.meaning_zh] for v in VARIABLES
-    ]
+def test_the_tables_of_variables_are_complete():
+    rows = [(f"`{v.name}`", v.type, f"`{json.dumps(v.example, ensure_ascii=False)}`") for v in VARIABLES]
+    assert rows_after(ENGLISH, "| name |") == [[*row, v.meaning] for row, v in zip(rows, VARIABLES, strict=True)]
+    assert rows_after(CHINESE, "| 名称 |") == [[*row, v.meaning_zh] for row, v in zip(rows, VARIABLES, strict=True)]
 
 
 def test_functions_and_bounds_are_named():
-    listed = DOCUMENT.partition("Functions: ")[2].partition(";")[0]
-    assert set(re.findall(r"`(\w+)`", listed)) == FUNCTIONS
-    assert f"At most {MAX_LENGTH}" in DOCUMENT.replace("\n", " ")
+    for document, before, after, bound in (
+        (ENGLISH, "Functions: ", ";", "At most {}"),
+        (CHINESE, "函数：", "；", "最多 {} 个字符"),
+    ):
+        listed = document.partition(before)[2].partition(after)[0]
+        assert set(re.findall(r"`(\w+)`", listed)) == FUNCTIONS
+        assert bound.format(MAX_LENGTH) in document.replace("\n", " ")
 
 
-def test_the_examples_load():
+@pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
-    blocks = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+    blocks = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
     assert len(blocks) == 4
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")

@@ -1,5 +1,6 @@
 """`relay init`: nine questions, then a configuration, policies and keys that work, and three cards that say what is left."""
 
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -8,7 +9,7 @@ from typing import Any
 
 import click
 
-from relay.cli.init.answers import QUESTIONS, AnswerError, Answers, Question, read_answers
+from relay.cli.init.answers import NONE, QUESTIONS, AnswerError, Answers, Question, read_answers, read_imap
 from relay.cli.init.cards import cards, certificate_remedy
 from relay.cli.init.files import Plan, in_the_way, plan, write
 from relay.cli.output import CONFIGURATION, FINDINGS, fail, option, say, text
@@ -28,11 +29,9 @@ _CONFIG = Path("config.toml")
 def init(answers_file: Path | None, private_ca: bool, keep_password: bool) -> None:
     """Write config.toml, policies and keys into this folder (--config elsewhere) / 生成配置、策略与密钥."""
     config_path = Path(option("config") or _CONFIG)
-    answers = read_answers(answers_file) if answers_file else _ask()
-    if keep_password and not answers.password:
-        answers = replace(
-            answers, password=click.prompt(text("账号的授权码（不显示）", "The account's password"), hide_input=True)
-        )
+    answers = read_answers(answers_file) if answers_file else _ask_mailbox(_ask())
+    if answers.password is None and (keep_password or answers.wants_mailbox):
+        answers = replace(answers, password=_ask_password(answers, optional=not keep_password))
     now = datetime.fromtimestamp(time.time(), UTC)
     planned = plan(answers, config_path, date.today(), now, private_ca=private_ca)  # noqa: DTZ011 - a date for people
     _require_room(planned)
@@ -66,6 +65,46 @@ def _ask_one(number: int, question: Question, known: dict[str, Any]) -> dict[str
             return question.read(str(given).strip(), known)
         except AnswerError as fault:
             say(f"   {fault.zh}", f"   {fault.en}")
+
+
+def _ask_mailbox(answers: Answers) -> Answers:
+    """Without a public address people unsubscribe by mail: ask where it arrives, if the provider's profile does not say."""
+    if answers.public_url or answers.imap or answers.login != answers.account:
+        return answers
+    asked = text(
+        f"没有公网网址，收件人只能用邮件退订。{answers.account} 的 IMAP 服务器（主机:端口），没有则填 none",
+        f"Without a public address people unsubscribe by mail. IMAP server of {answers.account} (HOST:PORT), or none",
+    )
+    while True:
+        try:
+            return replace(answers, imap_server=read_imap(str(click.prompt(asked, default=NONE))))
+        except AnswerError as fault:
+            say(f"   {fault.zh}", f"   {fault.en}")
+
+
+def _ask_password(answers: Answers, *, optional: bool) -> str:
+    """Ask without echo; where it is optional, nothing typed means that the relay shall read no mailbox."""
+    if answers.wants_mailbox:
+        say(
+            f"没有公网网址，收件人用邮件退订，由中继读取 {answers.account} 的邮箱（{answers.imap}）。\n"
+            "请在网页邮箱的设置中开启 IMAP，并生成客户端授权码。"
+            + ("现在没有就直接回车，退订邮件由人处理。" if optional else ""),
+            f"Without a public address people unsubscribe by mail, and the relay reads the mailbox of {answers.account}"
+            f" ({answers.imap}).\nSwitch IMAP on in the web mailbox's settings and make a 授权码 (client password) there."
+            + (" Enter leaves it out: people handle such mails then." if optional else ""),
+        )
+    try:
+        prompt = text("账号的授权码（不显示）", "The account's password (not shown)")
+        return str(click.prompt(prompt, hide_input=True, default="" if optional else None, show_default=False))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        fail(
+            CONFIGURATION,
+            '没有终端可以询问授权码：请在答案文件中写 password = "授权码"；写 password = "" 表示中继不读取邮箱。什么都没有写入。',
+            'There is no terminal to ask for the password: write password = "..." into the file of answers,'
+            ' or password = "" if the relay shall read no mailbox. Nothing was written.',
+        )
 
 
 def _require_room(planned: Plan) -> None:

@@ -19,6 +19,7 @@ from relay.toml import parse_toml
 from relay.upstream.profile import GENERIC, Profile, load_profiles
 
 NONE = "none"
+_NONE = (NONE, "无", "没有")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _LOCAL = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\])")
 
@@ -53,8 +54,9 @@ class Answers:
     refusal_mailbox: str
     listener: str
     public_url: str
-    password: str = ""
+    password: str | None = None  # None: nobody was asked yet; "": the relay gets none
     ca_file: str = ""
+    imap_server: str = ""  # where the provider's profile names none, or another one
 
     @property
     def host(self) -> str:
@@ -71,9 +73,18 @@ class Answers:
         return _LOCAL.match(self.listener) is not None
 
     @property
-    def imap(self) -> bool:
-        """Whether the account is a mailbox, whose incoming server stays as it is."""
-        return self.login == self.account
+    def imap(self) -> str:
+        """Where the account's mailbox is read, "" when it is not known, or the login is no mailbox."""
+        return (self.imap_server or self.profile.imap) if self.login == self.account else ""
+
+    @property
+    def wants_mailbox(self) -> bool:
+        """Whether people can unsubscribe by mail only, so that the relay should read the account's mailbox."""
+        return not self.public_url and bool(self.imap)
+
+    @property
+    def reads_mailbox(self) -> bool:
+        return self.wants_mailbox and bool(self.password)
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,7 @@ def _listener(text: str, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _public_url(text: str, _: Mapping[str, Any]) -> dict[str, Any]:
-    if text.lower() in (NONE, "无", "没有"):
+    if text.lower() in _NONE:
         return {"public_url": ""}
     try:
         return {"public_url": Unsubscribe(base_url=text).base_url}
@@ -263,11 +274,11 @@ QUESTIONS = (
         lambda _: NONE,
     ),
 )
-_FURTHER = ("password", "ca_file")
+_FURTHER = ("password", "ca_file", "imap")
 
 
 def read_answers(path: Path) -> Answers:
-    """Read a file of answers: the keys of the nine questions, and `password` and `ca_file` where they are wanted.
+    """Read a file of answers: the keys of the nine questions, and `password`, `ca_file` and `imap` where they are wanted.
 
     What has a default may be left out.  Raises ConfigurationError that lists every fault.
     """
@@ -294,10 +305,20 @@ def read_answers(path: Path) -> Answers:
             faults.append(f"{path}: {question.key}: {fault}")
         except KeyError:
             continue  # the answer that it depends on is wrong, and named
+    try:
+        imap = read_imap(given.get("imap", NONE))
+    except AnswerError as fault:
+        faults.append(f"{path}: imap: {fault}")
     if faults:
         raise ConfigurationError("\n".join(faults))
     ca_file = given.get("ca_file", "")
-    return Answers(**known, password=given.get("password", ""), ca_file=ca_file and str((path.parent / ca_file).resolve()))
+    ca_file = ca_file and str((path.parent / ca_file).resolve())
+    return Answers(**known, password=given.get("password"), ca_file=ca_file, imap_server=imap)
+
+
+def read_imap(text: str) -> str:
+    """HOST:PORT of an IMAP server, or "" for none. Raises AnswerError."""
+    return "" if text.strip().lower() in _NONE else _address(text.strip())
 
 
 def _default(question: Question, known: Mapping[str, Any]) -> str:

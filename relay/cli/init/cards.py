@@ -103,7 +103,7 @@ def _smtplib(answers: Answers, host: str, trusting: str) -> list[str]:
 def _public(answers: Answers, planned: Plan) -> list[str]:
     address = planned.config.http.public_address
     if not answers.public_url:
-        return no_public_address()
+        return no_public_address(answers)
     prefix = answers.public_url.partition("://")[2].partition("/")[2]
     path = f"/{prefix}/u/" if prefix else "/u/"
     host = split_host_port(answers.public_url.partition("://")[2].partition("/")[0] + ":443")[0]
@@ -132,30 +132,44 @@ def _public(answers: Answers, planned: Plan) -> list[str]:
     ]
 
 
-def no_public_address() -> list[str]:
+def no_public_address(answers: Answers) -> list[str]:
     """What it means that recipients cannot reach the relay."""
-    return [
-        text(
-            "没有填写网址，所以 newsletter 邮件流的 one_click = false：邮件里没有一键退订。",
-            "There is none, so the newsletter has one_click = false: its mails have no one-click unsubscribing.",
-        ),
-        text(
-            "Gmail 和 Yahoo 要求每天向其用户发信超过 5000 封的发件人提供一键退订（RFC 8058）；没有它，群发邮件会被",
-            "Gmail and Yahoo ask one-click unsubscribing (RFC 8058) of whoever sends bulk mail (Gmail: over 5,000 a day);",
-        ),
-        text(
-            "限速、进垃圾箱或被拒收。少量邮件也可能因此更容易被投诉为垃圾邮件。",
-            "without it such mail is slowed down, filed as spam or refused, and few mails draw complaints more easily.",
-        ),
-        text(
-            "正文里要写明如何拒收，拒收邮箱里的请求要由人用 relay suppress add 录入。",
-            "Say in the mail's text how to refuse; somebody enters what reaches the refusal mailbox with relay suppress add.",
-        ),
-        text(
-            "要补上：docs/unsubscribe-url.zh.md，然后写入 [unsubscribe] base_url，并把 one_click 改为 true。",
-            "To add one: docs/unsubscribe-url.md, then set [unsubscribe] base_url, and one_click = true in the stream.",
-        ),
-    ]
+    price = text(
+        "Gmail 要求每天向其用户发信超过 5000 封的发件人提供一键退订（RFC 8058），只有邮件退订不算；\n"
+        "Yahoo 接受邮件退订，但建议一键退订。达不到要求的群发邮件会被限速、进垃圾箱或被拒收。\n"
+        "要补上网址：docs/unsubscribe-url.zh.md，然后写入 [unsubscribe] base_url，并把 one_click 改为 true。",
+        "Gmail asks one-click unsubscribing (RFC 8058) of whoever sends its users more than 5,000 mails a day, and a\n"
+        "mailto does not count; Yahoo takes a mailto and recommends one-click. Bulk mail without is slowed down, filed\n"
+        "as spam or refused. To add an address: docs/unsubscribe-url.md, then set [unsubscribe] base_url, and\n"
+        "one_click = true in the stream.",
+    )
+    way = _by_mail(answers) if answers.reads_mailbox else _by_hand()
+    return [*way.split("\n"), "", *price.split("\n")]
+
+
+def _by_mail(answers: Answers) -> str:
+    return text(
+        "没有填写网址，所以 newsletter 邮件流是 one_click = false、mailto = true：\n"
+        f"收件人点“退订”时，邮件软件会写一封退订邮件，寄到 {answers.account}；\n"
+        f"中继从 {answers.imap} 读取它，从下一位收件人起生效，退信和投诉也从那里读取。\n"
+        "relay check 会试着登录这个邮箱。说明见 docs/mailbox.zh.md",
+        "There is none, so the newsletter has one_click = false and mailto = true: people unsubscribe by a mail that\n"
+        f"their program writes to {answers.account}. The relay reads it at {answers.imap};\n"
+        "it binds from the next recipient on. Bounces and complaints are read there too.\n"
+        "relay check tries that login. More: docs/mailbox.md",
+    )
+
+
+def _by_hand() -> str:
+    return text(
+        "没有填写网址，中继也不读取邮箱，所以 newsletter 邮件流是 one_click = false、mailto = false：\n"
+        "邮件没有退订按钮。正文里要写明如何拒收，拒收邮箱里的请求要由人用 relay suppress add 录入。\n"
+        "要改为邮件退订：给 [[account]] 写上 imap，并把 mailto 改为 true，见 docs/mailbox.zh.md",
+        "There is none, and the relay reads no mailbox, so the newsletter has one_click = false and mailto = false:\n"
+        "its mails have no unsubscribe button. Say in their text how to refuse; somebody enters what reaches the\n"
+        "refusal mailbox with relay suppress add. For unsubscribing by mail give an [[account]] imap, and set\n"
+        "mailto = true in the stream: docs/mailbox.md",
+    )
 
 
 def certificate_remedy() -> str:

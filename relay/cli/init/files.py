@@ -32,6 +32,7 @@ SELECTOR = "relay1"
 CERTIFICATE, CERTIFICATE_KEY = "tls/relay.crt", "tls/relay.key"
 AUTHORITY, AUTHORITY_KEY = "tls/ca.crt", "tls/ca.key"
 STREAM = "newsletter"
+_EXAMPLE = ".example"
 _SYSTEM_FOLDER, _SYSTEM_DATA = Path("/etc/relay"), "/var/lib/relay"
 _USED = ("store.id", "relay.db", "records.db")  # what a data_dir has that is or was in use
 _SHARED, _OWN, _SECRET = 0o644, 0o640, 0o600
@@ -84,21 +85,36 @@ def plan(answers: Answers, config_path: Path, today: date, now: datetime, *, pri
 
 
 def in_the_way(planned: Plan) -> list[Path]:
-    """What is there already and would be written over, and what says that the data_dir is in use."""
+    """What is there already and would be written over, and what says that the data_dir is in use.
+
+    A policy file as we ship it is nobody's: where the sources lie in the same folder, it makes room.
+    """
     used = [planned.config.data_path / name for name in _USED]
-    return [path for path in [*used, *(made.path for made in planned.files)] if path.exists()]
+    policies = planned.config.policies_path.rglob("*.toml")  # one that no stream list names would be a fault
+    there = [path for path in dict.fromkeys([*used, *(made.path for made in planned.files), *policies]) if path.exists()]
+    nobodys = _as_shipped(planned.config)
+    return [path for path in there if path not in nobodys]
 
 
 def write(planned: Plan) -> None:
-    """Write all files; where one cannot be written, those before it are removed again.
+    """Write all files; where one cannot be written, those before it are removed again, and shipped ones put back.
 
     Raises OSError.
     """
     with ExitStack() as undo:
+        for path, octets in _as_shipped(planned.config).items():
+            path.unlink()
+            undo.callback(path.write_bytes, octets)
         for made in planned.files:
             write_new(made.path, made.octets, made.mode)
             undo.callback(made.path.unlink, missing_ok=True)
         undo.pop_all()
+
+
+def _as_shipped(config: Config) -> dict[Path, bytes]:
+    """The policy files that are there and that nobody has changed."""
+    shipped = {config.policies_path / name: octets for name, octets in shipped_policies().items()}
+    return {path: octets for path, octets in shipped.items() if path.is_file() and path.read_bytes() == octets}
 
 
 def write_new(path: Path, octets: bytes, mode: int) -> None:
@@ -213,7 +229,21 @@ def _account(answers: Answers) -> list[str]:
         f"identity = {quoted(answers.login)}",
         f"upstream = {quoted(answers.profile.name)}",
         f"password_file = {quoted(f'secrets/{answers.account}')}",
+        *_mailbox(answers),
         "",
+    ]
+
+
+def _mailbox(answers: Answers) -> list[str]:
+    """The mailbox that refusals by mail come to; where there is a link to unsubscribe by, reading it is left to a later day."""
+    if not answers.imap:
+        return []
+    off = "" if answers.reads_mailbox else "# "
+    return [
+        "# 中继读取这个邮箱中的退订、退信与投诉：docs/mailbox.zh.md",
+        "# The relay reads this mailbox for refusals, bounces and complaints: docs/mailbox.md",
+        f"{off}imap = {quoted(answers.imap)}",
+        *([f"{off}imap_ca_file = {quoted(answers.ca_file)}"] if answers.ca_file else []),
     ]
 
 
@@ -238,7 +268,7 @@ def _policies(answers: Answers) -> dict[str, bytes]:
     for name, octets in shipped_policies().items():
         change = {"organisation.toml": _organisation, f"streams/{STREAM}.toml": _newsletter}.get(name)
         if name.startswith("streams/") and change is None:
-            files[f"{name}.example"] = octets
+            files[f"{name}{_EXAMPLE}"] = octets
         else:
             files[name] = (change(octets.decode(), answers) if change else octets.decode()).encode()
     return files
@@ -258,7 +288,9 @@ def _organisation(text: str, answers: Answers) -> str:
 
 def _newsletter(text: str, answers: Answers) -> str:
     text = _replaced(text, "match", lambda was: was.replace('"news@example.com"', quoted(answers.login)))
-    return text if answers.public_url else _replaced(text, "one_click", lambda _: "false")
+    if not answers.public_url:
+        text = _replaced(text, "one_click", lambda _: "false")
+    return _replaced(text, "mailto", lambda _: "true") if answers.reads_mailbox else text
 
 
 def _table(both: Both) -> str:

@@ -86,7 +86,7 @@ class Watch:
         """Read over one connection until it breaks. Raises MailboxUnavailable and RecordsUnavailable."""
         password = read_password(self._config, self._account)
         host, port = split_host_port(self._account.imap)
-        async with connected(host, port, self._context()) as session:
+        async with connected(host, port, tls_context(self._config, self._account)) as session:
             await session.log_in(self._account.login or self._account.identity, password)
             await session.select()
             while True:
@@ -97,15 +97,6 @@ class Watch:
                     await session.wait(IDLE_SECONDS)
                 else:
                     await asyncio.sleep(self._config.collector.poll)
-
-    def _context(self) -> ssl.SSLContext | None:
-        if self._account.imap_tls == "none":
-            return None
-        file = self._account.imap_ca_file
-        try:
-            return ssl.create_default_context(cafile=str(self._config.path(file)) if file else None)
-        except OSError as error:
-            raise ConfigurationError(f"imap_ca_file {file}: {error.strerror or error}") from None
 
     async def _look(self, session: Session) -> None:
         """Handle everything that is new."""
@@ -203,6 +194,17 @@ def mailboxes(config: Config) -> dict[str, Account]:
             place = 1 + sum(one.upstream == account.upstream for one in named.values())
             named[account.upstream if place == 1 else f"{account.upstream}-{place}"] = account
     return named
+
+
+def tls_context(config: Config, account: Account) -> ssl.SSLContext | None:
+    """How to verify the account's IMAP server, None where it is spoken to in the clear. Raises ConfigurationError."""
+    if account.imap_tls == "none":
+        return None
+    file = account.imap_ca_file
+    try:
+        return ssl.create_default_context(cafile=str(config.path(file)) if file else None)
+    except OSError as error:
+        raise ConfigurationError(f"imap_ca_file {file}: {error.strerror or error}") from None
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
