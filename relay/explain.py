@@ -59,14 +59,15 @@ async def _rulings(line: Line, submission: Submission, message: Message, stream:
     """The rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, today = line.policy, line.today(line.policy)
     suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
+    pause = (await line.store.paused()).get(stream.name)
     found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
     rulings: dict[str, Ruling] = {}
     if stream.refusals == "rcpt":
-        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], today) for r in submission.recipients]
+        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], today, pause) for r in submission.recipients]
         rulings = {ruling.recipient.key: ruling for ruling in at_rcpt if ruling.leading is not None}
     admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in rulings)
     reduced = replace(submission, recipients=admitted)
-    cases = cases_of(reduced, message, policy, [found[recipient.key] for recipient in admitted])
+    cases = cases_of(reduced, message, policy, [found[recipient.key] for recipient in admitted], pause)
     rulings |= {ruling.recipient.key: ruling for ruling in judge(policy, stream, cases, today)}
     return [rulings[recipient.key] for recipient in submission.recipients], reduced
 

@@ -10,6 +10,14 @@ def new_id(at: float, entropy: bytes) -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def moment_of(identifier: str) -> float:
+    """When the id was made, epoch seconds."""
+    number = 0
+    for character in identifier[:10]:
+        number = number << 5 | _ALPHABET.index(character)
+    return number / 1000
+
+
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id."""
     return len(text) == 26 and text[0] <= "7" and all(character in _ALPHABET for character in text)

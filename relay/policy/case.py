@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.message import Message
+from relay.policy.reputation import Pause
 from relay.policy.suppression import Suppression
 
 
@@ -39,6 +40,7 @@ class Case:
 
     `message` is None in phase RCPT.  `suppressions` are those in force, of
     any scope and reason.  `jurisdictions` are ISO 3166-1 alpha-2 codes.
+    `pause` is what keeps the whole stream back.
     """
 
     submission: Submission
@@ -46,6 +48,7 @@ class Case:
     message: Message | None
     suppressions: tuple[Suppression, ...] = ()
     jurisdictions: frozenset[str] = frozenset()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

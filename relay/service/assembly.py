@@ -61,6 +61,7 @@ class Assembly:
         """Return "" when the store can be believed, else why not; a closed or broken one is opened anew first."""
         try:
             await self.store.check()
+            self.line.paused = await self.store.paused()
         except StoreUnavailable as fault:
             if isinstance(self.store, ClosedStore) or fault.reason == "removed":
                 return await self._reopen()
