@@ -96,6 +96,21 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+stream_paused = _gauge("relay_stream_paused", "1 while the stream is paused: its mail is answered 451", "stream")
+stream_sent = _gauge(
+    "relay_stream_sent", "Recipients of the stream in the window of its thresholds, delivered or without a mailbox", "stream"
+)
+stream_ratio = _gauge("relay_stream_ratio", "Complaints or hard bounces in that window, as a share of 1", "stream", "measure")
+stream_warning = _gauge(
+    "relay_stream_warning",
+    "1 while the share is over the stream's threshold for a warning, from its minimum on",
+    "stream",
+    "measure",
+)
+ready = _gauge("relay_ready", "1 while this part lets mail flow, else 0 and /readyz says why", "part")
+refusals_waiting_seconds = _gauge(
+    "relay_refusals_waiting_seconds", "Age of the oldest refusal that the store does not have yet; 0 when it has all"
+)
 collected_total = _counter("relay_collected_total", "Mails read in watched mailboxes, by what they were", "kind")
 collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")
 

@@ -136,31 +136,6 @@ def earlier_bounces(reader: Reader, digests: tuple[bytes, ...], since: float) ->
     return frozenset(str(record.facts["submission"]) for record in found if record.facts["gone"] and record.at >= since)
 
 
-def feedback_until(reader: Reader, seq: int) -> Iterator[list[Feedback]]:
-    """What came back and still counts, of the records up to this number, a page at a time. Raises RecordsUnavailable."""
-    after = (_kept_since(reader), 0)
-    while rows := reader.read(_FEEDBACK_PAGE, (*after, seq, _PAGE)):
-        after = rows[-1][1:]
-        yield feedback_of(body for body, _, _ in rows)
-
-
-def feedback_of(bodies: Iterable[str]) -> list[Feedback]:
-    """What the rates of streams are made of: complaints, and bounces that say for good that there is no such mailbox."""
-    found = []
-    for record in map(chain.record_of, bodies):
-        measure, submission_id = _measure(record), str(record.facts["submission"])
-        if measure and record.facts["stream"] and is_id(submission_id):
-            person = record.people[record.facts["person"]]
-            found.append(Feedback(record.facts["stream"], measure, submission_id, person.digest, moment_of(submission_id)))
-    return found
-
-
-def _measure(record: Record) -> Measure | None:
-    if record.facts["effect"] == Reason.COMPLAINT:
-        return Measure.COMPLAINTS
-    return Measure.HARD_BOUNCES if record.facts["gone"] else None
-
-
 def _found(reader: Reader, digests: tuple[bytes, ...], kind: Kind, limit: int) -> list[Record]:
     marks = ",".join("?" * len(digests))
     rows = reader.read(

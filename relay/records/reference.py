@@ -88,7 +88,8 @@ MEANINGS: dict[str, str] = {
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
-    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual; for a policy or a stream: why it was done",
+    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual;"
+    " for a policy or a stream: why it was done",
     "reason_zh": "the same in Chinese, when the relay did it",
     "measure": "complaints, hard_bounces; manual: a person paused it",
     "counts.delivered": "recipients of the stream whom the upstream took in the window of its thresholds",
