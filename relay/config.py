@@ -97,6 +97,7 @@ class Auth(_Table):
 class Upstream(_Table):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
     provider: str = "generic"
+    country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
     addresses: tuple[HostPort, ...] = Field(min_length=1)
     tls: Literal["none", "starttls", "implicit"] = "implicit"
     ca_file: str = ""

@@ -112,7 +112,7 @@ class Renderer:
             sets_unsubscribe=stream.unsubscribe.is_offered,
             existing=stream.unsubscribe.existing,
             unsigned_fields=profile.unsigned_fields,
-            duties=stream.duties,
+            duties=stream.duties_for(self._routing.countries(consignment.routes)),
             smtputf8=submission.smtputf8,
         )
 

@@ -21,6 +21,7 @@ from relay.pipeline import Line
 from relay.policy.case import Ruling
 from relay.policy.sets import Stream
 from relay.render.copy import Copy
+from relay.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
 
     Raises StoreUnavailable, RecordsUnavailable, and whatever a rule raises.
     """
-    rulings, submission = await _rulings(line, submission, message, stream)
+    routes = line.routing.routes(submission.identity, stream, submission.reverse_path, message)
+    rulings, submission = await _rulings(line, submission, message, stream, routes)
     consignment = Consignment(
         submission,
         message,
@@ -50,12 +52,14 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
         stream,
         submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest),
         line.first_try(submission, line.policy),
-        line.routing.routes(submission.identity, stream, submission.reverse_path, message),
+        routes,
     )
     return [_explained(line, consignment, ruling) for ruling in rulings]
 
 
-async def _rulings(line: Line, submission: Submission, message: Message, stream: Stream) -> tuple[list[Ruling], Submission]:
+async def _rulings(
+    line: Line, submission: Submission, message: Message, stream: Stream, routes: Sequence[Route]
+) -> tuple[list[Ruling], Submission]:
     """The rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, today = line.policy, line.today(line.policy)
     suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
@@ -63,11 +67,13 @@ async def _rulings(line: Line, submission: Submission, message: Message, stream:
     found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
     rulings: dict[str, Ruling] = {}
     if stream.refusals == "rcpt":
-        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], today, pause) for r in submission.recipients]
+        countries = line.upstream_countries(submission, stream)
+        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], countries, today) for r in submission.recipients]
         rulings = {ruling.recipient.key: ruling for ruling in at_rcpt if ruling.leading is not None}
     admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in rulings)
     reduced = replace(submission, recipients=admitted)
-    cases = cases_of(reduced, message, policy, [found[recipient.key] for recipient in admitted], pause)
+    suppressed = [found[recipient.key] for recipient in admitted]
+    cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes), pause)
     rulings |= {ruling.recipient.key: ruling for ruling in judge(policy, stream, cases, today)}
     return [rulings[recipient.key] for recipient in submission.recipients], reduced
 

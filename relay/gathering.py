@@ -68,6 +68,7 @@ async def gather(
     message: Message,
     policy: PolicySet,
     proposal: FirstTry,
+    upstream_countries: frozenset[str],
     *,
     store: Store,
     records: Records,
@@ -84,7 +85,7 @@ async def gather(
         store.open_submission(key, proposal, ledger_ttl, rows, submission.stream),
         suppressions_of(submission.recipients, store, records, keys),
     )
-    return Gathered(cases_of(submission, message, policy, suppressions, entry.pause), entry)
+    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry)
 
 
 def cases_of(
@@ -92,11 +93,20 @@ def cases_of(
     message: Message | None,
     policy: PolicySet,
     suppressions: Sequence[tuple[Suppression, ...]],
-    pause: Pause | None,
+    upstream_countries: frozenset[str],
+    pause: Pause | None = None,
 ) -> tuple[Case, ...]:
     """One case per recipient of the submission, in order."""
     unknown = frozenset(policy.organisation.unknown_recipient)
     return tuple(
-        Case(submission, recipient, message, found, jurisdictions_of(recipient.mailbox.domain, unknown), pause)
+        Case(
+            submission,
+            recipient,
+            message,
+            found,
+            jurisdictions_of(recipient.mailbox.domain, unknown),
+            upstream_countries,
+            pause,
+        )
         for recipient, found in zip(submission.recipients, suppressions, strict=True)
     )

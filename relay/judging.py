@@ -28,12 +28,12 @@ def judge_at_rcpt(
     submission: Submission,
     recipient: Recipient,
     found: Sequence[Suppression],
+    upstream_countries: frozenset[str],
     today: date,
-    pause: Pause | None = None,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
     alone = replace(submission, recipients=(recipient,))
-    (case,) = cases_of(alone, None, policy, [tuple(found)], pause)
+    (case,) = cases_of(alone, None, policy, [tuple(found)], upstream_countries)
     return decide(policy, stream, case, Phase.RCPT, today)
 
 
@@ -45,7 +45,7 @@ def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date)
 
 def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: MessageError) -> list[Ruling]:
     """Rule on octets that cannot be taken as a message."""
-    text, fix = own_rule_texts(fault.rule, fault.text)
+    text, fix = own_rule_texts(fault.rule, fault.text, fault.bound)
     rule = next((rule for rule in stream.rules if rule.name == fault.rule), None)
     objection = Objection(
         fault.rule,
@@ -56,7 +56,7 @@ def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: Message
         fix["zh"],
         cite=rule.table.cite if rule else "",
         code=fault.detail,
-        reply_code=554,
+        reply_code=replies.RULE_CODES[fault.rule][0],
     )
     return [Ruling(recipient, Action.REJECT, (objection,)) for recipient in recipients]
 

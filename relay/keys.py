@@ -5,6 +5,9 @@ Address keys are never removed: the plain addresses behind old digests are
 gone, so a removed generation would silently forget refusals.  The store keeps
 the fingerprints of every generation that it was written with and refuses to
 answer under a ring that lacks one.
+
+A running process follows the file (`KeyFile`): a new generation is taken up
+together with a store that knows it (`relay.service.keeping`).
 """
 
 import hashlib
@@ -89,9 +92,14 @@ class Ring:
         return frozenset(key.fingerprint(self.name) for key in self.keys)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keys:
-    """All rings of one relay."""
+    """All rings of one relay.
+
+    Every part of a process has the same object, so that all use a new
+    generation from the same moment on.  Never wait between making a digest and
+    asking the store with it: both belong to one state of the rings.
+    """
 
     addresses: Ring
     records: Ring
@@ -102,6 +110,11 @@ class Keys:
     def fingerprints(self) -> frozenset[str]:
         """Of the rings that a store depends on: addresses (look-ups) and tokens (refusals by link)."""
         return self.addresses.fingerprints | self.tokens.fingerprints
+
+    def take_up(self, fresh: "Keys") -> None:
+        """Use these rings from now on, in every part that has this object."""
+        for name in RINGS:
+            setattr(self, name, getattr(fresh, name))
 
 
 def new_keys(today: date) -> Keys:
@@ -164,6 +177,36 @@ def save_keys(path: Path, keys: Keys) -> None:
     """Write the key file with mode 0600, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_private(path, dump_keys(keys).encode())
+
+
+class KeyFile:
+    """The key file as a running process sees it: read again when it is another one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[int, ...] | None = None
+        self._is_good = False
+
+    def read_again(self) -> Keys | None:
+        """The keys when the file may have changed since it was last read; None when it has not.
+
+        A file that could not be used is read every time.
+        Raises ConfigurationError.
+        """
+        looks = self._look()
+        if self._is_good and looks == self._read:
+            return None
+        self._is_good = False
+        keys = load_keys(self._path)
+        self._read, self._is_good = looks, True  # as it was before it was read: what comes meanwhile is read next time
+        return keys
+
+    def _look(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:

@@ -3,17 +3,18 @@
     MAIL   begin    does the identity own the reverse-path, which stream takes it?
     RCPT   admit    where the stream says so, judge the recipient at once
     dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> record -> reply
+    or     refuse   the door could not take the message in: record -> reply
     next   concluded  the client has its reply: the ledger may forget the submission
 
 Nothing leaves before its ruling is on disk (law 5).  Whatever the line does
 not know becomes a 4yz: the client keeps the message and tries again (law 1).
-`submit` never raises.
+`submit` and `refuse` never raise.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from email.utils import format_datetime
 
@@ -25,7 +26,7 @@ from relay.dispatch import Dispatcher, earlier_result
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
-from relay.judging import judge, judge_at_rcpt, judge_octets, objected, paused, reply_to
+from relay.judging import judge, judge_at_rcpt, objected, paused, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
@@ -38,7 +39,8 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
-from relay.records.facts import finished_record, received_record, refused_record
+from relay.records.facts import finished_record, received_record
+from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
@@ -81,6 +83,7 @@ class Line:
         self.dispatcher = dispatcher
         self.routing = routing
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
+        self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
         self._entropy = entropy
         self._answered: OrderedDict[str, Digest] = OrderedDict()
@@ -112,7 +115,10 @@ class Line:
         if isinstance(stream, Stream) and (pause := self.paused.get(stream.name)):
             stream = paused(pause)
         if isinstance(stream, Reply):
-            return await self._refuse_sender(submission_id, client, identity, reverse_path, stream)
+            try:
+                return await self._refuser.sender(submission_id, client, identity, reverse_path, stream, self.policy.hash)
+            except RecordsUnavailable:
+                return replies.RECORDS_UNAVAILABLE
         return Submission(
             submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
@@ -126,29 +132,6 @@ class Line:
         if stream is None:
             return replies.NO_STREAM
         return self.routing.refusal(identity, stream, reverse_path) or stream
-
-    async def _refuse_sender(
-        self, submission_id: str, client: Client, identity: Identity, reverse_path: Mailbox | None, why: Reply
-    ) -> Reply:
-        reply = replies.explained(why, self.config.http.page(submission_id))
-        record = refused_record(
-            submission_id,
-            self._clock(),
-            client,
-            identity.name,
-            reverse_path,
-            None,
-            reply,
-            (),
-            self.policy.hash,
-            self.records.person,
-        )
-        try:
-            await self.records.append(record)
-        except RecordsUnavailable:
-            return replies.RECORDS_UNAVAILABLE
-        telemetry.event("sender refused", id=submission_id, listener=client.listener, reply=reply.code)
-        return reply
 
     # RCPT ------------------------------------------------------------------------------------------------------------
 
@@ -165,7 +148,7 @@ class Line:
             return replies.RECIPIENT_OK
         try:
             if why is not None:
-                return await self._refuse_recipient(submission, recipient, policy, why)
+                return await self._refuser.recipient(submission, recipient, why, policy.hash)
             return await self._judge_at_rcpt(submission, recipient, policy, stream)
         except StoreUnavailable as fault:
             return self._store_failed(fault)
@@ -177,42 +160,28 @@ class Line:
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, self.today(policy))
+        countries = self.upstream_countries(submission, stream)
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.today(policy))
         if ruling.leading is None:
             return replies.RECIPIENT_OK
-        self._count(submission.stream, [ruling])
-        return await self._refuse_recipient(submission, recipient, policy, reply_to(ruling), [ruling])
-
-    async def _refuse_recipient(
-        self, submission: Submission, recipient: Recipient, policy: PolicySet, why: Reply, rulings: Sequence[Ruling] = ()
-    ) -> Reply:
-        refusal_id = new_id(self._clock(), self._entropy(10))
-        reply = replies.explained(why, self.config.http.page(refusal_id))
-        await self._write_refusal(refusal_id, submission, recipient, reply, rulings, policy)
-        telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=reply.rule)
-        return reply
-
-    async def _write_refusal(
-        self,
-        refusal_id: str,
-        submission: Submission,
-        recipient: Recipient | None,
-        reply: Reply,
-        rulings: Sequence[Ruling],
-        policy: PolicySet,
-    ) -> None:
-        identity, path, person = submission.identity.name, submission.reverse_path, self.records.person
-        await self.records.append(
-            refused_record(
-                refusal_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, policy.hash, person
-            )
-        )
+        count_objections([ruling])
+        return await self._refuser.recipient(submission, recipient, reply_to(ruling), policy.hash, [ruling])
 
     # The dot ---------------------------------------------------------------------------------------------------------
 
     async def submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
         """Take a message through the line and return its one reply. Never raises."""
-        reply = await self._submit_safely(submission, data)
+        return await self._answered_safely(submission, self._submit(submission, data))
+
+    async def refuse(self, submission: Submission, fault: MessageError) -> Reply:
+        """Refuse a message that the door could not take in: too large, or with too long a line. Never raises.
+
+        Its octets are gone.  Where the size was announced at MAIL there are no recipients yet: what is known is written down.
+        """
+        return await self._answered_safely(submission, self._refuse(submission, fault))
+
+    async def _answered_safely(self, submission: Submission, work: Awaitable[Reply]) -> Reply:
+        reply = await self._safely(submission, work)
         result = "accepted" if reply.is_positive else "deferred" if reply.is_transient else "refused"
         telemetry.submissions_total.labels(submission.stream, result).inc()
         telemetry.event(
@@ -221,9 +190,9 @@ class Line:
         )  # fmt: skip
         return reply
 
-    async def _submit_safely(self, submission: Submission, data: bytes | bytearray) -> Reply:
+    async def _safely(self, submission: Submission, work: Awaitable[Reply]) -> Reply:
         try:
-            return await self._submit(submission, data)
+            return await work
         except StoreUnavailable as fault:
             return self._store_failed(fault)
         except RecordsUnavailable as fault:
@@ -243,24 +212,25 @@ class Line:
             with telemetry.stage("parse"):
                 message = self.parse(data)
         except MessageError as fault:
-            return await self._refuse_octets(submission, policy, stream, fault)
+            return await self._refuser.message(submission, fault, stream, policy.hash)
         key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
+        routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
+        countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
             gathered = await gather(
-                submission, message, policy, self.first_try(submission, policy),
+                submission, message, policy, self.first_try(submission, policy), countries,
                 store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
             rulings = judge(policy, stream, gathered.cases, self.today(policy))
-        self._count(submission.stream, rulings)
+        count_objections(rulings)
         with telemetry.stage("record"):
             again = self._perhaps_again(gathered.entry, rulings)
             marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
             await self.records.append(
-                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks)
+                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
             )
-        routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         deadline = begun + delivery.patience
         consignment = Consignment(submission, message, policy, stream, key, first, routes, deadline, deadline + delivery.past_dot)
         results = await self._results(consignment, gathered.entry.rows, rulings)
@@ -273,15 +243,12 @@ class Line:
             await self.concluded(submission)
         return reply
 
-    async def _refuse_octets(self, submission: Submission, policy: PolicySet, stream: Stream, fault: MessageError) -> Reply:
-        """Octets that cannot be taken as a message are refused for every recipient."""
-        rulings = judge_octets(submission.recipients, stream, fault)
-        self._count(submission.stream, rulings)
-        if fault.limit:
-            telemetry.refused_by_limit_total.labels(fault.limit).inc()
-        reply = reply_to(rulings[0], self.config.http.page(submission.id))
-        await self._write_refusal(submission.id, submission, None, reply, rulings, policy)
-        return reply
+    async def _refuse(self, submission: Submission, fault: MessageError) -> Reply:
+        policy = self.policy
+        stream = stream_of(policy, submission)
+        if stream is None:
+            return replies.POLICY_UNUSABLE
+        return await self._refuser.message(submission, fault, stream, policy.hash)
 
     def parse(self, data: bytes | bytearray) -> Message:
         """Read a message within the bounds of [smtp]. Raises MessageError."""
@@ -390,10 +357,9 @@ class Line:
         """The day in the organisation's time zone."""
         return datetime.fromtimestamp(self._clock(), policy.zone).date()
 
-    def _count(self, stream: str, rulings: Sequence[Ruling]) -> None:
-        for ruling in rulings:
-            for objection in ruling.objections:
-                telemetry.rule_objections_total.labels(objection.rule, objection.action.word).inc()
+    def upstream_countries(self, submission: Submission, stream: Stream) -> frozenset[str]:
+        """Where the upstreams are that the mail may leave by, as far as that is known before there is a message."""
+        return self.routing.countries(self.routing.routes(submission.identity, stream, submission.reverse_path, None))
 
     def _store_failed(self, fault: StoreUnavailable) -> Reply:
         telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()

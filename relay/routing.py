@@ -50,14 +50,20 @@ class Routing:
         """Why no way can take mail for this recipient; None when one may."""
         return self._refusal_of_utf8(recipient, self._upstream_names(identity, stream))
 
-    def routes(self, identity: Identity, stream: Stream, reverse_path: Mailbox | None, message: Message) -> tuple[Route, ...]:
+    def routes(
+        self, identity: Identity, stream: Stream, reverse_path: Mailbox | None, message: Message | None
+    ) -> tuple[Route, ...]:
         """The ways this mail may take, in order; empty when no account fits.
 
-        With a null reverse-path the account is that of the one author.
+        With a null reverse-path the account is that of the one author, who is not known while there is no message.
         """
-        author = message.authors[0] if message.authors else None
+        author = message.authors[0] if message and message.authors else None
         routes = self._routes(identity, stream, reverse_path or author)
         return tuple(route for route in routes if self._takes(route, reverse_path))
+
+    def countries(self, routes: Sequence[Route]) -> frozenset[str]:
+        """The countries of the upstreams that mail may leave by on these ways, as far as they are known."""
+        return frozenset(filter(None, (self._upstreams.country(route.upstream) for route in routes)))
 
     def lets_write(self, route: Route, message: Message) -> bool:
         """Whether the provider lets this account send a message with this From (NetEase 554 DT:SUM, Tencent 501)."""

@@ -49,7 +49,8 @@ def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> 
 
 submissions_total = _counter(
     "relay_submissions_total",
-    "Messages that reached the end of DATA, by final reply: accepted (2yz), deferred (4yz), refused (5yz)",
+    "Messages that reached the end of DATA, or announced too large a SIZE, by final reply: accepted (2yz), deferred (4yz),"
+    " refused (5yz)",
     "stream",
     "result",
 )

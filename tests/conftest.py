@@ -1,10 +1,14 @@
 """What tests of several kinds stand on."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.redis_server import RedisServer
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and every process that they start with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

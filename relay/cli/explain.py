@@ -14,19 +14,22 @@ from relay.cli.opening import open_all, policy_in_force, refuse_foreign_root
 from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, language, option, say, text
 from relay.config import Config, Listen, fold_login, load_config
 from relay.doors.identities import identity_of_listener, identity_of_login
+from relay.doors.smtp.contracts import largest_message
 from relay.doors.users import load_users
 from relay.explain import Explained, is_permitted
 from relay.explain import explain as explain_message
 from relay.ids import is_id, new_id
 from relay.keys import load_keys
+from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.mail.message import Message, MessageError
+from relay.mail.message import Message, MessageError, too_large
 from relay.mail.reply import Reply
 from relay.pipeline import Line
 from relay.policy.case import Asked
 from relay.policy.sets import Stream
 from relay.records.explanations import Explanation, explain_record
+from relay.records.wording import own_rule_texts
 from relay.service.assembly import assemble
 from relay.stores.opening import STORE_NAME
 
@@ -79,7 +82,7 @@ async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
         policy = policy_in_force(opened.config)
         assembly = await assemble(opened.config, policy, opened.keys, opened.records, store=opened.store)
         line = assembly.line
-        message = _read(line, path)
+        message = _read(line, path, largest_message(opened.config.smtp, assembly.least_upstream_size()))
         submission = _submission(opened.config, message, session)
         stream = line.take_sender(submission.identity, submission.client.listener, submission.reverse_path)
         if isinstance(stream, Reply):
@@ -104,15 +107,18 @@ def _require_used(config: Config) -> None:
         )
 
 
-def _read(line: Line, path: Path) -> Message:
-    largest = line.config.smtp.max_message_size
+def _read(line: Line, path: Path, largest: int) -> Message:
+    """The message in the file; ends with the door's own verdict when it is over a bound or cannot be read as one."""
     try:
-        octets = path.read_bytes()
+        with path.open("rb") as file:
+            octets = file.read(largest + 1)
         if len(octets) > largest:
-            fail(FINDINGS, f"{path}：邮件大于 {largest} 字节", f"{path}: the message is larger than {largest} octets")
+            raise too_large(largest)
         return line.parse(octets)
     except MessageError as fault:
-        fail(FINDINGS, f"{path}：邮件格式不合规 [{fault.rule}] {fault.text}", f"{path}: [{fault.rule}] {fault.text}")
+        reply = replies.refused(fault.rule, fault.text, detail=fault.detail)
+        (said, fix) = own_rule_texts(fault.rule, fault.text, fault.bound)
+        fail(FINDINGS, f"{path}：{reply}\n  {said['zh']}\n  → {fix['zh']}", f"{path}: {reply}\n  → {fix['en']}")
     except OSError as fault:
         fail(USAGE, f"{path}：无法读取：{fault.strerror}", f"{path}: cannot be read: {fault.strerror}")
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.show import placeholders
 from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
-from relay.service.policies import config_faults, read_folder
+from relay.service.policies import config_faults, read_folder, unknown_countries
 from relay.stores.opening import open_store
 from relay.stores.redis import RedisStore
 from relay.upstream.delivery import Upstreams
@@ -210,6 +210,8 @@ def _policies(config: Config, findings: Findings) -> None:
     )
     for fault in config_faults(policy, config, load_profiles()):
         findings.wrong(fault, fault)
+    for name, packs in unknown_countries(policy, config, load_profiles()).items():
+        findings.later(*unknown_country(name, packs))
     for stream in policy.streams:
         _stream(stream, config, findings)
     _own_facts(policy, findings)
@@ -246,6 +248,15 @@ def _stream(stream: Stream, config: Config, findings: Findings) -> None:
             f"{file}：要求签名，但没有 {named}，这些邮件会被拒绝：运行 relay dkim keygen",
             f"{file}: mail must be signed, but there is no {named}, so it is refused: run relay dkim keygen",
         )
+
+
+def unknown_country(upstream: str, packs: Sequence[str]) -> Both:
+    """What to say about an upstream in no known country, in Chinese and English."""
+    named = ", ".join(packs)
+    return (
+        f'[[upstream]] "{upstream}"：请写明所在国家，如 country = "CN"；规则包 {named} 据此判断是否适用，不写则不适用',
+        f'[[upstream]] "{upstream}": say where it is, such as country = "CN"; packs go by it and do not apply without: {named}',
+    )
 
 
 def _own_facts(policy: PolicySet, findings: Findings) -> None:

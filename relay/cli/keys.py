@@ -9,10 +9,12 @@ import click
 
 from relay.cli.opening import open_all
 from relay.cli.output import emit_json, option, say
-from relay.config import load_config
+from relay.config import Config, load_config
+from relay.errors import StoreUnavailable
 from relay.ids import new_id
-from relay.keys import RINGS, load_keys, rotated, save_keys
+from relay.keys import RINGS, Keys, load_keys, rotated, save_keys
 from relay.records.facts import keys_record
+from relay.stores.opening import alone
 
 
 @click.group("keys")
@@ -47,22 +49,42 @@ def rotate(ring: str, by: str) -> None:
 
 
 async def _rotate(ring: str, by: str) -> None:
-    config = load_config(option("config"))
-    fresh = rotated(load_keys(config.keys_path), ring, date.today())  # noqa: DTZ011 - a date for people
-    save_keys(config.keys_path, fresh)
+    """The new generation is in the file, for good, before anything knows of it; the running relay follows the file."""
+    async with open_all(option("config")) as opened:
+        opened.records.check()
+        await opened.store.check()  # a node without the newest keys would make a second line of generations
+        config = opened.config
+    with alone(config.data_path):
+        before = load_keys(config.keys_path)
+        save_keys(config.keys_path, rotated(before, ring, date.today()))  # noqa: DTZ011 - a date for people
     async with open_all(option("config")) as opened:  # the store learns the new generation's fingerprint here
+        try:
+            await opened.store.check()
+        except StoreUnavailable as fault:
+            _judge(fault, config, opened.keys, before)
         now = time.time()
         fingerprints = getattr(opened.keys, ring).fingerprints
         await opened.records.append(keys_record(new_id(now, os.urandom(10)), now, ring=ring, fingerprints=fingerprints, by=by))
-    if ring in ("addresses", "tokens"):
+    say(
+        f"密钥环 {ring} 已有新一代密钥，运行中的中继会自行启用，无需重启。请重新备份。",
+        f"The ring {ring} has a new generation; a running relay takes it up by itself, without a restart. Make a new backup.",
+    )
+    if config.store.url != "sqlite" and ring in ("addresses", "tokens"):
         say(
-            f"密钥环 {ring} 已有新一代密钥。运行中的中继还不认识它，重启之前一律答复 451："
-            "请立即运行 systemctl restart relay，然后重新备份。",
-            f"The ring {ring} has a new generation. A running relay does not know it and answers 451 until it is restarted:"
-            " run systemctl restart relay now, then make a new backup.",
+            f"其他节点在收到 {config.keys_path} 的副本之前一律答复 451：请立即复制过去，它们随后自行恢复。",
+            f"Other nodes answer 451 until they have a copy of {config.keys_path}: copy it now; they go on by themselves then.",
         )
-    else:
+
+
+def _judge(fault: StoreUnavailable, config: Config, made: Keys, before: Keys) -> None:
+    """Another node was first: nothing was written with our generation, so it goes. What passes leaves it in the file."""
+    if fault.reason != "keys":
         say(
-            f"密钥环 {ring} 已有新一代密钥，重启服务后使用。请重新备份。",
-            f"The ring {ring} has a new generation, used from the next start of the service on. Make a new backup.",
+            f"存储暂不可用（{fault}）；新一代密钥已写入文件，存储恢复后启用。",
+            f"The store is away ({fault}); the new generation is in the file and will be used when the store is back.",
         )
+        return
+    with alone(config.data_path):
+        if load_keys(config.keys_path) == made:
+            save_keys(config.keys_path, before)
+    raise fault

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import orjson
 
+from relay.cli.inspection import unknown_country
 from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, text, warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
@@ -22,7 +23,7 @@ from relay.policy.schema import schema as schema_of
 from relay.policy.show import placeholders, show
 from relay.records.append import Records
 from relay.records.facts import policy_record
-from relay.service.policies import PolicyArchive, Switch, config_faults, read_folder
+from relay.service.policies import PolicyArchive, Switch, config_faults, read_folder, unknown_countries
 from relay.stores.opening import load_or_create_keys
 from relay.upstream.profile import load_profiles
 
@@ -143,6 +144,8 @@ def _tell(folder: Path, config: Config, new: PolicySet, before: str | None, chan
             f"注意：服务启动或收到 SIGHUP 时会应用 {config.policies_path}；请把修改也放到那里。",
             f"Note: at its start and on SIGHUP the relay applies {config.policies_path}; put your changes there too.",
         )
+    for name, packs in unknown_countries(new, config, load_profiles()).items():
+        warn(*unknown_country(name, packs))
     for place in placeholders(new):
         warn(f"尚待填写：{place}", f"Still to fill in: {place}")
 

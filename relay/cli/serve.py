@@ -19,7 +19,7 @@ from relay.service.loop import new_event_loop, raise_file_limit
 from relay.service.policies import PolicyArchive
 from relay.service.supervisor import Supervisor
 from relay.service.surroundings import Surroundings
-from relay.stores.opening import load_or_create_keys, open_store, read_store_name
+from relay.stores.opening import STORE_NAME, load_or_create_keys, open_store, read_store_name
 
 
 @click.command("serve")
@@ -46,10 +46,9 @@ async def _serve(config: Config, config_path: str, workers: int) -> None:
     config.data_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
     records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
-    is_first = read_store_name(config.data_path) is None
+    is_first = not (config.data_path / STORE_NAME).exists()
     store = await open_store(config, keys, time.time)
-    name = read_store_name(config.data_path)
-    if is_first and name is not None:
+    if is_first and (name := read_store_name(config.data_path)):
         now = time.time()
         record = opened_record(new_id(now, os.urandom(10)), now, store=store.name, store_id=name.store_id, why="created")
         await records.append(record)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -207,7 +207,12 @@ class _Word:
 def lift(
     address: str, consent: str, at: str | None, why: str, only: str | None, stream: str | None, by: str, as_json: bool
 ) -> None:
-    """Lift what stops mail to ADDRESS: a refusal with --consent, anything else with --reason / 解除禁发."""
+    """Lift what stops mail to ADDRESS: a refusal with --consent, anything else with --reason / 解除禁发.
+
+    Refusals that still wait on this node count before anything is lifted. One that waits on another node, because the
+    store was away there, is heard later: said after the consent, it is in force again / 解除前会先计入本节点尚未写入存储的拒绝；
+    其他节点上尚未写入的拒绝稍后才计入，若晚于同意的时间，将重新生效。
+    """
     mailbox, word = mailbox_of(address), _Word(consent.strip(), moment_of(at), why.strip(), person(by))
     lifted, left = asyncio.run(_lift(mailbox, _Asked(only, scope_of(stream) if stream else None), word))
     if as_json:
@@ -233,8 +238,12 @@ async def _lift(mailbox: Mailbox, asked: _Asked, word: _Word) -> tuple[Rows, Row
         for entry in filter(asked.is_meant, there):
             if not word.allows(entry):
                 left.append(as_row(opened, entry, mailbox.wire))
-            elif await _lift_one(opened, mailbox, entry, word):
-                lifted.append(as_row(opened, entry, mailbox.wire))
+                continue
+            try:
+                if await _lift_one(opened, mailbox, entry, word):
+                    lifted.append(as_row(opened, entry, mailbox.wire))
+            except ValueError:  # the person refused again since the store was asked
+                left.append(as_row(opened, replace(entry, again_at=time.time()), mailbox.wire))
     return lifted, left
 
 

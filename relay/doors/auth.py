@@ -186,7 +186,7 @@ class Authenticator:
 
     def _charges(self, judge: str, identity: str, address: str, pair: Credentials) -> tuple[Charge, ...]:
         def charge(window: Window, name: str, *scope: str) -> Charge:
-            return Charge(self._keys.addresses.digest("\0".join((name, judge, *scope))), window, name=name)
+            return Charge(self._keys.addresses.lasting_digest("\0".join((name, judge, *scope))), window, name=name)
 
         charges = [
             charge(_PER_IDENTITY, "auth/identity", identity),

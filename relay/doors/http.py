@@ -93,9 +93,12 @@ def public_app(refusals: Refusals) -> web.Application:
     /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
     """
 
+    async def unread(request: web.Request) -> web.Response:
+        return _later(request) if await refusals.may_be_new(request.match_info["token"]) else _unknown(request)
+
     async def show(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
-        return _unknown(request) if offer is None else _page(request, "unsubscribe.html", 200, **_facts(offer))
+        return await unread(request) if offer is None else _page(request, "unsubscribe.html", 200, **_facts(offer))
 
     async def check(request: web.Request) -> web.Response:
         answer = refusals.answer_check(request.query.get("nonce", ""))
@@ -104,7 +107,7 @@ def public_app(refusals: Refusals) -> web.Application:
     async def refuse(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
         if offer is None:
-            return _unknown(request)
+            return await unread(request)
         form = await _form(request)
         if form.get(PAIR[0]) != PAIR[1]:
             return _say(
@@ -118,12 +121,7 @@ def public_app(refusals: Refusals) -> web.Application:
             await refusals.refuse(offer, "page" if form.get("via") == "page" else "one_click")
         except RecordsUnavailable:
             _log.exception("a refusal could not be written down")
-            return _say(
-                request, 503,
-                zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
-                en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
-                headers={"Retry-After": "60"},
-            )  # fmt: skip
+            return _later(request)
         return _page(request, "unsubscribed.html", 200, **_facts(offer))
 
     app = _application()
@@ -199,6 +197,15 @@ def _unknown(request: web.Request) -> web.Response:
         request, 404,
         zh=("链接无效", "这个退订链接不完整或不是我们发出的。请使用邮件中的完整链接，或直接回复邮件并写明“退订”。"),
         en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply “unsubscribe” to the mail."),
+    )  # fmt: skip
+
+
+def _later(request: web.Request) -> web.Response:
+    return _say(
+        request, 503,
+        zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
+        en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
+        headers={"Retry-After": "60"},
     )  # fmt: skip
 
 

@@ -4,13 +4,25 @@ The journal is the record of the refusal itself (kind `suppressed`), written
 with a row that says the store does not have it yet.  Until it does, the line
 on this node looks at those rows too, so a refusal holds from the next
 recipient on even while the store is down (law 6).
+
+Whoever has a link can post it for ever; that must not fill the disk, and must
+not lose a refusal that came after a consent, however quickly.  So the bound is
+no span of time but what is in force.  The store is asked, each time, up to
+when what this recipient said is answered.  A refusal that this node still
+journals and that is not answered only moves its time on, in the journal and
+in the store.  A link thus adds one record and one row to a node, another one
+after each lifting, after a day of silence (`REMEMBERED_SECONDS`), and when it
+is posted while the store is away.
 """
 
 import asyncio
 import logging
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
@@ -21,15 +33,14 @@ from relay.records.append import Records
 from relay.records.facts import suppressed_record
 from relay.records.journal import replay
 from relay.records.search import sealed_recipient
-from relay.render.token import TokenError, UnsubscribeToken, read_token, stream_number
+from relay.render.token import TokenError, UnknownKey, UnsubscribeToken, read_token, stream_number
 from relay.stores.contracts import Store
 from relay.tasks import spawn
 
+T = TypeVar("T")
 _log = logging.getLogger("relay.doors")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 IN_TIME_SECONDS = 0.3  # how long a POST waits for the store before it is answered from the journal alone
-REPEATED_SECONDS = 10.0  # a POST that comes again within this time adds nothing: whoever has one link cannot fill the disk
-_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,25 @@ class Offer:
 
 def proof(keys: Keys, text: str) -> str:
     """What only a relay with these keys can answer to a nonce or a canary: `relay check --public` knows it too."""
-    return keys.tokens.digest(f"relay-check-1 {text}").hex()
+    return keys.tokens.lasting_digest(f"relay-check-1 {text}").hex()
+
+
+async def lacks_keys(store: Store) -> bool:
+    """Whether the store was written with keys that this node does not have yet."""
+    try:
+        await store.check()
+    except StoreUnavailable as fault:
+        return fault.reason == "keys"
+    return False
+
+
+class _Turn:
+    """One refusal being written; lives as long as somebody waits."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.begun = 0  # writings
+        self.written = 0  # the number of the last one that is on disk
 
 
 class Refusals:
@@ -71,7 +100,7 @@ class Refusals:
         self._policy = policy
         self._clock = clock
         self._entropy = entropy
-        self._lately: dict[tuple[bytes, str], float] = {}  # who refused what, and when it was written down
+        self._turns: WeakValueDictionary[tuple[bytes, str], _Turn] = WeakValueDictionary()
 
     def read(self, text: str) -> Offer | None:
         """What the token offers; None when it is not one of ours."""
@@ -84,6 +113,16 @@ class Refusals:
         narrow = stream is not None and not token.whole_organisation
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
 
+    async def may_be_new(self, text: str) -> bool:
+        """Whether a token that `read` does not know may come from another node, which has a newer key than this one."""
+        try:
+            read_token(text, self._keys.tokens.keys)
+        except UnknownKey:
+            return await lacks_keys(self._store())
+        except TokenError:
+            return False
+        return True
+
     def answer_check(self, nonce: str) -> str | None:
         """The proof for a nonce of 32 hexadecimal digits; None for anything else."""
         return proof(self._keys, nonce) if _NONCE.fullmatch(nonce) else None
@@ -93,28 +132,50 @@ class Refusals:
         return proof(self._keys, text)
 
     async def refuse(self, offer: Offer, origin: str) -> None:
-        """Record the refusal durably, then let it take effect; repeating it changes nothing.
+        """Record the refusal durably, then let it take effect; said again it only counts from then.
 
+        Those who say the same while it is being written take turns, and one writing serves all who came before it.
         Raises RecordsUnavailable when it could not be written down: the caller must not say it was.
         """
-        now, said = self._clock(), (offer.token.recipient_digest, offer.scope)
-        if abs(now - self._lately.get(said, 0.0)) < REPEATED_SECONDS:
-            return
-        sealed = await asyncio.to_thread(self._sealed_address, offer.token)
-        entry = Suppression(offer.token.recipient_digest, offer.scope, Reason.UNSUBSCRIBE, origin, now, sealed)
+        turn = self._turns.setdefault((offer.token.recipient_digest, offer.scope), _Turn())
+        came = turn.begun
+        async with turn.lock:
+            if turn.written > came:
+                return
+            turn.begun += 1
+            await self._write(offer, origin)
+            turn.written = turn.begun
+
+    async def _write(self, offer: Offer, origin: str) -> None:
+        digest, scope = offer.token.recipient_digest, offer.scope
+        now, known = self._clock(), await self._in_time(self._history(digest, scope))
+        answered_at = None if known is None else max((entry.answered_at or 0.0 for entry in known), default=0.0)
+        # What the store holds to be answered was answered before this POST, whatever the clocks of two nodes say.
+        at = now if answered_at is None else max(now, math.nextafter(answered_at, math.inf))
+        sealed = next((entry.sealed for entry in known or () if entry.sealed), b"")
+        sealed = sealed or await asyncio.to_thread(self._sealed_address, offer.token)
+        entry = Suppression(digest, scope, Reason.UNSUBSCRIBE, origin, at, sealed)
         record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient")
-        await self._records.journal_refusal(record, entry)
-        self._remember(said, now)
+        await self._records.journal_refusal(record, entry, answered_at)
+        if known is not None:  # else the store is away, and the journal is replayed when it is back
+            await self._in_time(self._replay())
+
+    async def _history(self, digest: bytes, scope: str) -> list[Suppression] | None:
+        """This refusal as the store knows it, whatever was lifted of it; None when it does not say."""
         try:
-            await asyncio.wait_for(asyncio.shield(spawn(self._replay(), "refusal")), IN_TIME_SECONDS)
+            entries, _ = await self._store().history([digest])
+        except Exception as fault:  # noqa: BLE001 - nothing about the store keeps a refusal from being written down
+            _log.warning("a refusal goes into the journal alone: %s", fault, exc_info=not isinstance(fault, StoreUnavailable))
+            return None
+        return [entry for entry in entries if (entry.scope, entry.reason) == (scope, Reason.UNSUBSCRIBE)]
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The work's answer; None, and the work goes on, when it takes its time."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(spawn(work, "refusal")), IN_TIME_SECONDS)
         except TimeoutError:
             _log.info("the store takes its time; the refusal is in the journal")
-
-    def _remember(self, said: tuple[bytes, str], now: float) -> None:
-        self._lately.pop(said, None)  # the dictionary is in the order of time
-        self._lately[said] = now
-        while len(self._lately) > _REMEMBERED:
-            del self._lately[next(iter(self._lately))]
+            return None
 
     def _sealed_address(self, token: UnsubscribeToken) -> bytes:
         """The recipient as the submission's record has it, so that people can read the list later; b"" on another node."""

@@ -34,15 +34,16 @@ class MessageError(ValueError):
     """The message cannot be taken at all; the text is ASCII and safe to show to the client.
 
     `rule` names why ("base/header-structure"), `detail` is the enhanced status code without its class ("6.0"),
-    `limit` the bound that was exceeded, "" when it was none.
+    `limit` names the bound that was exceeded, "" when it was none; `bound` is its octets, 0 where it counts something else.
     """
 
-    def __init__(self, rule: str, detail: str, text: str, limit: str = "") -> None:
+    def __init__(self, rule: str, detail: str, text: str, limit: str = "", bound: int = 0) -> None:
         super().__init__(text)
         self.rule = rule
         self.detail = detail
         self.text = text
         self.limit = limit
+        self.bound = bound
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Message:
             raise MessageError(_STRUCTURE, "6.0", "the message has a NUL octet")
         header, body = _split(data, max_header_size)
         if has_line_over(max_line, header) or has_line_over(max_line, body):
-            raise MessageError("base/line-length", "6.0", f"a line is longer than {max_line} octets", "line_length")
+            raise line_too_long(max_line)
         try:
             fields = read_fields(header)
         except FieldError as error:
@@ -213,6 +214,16 @@ class Message:
         return len(self.all("Received"))
 
 
+def too_large(bound: int) -> MessageError:
+    """The message is over `bound` octets."""
+    return MessageError("base/size", "3.4", f"the message is larger than {bound} octets", "size", bound)
+
+
+def line_too_long(bound: int) -> MessageError:
+    """A line of the message is over `bound` octets."""
+    return MessageError("base/line-length", "6.0", f"a line is longer than {bound} octets", "line_length", bound)
+
+
 def normalise_line_ends(data: bytes, line_ends: str = "normalise") -> bytes:
     """Make every line end in CRLF, the last one included; CRLF-only data is returned as it is.
 
@@ -253,7 +264,8 @@ def _split(data: bytes, max_header_size: int) -> tuple[bytes, bytes]:
     if blank >= 0:
         return data[: blank + 2], data[blank + 4 :]
     if len(data) > max_header_size:
-        raise MessageError(_STRUCTURE, "6.0", f"the header is larger than {max_header_size} octets", "header_size")
+        text = f"the header is larger than {max_header_size} octets"
+        raise MessageError(_STRUCTURE, "6.0", text, "header_size", max_header_size)
     return data, b""
 
 

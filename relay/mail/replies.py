@@ -87,8 +87,6 @@ NO_STREAM = reply(550, "7.1", "[stream] No mail stream of the policy takes this 
 START_DATA = reply(354, "", "Send the message, end with a line that is a single dot")
 RCPT_FIRST = reply(503, "5.1", "Say RCPT first")
 NO_RECIPIENTS = reply(554, "5.1", "No valid recipients")
-TOO_BIG = reply(552, "3.4", "The message is larger than this server takes")
-LINE_TOO_LONG = reply(554, "6.0", "[base/line-length] A line of the message is longer than this server takes")
 
 # What stands in the way for now.
 INTERNAL = reply(451, "3.0", "Internal fault, nothing was lost, try again later")

@@ -125,19 +125,15 @@ _REFUSALS = (
             ("base/header-structure", "the message does not start with a header field", "The header is not what RFC 5322 section 3.6 wants, or different readers would read it differently; or the message has a NUL.", _FIX_CLIENT),
             ("base/one-from", "From must name exactly one mailbox", "From is missing, has several mailboxes, or cannot be read.", _FIX_CLIENT),
             ("base/line-ends", "the message has a CR or LF that is not part of CR LF", "`[smtp] line_ends = \"reject\"` and a lone CR or LF.", _FIX_CLIENT),
-            ("base/line-length", "a line is longer than 1048576 octets", "A line over `max_line_length`, or a header line over 998 octets to a provider that would break it.", _FIX_CLIENT),
+            ("base/line-length", "a line is longer than 1048576 octets", "A line over `max_line_length`, found while the message comes in or after it, or a header line over 998 octets to a provider that would break it.", _FIX_CLIENT),
             ("base/encoding", "A signed or encrypted message would need another encoding for the upstream server", "Octets over 127 or lines over 998 octets where the upstream server takes neither and nothing may be changed.", "Send quoted-printable or BASE64."),
             ("base/smtputf8", "The upstream server cannot send a message with a UTF-8 header", "Declared SMTPUTF8, a UTF-8 header, and the upstream server lacks SMTPUTF8 (RFC 6531 section 3.2); or a non-ASCII mailbox that was accepted before the upstream server could be asked.", "Send with encoded-words in the header and to ASCII addresses."),
             ("base/login-only", "The upstream server takes mail only with its own login in From", "From is not the login, and the provider takes no other.", "Write the login into From."),
             ("base/one-click", "the message brings its own List-Unsubscribe, and this stream does not take that", "The copy cannot carry a one-click unsubscription as RFC 8058 wants it.", "Leave List-Unsubscribe to the relay."),
             ("base/loop", "More than 50 Received fields: this message goes in a circle", "More than `max_received` Received fields.", "Look for two servers that forward to each other."),
-            ("base/size", "The message is larger than the stream allows", "A rule on size, in a policy file.", "Send a link instead of the file."),
+            ("base/size", "the message is larger than 33538048 octets", "SIZE at MAIL, or the message itself, is over `max_message_size` or what the upstream server takes, less 16 KB for the fields that the relay adds. A rule on size in a policy file answers the same with its own name.", "Send a link instead of the file."),
             ("base/signature", "There is no DKIM key for the domain in From", "The stream wants a signature and no `[[dkim]]` fits From.", "Ask the operator for a key for this domain."),
         )
-    ),
-    *_rows(
-        ("TOO_BIG", "SIZE at MAIL, or the message itself, is over `max_message_size` or what the upstream server takes.", "Send a smaller message."),
-        ("LINE_TOO_LONG", "A line is over `max_line_length` while the message is still coming in.", _FIX_CLIENT),
     ),
 )  # fmt: skip
 

@@ -39,8 +39,10 @@ class Case:
     """All facts on one recipient.
 
     `message` is None in phase RCPT.  `suppressions` are those in force, of
-    any scope and reason.  `jurisdictions` are ISO 3166-1 alpha-2 codes.
-    `pause` is what keeps the whole stream back.
+    any scope and reason.  `jurisdictions` (whose law may protect the recipient)
+    and `upstream_countries` (where the upstream servers are that a copy may
+    leave by, failover included, as far as that is known) are ISO 3166-1
+    alpha-2 codes.  `pause` is what keeps the whole stream back.
     """
 
     submission: Submission
@@ -48,6 +50,7 @@ class Case:
     message: Message | None
     suppressions: tuple[Suppression, ...] = ()
     jurisdictions: frozenset[str] = frozenset()
+    upstream_countries: frozenset[str] = frozenset()
     pause: Pause | None = None
 
 

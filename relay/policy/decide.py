@@ -113,6 +113,8 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
     for rule in stream.rules:
         if rule.never:
             asked.append(rule.silent)
+        elif rule.reach is not None and not rule.reach.covers(case):
+            asked.append(rule.outside)
         elif why := _why_not(rule, case, phase):
             asked.append(Asked(rule.name, False, why))
         elif (objection := _objection(rule, stream, case, answers)) is None:
@@ -134,8 +136,8 @@ def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
 
 def _expired(pack: Pack, case: Case, today: date) -> Asked:
     name = f"{pack.name}/expired"
-    if pack.countries is not None and not pack.countries & case.jurisdictions:
-        return Asked(name, False, "does not apply")
+    if pack.reach is not None and not pack.reach.covers(case):
+        return Asked(name, False, f"does not apply: only {pack.reach}")
     return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
 
 
@@ -143,8 +145,6 @@ def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
     """Why a rule that the stream asks is not asked about this case, "" when it is."""
     if phase is Phase.RCPT and rule.phase is Phase.DATA:
         return "phase"
-    if rule.countries is not None and not rule.countries & case.jurisdictions:
-        return "does not apply"
     domains = rule.table.recipient_domains
     return "does not apply" if domains and not domain_fits(case.recipient.mailbox.domain, domains) else ""
 

@@ -109,7 +109,12 @@ def _stream(old: Stream, new: Stream) -> Iterator[Change]:
     if old.refusals != new.refusals:
         yield Change(f"{name}: refusals are told by {new.refusals}", f"{name}：拒收方式改为 {new.refusals}")
     if old.upstream != new.upstream:
-        yield Change(f"{name}: leaves by {', '.join(new.upstream) or 'the first upstream'}", f"{name}：上游服务器已改变")
+        ways = ", ".join(new.upstream)
+        yield Change(
+            f"{name}: leaves by {ways or 'the first upstream'}",
+            f"{name}：经 {ways or '第一个上游服务器'} 发出",
+            _leaves_a_reach(old, new),
+        )
     if old.signing_required != new.signing_required:
         said = ("must be signed", "必须签名") if new.signing_required else ("may leave without our signature", "可以不签名")
         yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not new.signing_required)
@@ -120,6 +125,12 @@ def _stream(old: Stream, new: Stream) -> Iterator[Change]:
     yield from _rules(name, old.rules, new.rules)
     yield from _duties(old, new)
     yield from _overrides(name, old.overrides, new.overrides)
+
+
+def _leaves_a_reach(old: Stream, new: Stream) -> bool:
+    """Whether mail no longer leaves by an upstream server whose country some pack of the stream may ask about."""
+    is_asked = any(pack.reach is not None and pack.reach.upstreams for pack in (*old.packs, *new.packs))
+    return is_asked and not (old.upstream and set(old.upstream) <= set(new.upstream))
 
 
 def _match_is_laxer(old: Stream, new: Stream) -> bool:

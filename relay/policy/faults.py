@@ -36,8 +36,10 @@ _SAID = {
     "less_than_equal": ("expected {le} or less", "应不大于 {le}"),
     "string_pattern_mismatch": ("does not have the form {pattern}", "格式应为 {pattern}"),
 }
+_COUNTRY = ('expected two capital letters such as "CN"', '应为两个大写字母，如 "CN"')
 _FORMS = {
-    r"^[A-Z]{2}$": ('expected two capital letters such as "CN"', '应为两个大写字母，如 "CN"'),
+    r"^[A-Z]{2}$": _COUNTRY,
+    r"^([A-Z]{2})?$": _COUNTRY,
     r"^[a-z0-9][a-z0-9-]{0,30}$": ("expected small letters, digits and - only", "只能用小写字母、数字和 -"),
     r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$": (
         'expected a host name such as "relay.example.com"',

@@ -1,4 +1,8 @@
-"""Whose law may apply to a recipient, as far as the address tells."""
+"""Whose law may apply to a recipient, as far as the address tells, and which mail the packs of a country bind."""
+
+from dataclasses import dataclass
+
+from relay.policy.case import Case
 
 _NOT_COUNTRIES = {"co", "io", "me", "tv", "ai", "cc", "fm", "gg", "sh", "to", "ws", "ly", "la", "vc", "eu", "su", "ac"}
 """Country-code domains that are sold to everybody, or that are not a country: they tell nothing."""
@@ -13,3 +17,26 @@ def jurisdictions_of(domain: str, unknown: frozenset[str]) -> frozenset[str]:
     if len(top) != 2 or not top.isalpha() or top in _NOT_COUNTRIES:
         return unknown
     return frozenset({_CODES.get(top, top.upper())})
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which mail a pack binds: to recipients in some countries, or leaving by an upstream server in some; either is enough.
+
+    An upstream server whose country nobody named is in none of them; `relay check` asks for it.
+    """
+
+    recipients: frozenset[str] = frozenset()
+    upstreams: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        kinds = (("recipients", self.recipients), ("upstream servers", self.upstreams))
+        return " or ".join(f"{kind} in {', '.join(sorted(countries))}" for kind, countries in kinds if countries)
+
+    def covers(self, case: Case) -> bool:
+        """Whether the pack binds this case."""
+        return not (self.recipients.isdisjoint(case.jurisdictions) and self.upstreams.isdisjoint(case.upstream_countries))
+
+    def may_cover(self, upstream_countries: frozenset[str]) -> bool:
+        """Whether the pack binds some recipient of a message that may leave by upstream servers in these countries."""
+        return bool(self.recipients) or not self.upstreams.isdisjoint(upstream_countries)

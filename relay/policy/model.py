@@ -254,22 +254,22 @@ class PackFacts(Table):
 
 
 class Condition(Table):
-    """One of `any`: the organisation's country, or a country of the recipient."""
+    """One of `any`: the country of the organisation, of the recipient, or of an upstream server that the mail may leave by."""
 
-    organisation: Country | None = None
-    recipient: Country | None = None
-    upstream: Country | None = None
+    organisation: Country | None = Field(default=None, description="country in organisation.toml / organisation.toml 中的国家")
+    recipient: Country | None = Field(default=None, description="A country of the recipient / 收件人所在国家")
+    upstream: Country | None = Field(
+        default=None,
+        description="The country of an upstream server that the mail may leave by: of its provider, or as config.toml says"
+        " / 邮件可能经过的上游服务器所在国家：由服务商决定，或在 config.toml 中写明",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if self.upstream is not None:
+        if [self.organisation, self.recipient, self.upstream].count(None) != 2:
             raise ValueError(
-                "conditions on the upstream come with a later version; use organisation or recipient"
-                " / 按上游服务器判断将在以后的版本提供，请使用 organisation 或 recipient"
-            )
-        if (self.organisation is None) == (self.recipient is None):
-            raise ValueError(
-                'expected one condition such as { organisation = "CN" } or { recipient = "CN" } / 每个条件只能写一项'
+                'expected one condition such as { organisation = "CN" }, { recipient = "CN" } or { upstream = "CN" }'
+                " / 每个条件只能写一项"
             )
         return self
 

@@ -10,6 +10,7 @@ from relay.policy.checks import CHECKS
 from relay.policy.crosscheck import ORGANISATION, Draft, cross_check
 from relay.policy.expression import compile_expression
 from relay.policy.faults import Faults
+from relay.policy.jurisdiction import Reach
 from relay.policy.model import Organisation, PackFile, StreamFile, WhenTable, name_fits, rule_model
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import Duty, Pack, PolicySet, Stream, set_hash
@@ -115,15 +116,14 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
     used: list[Pack] = []
     for pack_name in dict.fromkeys(file.packs):
         pack = draft.packs[pack_name]
-        countries = _countries(pack, organisation)
-        outside = _outside(pack, file, countries)
+        reach = _reach(pack, organisation)
+        outside = _outside(pack, file, reach)
         rules += [
-            replace(rule, countries=countries, never=outside or _never(rule, file))
-            for rule in draft.rules[f"packs/{pack_name}.toml"]
+            replace(rule, reach=reach, never=outside or _never(rule, file)) for rule in draft.rules[f"packs/{pack_name}.toml"]
         ]
         if not outside:
-            used.append(Pack(pack_name, pack, countries))
-            duties += _duties(pack_name, pack, file)
+            used.append(Pack(pack_name, pack, reach))
+            duties += _duties(pack_name, pack, file, reach)
     rules += [replace(rule, never=_never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
     return Stream(
         name=name,
@@ -144,27 +144,30 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
     )
 
 
-def _outside(pack: PackFile, file: StreamFile, countries: frozenset[str] | None) -> str:
+def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> str:
     """Why the whole pack never binds this stream, "" when it may."""
     if pack.applies.purpose and file.purpose not in pack.applies.purpose:
         return "purpose"
-    return "does not apply" if countries == frozenset() else ""
+    return "does not apply" if reach == Reach() else ""
 
 
-def _duties(pack_name: str, pack: PackFile, file: StreamFile) -> list[Duty]:
+def _duties(pack_name: str, pack: PackFile, file: StreamFile, reach: Reach | None) -> list[Duty]:
     return [
-        Duty(f"{pack_name}/{duty.id}", duty.do, tuple(map(str.lower, duty.fields)), duty.cite, ACTIONS[duty.if_impossible])
+        Duty(f"{pack_name}/{duty.id}", duty.do, tuple(map(str.lower, duty.fields)), duty.cite, ACTIONS[duty.if_impossible], reach)
         for duty in pack.duty
         if not duty.purposes or file.purpose in duty.purposes
     ]
 
 
-def _countries(pack: PackFile, organisation: Organisation) -> frozenset[str] | None:
-    """Whose recipients the pack binds; None for everybody's, empty for nobody's."""
+def _reach(pack: PackFile, organisation: Organisation) -> Reach | None:
+    """Which mail the pack binds; None for all of it, an empty reach for none."""
     conditions = pack.applies.any
     if not conditions or any(condition.organisation == organisation.country for condition in conditions):
         return None
-    return frozenset(condition.recipient for condition in conditions if condition.recipient)
+    return Reach(
+        recipients=frozenset(condition.recipient for condition in conditions if condition.recipient),
+        upstreams=frozenset(condition.upstream for condition in conditions if condition.upstream),
+    )
 
 
 def _never(rule: Rule, file: StreamFile) -> str:

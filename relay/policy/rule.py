@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from relay.policy.case import Action, Asked, Case, Phase
 from relay.policy.expression import Expression
+from relay.policy.jurisdiction import Reach
 from relay.policy.suppression import Purpose
 from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
 
@@ -92,7 +93,7 @@ class Check:
 class Rule:
     """A rule as one stream asks it.
 
-    `countries` None asks for everybody, else for recipients in one of them.
+    `reach` None asks about all mail, else about what it covers.
     `never` says why this stream never asks it ("" when it does).
     """
 
@@ -105,16 +106,18 @@ class Rule:
     text_zh: str
     fix: str
     fix_zh: str
-    countries: frozenset[str] | None = None
+    reach: Reach | None = None
     never: str = ""
     phase: Phase = field(init=False)
     scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"
     silent: Asked = field(init=False, compare=False, repr=False)  # what a ruling says when it does not object
+    outside: Asked = field(init=False, compare=False, repr=False)  # what it says where `reach` ends
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", self.check.phase if self.check else _phase(self.expression))
         object.__setattr__(self, "scope", self.check.scope if self.check else self.expression.scope if self.expression else "")
         object.__setattr__(self, "silent", Asked(self.name, not self.never, self.never or "asked"))
+        object.__setattr__(self, "outside", Asked(self.name, False, f"does not apply: only {self.reach}"))
 
     @property
     def protected(self) -> bool:

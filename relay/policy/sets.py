@@ -8,6 +8,7 @@ from datetime import date, tzinfo
 from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action
+from relay.policy.jurisdiction import Reach
 from relay.policy.model import Exempt, Match, Organisation, Override, PackFile, StreamFile, StreamLimits, Thresholds, Unsubscribe
 from relay.policy.rule import Rule, Setting
 from relay.policy.suppression import Purpose
@@ -20,6 +21,8 @@ class Duty:
 
     do "remove-fields": `fields` are lower-case names; a final "*" stands for
     any rest.  `if_impossible` is what happens to the recipient otherwise.
+    `reach` is that of its pack; a duty on some recipients of a stream is done
+    for all of them.
     """
 
     name: str  # "base/internal-fields"
@@ -27,15 +30,16 @@ class Duty:
     fields: tuple[str, ...]
     cite: str = ""
     if_impossible: Action = Action.REJECT
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as one stream uses it. `countries` None: it binds whoever receives."""
+    """A pack as one stream uses it. `reach` None: it binds all of its mail."""
 
     name: str
     file: PackFile
-    countries: frozenset[str] | None
+    reach: Reach | None
 
     def is_expired(self, today: date) -> bool:
         """Whether nobody vouches for these rules any more."""
@@ -76,6 +80,10 @@ class Stream:
         if wanted.sender_domains:
             return reverse_path is not None and domain_fits(reverse_path.domain, wanted.sender_domains)
         return True
+
+    def duties_for(self, upstream_countries: frozenset[str]) -> tuple[Duty, ...]:
+        """What is done to the copies of a message that may leave by upstream servers in these countries."""
+        return tuple(duty for duty in self.duties if duty.reach is None or duty.reach.may_cover(upstream_countries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from relay.policy.case import Action
+from relay.policy.jurisdiction import Reach
 from relay.policy.limits import Limit
 from relay.policy.rule import Rule
 from relay.policy.sets import PolicySet, Stream
@@ -111,12 +112,7 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
     )
     for stream in policy.streams:
         yield from _stream(stream)
-        for duty in stream.duties:
-            fields = ", ".join(duty.fields)
-            yield Sentence(
-                f"{stream.name}: the fields {fields} are removed ({duty.name}).",
-                f"{stream.name}：移除邮件头 {fields}（{duty.name}）。",
-            )
+        yield from _duties(stream)
         yield from _limits(stream)
         yield from _thresholds(stream)
     yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
@@ -146,6 +142,18 @@ def _stream(stream: Stream) -> Iterator[Sentence]:
     if stream.signing_required:
         yield Sentence(f"{name}: nothing leaves without our DKIM signature.", f"{name}：没有本系统 DKIM 签名的邮件不会发出。")
     yield from _unsubscribing(stream)
+
+
+def _duties(stream: Stream) -> Iterator[Sentence]:
+    for duty in stream.duties:
+        fields = ", ".join(duty.fields)
+        # What some recipients' law asks for is done to the copies of all: only the upstream servers tell mail apart.
+        is_for_all = duty.reach is None or duty.reach.recipients
+        where, where_zh = ("", "") if is_for_all else _reached(duty.reach)
+        yield Sentence(
+            f"{stream.name}: the fields {fields} are removed{where} ({duty.name}).",
+            f"{stream.name}：移除邮件头 {fields}{where_zh}（{duty.name}）。",
+        )
 
 
 def _unsubscribing(stream: Stream) -> Iterator[Sentence]:
@@ -188,9 +196,23 @@ def _rules(policy: PolicySet, wanted: Callable[[Stream, Rule], bool]) -> Iterato
 
 def _where(rule: Rule) -> tuple[str, str]:
     domains = ", ".join(rule.table.recipient_domains)
-    countries = ", ".join(sorted(rule.countries or ()))
     said, said_zh = (f" for {domains}", f"（{domains}）") if domains else ("", "")
-    return (f"{said} for recipients in {countries}", f"{said_zh}（{countries} 的收件人）") if countries else (said, said_zh)
+    where, where_zh = _reached(rule.reach)
+    return said + where, said_zh + where_zh
+
+
+def _reached(reach: Reach | None) -> tuple[str, str]:
+    if reach is None:
+        return "", ""
+    recipients, upstreams = ", ".join(sorted(reach.recipients)), ", ".join(sorted(reach.upstreams))
+    said = []
+    if recipients:
+        said.append((f"for recipients in {recipients}", f"{recipients} 的收件人"))
+    if upstreams:
+        said.append(
+            (f"for mail that may leave by an upstream server in {upstreams}", f"可能经 {upstreams} 的上游服务器发出的邮件")
+        )
+    return " " + " or ".join(en for en, _ in said), f"（{'，或'.join(zh for _, zh in said)}）"
 
 
 def _limits(stream: Stream) -> Iterator[Sentence]:
@@ -255,6 +277,11 @@ def _until(day: date, today: date) -> tuple[str, str]:
 
 def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
     yield from (Sentence(*texts) for texts in _NOT_CHECKED)
+    if any(pack.reach is not None and pack.reach.upstreams for stream in policy.streams for pack in stream.packs):
+        yield Sentence(
+            "Where an upstream server stands: its profile or config.toml says it, and packs that ask for it go by that.",
+            "上游服务器位于哪个国家：以服务商配置或 config.toml 为准，按上游服务器适用的规则包据此判断。",
+        )
     unused = sorted(set(policy.packs) - {pack.name for stream in policy.streams for pack in stream.packs})
     for name in unused:
         yield Sentence(

@@ -53,6 +53,11 @@ class Suppression:
         """When it was said last: only what came after that lifts it."""
         return self.at if self.again_at is None else max(self.at, self.again_at)
 
+    @property
+    def answered_at(self) -> float | None:
+        """Up to when what was said is answered: by the consent, else by the lifting; None while it is not lifted."""
+        return self.lifted_at if self.consented_at is None else self.consented_at
+
 
 class Purpose(StrEnum):
     """What a stream's mail is for: fixes what suppression binds and what is inspected."""

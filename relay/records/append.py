@@ -19,7 +19,7 @@ from typing import Any
 from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
-from relay.keys import Keys
+from relay.keys import Keys, Ring
 from relay.policy.suppression import Reason, Suppression
 from relay.records import chain, collected
 from relay.records.chain import ASSOCIATED, Files, Line
@@ -40,11 +40,20 @@ _PEOPLE = 8192  # mailboxes whose digest and seal are kept: `received` and `fini
 _CLOSED = "the records are closed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A refusal that may have been said before (`Records.journal_refusal`)."""
+
+    entry: Suppression
+    answered_at: float | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     lines: tuple[Line, ...] = ()
+    said: _Said | None = None  # said before: the lines are not written
     refusals: tuple[Suppression, ...] = ()
-    applied: tuple[int, ...] = ()
+    applied: tuple[tuple[int, Suppression], ...] = ()
     handled: Handled | None = None
     marked: Handled | None = None
 
@@ -59,7 +68,7 @@ class Records:
     def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
         self.path = path
         self.keys = keys
-        self.person: Callable[[str], Person] = lru_cache(_PEOPLE)(self._person)
+        self._people: Callable[[Ring, str], Person] = lru_cache(_PEOPLE)(_person)
         self._min_free = min_free
         self._clock = clock
         self._turn = opened.turn
@@ -100,12 +109,18 @@ class Records:
         """
         return await self._submit(_Job(tuple(map(chain.line_of, records))))
 
-    async def journal_refusal(self, record: Record, entry: Suppression) -> None:
+    async def journal_refusal(self, record: Record, entry: Suppression, answered_at: float | None = None) -> None:
         """Write a refusal and its record in one transaction; from its return on `pending` answers it in every process.
+
+        One that is here and that nothing has answered yet is not written again:
+        the time of its row moves on, so that no consent from before this moment
+        lifts it, and the store is told again.  `answered_at` is up to when the
+        store holds what was said to be answered; None, when it does not say,
+        leaves the refusals that it does not have yet.
 
         Raises RecordsUnavailable.
         """
-        await self._submit(_Job((chain.line_of(record),), refusals=(entry,)))
+        await self._submit(_Job((chain.line_of(record),), _Said(entry, answered_at)))
 
     async def handle(self, mail: Handled, records: Iterable[Record] = (), entries: Iterable[Suppression] = ()) -> None:
         """A collected mail takes effect and counts as handled, in one transaction: never one without the other.
@@ -118,12 +133,12 @@ class Records:
         """The mail and those before it are marked as read in their mailbox. Raises RecordsUnavailable."""
         await self._submit(_Job(marked=mail))
 
-    async def applied(self, numbers: Iterable[int]) -> None:
-        """The store has these refusals: `pending` need not answer them any more.
+    async def applied(self, carried: Iterable[tuple[int, Suppression]]) -> None:
+        """The store has these refusals: `pending` need not answer them any more, unless one was said again meanwhile.
 
         Raises RecordsUnavailable.
         """
-        await self._submit(_Job(applied=tuple(numbers)))
+        await self._submit(_Job(applied=tuple(carried)))
 
     def pending(self, digests: Iterable[bytes]) -> list[Suppression]:
         """The journalled refusals of these digests that the store does not have yet.
@@ -142,24 +157,31 @@ class Records:
             found += map(_entry, rows)
         return found
 
-    def take_pending(self, limit: int) -> list[tuple[int, Suppression]]:
-        """The oldest refusals that the store does not have yet, with the numbers for `applied`.
-
-        Raises RecordsUnavailable.
-        """
-        rows = self._read(f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL ORDER BY number LIMIT ?", (limit,))  # noqa: S608
-        return [(row[-1], _entry(row)) for row in rows]
-
-    def journalled(self, since: float, after: int, limit: int) -> list[tuple[int, Suppression]]:
-        """Refusals not older than `since`, applied or not, in the order of their numbers.
+    def take_pending(self, limit: int, after: int = 0) -> list[tuple[int, Suppression]]:
+        """The oldest refusals that the store does not have yet, with their numbers, which are greater than `after`.
 
         Raises RecordsUnavailable.
         """
         rows = self._read(
-            f"SELECT {_ENTRY}, number FROM refusals WHERE at >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            (after, limit),
+        )
+        return [(row[-1], _entry(row)) for row in rows]
+
+    def journalled(self, since: float, after: int, limit: int) -> list[tuple[int, Suppression]]:
+        """Refusals last said at `since` or later, applied or not, in the order of their numbers.
+
+        Raises RecordsUnavailable.
+        """
+        rows = self._read(
+            f"SELECT {_ENTRY}, number FROM refusals WHERE {_LAST_AT} >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
             (since, after, limit),
         )
         return [(row[-1], _entry(row)) for row in rows]
+
+    def person(self, mailbox_key: str) -> Person:
+        """The person as a record names them, under the current generation."""
+        return self._people(self.keys.records, mailbox_key)
 
     def check(self) -> None:
         """Raises RecordsUnavailable when mail must not flow: closed, removed, replaced, unreadable, disk nearly full."""
@@ -180,10 +202,6 @@ class Records:
             self._closed = True
             self._commits.close()
             self._closing.close()
-
-    def _person(self, mailbox_key: str) -> Person:
-        ring = self.keys.records
-        return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
 
     async def _submit(self, job: _Job) -> tuple[int, ...]:
         return await self._commits.submit(job)
@@ -260,7 +278,7 @@ class Records:
         people: list[tuple[bytes, int]] = []
         for job in jobs:
             first = seq + 1
-            for line in job.lines:
+            for line in () if job.said and _is_said_again(connection, job.said) else job.lines:
                 seq, last = seq + 1, chain.following(last, line.body)
                 rows.append((seq, line.id, line.kind.value, line.at, line.body, last))
                 people += [(digest, seq) for digest in line.digests]
@@ -272,12 +290,15 @@ class Records:
 
     def _write_journal(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
         refusals = [_row(entry) for job in jobs for entry in job.refusals]
-        applied = [number for job in jobs for number in job.applied]
+        applied = [(number, entry.last_at) for job in jobs for number, entry in job.applied]
         if refusals:
-            connection.executemany(f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", refusals)  # noqa: S608
+            connection.executemany(_KEEP, refusals)
         if applied:
             now = self._clock()
-            connection.executemany("UPDATE refusals SET applied_at = ? WHERE number = ?", [(now, number) for number in applied])
+            connection.executemany(
+                f"UPDATE refusals SET applied_at = ? WHERE number = ? AND {_LAST_AT} = ?",  # noqa: S608 - column names
+                [(now, *carried) for carried in applied],
+            )
             connection.execute("DELETE FROM refusals WHERE applied_at < ?", (now - REMEMBERED_SECONDS,))
         for job in jobs:
             if job.handled:
@@ -313,15 +334,39 @@ def _open(path: Path, keys: Keys) -> _Opened:
         return _Opened(turn, connection, reader, files, stack.pop_all())
 
 
-_ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at"
+def _person(ring: Ring, mailbox_key: str) -> Person:
+    return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
+
+
+_ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at, again_at"
+_KEEP = f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - column names
+_LAST_AT = "coalesce(again_at, at)"
+_SAY_AGAIN = f"""
+UPDATE refusals SET again_at = max({_LAST_AT}, :at), applied_at = NULL
+ WHERE number = (
+   SELECT max(number) FROM refusals WHERE digest = :digest AND scope = :scope AND reason = :reason
+      AND ({_LAST_AT} > :answered_at OR :answered_at IS NULL AND applied_at IS NULL)
+ )
+"""  # noqa: S608 - column names
+
+
+def _is_said_again(connection: sqlite3.Connection, said: _Said) -> bool:
+    """Move the time on where the refusal is in the journal and unanswered; else write it there."""
+    entry = said.entry
+    place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
+    if connection.execute(_SAY_AGAIN, {**place, "at": entry.last_at, "answered_at": said.answered_at}).rowcount:
+        return True
+    connection.execute(_KEEP, _row(entry))
+    return False
 
 
 def _row(entry: Suppression) -> tuple[Any, ...]:
     return (
         entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note, entry.expires_at,
+        entry.again_at,
     )  # fmt: skip
 
 
 def _entry(row: tuple[Any, ...]) -> Suppression:
-    digest, scope, reason, origin, at, sealed, note, expires_at = row[:8]
-    return Suppression(digest, scope, Reason(reason), origin, at, sealed, note, expires_at)
+    digest, scope, reason, origin, at, sealed, note, expires_at, again_at = row[:9]
+    return Suppression(digest, scope, Reason(reason), origin, at, sealed, note, expires_at, again_at=again_at)

@@ -36,7 +36,8 @@ CREATE INDEX records_by_rare_kind ON records (kind, at) WHERE kind NOT IN ('rece
 CREATE TABLE people (digest BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (digest, seq)) WITHOUT ROWID;
 CREATE TABLE refusals (
   number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL, scope TEXT NOT NULL, reason TEXT NOT NULL,
-  origin TEXT NOT NULL, at REAL NOT NULL, sealed BLOB NOT NULL, note TEXT NOT NULL, expires_at REAL, applied_at REAL
+  origin TEXT NOT NULL, at REAL NOT NULL, sealed BLOB NOT NULL, note TEXT NOT NULL, expires_at REAL, applied_at REAL,
+  again_at REAL
 );
 CREATE INDEX refusals_pending ON refusals (digest) WHERE applied_at IS NULL;
 CREATE TRIGGER records_follow_each_other BEFORE INSERT ON records
@@ -57,6 +58,8 @@ CREATE TABLE IF NOT EXISTS unmarked (
 ) WITHOUT ROWID;
 """
 """How far each watched mailbox was read, and which of its mails are still to be marked as read."""
+SAID = "CREATE INDEX IF NOT EXISTS refusals_said ON refusals (digest, scope, reason)"
+"""Finds the refusal that a recipient says again."""
 TRIGGERS = frozenset(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TRIGGER"))
 FORMAT = "1"
 ASSOCIATED = b"address"
@@ -151,8 +154,7 @@ def prepare(path: Path) -> None:
         if not chain and not remembered:
             chain = _create(connection)
         if chain:
-            for statement in sqlite_statements(COLLECTED):
-                connection.execute(statement)
+            _complete(connection)
     if not chain or remembered not in ("", chain):
         raise RecordsUnavailable(f"{path} is not the file that {known.name} remembers; restore the backup")
     if not remembered:
@@ -201,6 +203,14 @@ def _create(connection: sqlite3.Connection) -> str:
     connection.executemany("INSERT INTO meta VALUES (?, ?)", [("chain", chain), ("format", FORMAT)])
     connection.execute("COMMIT")
     return chain
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Add what a file of an earlier version of this format does not have."""
+    if not connection.execute("SELECT 1 FROM pragma_table_info('refusals') WHERE name = 'again_at'").fetchone():
+        connection.execute("ALTER TABLE refusals ADD COLUMN again_at REAL")
+    for statement in (*sqlite_statements(COLLECTED), SAID):
+        connection.execute(statement)
 
 
 def sqlite_statements(script: str) -> list[str]:

@@ -179,6 +179,7 @@ class _View:
             "scope": entry.scope,
             "origin": entry.origin,
             "at": self.time(entry.at),
+            "again_at": None if entry.again_at is None else self.time(entry.again_at),
             "expires_at": None if entry.expires_at is None else self.time(entry.expires_at),
             "lifted_at": None if entry.lifted_at is None else self.time(entry.lifted_at),
             "lifted_by": entry.lifted_by,

@@ -117,11 +117,15 @@ def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, M
 
 
 def _session_case(opening: Record) -> _Case:
-    """Refused by the code itself at MAIL or RCPT: nobody was judged, the rule that its reply names says it all."""
+    """Refused by the code itself at MAIL or RCPT: nobody was judged, the rule that its reply names says it all.
+
+    A bound tells that it was not the sender but the size of what was announced.
+    """
     recipient, reply, rule = opening.facts["recipient"], opening.facts["reply"], opening.facts["rule"]
-    text, fix = own_rule_texts(rule, reply)
+    bound = opening.facts.get("bound", 0)  # records of an older relay have none
+    text, fix = own_rule_texts(rule, reply, bound)
     weight = WEIGHTS["defer" if reply.startswith("4") else "reject"]
-    state = "session" if recipient is None else "refused by rule"
+    state = "session" if recipient is None and not bound else "refused by rule"
     detail = reply if rule == PAUSED else ""  # who, since when and why is not in the words that fit every pause
     return _Case(recipient, state, (Reason(rule, weight, text, fix, "", detail),), "")
 

@@ -73,11 +73,13 @@ def received_record(
     person: Callable[[str], Person],
     again: Sequence[Recipient] = (),
     marks: tuple[bytes, ...] = (),
+    upstream_countries: Iterable[str] = (),
 ) -> Record:
     """A message was judged: who sent it, what was decided for each recipient and why.
 
     `again` are those whom an earlier try may have reached without anybody knowing;
-    `marks` the digest of the message's own Message-ID, by which answers to it find it.
+    `marks` the digest of the message's own Message-ID, by which answers to it find it;
+    `upstream_countries` a fact of every case, which neither policy nor people tell.
     """
     roll = Roll(person)
     facts = {
@@ -88,6 +90,7 @@ def received_record(
         "policy": policy_hash,
         "message": {"sha256": message.received_digest.hex(), "size": message.size},
         "first_try": first.submission_id,
+        "upstream_countries": sorted(upstream_countries),
         "again": [roll.number(recipient.key) for recipient in again],
         "rulings": [_ruling(roll, ruling) for ruling in rulings],
     }
@@ -105,15 +108,23 @@ def refused_record(
     rulings: Sequence[Ruling],
     policy_hash: str,
     person: Callable[[str], Person],
+    *,
+    stream: str = "",
+    bound: int = 0,
 ) -> Record:
-    """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one."""
+    """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one.
+
+    `stream` is "" when none takes the sender; `bound` the octets that the message, or its announcement, goes beyond.
+    """
     roll = Roll(person)
     facts = {
         "client": _client(client),
         "identity": _identity(roll, identity),
         "reverse_path": _path(roll, reverse_path),
         "recipient": roll.number(recipient.key) if recipient else None,
+        "stream": stream,
         "policy": policy_hash,
+        "bound": bound,
         "reply": str(reply),
         "rule": reply.rule,
         "rulings": [_ruling(roll, ruling) for ruling in rulings],

@@ -40,18 +40,20 @@ class Replayed:
 async def replay(
     records: Records, store: Destination, clock: Callable[[], float], *, reapply_since: float | None = None
 ) -> Replayed:
-    """Apply every pending refusal to the store and forget it in the journal; go on until none is left.
+    """Apply every pending refusal to the store and forget it in the journal, each once.
 
-    With `reapply_since`, refusals not older than that are then applied again,
-    in case the store came back without what it had confirmed.
+    One that is said again meanwhile waits for the next replay, so that nobody
+    can keep this one going.  With `reapply_since`, refusals not older than
+    that are then applied again, in case the store came back without what it
+    had confirmed.
 
     Raises StoreUnavailable and RecordsUnavailable; what is left stays pending.
     """
-    applied = new = 0
-    while batch := records.take_pending(_BATCH):
+    applied = new = after = 0
+    while batch := records.take_pending(_BATCH, after):
         new += await _apply(batch, store, clock)
-        await records.applied([number for number, _ in batch])
-        applied += len(batch)
+        await records.applied(batch)
+        applied, after = applied + len(batch), batch[-1][0]
     reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
     return Replayed(applied, new, reapplied)
 

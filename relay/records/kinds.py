@@ -16,7 +16,7 @@ class Kind(StrEnum):
 
     RECEIVED = "received"  # a message was judged; written before its first byte goes upstream
     FINISHED = "finished"  # every outcome of a received message is known, or is recorded as indeterminate
-    REFUSED = "refused"  # a client was refused at MAIL or RCPT, or for octets that are no message
+    REFUSED = "refused"  # a client was refused at MAIL or RCPT, or for octets that are no message or too many
     REPORTED = "reported"  # a report (DSN) on a submission was delivered
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
     LATE = "late"  # the upstream's answer came after the client had been answered

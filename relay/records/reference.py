@@ -28,7 +28,8 @@ SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
-    Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message. At RCPT the id is the refusal's own.",
+    Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
+    " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "The upstream's answer came after the client had been answered without it.",
@@ -52,13 +53,15 @@ MEANINGS: dict[str, str] = {
     "client.tls": "version and cipher; null in the clear",
     "identity": "the person who logged in, or `listener:NAME` for a trusted network",
     "reverse_path": "the person in MAIL FROM; null for `<>`",
-    "recipient": "the person in RCPT TO; null when MAIL was refused",
-    "stream": "the stream that took the mail",
+    "recipient": "the person in RCPT TO; null when MAIL or the whole message was refused, whose recipients are in `rulings`",
+    "stream": 'the stream that took the mail; "" when none takes this sender',
+    "bound": "the octets that the message, a line of it, its header or its announced size goes beyond; 0 for another reason",
     "policy": "the hash of the policy set; its files are in `data_dir/policies/sets/`",
     "message.sha256": "SHA-256 of the message as it came, line ends normalised",
     "message.size": "its octets",
     "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
     "again": "the persons whom an earlier try may have reached without an answer: they may get the message twice",
+    "upstream_countries": "where the upstream servers are that it might leave by, as far as known: packs ask about it",
     "rulings[].person": "the recipient",
     "rulings[].action": "the decision: permit, warn, defer, hold, reject",
     "rulings[].objections[].rule": "pack or stream, and rule",
@@ -205,6 +208,13 @@ def examples() -> dict[Kind, list[Record]]:
     applied = facts.policy_record(
         _id(7), _AT, policy_hash=policy, previous="07c1d2a98be4f365", reason="new footer", by="Wang Min", laxer=0, shadow=[]
     )
+    at_rcpt = facts.refused_record(
+        _id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person, stream=submission.stream
+    )
+    large = reply(552, "3.4", "[base/size] the message is larger than 33538048 octets")
+    announced = facts.refused_record(
+        _id(11), _AT, client, author.key, author, None, large, (), policy, _person, stream=submission.stream, bound=33538048
+    )
     bounced = facts.collected_record(
         _id(10),
         _AT + 90,
@@ -219,9 +229,9 @@ def examples() -> dict[Kind, list[Record]]:
         mark=_person("the mail's octets").digest,
     )
     return {
-        Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person)],
+        Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person, upstream_countries=["CN"])],
         Kind.FINISHED: [finished],
-        Kind.REFUSED: [facts.refused_record(_id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person)],
+        Kind.REFUSED: [at_rcpt, announced],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
@@ -351,6 +361,10 @@ until the backup is restored; it never starts a fresh chain by itself. A backup 
 A recipient's refusal is written here first, with its record and in one transaction, and answered only then. It binds
 every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
 for a day after every outage of the store.
+
+The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
+time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
+after each lifting, after a day of silence, and for each outage of the store in which it is posted.
 
 ## Retention
 

@@ -17,7 +17,9 @@ def both(zh: str, en: str) -> Both:
 KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
-    Kind.REFUSED: both("拒绝了发件人、收件人或不合规的邮件", "A sender, a recipient or a malformed message was refused"),
+    Kind.REFUSED: both(
+        "拒绝了发件人、收件人，或过大、不合规的邮件", "A sender, a recipient, or a malformed or too large message was refused"
+    ),
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("上游服务器迟到的答复", "The upstream's answer came late"),
@@ -175,6 +177,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "Send with a current mail program, or have the script fold lines to 998 octets at most",
         ),
     ),
+    "base/size": (
+        both("邮件大于中继接收的上限", "The message is larger than the relay takes"),
+        both(
+            "请改为发送下载链接，或减小附件（附件在传输时比磁盘上约大三分之一）",
+            "Send a link instead of the attachment, or a smaller attachment: it is a third larger in transfer than on disk",
+        ),
+    ),
     "base/line-ends": (
         both("邮件中有单独的回车或换行符", "The message has a CR or LF that is not part of CR LF"),
         both("请让程序以 CR LF 结束每一行", "Have the program end every line with CR LF"),
@@ -206,12 +215,20 @@ def objection_texts(objection: Mapping[str, Any]) -> tuple[Both, Both]:
     return text, fix
 
 
-def own_rule_texts(rule: str, reply: str) -> tuple[Both, Both]:
-    """The same for what the code says by itself, from its reply."""
+def own_rule_texts(rule: str, reply: str, bound: int = 0) -> tuple[Both, Both]:
+    """The same for what the code says by itself, from its reply; `bound` is the octets that are allowed, 0 where none count."""
     if rule in OWN_RULES:
-        return OWN_RULES[rule]
+        text, fix = OWN_RULES[rule]
+        return text, _with_bound(fix, bound) if bound else fix
     remedy = both("请把本页编号告诉管理员", "Give the number of this page to your administrator")
     return both(f"规则 {rule} 不允许发送：{reply}", reply), remedy
+
+
+def _with_bound(fix: Both, octets: int) -> Both:
+    """Say how much is allowed; megabytes are cut, not rounded, so that who keeps to them is within the bound."""
+    megabytes = octets * 10 // 1024**2 / 10
+    zh, en = (f"（{megabytes} MB）", f" ({megabytes} MB)") if megabytes >= 1 else ("", "")
+    return both(f"上限为 {octets} 字节{zh}。{fix['zh']}", f"The limit is {octets} octets{en}. {fix['en']}")
 
 
 def sentence(text: Both, fix: Both) -> Both:

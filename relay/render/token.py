@@ -36,6 +36,10 @@ class TokenError(ValueError):
     """The text is not a token of ours: forged, cut, of an unknown key, or another spelling of the same octets."""
 
 
+class UnknownKey(TokenError):
+    """The text may be a token of ours, under a key that is not in the ring."""
+
+
 class TokenKey(Protocol):
     """One generation of the token ring (`relay.keys.Key`): 64 secret octets and their number."""
 
@@ -91,8 +95,10 @@ def read_token(text: str, ring: Iterable[TokenKey]) -> UnsubscribeToken:
     """
     octets = _decode(text)
     key = next((key for key in ring if key.number == octets[1]), None)
-    if octets[0] != VERSION or key is None:
-        raise TokenError("the token's version or key is not known")
+    if octets[0] != VERSION:
+        raise TokenError("the token's version is not known")
+    if key is None:
+        raise UnknownKey("the token's key is not known")
     try:
         plain = _cipher(key.secret).decrypt(octets[2:], _ASSOCIATED)
     except InvalidTag:

@@ -1,11 +1,10 @@
 """Put the parts of one process together: configuration in, a line that can take mail out.
 
 A store that must not be believed does not stop the process: the line answers
-451, /readyz says why, and `Assembly.mend` tries to open it again.
+451, /readyz says why, and `StoreKeeper.mend` tries to open it again.
 """
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,18 +21,18 @@ from relay.policy.sets import PolicySet
 from relay.records.append import Records
 from relay.render.signing import Signers, load_signer
 from relay.routing import Routing
+from relay.service.keeping import StoreKeeper
 from relay.stores.contracts import Store
-from relay.stores.opening import ClosedStore, open_store
+from relay.stores.opening import open_store
 from relay.upstream.delivery import Upstreams
 from relay.upstream.profile import load_profiles
 
-_log = logging.getLogger("relay.service")
 _LAST_WORDS_SECONDS = 2.0
 
 
 @dataclass
 class Assembly:
-    """The parts of one process. `line.store` and its copies are replaced together by `mend`."""
+    """The parts of one process. `line.store` and its copies are replaced together, with the keys, by `keeper`."""
 
     config: Config
     keys: Keys
@@ -41,6 +40,7 @@ class Assembly:
     upstreams: Upstreams
     line: Line
     authenticator: Authenticator
+    keeper: StoreKeeper
 
     @property
     def store(self) -> Store:
@@ -51,35 +51,14 @@ class Assembly:
         sizes = [self.upstreams.capabilities(upstream.name).size for upstream in self.config.upstream]
         return min(filter(None, sizes), default=None)
 
-    def use_store(self, store: Store) -> None:
-        """Put another store behind every part."""
-        self.line.store = store
-        self.line.dispatcher.store = store
-        self.authenticator.store = store
-
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; a closed or broken one is opened anew first."""
+        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        fault = await self.keeper.mend()
         try:
-            await self.store.check()
             self.line.paused = await self.store.paused()
-        except StoreUnavailable as fault:
-            if isinstance(self.store, ClosedStore) or fault.reason == "removed":
-                return await self._reopen()
-            return f"{fault.reason}: {fault}"
-        return ""
-
-    async def _reopen(self) -> str:
-        fresh = await open_store(self.config, self.keys, time.time)
-        if isinstance(fresh, ClosedStore):
-            try:
-                await fresh.check()
-            except StoreUnavailable as fault:
-                return f"{fault.reason}: {fault}"
-        old = self.store
-        self.use_store(fresh)
-        await old.aclose()
-        _log.info("the store can be used again")
-        return ""
+        except StoreUnavailable as gone:
+            return fault or f"{gone.reason}: {gone}"
+        return fault
 
     async def aclose(self) -> None:
         """Release everything."""
@@ -121,7 +100,12 @@ async def assemble(
         entropy=entropy,
     )
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
-    return Assembly(config, keys, records, upstreams, line, authenticator)
+
+    def use_store(fresh: Store) -> None:
+        line.store = line.dispatcher.store = authenticator.store = fresh
+
+    keeper = StoreKeeper(config, keys, store, clock, use_store)
+    return Assembly(config, keys, records, upstreams, line, authenticator, keeper)
 
 
 def load_signers(config: Config) -> Signers:

@@ -28,16 +28,18 @@ class Channel:
         self._writer.write(orjson.dumps(message) + b"\n")
         await self._writer.drain()
 
+    async def receive(self) -> dict[str, Any] | None:
+        """The next object; None when the other side is gone."""
+        try:
+            line = await self._reader.readline()
+        except ConnectionError:
+            return None
+        return orjson.loads(line) if line.endswith(b"\n") else None
+
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """Everything the other side sends, until it is gone."""
-        while True:
-            try:
-                line = await self._reader.readline()
-            except ConnectionError:
-                return
-            if not line.endswith(b"\n"):
-                return
-            yield orjson.loads(line)
+        while (message := await self.receive()) is not None:
+            yield message
 
     def close(self) -> None:
         self._writer.close()

@@ -31,6 +31,7 @@ class Hand:
         *,
         config_path: str,
         policy: Callable[[], str],
+        keys: Callable[[], dict[str, Any]],
         totals: Totals,
     ) -> None:
         self.name = name
@@ -41,6 +42,7 @@ class Hand:
         self.failed_by_configuration = False
         self._config_path = config_path
         self._wanted = policy
+        self._keys = keys  # what the worker is told first
         self._totals = totals
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
@@ -99,6 +101,7 @@ class Hand:
             theirs.close()
         self._heard_at = asyncio.get_running_loop().time()
         self._channel = await Channel.over(ours)
+        await self.tell(self._keys())
         async for message in self._channel.messages():
             self._hear(message)
         self._channel.close()

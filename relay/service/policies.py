@@ -203,6 +203,21 @@ def _unread_refusals(stream: Stream, policy: PolicySet, config: Config) -> list[
     ]
 
 
+def unknown_countries(policy: PolicySet, config: Config, profiles: Mapping[str, Profile]) -> dict[str, list[str]]:
+    """Upstreams that a pack by upstream may have to ask about and whose country nobody named, each with those packs.
+
+    Such a pack does not bind the mail that leaves by them.
+    """
+    asking: dict[str, dict[str, None]] = {}
+    for stream in policy.streams:
+        packs = [pack.name for pack in stream.packs if pack.reach is not None and pack.reach.upstreams]
+        for upstream in _upstreams_of(stream, config) if packs else ():
+            profile = profiles.get(upstream.provider)
+            if not upstream.country and profile is not None and not profile.country:
+                asking.setdefault(upstream.name, {}).update(dict.fromkeys(packs))
+    return {name: list(packs) for name, packs in asking.items()}
+
+
 def _upstreams_of(stream: Stream, config: Config) -> list[Upstream]:
     """Every upstream that the stream's mail may leave by: those it names, else the first, and those of its clients' logins."""
     names = set(stream.upstream or (config.upstream[0].name,))

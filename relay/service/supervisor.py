@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from typing import Any
 
 from relay import telemetry
 from relay.config import Config, Listen
@@ -70,7 +71,9 @@ class Supervisor:
     async def _start(self, workers: int) -> None:
         self._hands = self._bind(workers)
         self._use_policy(await self._surroundings.policy_at_start())
-        await self._surroundings.serve_http(policy=lambda: self._policy, metrics=self._metrics_page, readiness=self._readiness)
+        await self._surroundings.serve_http(
+            policy=lambda: self._policy, metrics=self._metrics_page, readiness=self._readiness, tell=self._tell_workers
+        )
         for hand in self._hands:
             spawn(hand.keep(), f"keep {hand.name}")
         settled = spawn(_all_settled(self._hands), "start of the workers")
@@ -111,6 +114,7 @@ class Supervisor:
                 one,
                 config_path=self._config_path,
                 policy=lambda: self._policy,
+                keys=self._surroundings.keys_message,
                 totals=self._totals,
             )
             for number, one in enumerate(sockets, 1)
@@ -130,9 +134,12 @@ class Supervisor:
         Raises ConfigurationError when the archive does not have it whole.
         """
         self._use_policy(policy_hash)
-        for hand in self._hands:
-            await hand.tell({"policy": policy_hash})
+        await self._tell_workers({"policy": policy_hash})
         telemetry.event("policy", hash=policy_hash)
+
+    async def _tell_workers(self, message: dict[str, Any]) -> None:
+        for hand in self._hands:
+            await hand.tell(message)
 
     async def _watch(self) -> None:
         """Take up what `relay policy apply` puts in force, and look after the workers."""

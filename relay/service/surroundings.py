@@ -1,10 +1,11 @@
-"""What the supervisor needs beside its workers: policy folder, records, store for refusals, HTTP doors."""
+"""What the supervisor needs beside its workers: policy folder, key file, records, store for refusals, HTTP doors."""
 
 import asyncio
 import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from relay import telemetry
 from relay.config import Config
@@ -13,7 +14,7 @@ from relay.doors.mailbox.collector import Collector
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
-from relay.keys import Keys
+from relay.keys import KeyFile, Keys, dump_keys
 from relay.policy.difference import difference
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet
@@ -21,10 +22,10 @@ from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.facts import policy_record
 from relay.records.journal import keep_replaying
+from relay.service.keeping import StoreKeeper
 from relay.service.policies import PolicyArchive, config_faults, read_folder
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import Store
-from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
 from relay.upstream.profile import load_profiles
 
@@ -38,7 +39,8 @@ class Surroundings:
     def __init__(self, config: Config, keys: Keys, records: Records, store: Store, archive: PolicyArchive) -> None:
         self._config = config
         self._records = records
-        self._store = store
+        self._keeper = StoreKeeper(config, keys, store, time.time)
+        self._key_file = KeyFile(config.keys_path)
         self._archive = archive
         self._doors: HttpDoors | None = None
         self._collector: Collector | None = None
@@ -106,16 +108,21 @@ class Surroundings:
     # HTTP ------------------------------------------------------------------------------------------------------------
 
     async def serve_http(
-        self, *, policy: Callable[[], str], metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[], Awaitable[list[str]]]
+        self,
+        *,
+        policy: Callable[[], str],
+        metrics: Callable[[], Awaitable[bytes]],
+        readiness: Callable[[], Awaitable[list[str]]],
+        tell: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """Open the three HTTP doors, watch the mailboxes and keep replaying refusals.
+        """Open the three HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
 
         Raises ConfigurationError when an address is taken.
         """
         refusals = Refusals(
             self._keys,
             self._records,
-            lambda: self._store,
+            lambda: self._keeper.store,
             lambda: self._archive.load(policy()),
             clock=time.time,
             entropy=os.urandom,
@@ -138,7 +145,7 @@ class Surroundings:
             keys=self._keys,
             records=self._records,
             refusals=refusals,
-            store=lambda: self._store,
+            store=lambda: self._keeper.store,
             policy=lambda: self._archive.load(policy()),
             clock=time.time,
             entropy=os.urandom,
@@ -146,14 +153,14 @@ class Surroundings:
         self._collector.start()
         self._watch = ReputationWatch(
             self._records,
-            lambda: self._store,
+            lambda: self._keeper.store,
             lambda: self._archive.load(policy()),
             clock=time.time,
             entropy=os.urandom,
         )
         self._tasks = [
-            spawn(keep_replaying(self._records, lambda: self._store, time.time), "replay refusals"),
-            spawn(self._keep_mending(), "mend store"),
+            spawn(keep_replaying(self._records, lambda: self._keeper.store, time.time), "replay refusals"),
+            spawn(self._keep_mending(tell), "mend store"),
             spawn(self._watch.run(), "watch streams"),
         ]
 
@@ -172,7 +179,7 @@ class Surroundings:
         except RecordsUnavailable as fault:
             reasons["records"] = str(fault)
         try:
-            await self._store.check()
+            await self._keeper.store.check()
         except StoreUnavailable as fault:
             reasons["store"] = f"{fault.reason}: {fault}"
         return reasons
@@ -190,22 +197,41 @@ class Surroundings:
             return 0.0  # `faults` says so
         return max(0.0, time.time() - oldest[0][1].at) if oldest else 0.0
 
-    async def _keep_mending(self) -> None:
-        """A store that could not be believed at start, or was removed, is opened anew once it is back."""
+    # Keys and store --------------------------------------------------------------------------------------------------
+
+    def keys_message(self) -> dict[str, Any]:
+        """What the workers must know of the keys: those in force here, and what is wrong with the key file."""
+        return {"keys": dump_keys(self._keys), "fault": self._keeper.keys_fault}
+
+    async def _keep_mending(self, tell: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Follow the key file, and open a store anew that could not be believed at start or was removed."""
+        told = self.keys_message()
         while True:
             await asyncio.sleep(MEND_SECONDS)
             try:
-                await self._store.check()
-            except StoreUnavailable as fault:
-                if isinstance(self._store, ClosedStore) or fault.reason == "removed":
-                    await self._reopen()
+                await self._follow_key_file()
+                await self._keeper.mend()
+                if (now := self.keys_message()) != told:
+                    told = now
+                    await tell(now)
+                    self._tell_operators(now["fault"])
+            except Exception:  # noqa: BLE001 - refusals wait for this; it is tried again
+                _log.exception("the store cannot be opened")
 
-    async def _reopen(self) -> None:
+    async def _follow_key_file(self) -> None:
         try:
-            old, self._store = self._store, await open_store(self._config, self._keys, time.time)
-            await old.aclose()
-        except Exception:  # noqa: BLE001 - refusals wait for this; it is tried again
-            _log.exception("the store cannot be opened")
+            keys = self._key_file.read_again()
+        except ConfigurationError as fault:
+            await self._keeper.refuse(str(fault))
+        else:
+            if keys is not None:
+                await self._keeper.take_up(keys)
+
+    def _tell_operators(self, fault: str) -> None:
+        if fault:
+            _log.error("no mail leaves until the key file is right again: %s", fault)
+        else:
+            telemetry.event("keys", fingerprints=sorted(self._keys.fingerprints))
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -214,5 +240,5 @@ class Surroundings:
             await self._collector.aclose()
         if self._doors is not None:
             await self._doors.aclose()
-        await self._store.aclose()
+        await self._keeper.store.aclose()
         await self._records.aclose()

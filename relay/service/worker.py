@@ -1,8 +1,9 @@
 """One SMTP process: listens on sockets that the supervisor bound, and runs the line.
 
 Started as `python -m relay.service.worker`; what it needs to know comes in one
-JSON object on the command line.  It obeys the supervisor's channel: switch to
-a policy set, say what was counted, drain.
+JSON object on the command line, and the keys, which are secret, over the
+supervisor's channel.  It obeys that channel: switch to a policy set, take up
+keys, say what was counted, drain.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from relay.doors.smtp.contracts import Door
 from relay.doors.smtp.listening import Listener, serve
 from relay.doors.smtp.registry import Registry
 from relay.errors import ConfigurationError, RelayError
-from relay.keys import load_keys
+from relay.keys import parse_keys
 from relay.records.append import Records
 from relay.service.assembly import Assembly, assemble
 from relay.service.control import Channel
@@ -36,6 +37,7 @@ from relay.tasks import spawn
 _log = logging.getLogger("relay.service")
 STATUS_SECONDS = 1.0
 CANNOT_START = 1  # exit status; the reason was told over the channel
+_SUPERVISOR = "the supervisor's keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Worker:
         async for message in self._channel.messages():
             if "policy" in message:
                 await self._switch(message["policy"])
+            elif "keys" in message:
+                await self.take_up(message)
             elif "metrics" in message:
                 await self._channel.send({"metrics": snapshot()})
             elif "drain" in message:
@@ -109,6 +113,16 @@ class Worker:
         except RelayError:
             _log.exception("policy set %s cannot be used; the old one stays in force", policy_hash)
         await self._channel.send({"policy": self._assembly.line.policy.hash})
+
+    async def take_up(self, message: dict[str, Any]) -> None:
+        """Use the keys that the supervisor uses; where its key file has a fault, let nothing leave."""
+        try:
+            if message["fault"]:
+                await self._assembly.keeper.refuse(message["fault"])
+            else:
+                await self._assembly.keeper.take_up(parse_keys(message["keys"], _SUPERVISOR))
+        except Exception:  # noqa: BLE001 - the store does not answer under keys that it was not opened with; `mend` tries again
+            _log.exception("the keys cannot be taken up")
 
     async def _probe(self) -> None:
         """Learn what each upstream takes (SIZE, SMTPUTF8) before the first mail asks for it."""
@@ -150,12 +164,16 @@ async def work(orders: dict[str, Any]) -> None:
     config = load_config(orders["config"])
     telemetry.configure_logging(config.log.level)
     channel = await Channel.over(socket.socket(fileno=orders["control"]))
+    first = await channel.receive()
+    if first is None:  # the supervisor is gone
+        sys.exit(CANNOT_START)
     try:
         archive = PolicyArchive(config.data_path)
-        keys = load_keys(config.keys_path)
+        keys = parse_keys(first["keys"], _SUPERVISOR)
         records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
         assembly = await assemble(config, archive.load(orders["policy"]), keys, records)
         worker = Worker(config, assembly, archive, channel)
+        await worker.take_up(first)
         await worker.listen(orders["sockets"])
     except (RelayError, OSError) as error:
         await channel.send({"failed": str(error), "configuration": isinstance(error, ConfigurationError)})

@@ -34,7 +34,16 @@ from relay.stores.contracts import Store, StoreMeta
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
-__all__ = ["ClosedStore", "StoreName", "load_or_create_keys", "open_store", "read_store_name", "write_store_name"]
+__all__ = [
+    "STORE_NAME",
+    "ClosedStore",
+    "StoreName",
+    "alone",
+    "load_or_create_keys",
+    "open_store",
+    "read_store_name",
+    "write_store_name",
+]
 
 SCHEMA = 1
 DATABASE = "relay.db"
@@ -63,7 +72,7 @@ def load_or_create_keys(config: Config, today: date) -> Keys:
             f"{path}: the key file is missing, but {folder / used[0]} was written with it; restore the backup"
         )
     try:
-        with _alone(folder):
+        with alone(folder):
             if not path.exists():
                 save_keys(path, new_keys(today))
     except OSError as error:
@@ -128,7 +137,7 @@ def _store_name(octets: bytes) -> StoreName:
 async def _open_sqlite(config: Config, keys: Keys, known: StoreName | None, clock: Callable[[], float]) -> Store:
     path = config.data_path / DATABASE
     try:
-        with _alone(config.data_path):
+        with alone(config.data_path):
             if known is None:
                 known = _name_sqlite(path, keys, clock)
             store = SQLiteStore.open(path, StoreMeta(known.store_id, SCHEMA, keys.fingerprints), clock=clock)
@@ -208,8 +217,8 @@ async def _with_all_keys(store: Store, keys: Keys) -> Store:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time makes or takes over what lies in data_dir."""
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes, changes or takes over the store and the key file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     turn = Turn(folder / f"{STORE_NAME}.lock")
     try:

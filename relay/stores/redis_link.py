@@ -47,7 +47,8 @@ _FAULTS = {
     "empty": "the Redis store is empty, but this relay has used it before: restore the backup",
     "foreign": "the Redis store belongs to another relay (its id differs from store.id in data_dir)",
     "schema": "the Redis store was written by another version of the relay",
-    "keys": "the Redis store was written with keys that this key file lacks: restore the key file from the backup",
+    "keys": "the Redis store was written with keys that this node lacks: copy the key file of the node where they were made"
+    " (`relay keys rotate`), or restore it from the backup",
 }
 _REFUSALS = {
     "NOREPLICAS": ("durability", "Redis has too few replicas to keep what it is told"),

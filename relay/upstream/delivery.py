@@ -83,6 +83,10 @@ class Upstreams:
         """What is known about the upstream's provider."""
         return self._site(upstream).profile
 
+    def country(self, upstream: str) -> str:
+        """The country that the upstream stands in, "" when nobody said it."""
+        return self._site(upstream).country
+
     def capabilities(self, upstream: str) -> Capabilities:
         """What the upstream offered last."""
         return self._site(upstream).capabilities

@@ -97,13 +97,14 @@ class Profile(_Table):
     """One provider. `max_message_size` 0 means: as its EHLO says.
 
     `addresses` is where its customers hand in mail, `spf_include` what their SPF record must include; for `relay init` and
-    `relay check --dns`.
+    `relay check --dns`.  `country` is where its servers stand, "" when that is not known or depends on the server.
     """
 
     name: str
     title: str
     addresses: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+:\d{2,5}$")], ...] = ()
     spf_include: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$")] = ""
+    country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
     max_recipients: int = Field(ge=1, le=10_000)
     max_connections: int = Field(ge=1, le=10_000)
     max_connections_per_identity: int = Field(ge=1, le=1000)

@@ -62,6 +62,7 @@ class Site:
                 f'[[upstream]] "{upstream.name}": provider "{upstream.provider}" is not known; known: {known}'
             )
         self.name, self.auth, self.profile = upstream.name, upstream.auth, profiles[upstream.provider]
+        self.country = upstream.country or self.profile.country
         self.capabilities = Capabilities(size=self.profile.max_message_size)
         self._target = target_of(config, upstream)
         self._remembered = remembered

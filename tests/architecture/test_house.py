@@ -22,7 +22,7 @@ FLOORS = [
     {"answer"},
     {"gathering", "judging", "routing", "consignment"},
     {"dispatch"},
-    {"reporting"},
+    {"refusing", "reporting"},
     {"pipeline"},
     {"explain"},
     {"doors"},

@@ -14,6 +14,7 @@ Lines before the first C: or R: set the scene, the others happen in order:
     tls         shake hands
     closed      the server closes the connection
     expect messages N | message OCTETS | recipients KEY... | sender WIRE | concluded N | asked N
+    expect refused RULE to KEY...|nobody    the message that was refused last before it was whole
     expect protocol WORD | helo NAME | notify WORDS | orcpt TEXT | envid TEXT | ret WORD | body WORD
 """
 
@@ -122,6 +123,9 @@ class Performance:
             assert line.messages[-1] == octets(value)
         elif what == "recipients":
             assert " ".join(recipient.key for recipient in line.submitted[-1][0].recipients) == value
+        elif what == "refused":
+            submission, fault = line.refused[-1]
+            assert f"{fault.rule} to {' '.join(recipient.key for recipient in submission.recipients) or 'nobody'}" == value
         elif what == "sender":
             assert str(line.began[-1][2] or "<>") == value
         elif what == "concluded":

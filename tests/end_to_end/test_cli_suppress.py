@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+from datetime import datetime
 
 import pytest
 
@@ -82,6 +84,32 @@ def test_a_refusal_is_found_exported_and_lifted_by_a_later_consent_only(kind, up
     officer.run("suppress", "import", exported)
     assert reply_to(relay, BOB)[0] == 550
     assert reply_to(relay, ADA)[0] == 250
+
+
+@pytest.mark.parametrize("kind", ["relay", "relay_with_redis"])
+def test_a_refusal_right_after_a_consent_binds_the_next_message(kind, upstream, request):
+    relay = request.getfixturevalue(kind)
+    officer, eve = Terminal(relay, "en"), "eve@example.org"
+    assert reply_to(relay, eve)[0] == 250
+    link = upstream.accepted[-1].data
+    assert relay.unsubscribe(link) == 200
+    for when in ([], ["--at", str], []):
+        said = [datetime.now().astimezone().isoformat() if word is str else word for word in when]
+        assert "lifted: unsubscribe" in officer.run("suppress", "lift", eve, "--consent", "by telephone, with Wang Min", *said)
+        assert relay.unsubscribe(link) == 200
+        assert reply_to(relay, eve)[0] == 550
+
+    # said again it counts from then, and takes neither a record nor a row
+    before = datetime.now().astimezone().isoformat()
+    for _ in range(20):
+        assert relay.unsubscribe(link) == 200
+    officer.run("suppress", "lift", eve, "--consent", "by telephone", "--at", before, code=2)
+    history = officer.json("suppress", "check", eve, "--history", code=1)[eve]
+    assert [row["in_force"] for row in history].count(False) == 3
+    found = relay.command("records", "search", eve, "--json").stdout.splitlines()
+    kinds = [json.loads(line)["kind"] for line in found]
+    assert kinds.count("lifted") == 3
+    assert 4 <= kinds.count("suppressed") < 10  # more than four when the store is too busy to be asked
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -83,7 +83,7 @@ def test_a_message_that_nobody_can_take_says_why(relay, write):
     assert "[base/header-structure] the message does not start with a header field" in run.stderr
     run = relay.command("explain", write(b"\0"), lang="zh")
     assert run.returncode == 1
-    assert "邮件格式不合规" in run.stderr
+    assert "邮件头格式不合规" in run.stderr
 
 
 def test_whoever_would_log_in_owns_no_more_than_then(relay, write):

@@ -21,6 +21,7 @@ from relay.ids import new_id
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
+from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 
 WAIT = 20.0  # seconds that a test waits for the other side before it fails
@@ -32,6 +33,7 @@ class RecordingLine:
     def __init__(self) -> None:
         self.began: list[tuple[Client, Identity, Mailbox | None]] = []
         self.submitted: list[tuple[Submission, bytes]] = []
+        self.refused: list[tuple[Submission, MessageError]] = []
         self.concluded_ids: list[str] = []
         self.replies: dict[str, Reply] = {}
         self.final: Reply | None = None
@@ -58,6 +60,11 @@ class RecordingLine:
         self.submitted.append((submission, data))
         self.finished.set()
         return self.final or replies.delivered(submission.id, len(submission.recipients))
+
+    async def refuse(self, submission: Submission, fault: MessageError) -> Reply:
+        self.refused.append((submission, fault))
+        page = f"http://127.0.0.1:8027/r/{submission.id}"
+        return self.final or replies.refused(fault.rule, fault.text, page, detail=fault.detail)
 
     async def concluded(self, submission: Submission) -> None:
         self.concluded_ids.append(submission.id)

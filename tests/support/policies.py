@@ -92,9 +92,10 @@ def a_case(
     suppressed: Reason | None = None,
     scope: str = ORGANISATION,
     jurisdictions: frozenset[str] = frozenset(),
+    upstream_countries: frozenset[str] = frozenset(),
 ) -> Case:
     """One recipient; `raw` None is phase RCPT."""
     entries = (Suppression(b"d" * 16, scope, suppressed, "test", 1.0),) if suppressed else ()
     message = None if raw is None else Message.parse(raw)
     recipient = Recipient(Mailbox.parse(to))
-    return Case(a_submission(stream, identity, to), recipient, message, entries, jurisdictions)
+    return Case(a_submission(stream, identity, to), recipient, message, entries, jurisdictions, upstream_countries)

@@ -1,14 +1,18 @@
 """Appending: acknowledged means on disk and in the one chain, anything else is RecordsUnavailable."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from relay.errors import RecordsFull, RecordsUnavailable
+from relay.policy.suppression import Reason
 from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
@@ -249,7 +253,7 @@ async def test_a_journalled_refusal_is_pending_in_every_process_until_it_is_appl
         assert two.pending([bob]) == two.pending([]) == []
         [(number, taken)] = two.take_pending(10)
         assert taken == entry
-        await two.applied([number])
+        await two.applied([(number, taken)])
         assert one.pending([ada]) == []
         assert one.take_pending(10) == []
         assert one.journalled(NOW, 0, 10) == [(number, entry)]
@@ -268,10 +272,82 @@ async def test_applied_refusals_are_forgotten_after_a_day(path):
     now = [NOW]
     with opened(path, clock=lambda: now[0]) as records:
         for number in (1, 2):
-            await records.journal_refusal(a_record(number), a_refusal(at=now[0]))
-            await records.applied([number])
+            entry = a_refusal(f"person{number}@example.org", at=now[0])
+            await records.journal_refusal(a_record(number), entry)
+            await records.applied([(number, entry)])
             now[0] += 86_401
         assert [number for number, _ in records.journalled(0, 0, 10)] == [2]
+
+
+async def test_a_refusal_said_again_moves_its_time_on_and_is_pending_again(path):
+    with opened(path) as records:
+        first = a_refusal(at=NOW)
+        await records.journal_refusal(a_record(1, Kind.SUPPRESSED), first)
+        await records.applied(records.take_pending(10))
+        await records.journal_refusal(a_record(2, Kind.SUPPRESSED), replace(first, at=NOW + 5), 0.0)
+        [(number, entry)] = records.take_pending(10)
+        assert (number, entry) == (1, replace(first, again_at=NOW + 5))
+        await records.journal_refusal(a_record(3, Kind.SUPPRESSED), replace(first, at=NOW - 5), 0.0)  # the clock went back
+        assert records.take_pending(10) == [(number, entry)]
+        assert records.reader.read("SELECT count(*) FROM records") == [(1,)]
+        assert records.journalled(NOW + 5, 0, 10) == [(number, entry)]
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "is_applied", "rows"), [(0.0, True, 1), (NOW, True, 2), (None, True, 2), (NOW, False, 2), (None, False, 1)]
+)
+async def test_what_was_answered_or_may_have_been_is_written_anew(path, answered_at, is_applied, rows):
+    with opened(path) as records:
+        await records.journal_refusal(a_record(1, Kind.SUPPRESSED), a_refusal(at=NOW))
+        if is_applied:
+            await records.applied(records.take_pending(10))
+        await records.journal_refusal(a_record(2, Kind.SUPPRESSED), a_refusal(at=NOW + 5), answered_at)
+        assert len(records.journalled(0, 0, 10)) == rows
+        assert records.reader.read("SELECT count(*) FROM records") == [(rows,)]
+        assert [entry.last_at for entry in records.pending([a_refusal().digest])][-1] == NOW + 5
+
+
+async def test_only_the_same_refusal_is_the_same(path):
+    with opened(path) as records:
+        others = [a_refusal("bob@example.org"), a_refusal(scope="stream:news"), a_refusal(reason=Reason.COMPLAINT)]
+        for number, entry in enumerate([a_refusal(), *others], 1):
+            await records.journal_refusal(a_record(number), entry, 0.0)
+        assert len(records.take_pending(10)) == 4
+
+
+async def test_many_at_once_of_many_processes_are_one(path):
+    with opened(path) as one, opened(path) as two:
+        await asyncio.gather(
+            *(records.journal_refusal(a_record(n), a_refusal(at=NOW + n), 0.0) for n in range(50) for records in (one, two))
+        )
+        [(_, entry)] = one.take_pending(10)
+        assert entry.last_at == NOW + 49
+        assert one.reader.read("SELECT count(*) FROM records") == [(1,)]
+
+
+async def test_what_is_said_again_while_it_is_carried_over_stays_pending(path):
+    with opened(path) as records:
+        await records.journal_refusal(a_record(1), a_refusal(at=NOW))
+        carried = records.take_pending(10)
+        await records.journal_refusal(a_record(2), a_refusal(at=NOW + 1))
+        await records.applied(carried)
+        [(_, entry)] = records.take_pending(10)
+        assert entry.last_at == NOW + 1
+        assert records.take_pending(10, after=1) == []
+
+
+async def test_a_file_of_an_earlier_version_learns_when_a_refusal_was_said_again(path):
+    with opened(path) as records:
+        await records.journal_refusal(a_record(1), a_refusal(at=NOW))
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("DROP INDEX refusals_said")
+        older.execute("ALTER TABLE refusals DROP COLUMN again_at")
+    for _ in range(2):
+        with opened(path) as records:
+            assert records.take_pending(10)[0][1].at == NOW
+            await records.journal_refusal(a_record(2), a_refusal(at=NOW + 1))
+            assert [entry.last_at for _, entry in records.take_pending(10)] == [NOW + 1]
+            assert records.reader.read("SELECT count(*) FROM sqlite_master WHERE name = 'refusals_said'") == [(1,)]
 
 
 async def test_the_tables_refuse_changes(path):

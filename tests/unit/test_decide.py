@@ -287,6 +287,64 @@ def test_a_pack_says_itself_when_it_applies(applies, jurisdictions, asked):
     )
 
 
+@pytest.mark.parametrize(
+    ("applies", "countries", "asked"),
+    [
+        ('[applies]\nany = [{ upstream = "CN" }]', {"CN"}, True),
+        ('[applies]\nany = [{ upstream = "CN" }]', {"US", "CN"}, True),  # it may fail over
+        ('[applies]\nany = [{ upstream = "CN" }]', {"US"}, False),
+        ('[applies]\nany = [{ upstream = "CN" }]', set(), False),
+        ('[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]', set(), True),
+        ('[applies]\nany = [{ upstream = "CN" }, { recipient = "JP" }]', set(), False),
+        ('[applies]\nany = [{ upstream = "KR" }]', {"CN"}, False),  # the recipient is in KR, the upstream server is not
+        ('[applies]\nany = [{ recipient = "CN" }]', {"CN"}, False),
+        ('[applies]\nany = [{ organisation = "CN" }, { upstream = "US" }]', set(), True),
+        ('[applies]\npurpose = "service"\nany = [{ upstream = "CN" }]', {"CN"}, False),
+    ],
+)
+def test_a_pack_by_upstream_binds_what_may_leave_there(applies, countries, asked):
+    policy, case = with_pack(applies), a_case(jurisdictions=frozenset({"KR"}), upstream_countries=frozenset(countries))
+    ruling = ruled(policy, case, today=date(2026, 11, 20))
+    assert {one.rule: one.asked for one in ruling.asked}["law/no-offers"] is asked
+    assert ruling.action is (Action.REJECT if asked else Action.PERMIT)
+    expired = ruled(policy, a_case(PLAIN.replace(b"Spring", b"News"), upstream_countries=case.upstream_countries))
+    assert expired.action is (Action.DEFER if asked and "KR" not in applies else expired.action)
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 20), date(2026, 11, 21)], ids=["in force", "expired"])
+def test_a_pack_that_does_not_bind_says_whom_it_does(day):
+    policy = with_pack('[applies]\nany = [{ upstream = "CN" }, { upstream = "KR" }, { recipient = "JP" }]')
+    said = {one.rule: one.why for one in ruled(policy, a_case(), today=day).asked if one.rule.startswith("law/")}
+    assert set(said.values()) == {"does not apply: only recipients in JP or upstream servers in CN, KR"}
+    assert ("law/expired" in said) is (day.day == 21)
+
+
+def test_one_answer_for_a_whole_message_binds_nobody_whom_the_pack_leaves_out():
+    policy = with_pack('[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]')
+    answers, day, said = Answers(), date(2026, 11, 20), []
+    for countries, upstreams in ((set(), set()), ({"KR"}, set()), ({"US"}, set()), ({"US"}, {"CN"}), ({"US"}, {"US"})):
+        case = a_case(jurisdictions=frozenset(countries), upstream_countries=frozenset(upstreams))
+        said.append(decide(policy, policy.stream("newsletter"), case, Phase.DATA, day, answers).action.word)
+    assert said == ["permit", "reject", "permit", "reject", "permit"]
+
+
+@pytest.mark.parametrize(
+    ("applies", "countries", "done"),
+    [
+        ("", set(), True),
+        ('[applies]\nany = [{ upstream = "CN" }]', {"US", "CN"}, True),
+        ('[applies]\nany = [{ upstream = "CN" }]', {"US"}, False),
+        ('[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]', {"US"}, True),  # for all copies or for none
+        ('[applies]\nany = [{ organisation = "US" }]', {"US"}, False),
+    ],
+)
+def test_a_duty_is_done_where_its_pack_may_bind(applies, countries, done):
+    law = PACK.format(applies=applies) + '[[duty]]\nid = "plain"\ndo = "remove-fields"\nfields = ["X-Mailer"]\n'
+    changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    stream = a_policy(changes=changes, law=law).stream("newsletter")
+    assert ("law/plain" in [duty.name for duty in stream.duties_for(frozenset(countries))]) is done
+
+
 def test_an_answer_for_one_domain_is_not_anothers():
     policy = newsletter('[[rule]]\nid = "qq"\nwhen = "recipient.domain == \'qq.com\'"\ntext = "x"\ntext_zh = "x"\n')
     answers, said = Answers(), {}

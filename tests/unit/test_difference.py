@@ -1,11 +1,14 @@
 """difference(): what changed, and which lines somebody must look at because they are laxer."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.policy.difference import difference
-from tests.support.policies import a_policy, newsletter
+from relay.policy.parse import parse_policies
+from tests.support.policies import a_policy, newsletter, shipped_files
 
 RULE = '[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 5\naction = "{}"\n'
 OVERRIDE = '[[override]]\nrule = "base/attachment-types"\naction = "{}"\nreason = "r"\nby = "b"\nuntil = 2027-01-31\n'
@@ -111,3 +114,35 @@ def test_a_reviewed_pack_may_live_longer():
 def test_a_raised_limit_is_laxer(limit, laxer):
     (change,) = difference(newsletter(identity='["5/hour"]'), newsletter(identity=f'["{limit}"]'))
     assert change.laxer is laxer
+
+
+BY_UPSTREAM = '[pack]\nversion = "1"\n[applies]\nany = [{ upstream = "CN" }]\n'
+BY_RECIPIENT = BY_UPSTREAM.replace("upstream", "recipient")
+
+
+@pytest.mark.parametrize(
+    ("law", "before", "after", "laxer"),
+    [
+        (BY_UPSTREAM, '["netease"]', '["ses"]', True),
+        (BY_UPSTREAM, '["netease", "ses"]', '["ses"]', True),
+        (BY_UPSTREAM, "[]", '["ses"]', True),  # the first of config.toml may be anywhere
+        (BY_UPSTREAM, '["netease"]', '["ses", "netease"]', False),
+        (BY_RECIPIENT, '["netease"]', '["ses"]', False),
+    ],
+)
+def test_mail_that_leaves_elsewhere_may_escape_a_pack_by_upstream(law, before, after, laxer):
+    files = {name: octets.decode() for name, octets in shipped_files().items()} | {"packs/law.toml": law}
+    files[NEWS] = files[NEWS].replace('packs = ["base"]', 'packs = ["base", "law"]')
+
+    def leaving_by(names: str):
+        changed = files | {NEWS: files[NEWS].replace("upstream = []", f"upstream = {names}")}
+        return parse_policies({name: text.encode() for name, text in changed.items()})
+
+    (change,) = difference(leaving_by(before), leaving_by(after))
+    assert change.laxer is laxer
+    assert change.text_en == f"newsletter: leaves by {', '.join(re.findall('[a-z]+', after))}"
+
+
+def test_a_pack_that_applies_elsewhere_is_laxer():
+    (change,) = difference(a_policy(law=BY_UPSTREAM), a_policy(law=BY_RECIPIENT))
+    assert (change.text_en, change.laxer) == ("pack law: applies in other cases", True)

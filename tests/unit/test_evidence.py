@@ -38,6 +38,7 @@ from tests.support.records import (
 ZONE = ZoneInfo("Asia/Shanghai")
 SETS = {"0123456789abcdef": {"organisation.toml": b'country = "CN"\n', "streams/newsletter.toml": b'purpose = "marketing"\n'}}
 RECORDED = "2026-11-18 19:06:40+08:00"
+SAID_LAST = "2026-11-18 19:06:10+08:00"
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def records(tmp_path):
 def material(records, subject="ada@example.org", mailbox="ada@example.org", **changes):
     query = Query(mailbox=mailbox) if mailbox else Query(id=subject)
     consent = ConsentEvent(an_id(4), b"d", b"s", "granted", NOW + 50, NOW + 60, "by telephone, 18 November", "Wang Min")
-    history = History("ada@example.org", [a_refusal("ada@example.org", NOW - 60)], [consent])
+    history = History("ada@example.org", [a_refusal("ada@example.org", NOW - 60, again_at=NOW - 30)], [consent])
     facts = {"policy_sets": SETS, "histories": [history], "legal_name": {"zh": "示例公司", "en": "Example Ltd"}, **changes}
     return Material(subject, mailbox, NOW + 3600, ZONE, list(search(records.reader, query)), **facts)
 
@@ -132,12 +133,17 @@ async def test_a_person_reads_decision_law_outcome_history_and_time(records):
     for words in (
         "Example Ltd", "ada@example.org", RECORDED, "base/suppression", "Gone <script>", "15 USC 7704(a)(4)", "192.0.2.7",
         "the recipient unsubscribed", "one_click", "by telephone, 18 November", "Wang Min", "0123456789abcdef",
-        "news@example.com",
+        "news@example.com", "Said last", SAID_LAST,
     ):  # fmt: skip
         assert words in english
     chinese, _ = text_of(files["index.zh.html"])
-    for words in ("示例公司", "ada@example.org", RECORDED, "收件人已退订", "15 USC 7704(a)(4)", "判定", "拒绝", "收件人退订"):
+    for words in (
+        "示例公司", "ada@example.org", RECORDED, "收件人已退订", "15 USC 7704(a)(4)", "判定", "拒绝", "收件人退订",
+        "最近一次", SAID_LAST,
+    ):  # fmt: skip
         assert words in chinese
+    ((entry,),) = (history["suppressions"] for history in orjson.loads(files["evidence.json"])["histories"])
+    assert entry["again_at"] == SAID_LAST
     assert all(load.startswith("policy-sets/0123456789abcdef/") for load in loads)
     assert all(load in files for load in loads)
 

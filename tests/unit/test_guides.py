@@ -39,6 +39,7 @@ TRIED = {
     "suppress export --out /var/backups/relay/refusals.csv --in-force": 0,
     "backup /var/backups/relay/before-upgrade.backup": 0,
     "backup /var/backups/relay/today.backup": 0,
+    'keys rotate tokens --by "Wang Min"': 0,
     "restore /var/backups/relay/today.backup": 0,
 }
 

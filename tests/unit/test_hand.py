@@ -15,7 +15,10 @@ import json, os, socket, sys, time
 orders = json.loads(sys.argv[1])
 channel = socket.socket(fileno=orders["control"])
 def say(**message): channel.sendall(json.dumps(message).encode() + b"\\n")
+heard = channel.makefile()
+keys = json.loads(heard.readline())
 """
+KEYS = {"keys": "the rings", "fault": ""}
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def stand_in(monkeypatch, tmp_path):
 @pytest.fixture
 async def hand(monkeypatch):
     monkeypatch.setattr(hand_module, "RESTART_SECONDS", 0.01)
-    hand = Hand("worker-1", {}, config_path="config.toml", policy=lambda: "wanted", totals=Totals())
+    hand = Hand("worker-1", {}, config_path="config.toml", policy=lambda: "wanted", keys=lambda: KEYS, totals=Totals())
     keeping: list[asyncio.Task[None]] = []
 
     def keep():
@@ -65,6 +68,21 @@ async def test_a_worker_that_says_its_set_is_ready(stand_in, hand):
     assert worker.fault() == ""
 
 
+async def test_a_worker_is_told_the_keys_before_anything_else_and_what_comes_later(stand_in, hand):
+    stand_in("""
+say(policy="wanted", store=f"{keys}")
+told = json.loads(heard.readline())
+say(policy="wanted", store=f"{told}")
+channel.recv(1)
+""")
+    worker = hand()
+    await worker.settled.wait()
+    assert worker.fault() == f"store {KEYS}"
+    later = KEYS | {"fault": "the file is gone"}
+    await worker.tell(later)
+    await until(lambda: worker.fault() == f"store {later}")
+
+
 async def test_what_is_wrong_with_its_store_is_passed_on(stand_in, hand):
     stand_in('say(policy="wanted", store="empty: the file is gone"); channel.recv(1)')
     worker = hand()
@@ -75,7 +93,7 @@ async def test_what_is_wrong_with_its_store_is_passed_on(stand_in, hand):
 async def test_a_worker_on_another_set_is_told(stand_in, hand):
     stand_in("""
 say(policy="old", store="")
-told = json.loads(channel.makefile().readline())
+told = json.loads(heard.readline())
 say(policy=told["policy"], store="")
 channel.recv(1)
 """)
@@ -118,7 +136,7 @@ async def test_a_worker_that_falls_silent_is_replaced(stand_in, hand, monkeypatc
 async def test_asking_for_counts_returns_with_them(stand_in, hand):
     stand_in("""
 say(policy="wanted", store="")
-assert json.loads(channel.makefile().readline()) == {"metrics": "now"}
+assert json.loads(heard.readline()) == {"metrics": "now"}
 say(metrics=[{"name": "relay_x", "documentation": "X", "type": "gauge", "samples": [["relay_x", {}, 3.0]]}])
 channel.recv(1)
 """)
@@ -132,7 +150,7 @@ channel.recv(1)
 
 
 async def test_nobody_waits_for_the_counts_of_a_worker_that_is_not_there(hand):
-    worker = Hand("worker-1", {}, config_path="", policy=lambda: "", totals=Totals())
+    worker = Hand("worker-1", {}, config_path="", policy=lambda: "", keys=lambda: KEYS, totals=Totals())
     async with asyncio.timeout(5):
         await worker.ask_for_counts()
 

@@ -38,9 +38,13 @@ class Refusals:
         self.offer = Offer(a_policy())
         self.refused: list[str] = []
         self.fault: Exception | None = None
+        self.has_all_keys = True
 
     def read(self, text):
         return self.offer if text == TOKEN else None
+
+    async def may_be_new(self, text):
+        return not self.has_all_keys
 
     async def refuse(self, offer, origin):
         assert offer is self.offer
@@ -133,6 +137,13 @@ async def test_a_forged_token_is_404_with_one_page_for_all(public, refusals):
     assert pages == {answer.body}
     assert "链接无效" in answer.body
     assert "This link does not work" in answer.body
+    assert refusals.refused == []
+
+
+async def test_a_token_that_another_node_may_have_made_with_a_newer_key_is_not_called_forged(public, refusals):
+    refusals.has_all_keys = False
+    shown, posted = await public.get("/u/newer"), await public.post("/u/newer", PAIR)
+    assert (shown.status, posted.status, posted.head["retry-after"]) == (503, 503, "60")
     assert refusals.refused == []
 
 

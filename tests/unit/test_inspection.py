@@ -217,6 +217,17 @@ async def test_a_policy_folder_that_is_not_there(place):
     assert "nowhere" in await fault(place)
 
 
+async def test_a_pack_by_upstream_wants_to_know_where_each_is(place):
+    (place.folder / "policies/packs/host.toml").write_text('[pack]\nversion = "1"\n[applies]\nany = [{ upstream = "CN" }]\n')
+    assert await found(place) == ([], [])  # no stream uses it
+    place.replace("policies/streams/newsletter.toml", 'packs = ["base"]', 'packs = ["base", "host"]')
+    assert (await to_do(place)).startswith('[[upstream]] "up": say where it is, such as country = "CN"; packs go by it')
+    place.set("provider", '"netease"', table="upstream")
+    assert await found(place) == ([], [])
+    place.set("provider", '"generic"\ncountry = "SG"', table="upstream")
+    assert await found(place) == ([], [])
+
+
 async def test_a_shadow_stream(place):
     place.replace("policies/streams/newsletter.toml", 'mode = "enforce"', 'mode = "shadow"')
     assert await to_do(place) == "streams/newsletter.toml: shadow mode, its rules only observe"

@@ -76,6 +76,20 @@ async def test_what_the_store_could_not_take_stays_pending(records, clock):
     assert await replay(records, store, clock) == Replayed(applied=3, new=2)
 
 
+async def test_a_recipient_who_keeps_refusing_does_not_keep_the_replay_going(records, clock):
+    class Repeating(Memory):
+        async def suppress(self, entry: Suppression) -> bool:
+            clock.pass_(1)
+            await refuse(records, 1, clock)
+            return await super().suppress(entry)
+
+    await refuse(records, 1, clock)
+    assert await replay(records, Repeating(), clock) == Replayed(applied=1, new=1)
+    [(_, entry)] = records.take_pending(10)
+    assert entry.last_at == clock()
+    assert await replay(records, Memory(), clock) == Replayed(applied=1, new=1)
+
+
 async def test_refusals_of_the_last_day_are_applied_again_when_asked(records, clock, monkeypatch):
     monkeypatch.setattr(journal, "_BATCH", 2)
     for number in range(5):
@@ -96,8 +110,8 @@ async def test_refusals_are_counted_when_they_take_effect(records, clock):
 
     before = samples()
     store = Memory()
-    await refuse(records, 1, clock, origin="one_click_test")
-    await refuse(records, 1, clock, origin="one_click_test")
+    for _ in range(2):
+        await refuse(records, 1, clock, origin="one_click_test")
     clock.pass_(30)
     await replay(records, store, clock)
     after = samples()

@@ -3,6 +3,7 @@
 import os
 import stat
 from base64 import b64encode
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
-from relay.keys import RINGS, Key, Keys, Ring, dump_keys, load_keys, new_keys, parse_keys, rotated, save_keys
+from relay.keys import RINGS, Key, KeyFile, Keys, Ring, dump_keys, load_keys, new_keys, parse_keys, rotated, save_keys
 
 DAY = date(2026, 11, 20)
 OLD, NEW = Key(1, bytes(64), DAY), Key(2, bytes([1]) * 64, DAY)
@@ -227,3 +228,51 @@ def test_a_wrong_entry_says_what_is_wrong(text, says):
 def test_generations_stand_in_file_order():
     keys = parse_keys(with_address_key(number=9) + with_address_key(number=3).removeprefix(without("addresses")), "keys.toml")
     assert [key.number for key in keys.addresses.keys] == [9, 3]
+
+
+def test_a_key_file_is_read_again_when_it_is_another_one(tmp_path):
+    path = tmp_path / "keys.toml"
+    save_keys(path, KEYS)
+    file = KeyFile(path)
+    assert file.read_again() == KEYS
+    assert file.read_again() is None
+    newer = rotated(KEYS, "tokens", DAY)
+    save_keys(path, newer)
+    assert file.read_again() == newer
+    assert file.read_again() is None
+
+
+def test_a_key_file_that_is_written_in_its_place_is_seen_too(tmp_path):
+    path, copy = tmp_path / "keys.toml", tmp_path / "copy.toml"
+    save_keys(path, KEYS)
+    file = KeyFile(path)
+    file.read_again()
+    save_keys(copy, rotated(KEYS, "tokens", DAY))
+    path.write_bytes(copy.read_bytes()[:200])
+    for _ in range(2):  # a fault is said every time
+        with pytest.raises(ConfigurationError, match=r"keys\.toml"):
+            file.read_again()
+    path.write_bytes(copy.read_bytes())
+    assert file.read_again() == load_keys(copy)
+
+
+def test_a_key_file_that_goes_and_comes_back_is_read_again(tmp_path):
+    path = tmp_path / "keys.toml"
+    save_keys(path, KEYS)
+    file = KeyFile(path)
+    file.read_again()
+    path.rename(tmp_path / "away")
+    with pytest.raises(ConfigurationError, match="missing"):
+        file.read_again()
+    (tmp_path / "away").rename(path)
+    assert file.read_again() == KEYS
+
+
+def test_everybody_who_has_the_keys_has_the_new_generation_at_once():
+    keys = replace(KEYS)
+    part = keys
+    newer = rotated(keys, "addresses", DAY)
+    keys.take_up(newer)
+    assert part.addresses.digests("ada") == newer.addresses.digests("ada")
+    assert keys == newer
+    assert newer != KEYS

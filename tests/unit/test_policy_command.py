@@ -106,6 +106,17 @@ def test_a_set_that_names_an_unknown_upstream_changes_nothing(desk):
     assert PolicyArchive(desk / "data").in_force() is None
 
 
+def test_a_pack_by_upstream_asks_for_the_country_that_nobody_named(desk):
+    (desk / "policies/packs/host.toml").write_text('[pack]\nversion = "1"\n[applies]\nany = [{ upstream = "CN" }]\n')
+    edit(desk, 'packs = ["base"]', 'packs = ["base", "host"]')
+    result = apply(desk)
+    assert result.exit_code == 0
+    asked = '[[upstream]] "only": say where it is, such as country = "CN"'
+    assert asked in result.output
+    edit(desk, 'packs = ["base", "host"]', 'packs = ["base"]')
+    assert asked not in apply(desk).output
+
+
 def test_no_record_no_switch(desk):
     apply(desk)
     (desk / "data" / "keys.toml").unlink()

@@ -49,13 +49,15 @@ def test_functions_and_bounds_are_named():
 def test_the_examples_load():
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
     size = '[[rule]]\nid = "size"\ncheck = "size"\nabove_mb = 5\n'
     policy = a_policy(added={"streams/newsletter.toml": override + size, "organisation.toml": f"[[exempt]]{exempt}"})
     assert list(policy.stream("newsletter").overrides) == ["base/attachment-types"]
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[3]}').packs["law"]
+    assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 
 # The shipped files ---------------------------------------------------------------------------------------------------
@@ -118,6 +120,12 @@ def test_the_schema_knows_every_key_of_the_shipped_files(kind, name):
     assert set(tomllib.loads(shipped_files()[f"{name}.toml"].decode())) <= set(properties)
     assert set(properties) == set(KINDS[kind].model_fields)
     json.dumps(schema(kind))
+
+
+def test_the_schema_explains_every_condition_of_a_pack():
+    conditions = schema("pack")["$defs"]["Condition"]["properties"]
+    assert set(conditions) == {"organisation", "recipient", "upstream"}
+    assert all("国家" in condition["description"] for condition in conditions.values())
 
 
 def test_the_schema_has_a_rule_for_every_check_and_for_cel():

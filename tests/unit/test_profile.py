@@ -106,6 +106,11 @@ def test_netease_says_what_the_rooms_below_the_upstream_must_know():
     assert not generic.from_must_match_login
 
 
+def test_where_the_servers_of_a_provider_stand():
+    countries = {name: profile.country for name, profile in PROFILES.items()}
+    assert countries == {"netease": "CN", "tencent": "CN", "alimail": "CN", "directmail": "CN", "ses": "", "generic": ""}
+
+
 WHOLE = """
 title = "Example"
 max_recipients = 10
@@ -127,6 +132,7 @@ own_list_unsubscribe = false
     ("wrong", "said"),
     [
         ("colour = 1", "colour: there is no such key"),
+        ('country = "cn"', "country: String should match pattern"),
         ('[[reply]]\nclass = "throttle"', "reply.1: an entry needs text, enhanced or code"),
         ('[[reply]]\nclass = "accepted"\ncode = [550]', "reply.1: class = "),
         ('[[reply]]\nclass = "slow"\ncode = [450]', "reply.1.class: Input should be"),

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from relay.doors import refusals as refusals_module
-from relay.doors.refusals import REPEATED_SECONDS, Refusals
+from relay.doors.refusals import Refusals
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import received_record
 from relay.records.search import found_by_id
 from relay.render.token import UnsubscribeToken, make_token, stream_number
@@ -29,12 +29,19 @@ class Memory:
         self.never = False
 
     async def suppress(self, entry):
+        await self._answer()
+        self.entries.append(entry)
+        return True
+
+    async def history(self, digests):
+        await self._answer()
+        return [entry for entry in self.entries if entry.digest in digests], []
+
+    async def _answer(self):
         if self.fault:
             raise self.fault
         if self.never:
             await asyncio.Event().wait()
-        self.entries.append(entry)
-        return True
 
     async def suppress_many(self, entries):
         return sum([await self.suppress(entry) for entry in entries])
@@ -120,7 +127,7 @@ async def test_the_journal_comes_first(refusals, records, store, monkeypatch):
     assert order == ["journal", "store"]
 
 
-@pytest.mark.parametrize("fault", [StoreUnavailable("unreachable", "down"), None])
+@pytest.mark.parametrize("fault", [StoreUnavailable("unreachable", "down"), ZeroDivisionError("a fault of ours"), None])
 async def test_while_the_store_is_away_it_binds_from_the_journal(refusals, records, store, monkeypatch, fault):
     monkeypatch.setattr(refusals_module, "IN_TIME_SECONDS", 0.01)
     store.fault, store.never = fault, fault is None
@@ -147,6 +154,14 @@ async def test_the_address_is_kept_sealed_where_the_mail_was_sent(refusals, reco
     assert KEYS.records.open(store.entries[0].sealed, b"address") == ADA.encode()
 
 
+async def test_an_address_that_the_store_knows_is_not_looked_for(refusals, records, store, clock):
+    sealed = KEYS.records.seal(ADA.encode(), b"address")
+    store.entries.append(Suppression(DIGEST, ORGANISATION, Reason.UNSUBSCRIBE, "page", clock() - 9, sealed))
+    await refusals.refuse(refusals.read(a_token()), "one_click")
+    assert store.entries[-1].sealed == sealed
+    assert len(records.journalled(0, 0, 10)) == 1
+
+
 async def test_on_another_node_the_address_stays_unknown(refusals, store):
     await refusals.refuse(refusals.read(a_token()), "one_click")
     assert store.entries[0].sealed == b""
@@ -159,14 +174,52 @@ async def test_the_record_names_the_recipient_as_the_one_who_did_it(refusals, re
     assert record.facts["by"] == "recipient"
 
 
-async def test_a_post_that_is_repeated_at_once_fills_no_disk(refusals, records, store, clock):
+@pytest.mark.parametrize("fault", [StoreUnavailable("unreachable", "down"), None])
+async def test_whoever_posts_one_link_again_and_again_fills_no_disk(refusals, records, store, clock, fault):
+    store.fault = fault
     offer = refusals.read(a_token())
-    for _ in range(50):
+    for _ in range(200):
         await refusals.refuse(offer, "one_click")
-    assert len(records.journalled(0, 0, 100)) == 1
-    clock.pass_(REPEATED_SECONDS)
+        clock.pass_(60)
+    assert records.reader.read("SELECT count(*) FROM records") == [(1,)]
+    [(_, entry)] = records.journalled(0, 0, 100)
+    assert entry.last_at == clock() - 60  # each counts: only a consent later than the last one lifts it
+
+
+async def test_an_outage_of_the_store_adds_one_record_to_one_link(refusals, records, store, clock):
+    offer = refusals.read(a_token())
+    for outage in range(3):
+        for fault in (StoreUnavailable("unreachable", "down"), None):
+            store.fault = fault
+            for _ in range(10):
+                clock.pass_(1)
+                await refusals.refuse(offer, "one_click")
+        assert records.pending([DIGEST]) == []
+        assert records.reader.read("SELECT count(*) FROM records") == [(outage + 1,)]
+
+
+async def test_those_who_post_at_once_are_written_in_two_turns(refusals, records, monkeypatch):
+    """The first one's, and then one for all who came while it was written."""
+    calls = []
+    journal = records.journal_refusal
+
+    async def journalling(*arguments):
+        calls.append(arguments)
+        await journal(*arguments)
+
+    monkeypatch.setattr(records, "journal_refusal", journalling)
+    offer = refusals.read(a_token())
+    await asyncio.gather(*(refusals.refuse(offer, "one_click") for _ in range(50)))
+    assert len(calls) == 2
     await refusals.refuse(offer, "one_click")
-    assert len(records.journalled(0, 0, 100)) == 2  # said again: only a consent later than this lifts it
+    assert len(calls) == 3
+
+
+async def test_a_writing_that_failed_serves_nobody(refusals, records):
+    offer = refusals.read(a_token())
+    records.close()
+    told = await asyncio.gather(*(refusals.refuse(offer, "one_click") for _ in range(5)), return_exceptions=True)
+    assert [type(fault) for fault in told] == [RecordsUnavailable] * 5
 
 
 async def test_one_recipients_haste_does_not_hide_another_refusal(refusals, records):

@@ -88,6 +88,26 @@ def test_the_account_of_the_reverse_path_sends_and_without_one_the_authors(routi
     assert all(route.credentials.login == NEWS for route in found)
 
 
+@pytest.mark.parametrize(
+    ("identity", "names", "accounts", "path", "message", "expected"),
+    [
+        (LAN, ["abroad"], ["abroad", "home"], PATH, MESSAGE, {"US"}),
+        (LAN, ["abroad", "home"], ["abroad", "home"], PATH, MESSAGE, {"US", "CN"}),  # it may fail over
+        (LAN, ["abroad", "home"], ["abroad"], PATH, MESSAGE, {"US"}),  # no account there: it never leaves there
+        (LAN, ["unknown", "home"], ["unknown", "home"], PATH, None, {"CN"}),
+        (LAN, ["unknown"], ["unknown"], PATH, MESSAGE, set()),
+        (LAN, ["abroad"], [], PATH, MESSAGE, set()),
+        (LAN, ["abroad", "home"], ["abroad", "home"], None, MESSAGE, {"US"}),  # netease takes no null reverse-path
+        (LAN, ["abroad"], ["abroad"], None, None, set()),  # whose account is known with the message
+        (PASSED, ["abroad"], [], PATH, None, {"SG"}),  # never leaves its own
+    ],
+)
+def test_the_countries_are_those_of_every_way_the_mail_may_take(routing, identity, names, accounts, path, message, expected):
+    home, abroad, own = table("home", "netease"), table("abroad"), table("strict", "tencent")
+    ways = routing(home, abroad + '\ncountry = "US"', own + '\ncountry = "SG"', table("unknown"), accounts=accounts)
+    assert ways.countries(ways.routes(identity, stream(*names), path, message)) == expected
+
+
 def test_where_nobody_logs_in_anybody_may_be_the_sender(routing):
     bare = routing(table("bare", "netease", auth="none"))
     assert bare.refusal(LAN, stream("bare"), ALIAS) is None

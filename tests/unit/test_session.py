@@ -59,7 +59,7 @@ async def test_trust_does_not_open_a_listener_that_requires_a_password():
 async def test_size_leaves_room_for_what_we_add_at_the_smallest_upstream(upstream, offered):
     async with a_house(a_trusted_config(), upstream_size=lambda: upstream) as house, a_talker(house) as talker:
         assert f"SIZE {offered}\n" in await talker.say("EHLO client.example")
-        assert (await talker.say(f"MAIL FROM:<ada@example.com> SIZE={offered + 1}")).startswith("552 5.3.4")
+        assert (await talker.say(f"MAIL FROM:<ada@example.com> SIZE={offered + 1}")).startswith("552-5.3.4 [base/size]")
         assert (await talker.say(f"MAIL FROM:<ada@example.com> SIZE={offered}")).startswith("250")
 
 

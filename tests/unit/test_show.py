@@ -6,7 +6,7 @@ import pytest
 
 from relay.policy.show import show
 from tests.support.policies import a_policy, newsletter
-from tests.unit.test_difference import EXEMPT, FACTS, OVERRIDE
+from tests.unit.test_difference import EXEMPT, FACTS, NEWS, OVERRIDE
 
 DAY = date(2026, 11, 21)
 
@@ -66,6 +66,42 @@ def test_an_expired_pack_is_said():
     changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
     assert naming(said(a_policy(changes=changes, law=pack))[0], "The pack law expired on 2026-11-20")
     assert naming(said(a_policy(law=pack))[2], "The pack law: no stream uses it")
+
+
+def test_where_a_pack_applies_is_said_in_both_languages():
+    law = """[pack]
+version = "1"
+[applies]
+any = [{ recipient = "KR" }, { upstream = "CN" }]
+[[rule]]
+id = "big"
+check = "size"
+above_mb = 5
+[[duty]]
+id = "all"
+do = "remove-fields"
+fields = ["X-Mailer"]
+"""
+    changes = {NEWS: ('packs = ["base"]', 'packs = ["base", "law", "host"]')}
+    host = law.replace('{ recipient = "KR" }, ', "")
+    sections = show(a_policy(changes=changes, law=law, host=host), DAY)
+    assert any(sentence.en.startswith("Where an upstream server stands: ") for sentence in sections[2].sentences)
+    assert not naming(said(a_policy())[2], "Where an upstream server stands")
+    sentences = sections[0].sentences
+    of_packs = {sentence.en: sentence.zh for sentence in sentences if "(law/" in sentence.en or "(host/" in sentence.en}
+    server, server_zh = "for mail that may leave by an upstream server in CN", "可能经 CN 的上游服务器发出的邮件"
+    assert of_packs == {
+        f"newsletter: refused for recipients in KR or {server}: The message is too large (law/big).": (
+            f"newsletter：拒收（KR 的收件人，或{server_zh}）：邮件过大（law/big）。"
+        ),
+        f"newsletter: refused {server}: The message is too large (host/big).": (
+            f"newsletter：拒收（{server_zh}）：邮件过大（host/big）。"
+        ),
+        "newsletter: the fields x-mailer are removed (law/all).": "newsletter：移除邮件头 x-mailer（law/all）。",
+        f"newsletter: the fields x-mailer are removed {server} (host/all).": (
+            f"newsletter：移除邮件头 x-mailer（{server_zh}）（host/all）。"
+        ),
+    }
 
 
 def test_what_nobody_checks_is_said():

@@ -22,6 +22,7 @@ from relay.errors import ConfigurationError, StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS
+from relay.stores.sqlite import SQLiteStore
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.small import SMALL_CONFIG
@@ -199,6 +200,20 @@ def test_adding_again_is_remembered(small):
     small("lift", ADA, "--consent", "form", "--at", before.isoformat(), code=2)
     assert len(small.json("check", ADA, "--history", code=1)[ADA]) == 1
     assert len(small.facts(Kind.SUPPRESSED)) == 1
+
+
+def test_a_refusal_that_is_said_again_during_the_lifting_stays(small, monkeypatch):
+    lift = SQLiteStore.lift
+
+    async def late(store, digests, scope, reason, *rest):
+        await store.suppress(Suppression(digests[0], scope, reason, "page", time.time()))
+        return await lift(store, digests, scope, reason, *rest)
+
+    monkeypatch.setattr(SQLiteStore, "lift", late)
+    small("add", ADA, "--reason", "unsubscribe")
+    assert "must be later than the refusal" in small("lift", ADA, "--consent", "by telephone", code=2).output
+    assert small.json("check", ADA, code=1)[ADA][0]["in_force"]
+    assert small.facts(Kind.LIFTED) == []
 
 
 def test_anything_else_is_lifted_with_a_reason(relay):

@@ -83,7 +83,8 @@ def test_a_pause_defers_whatever_else_is_relaxed(policy):
     case = replace(a_case(), pause=a_pause())
     for phase in Phase:
         ruling = decide(policy, policy.stream("newsletter"), case, phase, TODAY)
-        assert (ruling.action, ruling.leading.rule, ruling.leading.reply_code) == (Action.DEFER, "paused", 451)
+        objection = ruling.objections[0]
+        assert (ruling.action, objection.rule, objection.reply_code) == (Action.DEFER, "paused", 451)
 
 
 def test_a_refusal_is_graver_than_a_pause():

@@ -51,7 +51,7 @@ def test_every_rule_that_the_code_names_has_words():
     assert {"base/signature", "base/one-click", "base/smtputf8", "base/loop", "base/encoding", "limit"} <= said
     constants_of_the_door = {reply.rule for reply in vars(replies).values() if isinstance(reply, Reply)} - {""}
     assert {"stream", "account", "base/login-only"} <= constants_of_the_door
-    assert said | constants_of_the_door | (set(replies.RULE_CODES) - OF_POLICY - {"base/size"}) <= set(OWN_RULES)
+    assert said | constants_of_the_door | (set(replies.RULE_CODES) - OF_POLICY) <= set(OWN_RULES)
 
 
 @pytest.mark.parametrize("rule", OWN_RULES)
@@ -68,6 +68,20 @@ def test_a_rule_without_words_is_shown_by_its_reply():
     assert "550 5.7.1 [base/unheard-of] no" in text["zh"]
     assert fix["zh"]
     assert fix["en"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "zh", "en"),
+    [
+        (33538048, "上限为 33538048 字节（31.9 MB）。请改为", "The limit is 33538048 octets (31.9 MB). Send a link"),
+        (1024**2, "上限为 1048576 字节（1.0 MB）。", "The limit is 1048576 octets (1.0 MB). "),
+        (1024**2 - 1, "上限为 1048575 字节。", "The limit is 1048575 octets. "),
+    ],
+)
+def test_a_remedy_says_how_much_is_allowed(octets, zh, en):
+    _, fix = own_rule_texts("base/size", "552 5.3.4 [base/size] too large", octets)
+    assert fix["zh"].startswith(zh)
+    assert fix["en"].startswith(en)
 
 
 def test_a_report_says_text_and_remedy_in_one_line():

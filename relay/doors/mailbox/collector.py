@@ -18,7 +18,7 @@ from relay import telemetry
 from relay.config import Account, Config
 from relay.doors.mailbox.effects import UNREADABLE, Effects
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, Session, connected
-from relay.doors.refusals import Refusals
+from relay.doors.refusals import Refusals, lacks_keys
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.hosts import split_host_port
 from relay.keys import Keys
@@ -116,6 +116,8 @@ class Watch:
             numbers = await session.numbers(f"SINCE {begin.day}-{_MONTHS[begin.month - 1]}-{begin.year}")
         else:
             numbers = [number for number in await session.numbers(f"UID {last + 1}:*") if number > last]
+        if numbers and await lacks_keys(self._store()):  # a token made with them would be taken for a forged one
+            raise MailboxUnavailable("mails wait for the key file of the node where the newest keys were made")
         for start in range(0, len(numbers), BATCH):
             await self._read(session, numbers[start : start + BATCH])
 

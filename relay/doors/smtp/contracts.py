@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.config import Config, Listen
+from relay.config import Config, Listen, Smtp
 from relay.doors.smtp.certificates import Certificates
 from relay.doors.smtp.registry import Registry
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
+from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 
 SIZE_RESERVE = 16 * 1024
@@ -40,6 +41,10 @@ class Line(Protocol):
         """End of data; `submission` has its recipients now. The final reply."""
         ...
 
+    async def refuse(self, submission: Submission, fault: MessageError) -> Reply:
+        """The message is over a bound and was not kept; the final reply. At MAIL, where only its size is announced, too."""
+        ...
+
     async def concluded(self, submission: Submission) -> None:
         """The final reply was written, and the client has sent something since: it knows the outcome."""
         ...
@@ -66,5 +71,9 @@ class Door:
     @property
     def size(self) -> int:
         """The octets of the largest message that is taken, with room left for what we add."""
-        bounds = (self.config.smtp.max_message_size, self.upstream_size() or self.config.smtp.max_message_size)
-        return max(min(bounds) - SIZE_RESERVE, 1)
+        return largest_message(self.config.smtp, self.upstream_size())
+
+
+def largest_message(smtp: Smtp, upstream_size: int | None) -> int:
+    """The octets of the largest message that a client may send."""
+    return max(min(smtp.max_message_size, upstream_size or smtp.max_message_size) - SIZE_RESERVE, 1)

@@ -20,6 +20,7 @@ from relay.doors.smtp.registry import refused_by_limit
 from relay.doors.smtp.wire import MAX_AUTH, Transaction, Wire
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, IdentityKind, Submission
+from relay.mail.message import MessageError, line_too_long, too_large
 from relay.mail.reply import Reply
 
 HANDSHAKE_SECONDS = 30.0
@@ -145,10 +146,8 @@ class Session(Wire):
         if self.transaction:
             raise Unacceptable(replies.NESTED_MAIL)
         mail = parse_mail(arg or "", extended=self._is_extended)
-        size = mail.size or 0
-        if size > self.door.size:
-            raise Unacceptable(refused_by_limit("size", replies.TOO_BIG))
-        if not self.door.registry.has_room(size):
+        size, largest = mail.size or 0, self.door.size
+        if size <= largest and not self.door.registry.has_room(size):
             raise Unacceptable(refused_by_limit("in_flight", replies.NO_MEMORY))
         begun = await self.door.line.begin(
             self._client(mail.smtputf8),
@@ -162,11 +161,18 @@ class Session(Wire):
         if isinstance(begun, Reply):
             self.answer(begun)
             return
+        if size > largest:  # after `begin`: what is refused for good has an id, a record and a page
+            self.answer(await self.door.line.refuse(begun, too_large(largest)))
+            return
         self.transaction = Transaction(begun, size)
         self.answer(replies.SENDER_OK)
 
     async def smtp_RCPT(self, arg: str | None) -> None:
-        """Take a recipient in; one that was given before is answered again and kept once."""
+        """Take a recipient in; one that was given before is answered again and kept once.
+
+        What is refused here and not by the line is one command, which names no
+        mailbox or one too many: the message goes on, and nothing is written down.
+        """
         transaction = self._transaction_needed()
         transaction.has_tried = True
         recipient = parse_rcpt(arg or "", extended=self._is_extended, smtputf8=transaction.submission.smtputf8)
@@ -194,39 +200,46 @@ class Session(Wire):
         await self.flush()
         held = _Held(self)
         try:
-            data = await self._read_data(held)
+            octets = await self._read_data(held)
         except BaseException:
             held.release()
             raise
         submission = replace(transaction.submission, recipients=tuple(transaction.recipients.values()))
         self.stop_timer()
         # Shielded: the client's disconnect does not cut a forward (its outcome would be unknown).
-        reply = await asyncio.shield(self.door.registry.run(self._submit(submission, data, held), f"submission {submission.id}"))
+        work = self._submit(submission, octets, held)
+        reply = await asyncio.shield(self.door.registry.run(work, f"submission {submission.id}"))
         self.transaction = None
         if reply.is_positive:
             self.new_budgets()
         self.restart_timer()
         await self.answer_finally(submission, reply)
 
-    async def _read_data(self, held: "_Held") -> bytes:
-        smtp = self.door.config.smtp
-        refusal: Reply
-        try:
-            return await self.intake.data(
-                max_size=self.door.size, max_line=smtp.max_line_length, heard=held.heard, grow=held.grow
-            )
-        except TooBig:
-            refusal = refused_by_limit("size", replies.TOO_BIG)
-        except DataLineTooLong:
-            refusal = refused_by_limit("line_length", replies.LINE_TOO_LONG)
-        except NoRoom:
-            refusal = refused_by_limit("in_flight", replies.NO_MEMORY)
-        self.transaction = None
-        raise Unacceptable(refusal)
+    async def _read_data(self, held: "_Held") -> bytes | MessageError:
+        """The message, or why it was not kept and will not be when it comes again.
 
-    async def _submit(self, submission: Submission, data: bytes, held: "_Held") -> Reply:
+        Raises Unacceptable where it can come again: 452, like the 421 of a
+        deadline, says nothing of the message, so there is nothing to explain
+        or to write down but the metric.
+        """
+        max_size, max_line = self.door.size, self.door.config.smtp.max_line_length
         try:
-            return await self.door.line.submit(submission, data)
+            return await self.intake.data(max_size=max_size, max_line=max_line, heard=held.heard, grow=held.grow)
+        except TooBig:
+            fault = too_large(max_size)
+        except DataLineTooLong:
+            fault = line_too_long(max_line)
+        except NoRoom:
+            self.transaction = None
+            raise Unacceptable(refused_by_limit("in_flight", replies.NO_MEMORY)) from None
+        held.release()
+        return fault
+
+    async def _submit(self, submission: Submission, octets: bytes | MessageError, held: "_Held") -> Reply:
+        try:
+            if isinstance(octets, MessageError):
+                return await self.door.line.refuse(submission, octets)
+            return await self.door.line.submit(submission, octets)
         except Exception as error:  # noqa: BLE001 - law 1: a fault of ours is 451
             self.fault(error)
             return replies.INTERNAL

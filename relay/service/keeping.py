@@ -1,0 +1,88 @@
+"""The store of one process and the keys that it was opened with: replaced together, never one without the other.
+
+A look-up asks under every generation of the address ring that this process
+knows.  A refusal written under one that it does not know would be missed, so:
+
+1. a new generation is written to the key file first, durably;
+2. the store learns its fingerprint before anything is written under it, and
+   from then on refuses every process that lacks it, in the same atomic step
+   that would clear a copy to leave;
+3. keys and store are exchanged in one step of the event loop.  What was asked
+   of the old store under the old keys is answered by the old store: refused.
+
+The supervisor takes a generation up before it tells the workers: whoever reads
+unsubscribe links and returned mails knows it before anybody writes with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from relay.config import Config
+from relay.errors import StoreUnavailable
+from relay.keys import Keys
+from relay.stores.contracts import Store
+from relay.stores.opening import ClosedStore, open_store
+
+_log = logging.getLogger("relay.service")
+
+
+class StoreKeeper:
+    """One per process. `use` puts another store behind the parts of the process; `keys` is the object that they all have."""
+
+    def __init__(
+        self, config: Config, keys: Keys, store: Store, clock: Callable[[], float], use: Callable[[Store], None] = lambda _: None
+    ) -> None:
+        self.store = store
+        self._config = config
+        self._keys = keys
+        self._wanted = replace(keys)  # what the key file says; taken up when the store opens under it
+        self._fault = ""  # why the key file cannot be used
+        self._clock = clock
+        self._use = use
+        self._turn = asyncio.Lock()
+
+    async def mend(self) -> str:
+        """Return "" when the store can be believed, else why not; a closed or removed one is opened anew first."""
+        async with self._turn:
+            try:
+                await self.store.check()
+            except StoreUnavailable as fault:
+                may_open = not self._fault and (isinstance(self.store, ClosedStore) or fault.reason == "removed")
+                return await self._reopen() if may_open else f"{fault.reason}: {fault}"
+            return ""
+
+    async def take_up(self, keys: Keys) -> None:
+        """Use these keys as soon as the store opens under them: at once, or when `mend` can open it."""
+        async with self._turn:
+            self._wanted, self._fault = keys, ""
+            if keys != self._keys or isinstance(self.store, ClosedStore):
+                await self._reopen()
+
+    async def refuse(self, fault: str) -> None:
+        """Let nothing leave until there are keys to take up."""
+        async with self._turn:
+            if fault != self._fault:
+                self._fault = fault
+                await self._replace(ClosedStore(self.store.name, StoreUnavailable("keys", fault)))
+
+    @property
+    def keys_fault(self) -> str:
+        """Why the keys that this process should have cannot be used; "" when they can, or when the store says nothing of them."""
+        return self.store.text if isinstance(self.store, ClosedStore) and self.store.reason == "keys" else ""
+
+    async def _reopen(self) -> str:
+        fresh = await open_store(self._config, self._wanted, self._clock)
+        if isinstance(fresh, ClosedStore):
+            await self._replace(fresh)
+            return f"{fresh.reason}: {fresh.text}"
+        self._keys.take_up(self._wanted)
+        await self._replace(fresh)
+        _log.info("the store can be used again")
+        return ""
+
+    async def _replace(self, fresh: Store) -> None:
+        old, self.store = self.store, fresh
+        self._use(fresh)
+        await old.aclose()
