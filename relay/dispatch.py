@@ -254,6 +254,7 @@ class Dispatcher:
             case Paused(pause):
                 return kept_back(recipient, pause, self._help_url(consignment))
             case OverLimit(name, retry_after):
+                telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
                 return spoken(recipient, Standing.TRANSIENT, reply)
 

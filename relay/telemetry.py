@@ -97,6 +97,17 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+limit_reached_total = _counter(
+    "relay_limit_reached_total",
+    "Recipients answered 450 for now because a limit of the stream or the upstream is reached",
+    "stream",
+)
+upstream_limit_used = _gauge(
+    "relay_upstream_limit_used_ratio",
+    "Share of an upstream's limit that is used or reserved now, as a share of 1",
+    "upstream",
+    "unit",
+)
 stream_paused = _gauge("relay_stream_paused", "1 while the stream is paused: its mail is answered 451", "stream")
 stream_sent = _gauge(
     "relay_stream_sent", "Recipients of the stream in the window of its thresholds, delivered or without a mailbox", "stream"

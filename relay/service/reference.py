@@ -18,6 +18,7 @@ LABELS = {
     "state": "idle, busy",
     "limit": "the bound that was met: connections, connections_per_address, handshakes, http_connections, trust, time, commands,"
     " errors, recipients, size, in_flight, line_length, header_fields, header_size, received",
+    "unit": "second, minute, hour, day",
     "measure": "complaints, hard_bounces",
     "part": "store, records, workers",
     "store": "sqlite, redis",

@@ -1,4 +1,4 @@
-"""Watch how each stream's mail is received: count what came back, warn, pause.
+"""Watch how each stream's mail is received: count what came back, warn, pause; and how much of the upstreams' limits is used.
 
 In the supervisor's process, once a second.  Every node does the same with the
 same counts; the store lets one of them pause a stream, and that one writes
@@ -8,10 +8,15 @@ the record.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from relay import telemetry
+from relay.config import Config
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import ENTROPY_OCTETS, new_id
+from relay.keys import Keys
+from relay.policy.charges import upstream_charges
+from relay.policy.limits import parse_limit
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.thresholds import PAUSABLE, Excess, excesses
@@ -31,6 +36,8 @@ class ReputationWatch:
 
     def __init__(
         self,
+        config: Config,
+        keys: Keys,
         records: Records,
         store: Callable[[], Store],
         policy: Callable[[], PolicySet],
@@ -38,6 +45,8 @@ class ReputationWatch:
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
+        self._config = config
+        self._keys = keys
         self._records = records
         self._store = store
         self._policy = policy
@@ -75,6 +84,7 @@ class ReputationWatch:
                 pauses = await store.paused()
         self.pauses = pauses
         self._show(tallies, over)
+        await self._show_limits(store)
         await self._write_down()
 
     def _due(self, stream: Stream, over: list[Excess]) -> Pause | None:
@@ -93,6 +103,14 @@ class ReputationWatch:
         while self._unrecorded:
             await self._records.append(self._unrecorded[0])
             del self._unrecorded[0]
+
+    async def _show_limits(self, store: Store) -> None:
+        now, policy = datetime.fromtimestamp(self._clock(), UTC), self._policy()
+        for upstream in self._config.upstream:
+            charges = upstream_charges(policy, upstream.name, upstream.limits, now, self._keys.addresses.lasting_digest)
+            for limit, charge, used in zip(upstream.limits, charges, await store.used(charges), strict=True):
+                unit = parse_limit(limit).unit
+                telemetry.upstream_limit_used.labels(upstream.name, unit).set(used / charge.window.count)
 
     def _show(self, tallies: Mapping[str, Tally], over: Mapping[str, list[Excess]]) -> None:
         for gauge in (telemetry.stream_paused, telemetry.stream_sent, telemetry.stream_ratio, telemetry.stream_warning):

@@ -152,6 +152,8 @@ class Surroundings:
         )
         self._collector.start()
         self._watch = ReputationWatch(
+            self._config,
+            self._keys,
             self._records,
             lambda: self._keeper.store,
             lambda: self._archive.load(policy()),

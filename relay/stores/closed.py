@@ -69,6 +69,9 @@ class ClosedStore(Store):
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
         self._refuse()
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        self._refuse()
+
     async def settle(self, reservation: str) -> None:
         self._refuse()
 

@@ -229,6 +229,10 @@ class Limits(Protocol):
 
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit: ...
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        """How many units count against the limit of each charge now, spent or reserved. Charges nothing."""
+        ...
+
     async def settle(self, reservation: str) -> None:
         """Count the reservation at this moment: it was used."""
         ...

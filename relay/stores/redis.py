@@ -179,6 +179,9 @@ class RedisStore(Store):
         met = await self._link.operate("reserve", [reservation, lease_seconds, *_charge_words(charges)])
         return _over_limit(met, charges) if met else Reserved(reservation)
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        return list(await self._link.operate("used", _charge_words(charges)))
+
     async def settle(self, reservation: str) -> None:
         await self._link.operate("settle", [reservation])
 

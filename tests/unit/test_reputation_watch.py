@@ -1,10 +1,14 @@
 """What came back reaches the counts once, and a stream that is over its thresholds is paused once, on record."""
 
 import os
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from relay.config import parse_config
 from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.policy.charges import upstream_charges
 from relay.policy.reputation import DAY, Feedback, Measure, Tally
 from relay.records.chain import line_of
 from relay.records.facts import collected_record
@@ -13,13 +17,19 @@ from relay.records.kinds import Kind, Person
 from relay.records.search import Query, search
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import RowState, Settlement
-from relay.telemetry import stream_paused, stream_ratio, stream_sent, stream_warning
+from relay.telemetry import stream_paused, stream_ratio, stream_sent, stream_warning, upstream_limit_used
 from tests.support.clocks import Clock
 from tests.support.policies import newsletter
-from tests.support.records import NOW, an_id, opened
+from tests.support.records import KEYS, NOW, an_id, opened
 from tests.support.stores import digest, first_try, new_sqlite
 
 FEW = '{ warn = "10%", pause = "50%" }'
+CONFIG = parse_config(
+    b'hostname = "relay.example.com"\n[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\n'
+    b'[[upstream]]\nname = "netease"\naddresses = ["smtp.example:465"]\nlimits = ["8/day", "100/hour"]\n',
+    "config.toml",
+    Path(),
+)
 POLICY = newsletter(minimum="4", complaints=FEW)
 
 
@@ -42,7 +52,7 @@ async def store(tmp_path, clock):
 
 
 def a_watch(records, store, clock, policy=POLICY):
-    return ReputationWatch(records, lambda: store, lambda: policy, clock=clock, entropy=os.urandom)
+    return ReputationWatch(CONFIG, KEYS, records, lambda: store, lambda: policy, clock=clock, entropy=os.urandom)
 
 
 def came_back(number=1, *, sent=1, at=NOW, effect="complaint", gone=False, stream="newsletter", who=0):
@@ -207,3 +217,14 @@ async def test_an_outage_of_the_store_loses_nothing(records, store, clock):
     store.note = note
     await watch.look()
     assert (await tally(store)).complaints == 1
+
+
+async def test_the_share_of_an_upstreams_limits_is_shown(records, store, clock):
+    day, hour = upstream_charges(
+        POLICY, "netease", CONFIG.upstream[0].limits, datetime.fromtimestamp(NOW, UTC), KEYS.addresses.lasting_digest
+    )
+    for _ in range(6):
+        await store.settle((await store.reserve([day, hour], 60)).id)
+    await a_watch(records, store, clock).look()
+    assert upstream_limit_used.labels("netease", "day")._value.get() == 0.75
+    assert upstream_limit_used.labels("netease", "hour")._value.get() == 0.06

@@ -2,7 +2,7 @@
 
 local OPERATIONS = {
   find = find, suppress = suppress, lift = lift, history = history, export = export, count = count,
-  reserve = reserve, settle = settle, refund = refund,
+  reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
 }

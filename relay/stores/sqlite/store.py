@@ -156,6 +156,9 @@ class SQLiteStore(Store):
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
         return await self._writer.run(lambda db, now: limits.Usage(db, now).reserve(charges, lease_seconds))
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        return self._read(lambda db, now: limits.Usage(db, now).used(charges))
+
     async def settle(self, reservation: str) -> None:
         await self._writer.run(lambda db, now: limits.settle(db, now, reservation))
 
