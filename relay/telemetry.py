@@ -79,6 +79,9 @@ stage_seconds = _histogram(
 upstream_replies_total = _counter(
     "relay_upstream_replies_total", "Replies of upstreams, by what they are about", "upstream", "class"
 )
+upstream_failures_total = _counter(
+    "relay_upstream_failures_total", "Connections to upstreams that could not be had; refused: the login", "upstream", "reason"
+)
 upstream_connections = _gauge("relay_upstream_connections", "Connections to upstreams: idle, busy", "upstream", "state")
 sessions = _gauge("relay_sessions", "Open SMTP sessions")
 in_flight_octets = _gauge("relay_in_flight_octets", "Octets of messages held in memory")
