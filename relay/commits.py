@@ -1,13 +1,14 @@
-"""Commits that callers share: a thread waits for the lock and the disk, the event loop computes in between.
+"""Commits that callers share: a thread waits for the lock and the disk, the event loop does everything else.
 
     loop     begin     open a transaction, if it is nobody else's turn
     thread   begin     else wait for the turn there
-    loop     write     everything that waits, in one go
-    thread   commit    the fsync; give up the turn
+    loop     write     everything that waits, in one go; commit it to the page cache and give up the turn
+    thread   sync      wait until the disk has it; other processes write meanwhile
     loop     confirm   a last look, then every caller has its answer
 
 A thread that computes beside a busy loop gets the interpreter lock late and
-often, and every other process of the node would wait for it.
+often, and every other process of the node would wait for it.  For the disk
+nobody waits but those whose jobs it is to keep.
 """
 
 import asyncio
@@ -50,7 +51,10 @@ class Medium(Protocol[Job_contra, Answer_co]):
         ...
 
     def commit(self) -> None:
-        """In the thread: make it durable and give up the turn."""
+        """In the loop: end the transaction and give up the turn. What was written need not be on the disk yet."""
+
+    def sync(self) -> None:
+        """In the thread: return when everything that was committed is on the disk."""
 
     def confirm(self) -> None:
         """In the loop: make sure that what was committed is where it belongs."""
@@ -157,9 +161,9 @@ class Commits(Generic[Job, Answer]):
         else:
             self._hop(self._write)
 
-    def _commit(self) -> None:
+    def _sync(self) -> None:
         try:
-            self._medium.commit()
+            self._medium.sync()
         except Exception as fault:  # noqa: BLE001 - everybody is told, and the thread lives on
             self._fail(fault)
         else:
@@ -194,17 +198,20 @@ class Commits(Generic[Job, Answer]):
             self._steps.put(self._begin)
 
     def _write(self) -> None:
+        if not self._thread.is_alive():  # closed since this step was due
+            return
         while self._waiting and len(self._group) < _GROUP:
             waiting = self._waiting.popleft()
             if self._for_absent or not waiting.future.done():
                 self._group.append(waiting)
         try:
             self._answers = self._medium.write([waiting.job for waiting in self._group])
+            self._medium.commit()
         except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
             fault = error
             self._steps.put(lambda: self._fail(fault))
         else:
-            self._steps.put(self._commit)
+            self._steps.put(self._sync)
 
     def _confirm(self) -> None:
         try:

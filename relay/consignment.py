@@ -1,12 +1,13 @@
 """One message on its way to the upstream, and the copies that are made of it."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from relay.answer import Result
 from relay.config import Config
-from relay.errors import RenderingImpossible
+from relay.errors import RecordsUnavailable, RenderingImpossible
 from relay.hosts import split_host_port
 from relay.keys import Keys
 from relay.mail.encoding import encode_message
@@ -28,7 +29,9 @@ from relay.upstream.delivery import Upstreams
 class Consignment:
     """One message on its way: everything its copies share.
 
-    In the loop's time: a transaction that did not reach its content by
+    `recording` ends when the rulings are on disk; before that, and without
+    one, not one byte leaves.  `settling` are outcomes on their way to the store; the reply waits
+    for them.  In the loop's time: a transaction that did not reach its content by
     `deadline` waits for the client's next try, and by `end` the client is told
     what is known of the others.
     """
@@ -40,9 +43,19 @@ class Consignment:
     key: Digest
     first: FirstTry
     routes: Sequence[Route]
+    recording: "asyncio.Future[RecordsUnavailable | None] | None" = None
     deadline: float = 0.0
     end: float = 0.0
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+    settling: "list[asyncio.Future[None]]" = field(default_factory=list)
+
+    async def recorded(self) -> None:
+        """Return when the rulings are on disk. Raises RecordsUnavailable."""
+        if self.recording is None:
+            raise RecordsUnavailable("nothing was recorded of this message")
+        fault = await asyncio.shield(self.recording)
+        if fault is not None:
+            raise fault
 
     @property
     def past_dot(self) -> float:

@@ -176,6 +176,10 @@ class Dispatcher:
             return [Result(r, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for r in copy.recipients], False
         if not leaving:
             return results, False
+        try:
+            await consignment.recorded()  # law 5; writing it began before the copy was rendered
+        except RecordsUnavailable:
+            return await self._give_back(consignment, leaving, results)
         submission = consignment.submission
         outcomes = await connection.transact(
             submission.reverse_path,
@@ -185,14 +189,29 @@ class Dispatcher:
             deadline=consignment.deadline,
             past_dot=consignment.past_dot,
         )
-        await self._settle(consignment, leaving, outcomes)
+        fails_over = all(map(_may_fail_over, outcomes))
+        settling = spawn(self._settle(consignment, leaving, outcomes), "settle")
+        consignment.settling.append(settling)
+        if fails_over:
+            await settling  # the next way asks for leave anew
         if connection.late is not None:
             unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
         pairs = zip(leaving, outcomes, strict=True)
         results += [_result(leave.recipient, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
-        return results, all(map(_may_fail_over, outcomes))
+        return results, fails_over
+
+    async def _give_back(
+        self, consignment: Consignment, leaving: Sequence[_Leave], results: list[Result]
+    ) -> tuple[list[Result], bool]:
+        """There is no record, so there is no mail: nobody's leave was used."""
+        settlements = [
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
+            for leave in leaving
+        ]
+        await self._tell_store(consignment.key, settlements)
+        return [*results, *(Result(leave.recipient, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for leave in leaving)], False
 
     async def _heed(
         self,
@@ -309,11 +328,14 @@ class Dispatcher:
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
+        await self._tell_store(consignment.key, settlements)
+
+    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         try:
-            await self.store.finish(consignment.key, settlements)
+            await self.store.finish(key, settlements)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
-            spawn(self._settle_later(consignment.key, settlements), "settle later")
+            spawn(self._settle_later(key, settlements), "settle later")
 
     async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""

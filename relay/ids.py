@@ -10,12 +10,12 @@ def new_id(at: float, entropy: bytes) -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def moment_of(identifier: str) -> float:
-    """When the id was made, epoch seconds."""
-    number = 0
-    for character in identifier[:10]:
-        number = number << 5 | _ALPHABET.index(character)
-    return number / 1000
+def time_of(some_id: str) -> float:
+    """When it happened, epoch seconds to the millisecond; the text must be an id."""
+    milliseconds = 0
+    for character in some_id[:10]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(character)
+    return milliseconds / 1000
 
 
 def is_id(text: str) -> bool:

@@ -40,10 +40,12 @@ from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import finished_record, received_record
+from relay.records.kinds import Record
 from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
 from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
+from relay.tasks import spawn
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
@@ -225,19 +227,22 @@ class Line:
         with telemetry.stage("decide"):
             rulings = judge(policy, stream, gathered.cases, self.today(policy))
         count_objections(rulings)
-        with telemetry.stage("record"):
-            again = self._perhaps_again(gathered.entry, rulings)
-            marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
-            await self.records.append(
-                received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
-            )
+        again = self._perhaps_again(gathered.entry, rulings)
+        marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
+        record = received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
+        recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
-        consignment = Consignment(submission, message, policy, stream, key, first, routes, deadline, deadline + delivery.past_dot)
-        results = await self._results(consignment, gathered.entry.rows, rulings)
+        consignment = Consignment(
+            submission, message, policy, stream, key, first, routes, recording, deadline, deadline + delivery.past_dot
+        )
+        try:
+            results = await self._results(consignment, gathered.entry.rows, rulings)
+        finally:
+            await consignment.recorded()
         fate = await self._reporter.report(consignment, results)
         await self._reporter.confirm(consignment, results)
         reply = final_reply(first.submission_id, results, fate)
-        await self._finish(submission, results, fate, reply)
+        await asyncio.gather(self._finish(submission, results, fate, reply), *consignment.settling)
         self._remember(submission, key, reply)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)
@@ -311,6 +316,18 @@ class Line:
                 elif row is None or row.state is RowState.INDETERMINATE:
                     del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
         return [settled[r.recipient.key] for r in results]
+
+    async def _record(self, record: Record) -> RecordsUnavailable | None:
+        """Write it down while the copies are made; the fault, if there was one, is for whoever waits for the record."""
+        try:
+            with telemetry.stage("record"):
+                await self.records.append(record)
+        except RecordsUnavailable as fault:
+            return fault
+        except Exception as fault:  # noqa: BLE001 - law 1: whatever went wrong, there is no record
+            _log.exception("a submission could not be recorded")
+            return RecordsUnavailable(str(fault))
+        return None
 
     async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
         """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""

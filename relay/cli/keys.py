@@ -44,7 +44,7 @@ def show(as_json: bool) -> None:
 @click.argument("ring", type=click.Choice(RINGS))
 @click.option("--by", default="", help="Who does it, for the records / 操作人")
 def rotate(ring: str, by: str) -> None:
-    """Add a new current generation; the old ones stay accepted / 增加新一代密钥，旧密钥继续有效."""
+    """Add a new current generation; the old ones stay, no restart is needed / 增加新一代密钥，旧密钥继续有效，无需重启."""
     asyncio.run(_rotate(ring, by))
 
 
@@ -69,10 +69,17 @@ async def _rotate(ring: str, by: str) -> None:
         f"密钥环 {ring} 已有新一代密钥，运行中的中继会自行启用，无需重启。请重新备份。",
         f"The ring {ring} has a new generation; a running relay takes it up by itself, without a restart. Make a new backup.",
     )
-    if config.store.url != "sqlite" and ring in ("addresses", "tokens"):
+    if config.store.url == "sqlite":
+        return
+    if ring in ("addresses", "tokens"):
         say(
             f"其他节点在收到 {config.keys_path} 的副本之前一律答复 451：请立即复制过去，它们随后自行恢复。",
             f"Other nodes answer 451 until they have a copy of {config.keys_path}: copy it now; they go on by themselves then.",
+        )
+    else:
+        say(
+            f"请把 {config.keys_path} 复制到其他节点，且只在本节点更换密钥。",
+            f"Copy {config.keys_path} to the other nodes, and rotate on this node only.",
         )
 
 

@@ -197,7 +197,11 @@ class _Word:
 
 @suppress.command("lift")
 @click.argument("address")
-@click.option("--consent", default="", help="A refusal: how, when, where the person consented / 收件人以何方式、何时、何地同意")
+@click.option(
+    "--consent",
+    default="",
+    help="A refusal: how, when, where they consented; they can read it / 同意的方式、时间、地点，收件人可见",
+)
 @click.option("--at", metavar="TIME", help="When the person said so; later than the refusal; default: now / 同意的时间，默认此刻")
 @click.option("--reason", "why", default="", help="hard_bounce, manual, manual_all: why / 解除原因")
 @click.option("--only", type=REASONS, help="Lift only this reason / 仅解除此原因")

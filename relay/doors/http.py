@@ -7,14 +7,15 @@ of them sets a cookie, redirects, or answers with the text of an exception.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from typing import Any
 
 from aiohttp import web
 
 from relay.config import Http
-from relay.doors.pages import page
+from relay.doors.pages import language, page
+from relay.doors.preferences import chosen, facts
 from relay.doors.refusals import Offer, Refusals
 from relay.doors.serving import Site
 from relay.errors import RecordsUnavailable
@@ -90,6 +91,8 @@ def operations_app(metrics: Metrics, readiness: Readiness, remarks: Remarks) -> 
 def public_app(refusals: Refusals) -> web.Application:
     """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything.
 
+    Only the page's own form has more: `scope`, what its reader chose, and `via`.
+
     /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
     """
 
@@ -98,7 +101,10 @@ def public_app(refusals: Refusals) -> web.Application:
 
     async def show(request: web.Request) -> web.Response:
         offer = refusals.read(request.match_info["token"])
-        return await unread(request) if offer is None else _page(request, "unsubscribe.html", 200, **_facts(offer))
+        if offer is None:
+            return await unread(request)
+        said = facts(offer, await refusals.background(offer))
+        return _page(request, "unsubscribed.html" if said["state"] else "unsubscribe.html", 200, **said)
 
     async def check(request: web.Request) -> web.Response:
         answer = refusals.answer_check(request.query.get("nonce", ""))
@@ -108,21 +114,18 @@ def public_app(refusals: Refusals) -> web.Application:
         offer = refusals.read(request.match_info["token"])
         if offer is None:
             return await unread(request)
-        form = await _form(request)
-        if form.get(PAIR[0]) != PAIR[1]:
-            return _say(
-                request, 400,
-                zh=("没有退订", "请求缺少 List-Unsubscribe=One-Click，未作任何更改。请打开退订页面并点击按钮。"),
-                en=("Nothing was changed", "The request lacks List-Unsubscribe=One-Click. Open the page and press its button."),
-            )  # fmt: skip
+        wish = await _wish(request, offer)
+        if isinstance(wish, web.Response):
+            return wish
+        wanted, origin = wish
         if offer.is_canary:
             return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n")
         try:
-            await refusals.refuse(offer, "page" if form.get("via") == "page" else "one_click")
+            await refusals.refuse(wanted, origin)
         except RecordsUnavailable:
             _log.exception("a refusal could not be written down")
             return _later(request)
-        return _page(request, "unsubscribed.html", 200, **_facts(offer))
+        return _page(request, "unsubscribed.html", 200, **facts(wanted, await refusals.background(wanted), wanted.scope))
 
     app = _application()
     app.router.add_get("/u/check", check)
@@ -171,25 +174,36 @@ def _allowed(error: web.HTTPException) -> dict[str, str]:
     return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
 
 
-async def _form(request: web.Request) -> Mapping[str, Any]:
+async def _form(request: web.Request) -> dict[str, list[Any]]:
     """The POST's fields, urlencoded or multipart (RFC 8058 section 3.1 allows both); empty when it is neither."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.post()
+            posted = await request.post()
+            return {name: posted.getall(name) for name in posted}
     except TimeoutError as error:
         raise web.HTTPRequestTimeout from error
     except (ValueError, AssertionError, LookupError) as error:  # aiohttp raises these on malformed multipart bodies
         raise web.HTTPBadRequest from error
 
 
-def _facts(offer: Offer) -> dict[str, Any]:
-    organisation = offer.policy.organisation
-    return {
-        "legal_name": organisation.legal_name,
-        "privacy_url": organisation.privacy_url,
-        "stream": offer.stream.name if offer.stream else "",
-        "whole": offer.scope == "organisation",
-    }
+async def _wish(request: web.Request, offer: Offer) -> tuple[Offer, str] | web.Response:
+    """What the POST refuses, and where it was said; the answer that changes nothing when that cannot be told."""
+    form = await _form(request)
+    if PAIR[1] not in form.get(PAIR[0], []):
+        return _not_understood(request, "请求缺少 List-Unsubscribe=One-Click", "The request lacks List-Unsubscribe=One-Click")
+    wanted = chosen(offer, form.get("scope", []))
+    if wanted is None:
+        return _not_understood(request, "无法识别所选的范围", "The choice is none that the page offers")
+    return wanted, "page" if "page" in form.get("via", []) else "one_click"
+
+
+def _not_understood(request: web.Request, zh: str, en: str) -> web.Response:
+    """A POST that no page and no mail provider sends."""
+    return _say(
+        request, 400,
+        zh=("没有退订", f"{zh}，未作任何更改。请重新打开邮件中的退订链接，在页面上点击按钮。"),
+        en=("Nothing was changed", f"{en}. Open the link in the mail again and press the button on its page."),
+    )  # fmt: skip
 
 
 def _unknown(request: web.Request) -> web.Response:
@@ -220,5 +234,6 @@ def _say(
 def _page(
     request: web.Request, template: str, status: int, *, headers: dict[str, str] | None = None, **facts: Any
 ) -> web.Response:
-    text = page(template, request.headers.get("Accept-Language", ""), **facts)
+    reader = language(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
+    text = page(template, reader, **facts)
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)

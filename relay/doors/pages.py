@@ -1,18 +1,26 @@
-"""The pages that recipients and senders see, in Chinese and English, whole without JavaScript.
+"""The pages that recipients and senders see, in Chinese or English, whole without JavaScript.
 
-Both languages stand on one page, the reader's first, because a link is often
-opened by somebody else's browser.
+A page is in the reader's language, with a link to the other one: a mail is
+often opened in somebody else's browser.
 """
 
 import re
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 from relay.templates import templates_of
 
+LANGUAGES = ("zh", "en")
+_STYLE = (files("relay.doors") / "templates" / "style.css").read_text("utf-8")
+
 HEADERS = {
-    # Nothing is loaded from anywhere and the page cannot be framed; a form posts only to where it came from.
+    # Nothing is loaded from anywhere, no style but ours counts, and the page cannot be framed; a form posts only to where it
+    # came from.
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Referrer-Policy": "no-referrer",  # the URL is a secret between the recipient and us
     "X-Content-Type-Options": "nosniff",
@@ -22,20 +30,29 @@ HEADERS = {
 }
 
 _templates = templates_of("relay.doors")
+_templates.globals["style"] = _STYLE
 
 
-def languages(accept_language: str) -> tuple[str, str]:
-    """The order of the two languages for a reader, from the Accept-Language field (RFC 9110 section 12.5.4)."""
-    weights = {"zh": 0.0, "en": 0.0}
+def language(wanted: str, accept_language: str) -> str:
+    """The reader's: what the link asked for, else by the Accept-Language field (RFC 9110 section 12.5.4).
+
+    Who reads neither gets English; who says nothing, Chinese.
+    """
+    if wanted in LANGUAGES:
+        return wanted
+    weights = {"zh": 0.0, "en": 0.0, "": 0.0}
     for part in accept_language[:500].split(","):
         tag, _, quality = part.strip().partition(";")
         weight = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)", quality)
-        language = tag[:2].lower()
-        if language in weights:
-            weights[language] = max(weights[language], float(weight[1]) if weight else 1.0)
-    return ("en", "zh") if weights["en"] > weights["zh"] else ("zh", "en")
+        primary = tag.lower().partition("-")[0]
+        key = primary if primary in LANGUAGES else ""
+        if primary.isalpha():
+            weights[key] = max(weights[key], float(weight[1]) if weight else 1.0)
+    if weights["zh"] or weights["en"]:
+        return "en" if weights["en"] > weights["zh"] else "zh"
+    return "en" if weights[""] else "zh"
 
 
-def page(template: str, accept_language: str, **facts: Any) -> str:
+def page(template: str, language: str, **facts: Any) -> str:
     """Render a template with its facts; every fact is escaped."""
-    return _templates.get_template(template).render(languages=languages(accept_language), **facts)
+    return _templates.get_template(template).render(language=language, **facts)

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from relay.doors.background import Background, background_of
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
 from relay.keys import Keys
 from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import ORGANISATION, Reason, Suppression, stream_scope
+from relay.policy.suppression import ORGANISATION, Purpose, Reason, Suppression, stream_scope
 from relay.records.append import Records
 from relay.records.facts import suppressed_record
 from relay.records.journal import replay
@@ -45,7 +46,7 @@ IN_TIME_SECONDS = 0.3  # how long a POST waits for the store before it is answer
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a token offers to refuse. `stream` is None when its stream is no longer in the policy."""
+    """What a token offers to refuse. `stream` is None when the policy has it no longer, or no longer for marketing."""
 
     token: UnsubscribeToken
     scope: str
@@ -109,7 +110,7 @@ class Refusals:
         except TokenError:
             return None
         policy = self._policy()
-        stream = next((s for s in policy.streams if stream_number(s.name) == token.stream_number), None)
+        stream = next((s for s in policy.streams if _is_meant(s, token)), None)
         narrow = stream is not None and not token.whole_organisation
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
 
@@ -130,6 +131,10 @@ class Refusals:
     def answer_canary(self, text: str) -> str:
         """The proof that the canary was read here."""
         return proof(self._keys, text)
+
+    async def background(self, offer: Offer) -> Background:
+        """What the page may tell of the mail and of its recipient; changes nothing."""
+        return await background_of(offer.token, self._keys, self._records, self._store())
 
     async def refuse(self, offer: Offer, origin: str) -> None:
         """Record the refusal durably, then let it take effect; said again it only counts from then.
@@ -186,3 +191,8 @@ class Refusals:
             await replay(self._records, self._store(), self._clock)
         except (StoreUnavailable, RecordsUnavailable) as fault:  # this one is written down, whatever stands in the way now
             _log.info("refusals wait in the journal: %s", fault)
+
+
+def _is_meant(stream: Stream, token: UnsubscribeToken) -> bool:
+    """A stream that is no longer for marketing would not be stopped by a refusal of it alone."""
+    return stream_number(stream.name) == token.stream_number and stream.purpose is Purpose.MARKETING

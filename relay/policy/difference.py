@@ -102,6 +102,8 @@ def _stream(old: Stream, new: Stream) -> Iterator[Change]:
     if old.purpose != new.purpose:
         laxer = bool(BINDS[old.purpose] - BINDS[new.purpose]) or new.purpose is Purpose.CORRESPONDENCE
         yield Change(f"{name}: purpose {old.purpose} -> {new.purpose}", f"{name}：用途 {old.purpose} → {new.purpose}", laxer)
+    if old.title != new.title:
+        yield Change(f"{name}: recipients read another title", f"{name}：收件人看到的名称改为“{new.title.zh}”")
     if old.mode != new.mode:
         yield Change(f"{name}: mode {old.mode} -> {new.mode}", f"{name}：模式 {old.mode} → {new.mode}", new.mode == "shadow")
     if old.match != new.match:

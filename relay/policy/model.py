@@ -218,6 +218,7 @@ class StreamFile(Table):
     """streams/NAME.toml: which mail, which packs, how this company carries them out."""
 
     purpose: PurposeName
+    title: Annotated[Texts, Field(description="What its recipients know it by; default: the file's name")] = Texts()
     match: Match
     packs: Strings
     mode: Literal["enforce", "shadow"] = "enforce"

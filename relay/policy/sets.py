@@ -9,7 +9,18 @@ from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action
 from relay.policy.jurisdiction import Reach
-from relay.policy.model import Exempt, Match, Organisation, Override, PackFile, StreamFile, StreamLimits, Thresholds, Unsubscribe
+from relay.policy.model import (
+    Exempt,
+    Match,
+    Organisation,
+    Override,
+    PackFile,
+    StreamFile,
+    StreamLimits,
+    Texts,
+    Thresholds,
+    Unsubscribe,
+)
 from relay.policy.rule import Rule, Setting
 from relay.policy.suppression import Purpose
 from relay.policy.table import domain_fits
@@ -69,6 +80,12 @@ class Stream:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "setting", Setting(self.name, self.purpose))
+
+    @property
+    def title(self) -> Texts:
+        """What recipients know it by."""
+        title = self.file.title
+        return Texts(zh=title.zh or title.en or self.name, en=title.en or title.zh or self.name)
 
     def takes(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> bool:
         """Whether the match fits: any within a list, all lists that are not empty."""

@@ -26,6 +26,7 @@ from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
+from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
@@ -73,11 +74,11 @@ class Records:
         self._clock = clock
         self._turn = opened.turn
         self._connection = opened.connection
+        self._log = opened.log
         self.reader = opened.reader
         self._files = opened.files
         self._closing = opened.closing
         self._closed = False
-        self._connection.execute("PRAGMA busy_timeout = 0")
         self._commits: Commits[_Job, tuple[int, ...]] = Commits(self, "records", patience=_PATIENCE, for_absent=True)
 
     @classmethod
@@ -221,6 +222,7 @@ class Records:
 
     def begin(self, *, wait: bool) -> bool:
         """Stand in line with the writers of all processes, then open a transaction."""
+        self._log.require()
         if not self._turn.take(wait=wait):
             return False
         if begin_immediate(self._connection, wait=wait):
@@ -235,9 +237,13 @@ class Records:
         return [refused.get(job) or next(written) for job in jobs]
 
     def commit(self) -> None:
-        """Make it durable."""
+        """Let everybody see it, and the next one write."""
         self._connection.execute("COMMIT")
         self._turn.give_up()
+
+    def sync(self) -> None:
+        """Make it durable."""
+        self._log.sync()
 
     def confirm(self) -> None:
         """Look at the files: what was committed to one that is gone was not written."""
@@ -313,6 +319,7 @@ class _Opened:
 
     turn: Turn
     connection: sqlite3.Connection
+    log: WriteAheadLog
     reader: Reader
     files: Files
     closing: ExitStack
@@ -325,13 +332,17 @@ def _open(path: Path, keys: Keys) -> _Opened:
         try:
             chain.prepare(path)
             connection = stack.enter_context(closing(chain.connect(path)))
+            for pragma in WRITER_PRAGMAS:
+                connection.execute(pragma)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the write-ahead log
+            log = stack.enter_context(closing(WriteAheadLog(path, lambda: chain.connect(path), turn)))
             reader = stack.enter_context(Reader(path, keys))
             reader.check_end()
             files = Files(path)
         finally:
             turn.give_up()
         sync_folder(path.parent)
-        return _Opened(turn, connection, reader, files, stack.pop_all())
+        return _Opened(turn, connection, log, reader, files, stack.pop_all())
 
 
 def _person(ring: Ring, mailbox_key: str) -> Person:

@@ -8,7 +8,7 @@ store keeps the same thing once.
 
 from collections.abc import Iterable, Iterator
 
-from relay.ids import is_id, moment_of
+from relay.ids import is_id, time_of
 from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure
 from relay.policy.suppression import Reason
 from relay.records import chain
@@ -58,7 +58,7 @@ def feedback_of(bodies: Iterable[str]) -> list[Feedback]:
         measure, stream, submission_id = _measure(record), record.facts["stream"], str(record.facts["submission"])
         if measure and stream and is_id(submission_id):
             recipient = record.people[record.facts["person"]].digest
-            found.append(Feedback(stream, measure, submission_id, recipient, moment_of(submission_id)))
+            found.append(Feedback(stream, measure, submission_id, recipient, time_of(submission_id)))
     return found
 
 

@@ -54,7 +54,17 @@ class StoreKeeper:
             return ""
 
     async def take_up(self, keys: Keys) -> None:
-        """Use these keys as soon as the store opens under them: at once, or when `mend` can open it."""
+        """Use these keys as soon as the store opens under them: at once, or when `mend` can open it.
+
+        The store knows nothing of the records ring.  Without one of its keys, mails that come back would find nobody,
+        so a running relay gives none up.
+        """
+        if lost := self._keys.records.fingerprints - keys.records.fingerprints:
+            await self.refuse(
+                f"the key file lacks keys that the records were written with ({' '.join(sorted(lost))});"
+                " put them back into it, or restore the key file from the backup"
+            )
+            return
         async with self._turn:
             self._wanted, self._fault = keys, ""
             if keys != self._keys or isinstance(self.store, ClosedStore):

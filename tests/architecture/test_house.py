@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "relay"
 
 FLOORS = [
-    {"commits", "errors", "files", "ids", "tasks", "templates"},
+    {"commits", "errors", "files", "ids", "tasks", "templates", "writeahead"},
     {"mail"},
     {"toml", "hosts"},
     {"policy"},

@@ -6,11 +6,17 @@ import threading
 import time
 from base64 import urlsafe_b64decode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import date
 
 import pytest
 
-from relay.keys import load_keys, save_keys
+from relay.ids import new_id
+from relay.keys import load_keys, rotated, save_keys
+from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.records.facts import suppressed_record
 from tests.support.journey import readiness
+from tests.support.line import LineHouse
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
 from tests.support.upstream import RecordingUpstream
@@ -143,7 +149,7 @@ def test_every_ring_under_load(upstream, store, tmp_path):
         verified = relay.command("records", "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         assert early in relay.command("records", "search", early, "--addresses").stdout
-        assert "store" in relay.command("check").stdout
+        assert f"store {'sqlite' if store == 'sqlite' else 'redis'}\n" in relay.command("check").stdout
         assert relay.command("backup", tmp_path / "after.backup").returncode == 0
         relay.restart()
         assert {code_of(relay, r) for r in (early, "link@example.org", "new@example.org", "late@example.org")} == {550}
@@ -199,3 +205,28 @@ def test_the_supervisor_says_that_it_took_the_keys_up(upstream, tmp_path):
         rows = json.loads(relay.command("keys", "show", "--json").stdout)
         shown = {row["fingerprint"] for row in rows if row["ring"] in ("addresses", "tokens")}
         assert set(relay.events("keys")[-1]["fingerprints"]) == shown
+
+
+@pytest.mark.parametrize("place", ["store", "journal"])
+def test_a_refusal_under_a_generation_that_came_in_the_middle_of_a_mail_binds(upstream, tmp_path, monkeypatch, place):
+    """The mail was judged under the old ring; another process rotates and refuses while it waits for its connection."""
+    with LineHouse(tmp_path, upstream) as house:
+        assembly = house._assembly
+        lease = assembly.upstreams.lease
+
+        @asynccontextmanager
+        async def meanwhile(*arguments):
+            newer = rotated(assembly.keys, "addresses", date(2027, 1, 1))
+            await assembly.keeper.take_up(newer)
+            entry = Suppression(newer.addresses.digest("ada@example.org"), ORGANISATION, Reason.UNSUBSCRIBE, "link", 1.0, b"")
+            if place == "store":
+                await assembly.store.suppress(entry)
+            else:
+                await assembly.records.journal_refusal(suppressed_record(new_id(1.0, bytes(10)), 1.0, entry, "recipient"), entry)
+            async with lease(*arguments) as connection:
+                yield connection
+
+        monkeypatch.setattr(assembly.upstreams, "lease", meanwhile)
+        reply = house.send(NEWS, ["ada@example.org"], message())
+        assert (reply.code, reply.rule) == (550, "base/suppression")
+        assert upstream.accepted == []

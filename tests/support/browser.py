@@ -1,10 +1,13 @@
 """Debian's Chromium without a window, driven by selenium; nothing but 127.0.0.1 is asked for anything."""
 
+import json
 import shutil
 from contextlib import contextmanager
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.needs import needs
 
@@ -21,14 +24,16 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+
 
 @contextmanager
-def chromium(folder, *, language="zh-CN", script=True, size=(1200, 900)):
-    """A browser with a fresh profile in `folder`; `script=False` has JavaScript switched off."""
+def chromium(folder, *, language="zh-CN", script=True, phone=False):
+    """A browser with a fresh profile in `folder`; `script=False` has JavaScript switched off, `phone` a phone's window."""
     needs("chromium", "chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for option in (*OPTIONS, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}"):
+    for option in (*OPTIONS, f"--user-data-dir={folder}", "--window-size=1200,900"):
         options.add_argument(option)
     options.add_experimental_option(
         "prefs",
@@ -37,9 +42,36 @@ def chromium(folder, *, language="zh-CN", script=True, size=(1200, 900)):
             "profile.managed_default_content_settings.javascript": 1 if script else 2,
         },
     )
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     try:
         browser.set_page_load_timeout(60)
+        browser.get("about:blank")
+        browser.get_log("performance")  # of the browser's own first page
+        if phone:
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
         yield browser
     finally:
         browser.quit()
+
+
+def follow(browser, by, what):
+    """Click on what leads to another page, and wait until that is there."""
+    leading = browser.find_element(by, what)
+    leading.click()
+    WebDriverWait(browser, 60).until(staleness_of(leading))
+
+
+def asked(browser) -> list[tuple[str, str]]:
+    """Everything that the browser has asked for since the last time, answered or not: ("Document", URL), ("Image", URL)..."""
+    events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    return [
+        (event["params"]["type"], event["params"]["request"]["url"])
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+
+
+def colours(browser, scheme):
+    """Prefer "light" or "dark", as the reader's device does."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})

@@ -9,7 +9,7 @@ from relay.config import Config
 from relay.doors.auth import Authenticator
 from relay.doors.users import User, hash_password, save_users
 from relay.errors import StoreUnavailable
-from relay.keys import new_keys
+from relay.keys import Keys, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import Reply
@@ -65,9 +65,9 @@ class Naps:
         await asyncio.sleep(0)
 
 
-def an_authenticator(store, judge, config: Config | None = None, clock=None, naps=None) -> Authenticator:
+def an_authenticator(store, judge, config: Config | None = None, clock=None, naps=None, keys: Keys = KEYS) -> Authenticator:
     return Authenticator(
-        config or a_config(), store=store, upstreams=judge, keys=KEYS, monotonic=clock or Clock(), sleep=naps or Naps()
+        config or a_config(), store=store, upstreams=judge, keys=keys, monotonic=clock or Clock(), sleep=naps or Naps()
     )
 
 
@@ -193,6 +193,16 @@ async def test_unclear_answers_count_as_tries_at_the_upstream_only(store):
     for i in range(40):
         assert (await say(authenticator, "ada@example.com", f"x{i}")).code == 454
     assert len(judge.asked) == 20
+
+
+async def test_a_new_key_generation_gives_nobody_new_guesses(store):
+    keys, judge = new_keys(date(2026, 11, 21)), Judge(ada="right")
+    authenticator = an_authenticator(store, judge, keys=keys)
+    for i in range(3):
+        await say(authenticator, "ada@example.com", f"guess{i}")
+    keys.take_up(rotated(keys, "addresses", date(2027, 11, 21)))
+    assert (await say(authenticator, "ada@example.com", "guess3")).code == 454
+    assert len(judge.asked) == 3
 
 
 async def test_an_outage_costs_nobody_a_guess(store):

@@ -42,8 +42,12 @@ class Medium:
         return [ValueError("alone") if job == "bad" else job.upper() for job in jobs]
 
     def commit(self) -> None:
-        assert threading.current_thread() is not threading.main_thread()
+        assert threading.current_thread() is threading.main_thread()
         self._step("commit")
+
+    def sync(self) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        self._step("sync")
 
     def confirm(self) -> None:
         self._step("confirm")
@@ -76,7 +80,7 @@ async def test_jobs_that_wait_share_one_commit_and_get_their_own_answers(writer,
     first, second, third = await asyncio.gather(*tries, return_exceptions=True)
     assert (first, str(second), third) == ("A", "alone", "C")
     assert medium.groups == [["a", "bad", "c"]]
-    assert medium.steps == ["begin", "write", "commit", "confirm"]
+    assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
 
 
 @pytest.mark.parametrize("free", [True, False])
@@ -90,7 +94,7 @@ async def test_the_loop_begins_by_itself_when_it_is_nobody_elses_turn(writer, me
     assert await waiting == "A"
 
 
-@pytest.mark.parametrize("step", ["begin", "write", "commit", "confirm"])
+@pytest.mark.parametrize("step", ["begin", "write", "commit", "sync", "confirm"])
 async def test_a_step_that_fails_tells_everybody_and_the_next_group_is_written(writer, medium, step):
     medium.faults = [step]
     results = await asyncio.gather(*(writer.submit(job) for job in "ab"), return_exceptions=True)

@@ -27,6 +27,7 @@ CHANGES = [
     ("signing off", newsletter(required="false"), True, False),
     ("one-click off", newsletter(one_click="false"), True, False),
     ("refusals bind one stream", newsletter(scope='"stream"'), True, False),
+    ("title", newsletter(title='{ en = "News" }'), False, False),
     ("existing", newsletter(existing='"reject"'), False, False),
     ("refusals", newsletter(refusals='"rcpt"'), False, False),
     ("upstream", newsletter(upstream='["ses"]'), False, False),

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
 
 from relay.config import Http
 from relay.doors import http, serving
+from relay.doors.background import Background
 from relay.doors.http import BODY_OCTETS, HttpDoors, help_app, operations_app, public_app
 from relay.doors.pages import HEADERS
+from relay.doors.refusals import Offer
 from relay.errors import RecordsUnavailable
-from relay.policy.sets import PolicySet
 from relay.records.explanations import Explanation
+from relay.render.token import UnsubscribeToken
 from tests.support.policies import a_policy
 from tests.support.web import served
 
@@ -21,36 +23,38 @@ TOKEN = "A" * 70
 PAIR = b"List-Unsubscribe=One-Click"
 MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
 ID = "01JD6Z4M0Q8V7KX3T5N2C9R1BF"
-
-
-@dataclass
-class Offer:
-    policy: PolicySet
-    scope: str = "organisation"
-    stream = None
-    is_canary = False
+NOW = 1_795_000_000.0
 
 
 class Refusals:
-    """Knows one token; keeps what was refused."""
+    """Knows one token; keeps what was refused, and by what."""
 
     def __init__(self):
-        self.offer = Offer(a_policy())
+        policy = a_policy()
+        token = UnsubscribeToken(bytes(16), 1, bytes(4), True, ID)
+        self.offer = Offer(token, "organisation", policy.stream("newsletter"), policy)
         self.refused: list[str] = []
+        self.scopes: list[str] = []
+        self.known: dict[str, float] = {}
         self.fault: Exception | None = None
         self.has_all_keys = True
 
     def read(self, text):
         return self.offer if text == TOKEN else None
 
+    async def background(self, offer):
+        assert offer.token is self.offer.token
+        return Background(NOW, "a***@example.org", "news@example.com", None, self.known)
+
     async def may_be_new(self, text):
         return not self.has_all_keys
 
     async def refuse(self, offer, origin):
-        assert offer is self.offer
+        assert offer.token is self.offer.token
         if self.fault:
             raise self.fault
         self.refused.append(origin)
+        self.scopes.append(offer.scope)
 
 
 @pytest.fixture
@@ -98,14 +102,71 @@ async def test_the_pair_refuses_again_and_again(public, refusals, body, kind):
     for _ in range(2):
         answer = await public.post(f"/u/{TOKEN}", body, kind)
         assert answer.status == 200
-        assert "已退订" in answer.body
-        assert "You are unsubscribed" in answer.body
+        assert "<h1>已退订</h1>" in answer.body
     assert refusals.refused == ["one_click"] * 2
+    assert refusals.scopes == ["organisation"] * 2  # the token's own
 
 
 async def test_the_button_is_told_from_one_click(public, refusals):
     assert (await public.post(f"/u/{TOKEN}", PAIR + b"&via=page")).status == 200
     assert refusals.refused == ["page"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "own", "refused", "said"),
+    [
+        (b"", "stream:newsletter", "stream:newsletter", "已退订“新闻邮件”"),
+        (b"&scope=stream", "stream:newsletter", "stream:newsletter", "已退订“新闻邮件”"),
+        (b"&scope=organisation", "stream:newsletter", "organisation", "已退订"),
+        (b"&scope=organisation", "organisation", "organisation", "已退订"),
+        (b"&scope=stream", "organisation", "stream:newsletter", "已退订“新闻邮件”"),
+    ],
+)
+async def test_the_page_lets_its_reader_choose_how_much(public, refusals, choice, own, refused, said):
+    refusals.offer = replace(refusals.offer, scope=own)
+    answer = await public.post(f"/u/{TOKEN}", PAIR + b"&via=page" + choice)
+    assert answer.status == 200
+    assert (refusals.refused, refusals.scopes) == (["page"], [refused])
+    assert f"<h1>{said}</h1>" in answer.body
+
+
+@pytest.mark.parametrize("choice", [b"everything", b"", b"stream&scope=organisation", b"Stream", b"stream%00", b"organisation+"])
+async def test_a_choice_that_no_page_offers_is_400_and_changes_nothing(public, refusals, choice):
+    answer = await public.post(f"/u/{TOKEN}?lang=en", PAIR + b"&scope=" + choice)
+    assert answer.status == 400
+    assert "The choice is none that the page offers" in answer.body
+    assert "everything" not in answer.body
+    assert refusals.refused == []
+
+
+async def test_a_file_is_no_choice(public, refusals):
+    part = b'--x\r\nContent-Disposition: form-data; name="scope"; filename="stream"\r\n\r\nstream\r\n'
+    assert (await public.post(f"/u/{TOKEN}", part + MULTIPART, "multipart/form-data; boundary=x")).status == 400
+    assert refusals.refused == []
+
+
+async def test_what_is_refused_already_is_said_and_only_more_is_offered(public, refusals):
+    refusals.known = {"stream:newsletter": NOW}
+    page = (await public.get(f"/u/{TOKEN}")).body
+    assert "自2026年11月18日起，a***@example.org 不再收到" in page
+    assert 'name="scope" value="organisation"' in page
+    assert 'value="stream"' not in page
+    refusals.known = {"stream:newsletter": NOW, "organisation": NOW}
+    assert "<button" not in (await public.get(f"/u/{TOKEN}")).body
+    narrower = await public.post(f"/u/{TOKEN}", PAIR + b"&scope=stream")
+    assert "<h1>已退订</h1>" in narrower.body  # all of it stays refused
+    assert refusals.scopes == ["stream:newsletter"]
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "language"),
+    [("", "en", "en"), ("", "zh", "zh-CN"), ("?lang=en", "zh", "en"), ("?lang=zh", "en", "zh-CN"), ("?lang=xx", "en", "en")],
+)
+async def test_a_page_is_in_the_language_of_its_link_else_of_its_reader(public, query, accepted, language):
+    for path in (f"/u/{TOKEN}", "/u/forged"):
+        page = (await public.get(f"{path}{query}", Accept_Language=accepted)).body
+        assert f'<html lang="{language}">' in page
+        assert f'<a href="?lang={"zh" if language == "en" else "en"}"' in page
 
 
 @pytest.mark.parametrize(
@@ -132,11 +193,11 @@ async def test_anything_else_is_400_and_changes_nothing(public, refusals, body, 
 
 async def test_a_forged_token_is_404_with_one_page_for_all(public, refusals):
     pages = {(await public.get(f"/u/{token}")).body for token in ("x", TOKEN[:-1], "A" * 2000, "%00", "%E4%B8%AD")}
-    answer = await public.post("/u/forged", PAIR)
+    answer = await public.post("/u/forged", PAIR + b"&scope=stream")
     assert answer.status == 404
     assert pages == {answer.body}
     assert "链接无效" in answer.body
-    assert "This link does not work" in answer.body
+    assert "This link does not work" in (await public.get("/u/forged?lang=en")).body
     assert refusals.refused == []
 
 

@@ -102,13 +102,27 @@ async def test_what_was_asked_under_the_old_keys_is_not_answered_under_the_new_o
 async def test_keys_that_the_store_does_not_open_with_are_not_taken_up(processes):
     one, _ = processes
     before = replace(one.keys)
-    await one.keeper.take_up(new_keys(LATER))
+    await one.keeper.take_up(replace(new_keys(LATER), records=before.records))
     assert await one.why() == "keys"
     assert one.keys == before
     assert "lack" in one.keeper.keys_fault
     await one.keeper.take_up(before)
     assert isinstance(await one.clear(), Cleared)
     assert one.keeper.keys_fault == ""
+
+
+async def test_a_running_relay_gives_no_key_of_its_records_up(processes):
+    """The store cannot tell; bounces and refusals by mail are found under these keys."""
+    one, _ = processes
+    before, careless = replace(one.keys), replace(one.keys, records=new_keys(LATER).records)
+    await one.keeper.take_up(careless)
+    assert await one.why() == "keys"
+    assert one.keys == before
+    assert "records:1:" in one.keeper.keys_fault
+    newer = rotated(before, "records", LATER)
+    await one.keeper.take_up(newer)
+    assert isinstance(await one.clear(), Cleared)
+    assert one.keys == newer
 
 
 async def test_a_key_file_that_cannot_be_used_shuts_the_store_until_there_are_keys(processes):

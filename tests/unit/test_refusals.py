@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,26 @@ def test_a_token_of_a_stream_that_is_gone_refuses_everything(refusals):
     """Its stream cannot be named any more; doubt refuses more, never less."""
     offer = refusals.read(a_token("autumn-2024", whole=False))
     assert (offer.scope, offer.stream) == (ORGANISATION, None)
+
+
+def test_a_token_of_a_stream_that_is_no_longer_for_marketing_refuses_everything(records, store, clock):
+    """A refusal of that stream alone would stop nothing any more."""
+    policy = a_policy(changes={"streams/receipts.toml": ('purpose = "service"', 'purpose = "marketing"')})
+    in_force = [a_policy(), policy]
+    refusals = Refusals(KEYS, records, lambda: store, lambda: in_force[-1], clock=clock, entropy=os.urandom)
+    narrow = refusals.read(a_token("receipts", whole=False))
+    in_force.pop()
+    wide = refusals.read(a_token("receipts", whole=False))
+    assert narrow
+    assert wide
+    assert (narrow.scope, wide.scope) == ("stream:receipts", ORGANISATION)
+
+
+async def test_a_wider_choice_than_the_tokens_takes_effect(refusals, store):
+    offer = refusals.read(a_token(whole=False))
+    await refusals.refuse(offer, "page")
+    await refusals.refuse(replace(offer, scope=ORGANISATION), "page")
+    assert [entry.scope for entry in store.entries] == ["stream:newsletter", ORGANISATION]
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ def _unsubscribed(stage: Stage) -> None:
     url = stage.provider.taken[0].data.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].decode()
     status, page = fetch(url)
     _console.print(f"  GET  {escape(url)}")
-    _expect(status == 200 and "<button" in page, f"the GET was answered {status} without a button")
     _expect(not _suppressions(stage), "the GET suppressed somebody")
+    _expect(status == 200 and "<button" in page, f"the GET was answered {status} without a button")
     _good(text(f"{status}：显示退订页面，仅打开不会退订", f"{status}: a page with a button; opening it changes nothing"))
     status, _ = fetch(url, _PAIR)
     _console.print(f"  POST {_PAIR.decode()}")
@@ -111,12 +111,14 @@ def _refused(stage: Stage) -> None:
     _expect(answer.code == 550, f"the message was not refused: {answer}")
     _expect(len(stage.provider.taken) == before, "something was sent all the same")
     _show(answer)
-    status, page = fetch(answer.text.split()[-1])
-    words = visible(page)
-    _expect(status == 200, f"the help page was answered {status}")
+    words = []
+    for reader in ("zh", "en"):
+        status, page = fetch(f"{answer.text.split()[-1]}?lang={reader}")
+        _expect(status == 200, f"the help page was answered {status}")
+        words += visible(page)
     _expect(any("已退订" in line for line in words), "the help page does not say in Chinese what happened")
     _expect(any("has unsubscribed" in line for line in words), "the help page does not say in English what happened")
-    _console.print(text("这个链接打开后：", "What that link shows:"))
+    _console.print(text("这个链接打开后（中文、英文）：", "What that link shows, in Chinese and in English:"))
     for line in words:
         _console.print(f"  │ {escape(line)}")
 

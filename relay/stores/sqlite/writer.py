@@ -15,6 +15,7 @@ from relay.errors import StoreUnavailable
 from relay.files import Turn
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.schema import Identity
+from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection, float], T]
@@ -39,8 +40,10 @@ class Writer:
         self._swept_at = 0.0
         self._is_closed = False
         self._db = file.connect()
-        self._db.execute("PRAGMA busy_timeout = 0")
+        for pragma in WRITER_PRAGMAS:
+            self._db.execute(pragma)
         self._turn = Turn(file.path.with_name(file.path.name + ".lock"))
+        self._log = WriteAheadLog(file.path, file.connect, self._turn)
         self._commits: Commits[Operation[Any], Any] = Commits(self, file.path.name, patience=patience, for_absent=False)
 
     async def run(self, operation: Operation[T]) -> T:
@@ -57,6 +60,7 @@ class Writer:
         self._is_closed = True
         await self._commits.finish()
         await asyncio.to_thread(self._commits.close)
+        self._log.close()
         self._db.close()
         self._turn.close()
 
@@ -64,6 +68,7 @@ class Writer:
 
     def begin(self, *, wait: bool) -> bool:
         """Stand in line with the writers of all processes, then open a transaction."""
+        self._log.require()
         if not self._turn.take(wait=wait):
             return False
         if begin_immediate(self._db, wait=wait):
@@ -88,9 +93,13 @@ class Writer:
         return answers
 
     def commit(self) -> None:
-        """Make it durable."""
+        """Let everybody see it, and the next one write."""
         self._db.execute("COMMIT")
         self._turn.give_up()
+
+    def sync(self) -> None:
+        """Make it durable."""
+        self._log.sync()
 
     def confirm(self) -> None:
         """What was committed to a file that is gone was not written."""

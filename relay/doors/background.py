@@ -1,0 +1,103 @@
+"""What the page behind a token may tell its reader: which mail it came with, on what consent, what is refused already.
+
+All of it concerns the token's own recipient, whose address is masked: a mail
+may have been forwarded.  Nothing here stands in the way of refusing: what
+cannot be looked up now is left out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.ids import time_of
+from relay.keys import Keys
+from relay.policy.suppression import REFUSALS, Digest, Suppression
+from relay.records.append import Records
+from relay.records.search import Mailing, mailing_of, mask
+from relay.render.token import UnsubscribeToken
+from relay.stores.contracts import ConsentEvent
+from relay.tasks import spawn
+
+_log = logging.getLogger("relay.doors")
+STORE_SECONDS = 0.5  # how long a page waits for the store
+GRANTED = "granted"
+
+
+class History(Protocol):
+    """The part of a store that this needs (`relay.stores.contracts.Suppressions`)."""
+
+    async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is known here; `recipient` (masked) and `sender` are "" on a node that did not send the mail."""
+
+    sent_at: float
+    recipient: str = ""
+    sender: str = ""
+    consent: ConsentEvent | None = None
+    refused: Mapping[str, float] = field(default_factory=dict)
+    """Since when each scope is refused."""
+
+
+async def background_of(token: UnsubscribeToken, keys: Keys, records: Records, store: History) -> Background:
+    """Look it up: in this node's records, in the store, and among refusals on their way there."""
+    mailing = await asyncio.to_thread(_mailing, records, token)
+    digests = keys.addresses.digests(mailing.recipient) if mailing else (token.recipient_digest,)
+    pending = _pending(records, digests)  # before the store: what it gets in between is then seen in one of the two
+    entries, consents = await _history(store, digests)
+    return Background(
+        sent_at=mailing.at if mailing else time_of(token.submission_id),
+        recipient=mask(mailing.recipient) if mailing else "",
+        sender=mailing.sender if mailing else "",
+        consent=max((one for one in consents if one.event == GRANTED), key=lambda one: one.at, default=None),
+        refused=_refused([*entries, *pending]),
+    )
+
+
+def _mailing(records: Records, token: UnsubscribeToken) -> Mailing | None:
+    try:
+        return mailing_of(records.reader, token.submission_id, token.recipient_digest)
+    except Exception as fault:  # noqa: BLE001 - nothing about the records keeps a page from being shown
+        _log.warning("a page is shown without the mail it came with: %s", fault, exc_info=not _is_expected(fault))
+        return None
+
+
+def _pending(records: Records, digests: Sequence[Digest]) -> list[Suppression]:
+    try:
+        return records.pending(digests)
+    except Exception as fault:  # noqa: BLE001 - the same
+        _log.warning("a page is shown without the journal: %s", fault, exc_info=not _is_expected(fault))
+        return []
+
+
+async def _history(store: History, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+    try:
+        return await asyncio.wait_for(asyncio.shield(spawn(_answer(store, digests), "page")), STORE_SECONDS)
+    except TimeoutError:
+        _log.warning("a page is shown without what the store knows: it takes its time")
+        return [], []
+
+
+async def _answer(store: History, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
+    try:
+        return await store.history(digests)
+    except Exception as fault:  # noqa: BLE001 - nothing about the store keeps a page from being shown
+        _log.warning("a page is shown without what the store knows: %s", fault, exc_info=not _is_expected(fault))
+        return [], []
+
+
+def _is_expected(fault: Exception) -> bool:
+    return isinstance(fault, StoreUnavailable | RecordsUnavailable)
+
+
+def _refused(entries: Sequence[Suppression]) -> dict[str, float]:
+    since: dict[str, float] = {}
+    for entry in entries:
+        if entry.reason in REFUSALS and entry.lifted_at is None:
+            since[entry.scope] = min(entry.at, since.get(entry.scope, entry.at))
+    return since

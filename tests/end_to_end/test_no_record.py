@@ -1,0 +1,57 @@
+"""No record, no mail (law 5): the rulings are written while the copies are made, and nothing overtakes them."""
+
+import asyncio
+
+import pytest
+
+from relay.errors import RecordsUnavailable
+from relay.records.kinds import Kind
+from tests.support.line import LineHouse
+from tests.support.service import NEWS, message
+from tests.support.upstream import RecordingUpstream
+
+LIMIT = {"streams/newsletter.toml": [(r"identity = \[\]", 'identity = ["1/hour"]')]}
+ADA = "ada@example.org"
+
+
+@pytest.fixture
+def upstream():
+    with RecordingUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def house(tmp_path, upstream):
+    with LineHouse(tmp_path, upstream, policy=LIMIT) as house:
+        yield house
+
+
+def test_a_record_that_fails_late_keeps_everything_back_and_uses_nothing_up(house, upstream, monkeypatch):
+    records, whole = house.line.records, house.line.records.append
+
+    async def fail(record):
+        if record.kind is Kind.RECEIVED:
+            await asyncio.sleep(0.5)  # the copy is made and has its leave long since
+            raise RecordsUnavailable("the disk is gone")
+        return await whole(record)
+
+    monkeypatch.setattr(records, "append", fail)
+    assert house.send(NEWS, [ADA], message()).code == 451
+    assert upstream.accepted == []
+    monkeypatch.setattr(records, "append", whole)
+    assert house.send(NEWS, [ADA], message()).code == 250  # the ledger's row is free, and so is the one mail of this hour
+    assert len(upstream.accepted) == 1
+    assert house.send(NEWS, [ADA], message(subject="More")).code == 450
+
+
+def test_nothing_leaves_before_the_record_is_written(house, upstream, monkeypatch):
+    records, whole, seen = house.line.records, house.line.records.append, []
+
+    async def write_slowly(record):
+        await asyncio.sleep(0.5)
+        seen.append(len(upstream.accepted))
+        return await whole(record)
+
+    monkeypatch.setattr(records, "append", write_slowly)
+    assert house.send(NEWS, [ADA], message()).code == 250
+    assert seen == [0]
