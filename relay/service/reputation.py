@@ -62,9 +62,11 @@ class ReputationWatch:
         while True:
             try:
                 await self.look()
-            except (StoreUnavailable, RecordsUnavailable) as fault:
+            except StoreUnavailable as fault:
                 self._feedback.begin_anew()  # nobody knows what the store went through
                 _log.debug("streams cannot be judged now: %s", fault)
+            except RecordsUnavailable as fault:
+                _log.warning("what came back cannot be read, or a pause not be recorded: %s", fault)
             except Exception:  # noqa: BLE001 - this loop must not end
                 self._feedback.begin_anew()
                 _log.exception("judging the streams failed; trying again")

@@ -1,12 +1,11 @@
 """Complaints and bounces pause a stream: on every worker and node, until somebody resumes it."""
 
-import json
 import re
 import shutil
 
 import pytest
 
-from tests.end_to_end.test_collector import account, copies_of
+from tests.end_to_end.test_collector import account, copies_of, rates
 from tests.support import letters
 from tests.support.dovecot import Dovecot
 from tests.support.journey import Journey, metric, on_each_worker, records
@@ -23,12 +22,6 @@ PAUSED = 'relay_stream_paused{stream="newsletter"}'
 def upstream():
     with RecordingUpstream(accounts=ACCOUNTS) as upstream:
         yield upstream
-
-
-def listed(relay, stream="newsletter"):
-    answer = relay.command("streams", "--json")
-    assert answer.returncode == 0, answer.stderr
-    return next(row for row in json.loads(answer.stdout) if row["stream"] == stream)
 
 
 def sends_again(relay, who="new@example.org"):
@@ -48,7 +41,7 @@ def test_complaints_pause_a_stream_everywhere_until_it_is_resumed(tmp_path, upst
             shutil.copy(one.data / "keys.toml", two.data)
             with two:
                 copies = copies_of(one, upstream, PEOPLE)
-                assert listed(one)["delivered"] == 6
+                assert rates(one)["delivered"] == 6
                 mailboxes.drop(NEWS, letters.complaint(copies[PEOPLE[0]], recipient=PEOPLE[0]))
                 one.wait(lambda: one.events("stream paused") or two.events("stream paused"), 60)
                 _every_worker_and_node_defers(one, two, upstream)
@@ -111,7 +104,7 @@ def _resuming_begins_anew(one, upstream, mailboxes, copies):
     for client in on_each_worker(one):
         one.wait(lambda client=client: client.send(Journey(upstream, "new"))[0] == 250)  # MAIL looks a second back
         client.quit()
-    row = listed(one)
+    row = rates(one)
     assert (row["paused"], row["complaints"]["count"]) == (None, 0)
     assert row["delivered"] >= 2
     assert one.command("streams", "resume", "newsletter", "--reason", "again").returncode == 1
@@ -127,7 +120,7 @@ def test_mailboxes_that_do_not_exist_pause_a_stream(tmp_path, upstream):
         relay.wait(lambda: relay.events("stream paused"))
         code, text = relay.send(NEWS, ["new@example.org"], message())
         assert (code, "hard bounces 16.67% (1 of 6 recipients" in text) == (451, True), text
-        assert listed(relay)["hard_bounces"]["count"] == 1
+        assert rates(relay)["hard_bounces"]["count"] == 1
         relay.restart()
         assert not sends_again(relay)
 
