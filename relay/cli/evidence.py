@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
-from relay.cli.opening import open_all
+from relay.cli.opening import legal_name_of, open_all, zone_of
 from relay.cli.output import FINDINGS, emit_json, fail, option, say
-from relay.cli.records import query_for, zone_of
+from relay.cli.records import query_for
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
-from relay.policy.parse import parse_policies
 from relay.policy.sets import set_hash
 from relay.records.evidence import MOST_RECORDS, History, Material, build_evidence, policy_hashes
 from relay.records.reading import Reader
@@ -61,7 +60,7 @@ async def _collect(config: Config, query: Query, blank: Material) -> tuple[Seque
             blank.subject, blank.mailbox, blank.made_at, blank.zone, entries,
             _policy_sets(config, entries),
             [await _history(opened.store, opened.keys.addresses.digests(mailbox), mailbox) for mailbox in mailboxes],
-            _legal_name(config),
+            legal_name_of(config),
         )  # fmt: skip
         return entries, build_evidence(material, reader)
 
@@ -92,11 +91,3 @@ def _policy_sets(config: Config, entries: Sequence[Entry]) -> dict[str, Mapping[
         if set_hash(files) == name:
             found[name] = files
     return found
-
-
-def _legal_name(config: Config) -> dict[str, str]:
-    try:
-        name = parse_policies(read_folder(config.policies_path)).organisation.legal_name
-    except ConfigurationError:
-        return {}
-    return {"zh": name.zh, "en": name.en}

@@ -35,7 +35,7 @@ VERBS = {
     "streams": Verb("streams", "邮件流：投诉与退信、暂停与恢复", "How each stream's mail is received; pause and resume"),
     "suppress": Verb("suppress", "禁发名单", "The suppression list: who must not be written to"),
     "dkim": Verb("dkim", "DKIM 密钥与签名", "DKIM keys and signatures"),
-    "records": Verb("records", "查询、核验记录", "Search the records, verify their chain"),
+    "records": Verb("records", "查询、核验记录，制作月度报告", "Search and verify the records; monthly reports"),
     "evidence": Verb("evidence", "导出证明材料", "Write everything on a message or a mailbox into one ZIP"),
     "users": Verb("users", "中继自身的登录用户", "Who may log in to the relay itself"),
     "tls": Verb("tls", "自建证书", "A certificate by an authority of your own"),

@@ -2,18 +2,20 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import date
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, date, tzinfo
 from pathlib import Path
 from typing import NamedTuple
 
+from relay.cli.output import warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
-from relay.keys import Keys
+from relay.keys import Keys, load_keys
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet
 from relay.records.append import Records
+from relay.records.reading import Reader
 from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.contracts import Store
 from relay.stores.opening import load_or_create_keys, open_store
@@ -71,3 +73,28 @@ def refuse_foreign_root(folder: Path) -> None:
         raise ConfigurationError(
             f"{folder} belongs to the user {owner}; run the command as that user: sudo -u '{owner}' relay ..."
         )
+
+
+@contextmanager
+def reading(config: Config) -> Iterator[Reader]:
+    """Open the records of this node for reading; they need not be in use, and are not made."""
+    with Reader(config.data_path / "records.db", load_keys(config.keys_path)) as reader:
+        yield reader
+
+
+def zone_of(config: Config) -> tzinfo:
+    """The organisation's time zone; UTC, with a remark, where the policy folder does not tell."""
+    try:
+        return parse_policies(read_folder(config.policies_path)).zone
+    except ConfigurationError:
+        warn("策略目录无法读取，时间按 UTC 显示", "The policy folder cannot be read; times are in UTC")
+        return UTC
+
+
+def legal_name_of(config: Config) -> dict[str, str]:
+    """The organisation's legal name by language; nothing where the policy folder does not tell."""
+    try:
+        name = parse_policies(read_folder(config.policies_path)).organisation.legal_name
+    except ConfigurationError:
+        return {}
+    return {"zh": name.zh, "en": name.en}

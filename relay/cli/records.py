@@ -1,10 +1,9 @@
-"""`relay records`: search what happened, and prove that nobody changed it."""
+"""`relay records`: search what happened, and prove that nobody changed it; `records_report.py` adds it up."""
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any
 
@@ -12,23 +11,24 @@ import click
 import orjson
 from rich.progress import Progress
 
+from relay.cli.opening import reading, zone_of
 from relay.cli.output import FINDINGS, emit_json, fail, option, say, text, warn
-from relay.config import Config, load_config
-from relay.errors import ConfigurationError
+from relay.cli.records_report import report
+from relay.config import load_config
 from relay.ids import is_id
-from relay.keys import load_keys
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.policy.parse import parse_policies
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import Entry, Query, Verdict, mask, search, verify
 from relay.records.wording import KINDS
-from relay.service.policies import read_folder
 
 
 @click.group("records")
 def records() -> None:
-    """What happened on this node: search, verify / 查询与核验本节点的记录."""
+    """What happened on this node: search, verify, report / 查询、核验本节点的记录，制作报告."""
+
+
+records.add_command(report)
 
 
 @records.command("search")
@@ -87,22 +87,6 @@ def verify_records(head: str, as_json: bool, lang: str | None) -> None:
             f"{verdict.count} 条记录完好。请把链头记在别处：{end}",
             f"{verdict.count} records hold. Note this head elsewhere: {end}",
         )
-
-
-@contextmanager
-def reading(config: Config) -> Iterator[Reader]:
-    """Open the records of this node for reading; they need not be in use, and are not made."""
-    with Reader(config.data_path / "records.db", load_keys(config.keys_path)) as reader:
-        yield reader
-
-
-def zone_of(config: Config) -> tzinfo:
-    """The organisation's time zone; UTC, with a remark, where the policy folder does not tell."""
-    try:
-        return parse_policies(read_folder(config.policies_path)).zone
-    except ConfigurationError:
-        warn("策略目录无法读取，时间按 UTC 显示", "The policy folder cannot be read; times are in UTC")
-        return UTC
 
 
 def query_for(subject: str, since: str, until: str, zone: tzinfo, kinds: frozenset[Kind] = frozenset()) -> Query:

@@ -160,7 +160,7 @@ class Refusals:
         sealed = next((entry.sealed for entry in known or () if entry.sealed), b"")
         sealed = sealed or await asyncio.to_thread(self._sealed_address, offer.token)
         entry = Suppression(digest, scope, Reason.UNSUBSCRIBE, origin, at, sealed)
-        record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient")
+        record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient", offer.token.submission_id)
         await self._records.journal_refusal(record, entry, answered_at)
         if known is not None:  # else the store is away, and the journal is replayed when it is back
             await self._in_time(self._replay())

@@ -151,3 +151,16 @@ def _within_limits(local_part: str, wire: str) -> None:
         raise MailboxError("the local part is longer than 64 octets")
     if len(wire.encode()) > MAX_PATH - 2:
         raise MailboxError("the mailbox is longer than 254 octets")
+
+
+_WORD = re.compile(r""""(?:[^"\\]|\\.){0,80}"@[^\s<>()\[\],;:"]*|[^\s<>()\[\],;:"]+""")
+_SIGNS_OF_AN_ADDRESS = ("@", "\uff20", "%40")
+
+
+def masked(text: str) -> str:
+    """Text that somebody wrote, with *** for every word that may be an address."""
+    return _WORD.sub(_masked_word, text)
+
+
+def _masked_word(word: re.Match[str]) -> str:
+    return "***" if any(sign in word[0] for sign in _SIGNS_OF_AN_ADDRESS) else word[0]

@@ -21,7 +21,7 @@ from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys, Ring
 from relay.policy.suppression import Reason, Suppression
-from relay.records import chain, collected
+from relay.records import chain, collected, timeliness
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
 from relay.records.kinds import Kind, Person, Record
@@ -301,10 +301,7 @@ class Records:
             connection.executemany(_KEEP, refusals)
         if applied:
             now = self._clock()
-            connection.executemany(
-                f"UPDATE refusals SET applied_at = ? WHERE number = ? AND {_LAST_AT} = ?",  # noqa: S608 - column names
-                [(now, *carried) for carried in applied],
-            )
+            timeliness.write_applied(connection, applied, now)
             connection.execute("DELETE FROM refusals WHERE applied_at < ?", (now - REMEMBERED_SECONDS,))
         for job in jobs:
             if job.handled:

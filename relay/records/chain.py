@@ -58,6 +58,12 @@ CREATE TABLE IF NOT EXISTS unmarked (
 ) WITHOUT ROWID;
 """
 """How far each watched mailbox was read, and which of its mails are still to be marked as read."""
+EFFECTS = """
+CREATE TABLE IF NOT EXISTS effects (
+  quarter INTEGER NOT NULL, seconds INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (quarter, seconds)
+) WITHOUT ROWID;
+"""
+"""How many refusals of which quarter of an hour (epoch / 900) the store had within so many seconds."""
 SAID = "CREATE INDEX IF NOT EXISTS refusals_said ON refusals (digest, scope, reason)"
 """Finds the refusal that a recipient says again."""
 TRIGGERS = frozenset(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TRIGGER"))
@@ -209,7 +215,7 @@ def _complete(connection: sqlite3.Connection) -> None:
     """Add what a file of an earlier version of this format does not have."""
     if not connection.execute("SELECT 1 FROM pragma_table_info('refusals') WHERE name = 'again_at'").fetchone():
         connection.execute("ALTER TABLE refusals ADD COLUMN again_at REAL")
-    for statement in (*sqlite_statements(COLLECTED), SAID):
+    for statement in (*sqlite_statements(COLLECTED + EFFECTS), SAID):
         connection.execute(statement)
 
 

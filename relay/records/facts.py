@@ -171,8 +171,10 @@ def late_record(submission_id: str, outcomes: Sequence[Outcome], at: float, pers
     return Record(Kind.LATE, submission_id, at, roll.people, facts)
 
 
-def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) -> Record:
+def suppressed_record(record_id: str, at: float, entry: Suppression, by: str, submission_id: str = "") -> Record:
     """A mailbox was put on the suppression list; `by` says who did it: "recipient", or a name.
+
+    `submission_id` is the mail whose link was followed or which was answered, "" when there is none.
 
     Its person is the entry's own digest, since a refusal by link knows no
     address; `Records.digests` finds it all the same.
@@ -186,6 +188,7 @@ def suppressed_record(record_id: str, at: float, entry: Suppression, by: str) ->
         "expires_at": entry.expires_at,
         "note": entry.note,
         "by": by,
+        "submission": submission_id,
     }
     return Record(Kind.SUPPRESSED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
 

@@ -102,7 +102,7 @@ MEANINGS: dict[str, str] = {
     "origin": "one_click, page, mailto, reply, feedback, bounce, cli, `import:FORMAT`",
     "what": "refusal_by_token, refusal_by_words, bounce, complaint",
     "mailbox": "the watched mailbox, by the name that metrics call it",
-    "submission": "the submission that it is about",
+    "submission": 'the submission that it is about; "" when there is none',
     "effect": 'the reason of the suppression that follows, "" when none does',
     "gone": "true when a bounce says for good that there is no such mailbox",
     "since": "the moment of the refusal, or of the pause, epoch seconds",
@@ -183,7 +183,7 @@ def examples() -> dict[Kind, list[Record]]:
         _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
         _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
     ]
-    refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT)
+    refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
     first = FirstTry(submission.id, _AT, "", "")
     final = reply(250, "0.0", f"{submission.id}, 1 delivered, 1 left out")
@@ -235,7 +235,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
-        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT, refusal, "recipient"), imported],
+        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
@@ -314,7 +314,8 @@ _PAGE = """\
 What happened, written down on the node where it happened: `data_dir/records.db`, an SQLite file that is only ever added
 to. A record is on disk before the first byte of its message goes upstream; when it cannot be written, the client gets a
 451 and nothing leaves. `relay records search` finds records, `relay records verify` proves that nobody changed one,
-`relay evidence` makes a ZIP of them for a letter.
+`relay evidence` makes a ZIP of them for a letter, `relay records report --month 2026-11` a page (HTML) and a table (CSV)
+of a month, without addresses.
 
 This page is made by `relay.records.reference`; a test keeps it true.
 
@@ -360,7 +361,7 @@ until the backup is restored; it never starts a fresh chain by itself. A backup 
 
 A recipient's refusal is written here first, with its record and in one transaction, and answered only then. It binds
 every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
-for a day after every outage of the store.
+for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
 
 The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
 time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more

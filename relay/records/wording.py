@@ -71,6 +71,16 @@ REASONS: Mapping[str, Both] = {
     "manual": both("管理员：不发送营销邮件", "an administrator: no marketing"),
 }
 
+ORIGINS: Mapping[str, Both] = {
+    "one_click": both("一键退订", "one-click"),
+    "page": both("退订页面", "the page of the link"),
+    "mailto": both("退订邮件", "mail to the unsubscribe address"),
+    "reply": both("回复邮件", "an answer in words"),
+    "feedback": both("投诉报告", "a complaint report"),
+    "bounce": both("退信", "a bounce"),
+    "cli": both("命令行", "the command line"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(

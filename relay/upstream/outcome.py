@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from relay.mail import replies
+from relay.mail.mailbox import masked
 from relay.mail.reply import Reply, ascii_text
 from relay.upstream.profile import Profile, ReplyClass, classify
 
 MAX_TEXT = 400
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=[ \t]|$)")
-_WORD = re.compile(r""""(?:[^"\\]|\\.){0,80}"@[^\s<>()\[\],;:"]*|[^\s<>()\[\],;:"]+""")
-_SIGNS_OF_AN_ADDRESS = ("@", "\uff20", "%40")
 _TRANSIENT_CODES = {450, 451, 452}
 _PERMANENT_CODES = {550, 551, 552, 553, 554}
 _DETAILS = {  # RFC 3463, for upstreams that give no enhanced status code
@@ -77,7 +76,7 @@ class UpstreamReply:
     def shown(self) -> str:
         """The text without codes, every address masked."""
         lines = (line.removeprefix(self.enhanced).strip() for line in self.text)
-        return ascii_text(_WORD.sub(_masked, " ".join(filter(None, lines))))[:MAX_TEXT]
+        return ascii_text(masked(" ".join(filter(None, lines))))[:MAX_TEXT]
 
 
 class UpstreamUnavailable(ConnectionError):
@@ -116,10 +115,6 @@ def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool) -> O
 def unanswered(reply: Reply, *, before_dot: bool) -> Outcome:
     """The outcome when the upstream gave no definite reply: transient before the dot, unknown after it."""
     return Outcome(OutcomeState.TRANSIENT if before_dot else OutcomeState.INDETERMINATE, reply, None, before_dot)
-
-
-def _masked(word: re.Match[str]) -> str:
-    return "***" if any(sign in word[0] for sign in _SIGNS_OF_AN_ADDRESS) else word[0]
 
 
 def _code(code: int, *, permanent: bool) -> int:

@@ -260,6 +260,8 @@ async def test_effect_and_place_are_written_together(tmp_path):
         assert (last_number(reader, BOX, 1), last_number(reader, BOX, 2)) == (None, 1)
         assert verify(reader).broken is None
         assert here.kinds() == {"received": 1, "collected": 1, "suppressed": 1}
+        (sent, collected, suppressed) = (entry.record for entry in search(reader, Query()))
+        assert suppressed.facts["submission"] == collected.facts["submission"] == sent.id
 
 
 async def test_a_mail_that_is_none_is_unreadable(tmp_path):

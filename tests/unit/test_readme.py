@@ -22,11 +22,20 @@ def commands(text):
     return [line.partition("#")[0].strip() for block in code_blocks(text) for line in block.splitlines() if line.startswith("$ ")]
 
 
-def test_both_have_the_same_headings_in_the_same_order():
-    def levels(text):
-        return [len(line.split()[0]) for line in text.splitlines() if re.match(r"#{1,6} ", line)]
+def levels(text):
+    """The depth of each heading; a line of a code block that begins with # is none."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [len(line.split()[0]) for line in prose.splitlines() if re.match(r"#{1,6} ", line)]
 
+
+def test_both_have_the_same_headings_in_the_same_order():
     assert levels(ENGLISH) == levels(CHINESE)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.zh.md")), ids=lambda p: p.name)
+def test_every_chinese_document_has_the_chapters_of_its_twin(path):
+    twin = path.with_name(path.name.replace(".zh.md", ".md")).read_text("utf-8")
+    assert levels(path.read_text("utf-8")) == levels(twin)
 
 
 def test_both_give_the_same_commands():

@@ -188,11 +188,12 @@ async def test_on_another_node_the_address_stays_unknown(refusals, store):
     assert store.entries[0].sealed == b""
 
 
-async def test_the_record_names_the_recipient_as_the_one_who_did_it(refusals, records):
-    await refusals.refuse(refusals.read(a_token()), "one_click")
+async def test_the_record_names_the_recipient_as_the_one_who_did_it_and_the_mail_that_was_refused(refusals, records):
+    submission = a_submission().id
+    await refusals.refuse(refusals.read(a_token(submission=submission)), "one_click")
     (row,) = records.reader.read("SELECT id FROM records WHERE kind = 'suppressed'")
     (record,) = found_by_id(records.reader, row[0])
-    assert record.facts["by"] == "recipient"
+    assert (record.facts["by"], record.facts["submission"]) == ("recipient", submission)
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("unreachable", "down"), None])

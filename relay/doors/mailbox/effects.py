@@ -118,9 +118,8 @@ class Effects:
             records.append(self._collected(letter, finding, entry, octets, now))
             if entry:
                 entries.append(entry)
-                records.append(
-                    suppressed_record(self._id(now), now, entry, "recipient" if finding.origin != "bounce" else "relay")
-                )
+                by = "recipient" if finding.origin != "bounce" else "relay"
+                records.append(suppressed_record(self._id(now), now, entry, by, finding.target.submission_id))
         await self._records.handle(place, records, entries)
         for finding in findings:
             telemetry.event(

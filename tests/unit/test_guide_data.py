@@ -1,0 +1,135 @@
+"""docs/data names everything that is stored, and docs/controls only commands that work; both in two languages."""
+
+import asyncio
+import re
+import shlex
+import sqlite3
+from contextlib import chdir, closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from redis import Redis
+
+from relay.cli.main import root
+from relay.cli.opening import open_all
+from relay.policy.suppression import Reason
+from tests.support import stores
+from tests.support.beginner import begin
+from tests.support.stores import ADA, BOB, EVE, START, charge, consent, digest, first_try, new_redis, refusal
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+LANGUAGES = {"en": "", "zh": ".zh"}
+HEADS = {
+    "files": ("Files of a node", "节点上的文件"),
+    "relay.db": ("Tables of relay.db", "relay.db 的表"),
+    "records.db": ("Tables of records.db", "records.db 的表"),
+    "redis": ("Keys in Redis", "Redis 中的键"),
+}
+
+
+def guide(name, language):
+    return (DOCS / f"{name}{LANGUAGES[language]}.md").read_text("utf-8")
+
+
+def named(language, chapter):
+    """What stands in the first column of a chapter's table."""
+    head = HEADS[chapter][language == "zh"]
+    part = guide("data", language).split(f"## {head}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE))
+
+
+def commands(name, language):
+    """In the order of the page: the console blocks, or the cells of a table."""
+    text = guide(name, language)
+    return re.findall(r"^\$ relay (.+)$", text, re.MULTILINE) + re.findall(r"\| `relay ([^`]+)` \|", text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An afternoon's node whose service was started once, with a message to judge."""
+    folder = tmp_path_factory.mktemp("guide")
+    begin(folder, "--private-ca")
+    (folder / "backups").mkdir()
+    (folder / "message.eml").write_bytes(b"From: news@qingshan.test\r\nTo: ada@example.org\r\nSubject: News\r\n\r\nHello\r\n")
+
+    async def start():
+        async with open_all(str(folder / "config.toml")):
+            pass
+
+    asyncio.run(start())
+    run(folder, 'policy apply policies --reason "first"')
+    return folder
+
+
+def run(folder, command):
+    with chdir(folder):
+        return CliRunner().invoke(root, ["--lang", "en", *shlex.split(command)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["data", "controls"])
+def test_both_languages_have_the_same_headings_commands_and_rows(name):
+    english, chinese = guide(name, "en"), guide(name, "zh")
+    for pattern in (r"^(#{1,6}) ", r"^(\|)", r"^(- )", r"^\| (?:`([^`]+)`|(A\.\d+\.\d+))"):
+        assert re.findall(pattern, english, re.MULTILINE) == re.findall(pattern, chinese, re.MULTILINE)
+    assert commands(name, "en") == commands(name, "zh") != []
+    assert f"({name}.zh.md)" in english
+    assert f"({name}.md)" in chinese
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("database", ["relay.db", "records.db"])
+def test_every_table_is_named_and_no_other(folder, language, database):
+    with closing(sqlite3.connect(folder / "data" / database)) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert named(language, database) == {table for table in tables if not table.startswith("sqlite_")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_file_is_named_and_no_other(folder, language):
+    with_their_databases = re.compile(r".*(\.lock|-wal|-shm)")
+    found = {f"{path.name}/" if path.is_dir() else path.name for path in (folder / "data").iterdir()}
+    assert named(language, "files") == {name for name in found if not with_their_databases.fullmatch(name)}
+
+
+async def keys_of(server):
+    """The kinds of keys that a store in use has."""
+    store = await new_redis(server.url, None)
+    try:
+        await store.suppress(refusal(ADA))
+        await store.suppress(refusal(EVE, Reason.HARD_BOUNCE, expires_at=START + 10**9))
+        await store.lift([ADA], "organisation", refusal().reason, consent(), "")
+        key = digest("a message")
+        await store.open_submission(key, first_try(), 86400.0, [BOB])
+        await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5))], 60.0)
+    finally:
+        await store.aclose()
+    with closing(Redis.from_url(server.url)) as redis:
+        names = [bytes(name) for name in redis.scan_iter()]
+    assert all(name.startswith(b"{relay}:") for name in names)
+    return {name.decode(errors="replace").removeprefix("{relay}:").partition(":")[0] for name in names}
+
+
+async def test_every_redis_key_is_named_and_no_other(redis_server):
+    redis_server.command("FLUSHALL")
+    kinds = await keys_of(redis_server)
+    for language in LANGUAGES:
+        assert named(language, "redis") == kinds
+
+
+@pytest.mark.parametrize("name", ["data", "controls"])
+def test_every_command_runs(folder, name):
+    for command in commands(name, "en"):
+        done = run(folder, command)
+        assert done.exit_code in (0, 1), f"{command}: {done.output}"  # 1: something was found, as `suppress check` says
+        assert done.output.strip(), command
+
+
+def test_what_the_page_promises_of_each_command_is_what_it_shows(folder):
+    for command in commands("data", "en"):
+        run(folder, command)
+    assert "objection" in run(folder, "suppress check ada@example.org").output
+    assert "ada@example.org" in run(folder, "records search ada@example.org --addresses").output
+    assert (folder / "ada.zip").exists()
+    assert "deleted" in run(folder, "policy show").output  # what is not done is said
+    assert "first" in run(folder, "records search --kind policy").output
