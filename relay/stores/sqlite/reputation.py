@@ -14,7 +14,8 @@ INSERT INTO streams (stream, paused_at, by, measure, reason, reason_zh) VALUES (
 """
 _PAUSED = "SELECT stream, paused_at, by, measure, reason, reason_zh FROM streams WHERE paused_at IS NOT NULL"
 _RESUME = """
-INSERT INTO streams (stream, counted_from) VALUES (?1, ?2) ON CONFLICT (stream) DO UPDATE SET counted_from = ?2, paused_at = NULL
+INSERT INTO streams (stream, counted_from) VALUES (?1, ?2)
+    ON CONFLICT (stream) DO UPDATE SET counted_from = ?2, paused_at = NULL, by = '', measure = '', reason = '', reason_zh = ''
 """
 _NOTE = """
 INSERT OR IGNORE INTO feedback (stream, measure, submission_id, recipient, sent_at)
