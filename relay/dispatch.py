@@ -19,6 +19,7 @@ from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
 from relay.gathering import recipient_digest
+from relay.judging import kept_back
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
@@ -30,7 +31,7 @@ from relay.records.facts import late_record
 from relay.records.wording import own_rule_texts, sentence
 from relay.render.copy import Copy
 from relay.routing import Route
-from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Refused, Row, RowState, Settlement, Store, Taken
+from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, Row, RowState, Settlement, Store, Taken
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
@@ -52,6 +53,7 @@ class _Leave:
     recipient: Recipient
     digest: Digest
     reservation: str
+    stream: str
 
 
 class Dispatcher:
@@ -253,12 +255,14 @@ class Dispatcher:
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
-                leaving.append(_Leave(recipient, request.recipient, clearance.reservation))
+                leaving.append(_Leave(recipient, request.recipient, clearance.reservation, request.stream))
             else:
                 results.append(self._not_cleared(consignment, recipient, clearance))
         return leaving, results
 
-    def _not_cleared(self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | OverLimit) -> Result:
+    def _not_cleared(
+        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | Paused | OverLimit
+    ) -> Result:
         match clearance:
             case Refused():
                 return self._refused(consignment, recipient)
@@ -266,7 +270,10 @@ class Dispatcher:
                 return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
             case Taken(row):
                 return earlier_result(recipient, row)
+            case Paused(pause):
+                return kept_back(recipient, pause, self._help_url(consignment))
             case OverLimit(name, retry_after):
+                telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
                 return spoken(recipient, Standing.TRANSIENT, reply)
 
@@ -289,6 +296,7 @@ class Dispatcher:
             (ORGANISATION, stream_scope(stream.name)),
             BINDS[stream.purpose],
             charges,
+            stream.name,
         )
 
     def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
@@ -315,6 +323,8 @@ class Dispatcher:
                 outcome.reply.wire().decode(),
                 leave.reservation,
                 consignment.submission.id,
+                leave.stream,
+                no_mailbox=outcome.reply_class is ReplyClass.RECIPIENT_GONE,
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]

@@ -63,6 +63,7 @@ async def _rulings(
     """The rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, today = line.policy, line.today(line.policy)
     suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
+    pause = (await line.store.paused()).get(stream.name)
     found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
     rulings: dict[str, Ruling] = {}
     if stream.refusals == "rcpt":
@@ -72,7 +73,7 @@ async def _rulings(
     admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in rulings)
     reduced = replace(submission, recipients=admitted)
     suppressed = [found[recipient.key] for recipient in admitted]
-    cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes))
+    cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes), pause)
     rulings |= {ruling.recipient.key: ruling for ruling in judge(policy, stream, cases, today)}
     return [rulings[recipient.key] for recipient in submission.recipients], reduced
 

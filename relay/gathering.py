@@ -13,6 +13,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.policy.case import Case
 from relay.policy.jurisdiction import jurisdictions_of
+from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet
 from relay.policy.suppression import Digest, Suppression
 from relay.records.append import Records
@@ -81,10 +82,10 @@ async def gather(
     key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
     rows = [recipient_digest(keys, recipient) for recipient in submission.recipients]
     entry, suppressions = await asyncio.gather(
-        store.open_submission(key, proposal, ledger_ttl, rows),
+        store.open_submission(key, proposal, ledger_ttl, rows, submission.stream),
         suppressions_of(submission.recipients, store, records, keys),
     )
-    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries), entry)
+    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry)
 
 
 def cases_of(
@@ -93,10 +94,19 @@ def cases_of(
     policy: PolicySet,
     suppressions: Sequence[tuple[Suppression, ...]],
     upstream_countries: frozenset[str],
+    pause: Pause | None = None,
 ) -> tuple[Case, ...]:
     """One case per recipient of the submission, in order."""
     unknown = frozenset(policy.organisation.unknown_recipient)
     return tuple(
-        Case(submission, recipient, message, found, jurisdictions_of(recipient.mailbox.domain, unknown), upstream_countries)
+        Case(
+            submission,
+            recipient,
+            message,
+            found,
+            jurisdictions_of(recipient.mailbox.domain, unknown),
+            upstream_countries,
+            pause,
+        )
         for recipient, found in zip(submission.recipients, suppressions, strict=True)
     )

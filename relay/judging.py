@@ -15,8 +15,10 @@ from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 from relay.policy.case import Action, Case, Objection, Phase, Ruling
 from relay.policy.decide import Answers, decide
+from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Suppression
+from relay.policy.thresholds import objection_to
 from relay.records.wording import both, own_rule_texts, sentence
 
 
@@ -61,18 +63,34 @@ def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: Message
 
 def reply_to(ruling: Ruling, page: str = "") -> Reply:
     """The reply that a ruling with an objection makes; its second line is the page that explains it."""
-    objection = _leading(ruling)
-    if ruling.action is Action.REJECT:
+    return _reply(_leading(ruling), page)
+
+
+def paused(pause: Pause) -> Reply:
+    """The reply to mail of a paused stream before there is anything to rule on."""
+    return _reply(objection_to(pause), "")
+
+
+def _reply(objection: Objection, page: str) -> Reply:
+    if objection.action is Action.REJECT:
         return replies.refused(objection.rule, objection.text, page, code=objection.reply_code, detail=objection.code)
     return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after)
 
 
 def objected(ruling: Ruling, page: str) -> Result:
     """What becomes of a recipient whose ruling objects."""
-    objection = _leading(ruling)
-    standing = Standing.REFUSED if ruling.action is Action.REJECT else Standing.TRANSIENT
+    return _result(ruling.recipient, _leading(ruling), page)
+
+
+def kept_back(recipient: Recipient, pause: Pause, page: str) -> Result:
+    """What becomes of a recipient when the stream was paused between the ruling and the leaving."""
+    return _result(recipient, objection_to(pause), page)
+
+
+def _result(recipient: Recipient, objection: Objection, page: str) -> Result:
+    standing = Standing.REFUSED if objection.action is Action.REJECT else Standing.TRANSIENT
     why = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))
-    return Result(ruling.recipient, standing, reply_to(ruling, page), objection.rule, why_zh=why["zh"], why_en=why["en"])
+    return Result(recipient, standing, _reply(objection, page), objection.rule, why_zh=why["zh"], why_en=why["en"])
 
 
 def _leading(ruling: Ruling) -> Objection:

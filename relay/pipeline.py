@@ -14,7 +14,7 @@ not know becomes a 4yz: the client keeps the message and tries again (law 1).
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from email.utils import format_datetime
 
@@ -26,7 +26,7 @@ from relay.dispatch import Dispatcher, earlier_result
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
-from relay.judging import judge, judge_at_rcpt, objected, reply_to
+from relay.judging import judge, judge_at_rcpt, objected, paused, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
@@ -34,6 +34,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply
 from relay.policy.case import Ruling
+from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
@@ -88,6 +89,7 @@ class Line:
         self._clock = clock
         self._entropy = entropy
         self._answered: OrderedDict[str, Digest] = OrderedDict()
+        self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
 
@@ -112,6 +114,8 @@ class Line:
         except RecordsUnavailable:
             return replies.RECORDS_UNAVAILABLE
         stream = self.take_sender(identity, client.listener, reverse_path)
+        if isinstance(stream, Stream) and (pause := self.paused.get(stream.name)):
+            stream = paused(pause)
         if isinstance(stream, Reply):
             try:
                 return await self._refuser.sender(submission_id, client, identity, reverse_path, stream, self.policy.hash)
@@ -140,6 +144,8 @@ class Line:
         if stream is None:
             return replies.POLICY_UNUSABLE
         why = self.routing.refusal_of_recipient(submission.identity, stream, recipient.mailbox)
+        if why is None and (pause := self.paused.get(stream.name)):
+            why = paused(pause)
         if why is None and stream.refusals != "rcpt":
             return replies.RECIPIENT_OK
         try:

@@ -79,6 +79,9 @@ stage_seconds = _histogram(
 upstream_replies_total = _counter(
     "relay_upstream_replies_total", "Replies of upstreams, by what they are about", "upstream", "class"
 )
+upstream_failures_total = _counter(
+    "relay_upstream_failures_total", "Connections to upstreams that could not be had; refused: the login", "upstream", "reason"
+)
 upstream_connections = _gauge("relay_upstream_connections", "Connections to upstreams: idle, busy", "upstream", "state")
 sessions = _gauge("relay_sessions", "Open SMTP sessions")
 in_flight_octets = _gauge("relay_in_flight_octets", "Octets of messages held in memory")
@@ -96,6 +99,32 @@ unsubscribe_to_effect_seconds = _histogram(
     "relay_unsubscribe_to_effect_seconds",
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
+)
+limit_reached_total = _counter(
+    "relay_limit_reached_total",
+    "Recipients answered 450 for now because a limit of the stream or the upstream is reached",
+    "stream",
+)
+upstream_limit_used = _gauge(
+    "relay_upstream_limit_used_ratio",
+    "Share of an upstream's limit that is used or reserved now, as a share of 1",
+    "upstream",
+    "unit",
+)
+stream_paused = _gauge("relay_stream_paused", "1 while the stream is paused: its mail is answered 451", "stream")
+stream_sent = _gauge(
+    "relay_stream_sent", "Recipients of the stream in the window of its thresholds, delivered or without a mailbox", "stream"
+)
+stream_ratio = _gauge("relay_stream_ratio", "Complaints or hard bounces in that window, as a share of 1", "stream", "measure")
+stream_warning = _gauge(
+    "relay_stream_warning",
+    "1 while the share is over the stream's threshold for a warning, from its minimum on",
+    "stream",
+    "measure",
+)
+ready = _gauge("relay_ready", "1 while this part lets mail flow, else 0 and /readyz says why", "part")
+refusals_waiting_seconds = _gauge(
+    "relay_refusals_waiting_seconds", "Age of the oldest refusal that the store does not have yet; 0 when it has all"
 )
 collected_total = _counter("relay_collected_total", "Mails read in watched mailboxes, by what they were", "kind")
 collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")

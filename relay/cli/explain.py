@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from relay.cli.opening import open_all, refuse_foreign_root
+from relay.cli.opening import open_all, policy_in_force, refuse_foreign_root
 from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, language, option, say, text
 from relay.config import Config, Listen, fold_login, load_config
 from relay.doors.identities import identity_of_listener, identity_of_login
@@ -27,12 +27,10 @@ from relay.mail.message import Message, MessageError, too_large
 from relay.mail.reply import Reply
 from relay.pipeline import Line
 from relay.policy.case import Asked
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.sets import Stream
 from relay.records.explanations import Explanation, explain_record
 from relay.records.wording import own_rule_texts
 from relay.service.assembly import assemble
-from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.opening import STORE_NAME
 
 RECORDS = "records.db"
@@ -81,7 +79,7 @@ async def _explain_id(wanted: str, as_json: bool) -> int:
 async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
     _require_used(load_config(option("config")))
     async with open_all(option("config")) as opened:
-        policy = _policy_in_force(opened.config)
+        policy = policy_in_force(opened.config)
         assembly = await assemble(opened.config, policy, opened.keys, opened.records, store=opened.store)
         line = assembly.line
         message = _read(line, path, largest_message(opened.config.smtp, assembly.least_upstream_size()))
@@ -107,13 +105,6 @@ def _require_used(config: Config) -> None:
             f"{missing[0]} 不存在：中继还没有在这里运行过，请先启动服务",
             f"{missing[0]} does not exist: the relay has never run here, start it first",
         )
-
-
-def _policy_in_force(config: Config) -> PolicySet:
-    """The set that the service judges by; before it ever started, the one in the folder."""
-    archive = PolicyArchive(config.data_path)
-    in_force = archive.in_force()
-    return archive.load(in_force) if in_force else parse_policies(read_folder(config.policies_path))
 
 
 def _read(line: Line, path: Path, largest: int) -> Message:

@@ -10,7 +10,7 @@ import re
 import shutil
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.hosts import split_host_port
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
+from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.show import placeholders
 from relay.policy.suppression import Purpose
@@ -325,6 +326,7 @@ async def _store(config: Config, findings: Findings) -> None:
         store = await open_store(config, keys, time.time)
         try:
             await store.check()
+            _paused(await store.paused(), findings)
         finally:
             await store.aclose()
         findings.good(f"存储 {store.name}", f"store {store.name}")
@@ -333,6 +335,14 @@ async def _store(config: Config, findings: Findings) -> None:
         findings.wrong(f"[store]：{fault.reason}：{fault}", f"[store]: {fault.reason}: {fault}")
     except RelayError as fault:
         findings.raised(fault)
+
+
+def _paused(pauses: Mapping[str, Pause], findings: Findings) -> None:
+    for name, pause in pauses.items():
+        findings.later(
+            f"邮件流 {name} 已暂停（{pause.reason_zh}）：查明原因后运行 relay streams resume {name}",
+            f"the stream {name} is paused ({pause.reason}): find out why, then run relay streams resume {name}",
+        )
 
 
 async def _future_store(config: Config, findings: Findings) -> None:

@@ -13,9 +13,10 @@ from relay.config import Config, load_config
 from relay.errors import ConfigurationError
 from relay.keys import Keys, load_keys
 from relay.policy.parse import parse_policies
+from relay.policy.sets import PolicySet
 from relay.records.append import Records
 from relay.records.reading import Reader
-from relay.service.policies import read_folder
+from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.contracts import Store
 from relay.stores.opening import load_or_create_keys, open_store
 
@@ -50,6 +51,16 @@ async def open_all(config_path: str | None) -> AsyncIterator[Opened]:
             await records.aclose()
     finally:
         await store.aclose()
+
+
+def policy_in_force(config: Config) -> PolicySet:
+    """The set that the service judges by; before it ever started, the one in the folder.
+
+    Raises ConfigurationError.
+    """
+    archive = PolicyArchive(config.data_path)
+    in_force = archive.in_force()
+    return archive.load(in_force) if in_force else parse_policies(read_folder(config.policies_path))
 
 
 def refuse_foreign_root(folder: Path) -> None:

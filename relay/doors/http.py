@@ -29,6 +29,7 @@ PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
 
 Metrics = Callable[[], Awaitable[bytes]]
 Readiness = Callable[[], Awaitable[list[str]]]
+Remarks = Callable[[], list[str]]
 Explain = Callable[[str], Awaitable[Explanation | None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,12 +43,13 @@ class HttpDoors:
         *,
         metrics: Metrics,
         readiness: Readiness,
+        remarks: Remarks,
         refusals: Refusals,
         explain: Explain,
         zone: Callable[[], tzinfo],
     ) -> None:
         self._sites = {
-            "operators": Site(http.address, operations_app(metrics, readiness)),
+            "operators": Site(http.address, operations_app(metrics, readiness, remarks)),
             "recipients": Site(http.public_address, public_app(refusals)),
             "senders": Site(http.help_address, help_app(explain, zone)),
         }
@@ -66,8 +68,8 @@ class HttpDoors:
             await site.aclose()
 
 
-def operations_app(metrics: Metrics, readiness: Readiness) -> web.Application:
-    """/metrics for Prometheus, /healthz: the process lives, /readyz: mail can flow, or why not."""
+def operations_app(metrics: Metrics, readiness: Readiness, remarks: Remarks) -> web.Application:
+    """/metrics for Prometheus, /healthz: the process lives, /readyz: mail can flow, or why not, and what else to know."""
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=await metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -77,7 +79,7 @@ def operations_app(metrics: Metrics, readiness: Readiness) -> web.Application:
 
     async def show_readiness(_: web.Request) -> web.Response:
         reasons = await readiness()
-        return web.Response(text="\n".join(reasons or ["ready"]) + "\n", status=503 if reasons else 200)
+        return web.Response(text="\n".join([*(reasons or ["ready"]), *remarks()]) + "\n", status=503 if reasons else 200)
 
     app = _application()
     app.router.add_get("/metrics", show_metrics)

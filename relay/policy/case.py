@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.message import Message
+from relay.policy.reputation import Pause
 from relay.policy.suppression import Suppression
 
 
@@ -41,7 +42,7 @@ class Case:
     any scope and reason.  `jurisdictions` (whose law may protect the recipient)
     and `upstream_countries` (where the upstream servers are that a copy may
     leave by, failover included, as far as that is known) are ISO 3166-1
-    alpha-2 codes.
+    alpha-2 codes.  `pause` is what keeps the whole stream back.
     """
 
     submission: Submission
@@ -50,6 +51,7 @@ class Case:
     suppressions: tuple[Suppression, ...] = ()
     jurisdictions: frozenset[str] = frozenset()
     upstream_countries: frozenset[str] = frozenset()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,18 @@ def charges_for(
     return tuple(_charge(policy, scope, name, limit, now, digest) for scope, name, limits in scopes for limit in limits)
 
 
+def upstream_charges(
+    policy: PolicySet, upstream: str, upstream_limits: Sequence[str], now: datetime, digest: Digester
+) -> tuple[Charge, ...]:
+    """What any recipient counts against the limits of an upstream."""
+    scope, name, limits = _upstream(upstream, upstream_limits)
+    return tuple(_charge(policy, scope, name, limit, now, digest) for limit in limits)
+
+
+def _upstream(upstream: str, limits: Sequence[str]) -> tuple[tuple[str, ...], str, Sequence[Limit]]:
+    return ("upstream", upstream), f"upstream {upstream}", tuple(map(parse_limit, limits))
+
+
 def _scopes(
     stream: Stream, upstream: str, upstream_limits: Sequence[str], submission: Submission, recipient: Recipient
 ) -> Iterable[tuple[tuple[str, ...], str, Sequence[Limit]]]:
@@ -43,7 +55,7 @@ def _scopes(
     if limits.recipient:
         yield ("recipient", stream.name, recipient.key), f"{stream.name}: recipient", limits.recipient
     if upstream_limits:
-        yield ("upstream", upstream), f"upstream {upstream}", tuple(map(parse_limit, upstream_limits))
+        yield _upstream(upstream, upstream_limits)
 
 
 def _charge(policy: PolicySet, scope: tuple[str, ...], name: str, limit: Limit, now: datetime, digest: Digester) -> Charge:

@@ -9,8 +9,8 @@ within a rank the first: a suppressed recipient must not be retried merely
 because something else said "later" before.
 
 An exemption, an override or a stream in shadow mode turns an objection into a
-warning that remembers what it would have been.  Protected rules and expired
-packs are not turned.
+warning that remembers what it would have been.  Protected rules, expired
+packs and a paused stream are not turned.
 
 Nothing is caught here: a rule that raises has decided nothing and the line
 answers 451.  The one exception is a rule of a stream in shadow mode, whose
@@ -29,6 +29,8 @@ from relay.policy.expression import Expression, message_fact, recipient_facts, s
 from relay.policy.rule import UNREAD_PARTS, Finding, Rule
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import domain_fits
+from relay.policy.thresholds import RULE as PAUSED
+from relay.policy.thresholds import objection_to
 
 EXPIRED = Objection(
     rule="",
@@ -106,6 +108,8 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
     """
     answers = answers or Answers()
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
+    if case.pause is not None:
+        asked.append(Asked(PAUSED, True, "asked", objection_to(case.pause)))
     for rule in stream.rules:
         if rule.never:
             asked.append(rule.silent)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.policy.limits import Limit
-from relay.policy.model import Exempt, Override
+from relay.policy.model import Exempt, Override, percent_of
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose
@@ -122,6 +122,7 @@ def _stream(old: Stream, new: Stream) -> Iterator[Change]:
         yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not new.signing_required)
     yield from _unsubscribe(old, new)
     yield from _limits(old, new)
+    yield from _thresholds(old, new)
     yield from _listed_packs(old, new)
     yield from _rules(name, old.rules, new.rules)
     yield from _duties(old, new)
@@ -164,6 +165,24 @@ def _limits(old: Stream, new: Stream) -> Iterator[Change]:
             laxer = after is None or (before is not None and after.count > before.count)
             shown = f"{before or '-'} -> {after or '-'}"
             yield Change(f"{new.name}: limit {scope} per {unit}: {shown}", f"{new.name}：{scope} 上限（{unit}）：{shown}", laxer)
+
+
+def _thresholds(old: Stream, new: Stream) -> Iterator[Change]:
+    was, now, name = old.thresholds, new.thresholds, new.name
+    for key in ("complaints", "hard_bounces"):
+        for level in ("warn", "pause"):
+            before, after = getattr(getattr(was, key), level), getattr(getattr(now, key), level)
+            if before != after:
+                shown = f"{before} -> {after}"
+                laxer = percent_of(after) > percent_of(before)
+                yield Change(f"{name}: threshold {key} {level}: {shown}", f"{name}：阈值 {key} {level}：{shown}", laxer)
+    if was.minimum != now.minimum:
+        shown = f"{was.minimum} -> {now.minimum}"
+        text, text_zh = f"{name}: thresholds hold from {shown} recipients on", f"{name}：阈值生效的最少收件人数：{shown}"
+        yield Change(text, text_zh, now.minimum > was.minimum)
+    if was.window != now.window:
+        shown = f"{was.window} -> {now.window}"
+        yield Change(f"{name}: rates are taken over {shown} days", f"{name}：比率的统计天数：{shown}", laxer=True)
 
 
 def _limit_table(stream: Stream) -> dict[tuple[str, str], Limit]:

@@ -6,13 +6,16 @@ Schema for editors.  [[rule]] tables stay plain here: their keys depend on
 their check and are validated by `rule_table`.
 """
 
+import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from relay.policy.checks import CHECKS
 from relay.policy.expression import MAX_LENGTH, ExpressionError, compile_expression
+from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
     HOLD_REFUSED,
@@ -33,6 +36,7 @@ from relay.policy.table import (
     fold_mailbox,
 )
 
+PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
 RULE_NAME = r"^[a-z0-9][a-z0-9-]{0,30}/[a-z0-9][a-z0-9-]{0,40}$"
 FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
 KEPT_FIELDS = frozenset(
@@ -57,6 +61,26 @@ def _over(value: Any) -> Any:
     if value == "hold":
         raise ValueError(HOLD_REFUSED)
     return value
+
+
+def _kept(days: int) -> int:
+    if days > KEPT_DAYS:
+        raise ValueError(f"counts are kept for {KEPT_DAYS} days: expected {KEPT_DAYS}d or less / 计数只保留 {KEPT_DAYS} 天")
+    return days
+
+
+def percent_of(text: str) -> Decimal:
+    """The number of a `Percent`."""
+    return Decimal(text.removesuffix("%"))
+
+
+def _percent(text: str) -> str:
+    if not re.fullmatch(PERCENT, text) or not 0 < percent_of(text) <= 100:
+        raise ValueError(f'"{text}" is not a percentage such as "0.3%" / 应为百分比，如 "0.3%"')
+    return text
+
+
+Percent = Annotated[str, AfterValidator(_percent), WithJsonSchema({"type": "string", "pattern": PERCENT})]
 
 
 def _https(url: str) -> str:
@@ -153,6 +177,33 @@ class StreamLimits(Table):
         return table | {"recipient_domain": {_limited_domain(domain): limits for domain, limits in domains.items()}}
 
 
+class Rates(Table):
+    """From when on a rate warns, from when on it pauses the stream. Percent, as "0.3%"."""
+
+    warn: Percent
+    pause: Percent
+
+    @model_validator(mode="after")
+    def _warns_first(self) -> Self:
+        if percent_of(self.warn) > percent_of(self.pause):
+            raise ValueError(f"warn = {self.warn} is over pause = {self.pause} / warn 不能大于 pause")
+        return self
+
+
+class Thresholds(Table):
+    """When complaints and hard bounces warn, and when they pause the stream.
+
+    Seven days: a weekly newsletter is judged by its own last issue, and a list
+    that was mended is not held to its past for long.  500: from there on a
+    single complaint can warn, and never pauses.
+    """
+
+    window: Annotated[Days, AfterValidator(_kept)] = 7
+    minimum: int = Field(default=500, ge=1, description="Recipients in the window from which on a rate is judged")
+    complaints: Rates = Rates(warn="0.1%", pause="0.3%")
+    hard_bounces: Rates = Rates(warn="2%", pause="5%")
+
+
 class Override(Table):
     """Turns one pack rule down, openly and for a time."""
 
@@ -176,6 +227,7 @@ class StreamFile(Table):
     signing: Signing = Signing()
     unsubscribe: Unsubscribe = Unsubscribe()
     limits: StreamLimits = StreamLimits()
+    thresholds: Thresholds = Thresholds()
     rule: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     override: Annotated[tuple[Override, ...], Field(strict=False)] = ()
 

@@ -135,6 +135,7 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
         signing_required=file.signing.required,
         unsubscribe=file.unsubscribe,
         limits=file.limits,
+        thresholds=file.thresholds,
         packs=tuple(used),
         rules=tuple(rules),
         duties=tuple(duties),

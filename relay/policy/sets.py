@@ -9,7 +9,18 @@ from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action
 from relay.policy.jurisdiction import Reach
-from relay.policy.model import Exempt, Match, Organisation, Override, PackFile, StreamFile, StreamLimits, Texts, Unsubscribe
+from relay.policy.model import (
+    Exempt,
+    Match,
+    Organisation,
+    Override,
+    PackFile,
+    StreamFile,
+    StreamLimits,
+    Texts,
+    Thresholds,
+    Unsubscribe,
+)
 from relay.policy.rule import Rule, Setting
 from relay.policy.suppression import Purpose
 from relay.policy.table import domain_fits
@@ -59,6 +70,7 @@ class Stream:
     signing_required: bool
     unsubscribe: Unsubscribe
     limits: StreamLimits
+    thresholds: Thresholds
     packs: tuple[Pack, ...]
     rules: tuple[Rule, ...]
     duties: tuple[Duty, ...]

@@ -18,6 +18,7 @@ from relay.policy.limits import Limit
 from relay.policy.rule import Rule
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose, Reason
+from relay.policy.thresholds import PAUSABLE
 
 _PURPOSES = {
     Purpose.MARKETING: ("marketing", "营销"),
@@ -113,6 +114,7 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
         yield from _stream(stream)
         yield from _duties(stream)
         yield from _limits(stream)
+        yield from _thresholds(stream)
     yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
     for name, pack in sorted(policy.packs.items()):
         if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
@@ -222,6 +224,18 @@ def _limits(stream: Stream) -> Iterator[Sentence]:
     for en, zh, some in scopes:
         for limit in some:
             yield Sentence(f"{stream.name}: at most {limit} for {en}.", f"{stream.name}：{zh}最多 {limit}。")
+
+
+def _thresholds(stream: Stream) -> Iterator[Sentence]:
+    held, measured = stream.thresholds, (("complaints", "投诉"), ("hard_bounces", "硬退信"))
+    pauses = stream.purpose in PAUSABLE
+    warns = [(en.replace("_", " "), zh, getattr(held, en)) for en, zh in measured]
+    says = "; ".join(f"{en} over {r.warn} warn" + (f", over {r.pause} pause the stream" if pauses else "") for en, _, r in warns)
+    says_zh = "；".join(f"{zh}超过 {r.warn} 告警" + (f"，超过 {r.pause} 暂停" if pauses else "") for _, zh, r in warns)
+    yield Sentence(
+        f"{stream.name}: {says} (of the mail of {held.window} days, from {held.minimum} recipients on).",
+        f"{stream.name}：{says_zh}（按 {held.window} 天内发出的邮件计算，收件人满 {held.minimum} 位起）。",
+    )
 
 
 def _is_enforced(stream: Stream, rule: Rule, today: date) -> bool:

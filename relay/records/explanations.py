@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.keys import Keys
+from relay.policy.thresholds import RULE as PAUSED
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.search import found_by_id, mask
@@ -125,7 +126,8 @@ def _session_case(opening: Record) -> _Case:
     text, fix = own_rule_texts(rule, reply, bound)
     weight = WEIGHTS["defer" if reply.startswith("4") else "reject"]
     state = "session" if recipient is None and not bound else "refused by rule"
-    return _Case(recipient, state, (Reason(rule, weight, text, fix, "", ""),), "")
+    detail = reply if rule == PAUSED else ""  # who, since when and why is not in the words that fit every pause
+    return _Case(recipient, state, (Reason(rule, weight, text, fix, "", detail),), "")
 
 
 def _reason(objection: Mapping[str, Any]) -> Reason:

@@ -23,6 +23,8 @@ class Kind(StrEnum):
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
+    PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it
+    RESUMED = "resumed"  # a paused stream was resumed, by whom and why
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
     OPENED = "opened"  # a store was created, or restored from a backup

@@ -18,6 +18,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
+from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
 from relay.records.kinds import Kind, Person, Record
@@ -36,6 +37,9 @@ SENTENCES: dict[Kind, str] = {
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
+    Kind.PAUSED: "A stream was paused: its complaints or hard bounces went over the threshold of its policy file, or a person"
+    " did it. Its mail is answered 451 until somebody resumes it.",
+    Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
     Kind.POLICY: "A policy set came into force.",
     Kind.KEYS: "A key ring got a new generation.",
     Kind.OPENED: "A store was created, or restored from a backup.",
@@ -87,14 +91,21 @@ MEANINGS: dict[str, str] = {
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
-    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual; for a policy: why it was applied",
+    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual;"
+    " for a policy or a stream: why it was done",
+    "reason_zh": "the same in Chinese, when the relay did it",
+    "measure": "complaints, hard_bounces; manual: a person paused it",
+    "counts.delivered": "recipients of the stream whom the upstream took in the window of its thresholds",
+    "counts.refused": "recipients of whom the upstream said at once that there is no such mailbox",
+    "counts.returned": "recipients whose mail came back for that reason",
+    "counts.complaints": "recipients who complained",
     "origin": "one_click, page, mailto, reply, feedback, bounce, cli, `import:FORMAT`",
     "what": "refusal_by_token, refusal_by_words, bounce, complaint",
     "mailbox": "the watched mailbox, by the name that metrics call it",
     "submission": 'the submission that it is about; "" when there is none',
     "effect": 'the reason of the suppression that follows, "" when none does',
     "gone": "true when a bounce says for good that there is no such mailbox",
-    "since": "the moment of the refusal, epoch seconds",
+    "since": "the moment of the refusal, or of the pause, epoch seconds",
     "expires_at": "when it ends, epoch seconds; null for ever",
     "note": "what the person who did it wrote down",
     "by": "who did it; `recipient` for a refusal by link",
@@ -227,6 +238,10 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
+        Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
+        Kind.RESUMED: [
+            facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
+        ],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
         Kind.OPENED: [facts.opened_record(_id(9), _AT, store="sqlite", store_id="01K8Z0V0000000000000000000", why="created")],
@@ -254,6 +269,17 @@ _OBJECTION = Objection(
     "请将该地址从名单中删除；只有收件人重新同意后才能解除",
     "PIPL Art 15, 47; 15 USC 7704(a)(4); GDPR Art 21(3)",
     "unsubscribe, organisation",
+)
+
+
+_TALLY = Tally(delivered=1210, refused=14, returned=6, complaints=5)
+_PAUSE = Pause(
+    "newsletter",
+    _AT,
+    "relay",
+    Measure.COMPLAINTS,
+    "complaints 0.41% (5 of 1210 recipients in 7 days), over 0.3%",
+    "投诉率 0.41%（7 天内 1210 位收件人中 5 位），超过 0.3%",
 )
 
 

@@ -26,6 +26,8 @@ KINDS: Mapping[Kind, Both] = {
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
+    Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
+    Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
     Kind.OPENED: both("存储被创建或恢复", "A store was created or restored"),
@@ -94,6 +96,16 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
         both(
             "请管理员在 config.toml 中为此发件人添加 [[account]]；之后重发即可",
             "Ask your administrator to add an [[account]] for this sender to config.toml, then send again",
+        ),
+    ),
+    "paused": (
+        both(
+            "此邮件流已暂停：投诉或硬退信超过阈值，或由管理员暂停",
+            "This mail stream is paused: too many complaints or hard bounces, or an administrator paused it",
+        ),
+        both(
+            "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay streams resume",
+            "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay streams resume`",
         ),
     ),
     "limit": (

@@ -14,7 +14,7 @@ from relay.config import Config
 from relay.consignment import Renderer
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
-from relay.errors import ConfigurationError
+from relay.errors import ConfigurationError, StoreUnavailable
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -50,6 +50,15 @@ class Assembly:
         """The smallest SIZE that an upstream offered; None when none has named one."""
         sizes = [self.upstreams.capabilities(upstream.name).size for upstream in self.config.upstream]
         return min(filter(None, sizes), default=None)
+
+    async def mend(self) -> str:
+        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        fault = await self.keeper.mend()
+        try:
+            self.line.paused = await self.store.paused()
+        except StoreUnavailable as gone:
+            return fault or f"{gone.reason}: {gone}"
+        return fault
 
     async def aclose(self) -> None:
         """Release everything."""

@@ -7,7 +7,8 @@ LABELS = {
     "result": "see the metric",
     "rule": 'a rule of the policy as "file/id", or one of the relay itself ("base/...")',
     "action": "what the rule asks for: warn, defer, reject",
-    "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...",
+    "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...;"
+    " of upstream failures: connect, tls, greeting, unavailable, refused (the login)",
     "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce",
     "kind": "refusal_by_token, refusal_by_words, bounce, complaint; notice, auto_reply, innocent: nothing follows;"
     " unmatched: about no mail of ours; repeated; unreadable",
@@ -18,6 +19,9 @@ LABELS = {
     "state": "idle, busy",
     "limit": "the bound that was met: connections, connections_per_address, handshakes, http_connections, trust, time, commands,"
     " errors, recipients, size, in_flight, line_length, header_fields, header_size, received",
+    "unit": "second, minute, hour, day",
+    "measure": "complaints, hard_bounces",
+    "part": "store, records, workers",
     "store": "sqlite, redis",
     "hash": "of the policy set",
 }
@@ -40,35 +44,9 @@ hundred series.
 
 _ALERTS = """\
 
-## Alerts worth having
+## Alerts and a dashboard
 
-```yaml
-groups:
-  - name: compliance-relay
-    rules:
-      - alert: RelayDoesNotFlow          # nearly every message is answered 451: store, records or upstream
-        expr: sum(rate(relay_submissions_total{result="deferred"}[10m])) > 0.9 * sum(rate(relay_submissions_total[10m])) > 0
-        for: 10m
-      - alert: RelayStore                # /readyz says what is wrong with the store
-        expr: sum by (store, reason) (increase(relay_store_errors_total[5m])) > 0
-        for: 5m
-      - alert: RelayUnsubscribesSlowly   # refusals wait in the journal; this node obeys them all the same
-        expr: histogram_quantile(0.99, sum by (le) (rate(relay_unsubscribe_to_effect_seconds_bucket[1h]))) > 60
-      - alert: RelayPolicyRefused        # the log names file, line and key
-        expr: increase(relay_policy_apply_failures_total[1h]) > 0
-      - alert: RelayOnlyObserves         # a stream was left in shadow mode
-        expr: relay_shadow_streams > 0
-        for: 14d
-      - alert: RelayMailboxUnread        # refusals and bounces wait there; the log says why it cannot be read
-        expr: relay_collector_up == 0
-        for: 30m
-      - alert: RelayGuessedPasswords
-        expr: sum(rate(relay_auth_total{result=~"wrong|limited"}[10m])) > 1
-        for: 10m
-      - alert: RelayUpstreamThrottles
-        expr: sum by (upstream) (rate(relay_upstream_replies_total{class=~"throttle|reputation"}[15m])) > 0.1
-        for: 15m
-```
+[docs/monitoring](monitoring/README.md) has alert rules for Prometheus and a dashboard for Grafana that are made of these metrics.
 """
 
 

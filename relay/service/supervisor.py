@@ -175,14 +175,22 @@ class Supervisor:
         with suppress(TimeoutError):
             async with asyncio.timeout(METRICS_SECONDS):
                 await asyncio.gather(*(hand.ask_for_counts() for hand in self._hands))
+        faults = await self._surroundings.faults()
+        telemetry.ready.labels("workers").set(not self._worker_faults())
+        for part in ("store", "records"):
+            telemetry.ready.labels(part).set(part not in faults)
+        telemetry.refusals_waiting_seconds.set(self._surroundings.refusals_waiting())
         self._totals.update("supervisor", snapshot())
         return self._totals.page()
 
     async def _readiness(self) -> list[str]:
         """Why mail cannot flow, one reason a line; empty when it can."""
         reasons = ["stopping"] if self._stopping.is_set() else []
-        reasons += await self._surroundings.faults()
-        return reasons + [f"{hand.name}: {fault}" for hand in self._hands if (fault := hand.fault())]
+        reasons += [f"{part}: {why}" for part, why in (await self._surroundings.faults()).items()]
+        return reasons + self._worker_faults()
+
+    def _worker_faults(self) -> list[str]:
+        return [f"{hand.name}: {fault}" for hand in self._hands if (fault := hand.fault())]
 
     async def _feed_watchdog(self) -> None:
         seconds = watchdog_seconds()

@@ -24,6 +24,7 @@ from relay.records.facts import policy_record
 from relay.records.journal import keep_replaying
 from relay.service.keeping import StoreKeeper
 from relay.service.policies import PolicyArchive, config_faults, read_folder
+from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import Store
 from relay.tasks import spawn
 from relay.upstream.profile import load_profiles
@@ -43,6 +44,7 @@ class Surroundings:
         self._archive = archive
         self._doors: HttpDoors | None = None
         self._collector: Collector | None = None
+        self._watch: ReputationWatch | None = None
         self._keys = keys
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -129,6 +131,7 @@ class Surroundings:
             self._config.http,
             metrics=metrics,
             readiness=readiness,
+            remarks=self._remarks,
             refusals=refusals,
             explain=self._explain,
             zone=lambda: self._archive.load(policy()).zone,
@@ -148,9 +151,19 @@ class Surroundings:
             entropy=os.urandom,
         )
         self._collector.start()
+        self._watch = ReputationWatch(
+            self._config,
+            self._keys,
+            self._records,
+            lambda: self._keeper.store,
+            lambda: self._archive.load(policy()),
+            clock=time.time,
+            entropy=os.urandom,
+        )
         self._tasks = [
             spawn(keep_replaying(self._records, lambda: self._keeper.store, time.time), "replay refusals"),
             spawn(self._keep_mending(tell), "mend store"),
+            spawn(self._watch.run(), "watch streams"),
         ]
 
     async def _explain(self, explained_id: str) -> Explanation | None:
@@ -160,18 +173,31 @@ class Surroundings:
         """Where each HTTP door can be reached."""
         return self._doors.addresses() if self._doors else {}
 
-    async def faults(self) -> list[str]:
+    async def faults(self) -> dict[str, str]:
         """Why the store or the records cannot be believed."""
-        reasons = []
+        reasons = {}
         try:
             self._records.check()
         except RecordsUnavailable as fault:
-            reasons.append(f"records: {fault}")
+            reasons["records"] = str(fault)
         try:
             await self._keeper.store.check()
         except StoreUnavailable as fault:
-            reasons.append(f"store: {fault.reason}: {fault}")
+            reasons["store"] = f"{fault.reason}: {fault}"
         return reasons
+
+    def _remarks(self) -> list[str]:
+        """What operators should know although mail flows: a paused stream is no fault of the relay."""
+        pauses = self._watch.pauses.values() if self._watch else ()
+        return [f"paused: {pause.stream}: {pause.reason} (by {pause.by})" for pause in pauses]
+
+    def refusals_waiting(self) -> float:
+        """Seconds that the oldest refusal waits for the store."""
+        try:
+            oldest = self._records.take_pending(1)
+        except RecordsUnavailable:
+            return 0.0  # `faults` says so
+        return max(0.0, time.time() - oldest[0][1].at) if oldest else 0.0
 
     # Keys and store --------------------------------------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ class Worker:
 
     async def _status(self) -> dict[str, Any]:
         try:
-            store = await self._assembly.keeper.mend()
+            store = await self._assembly.mend()
         except Exception:  # noqa: BLE001 - whatever is wrong with the store is said, and tried again in a second
             _log.exception("the store cannot be opened")
             store = "cannot be opened; the log says why"

@@ -1,10 +1,11 @@
 """The store that cannot be believed: every question is answered with why."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NoReturn
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
+from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -68,6 +69,9 @@ class ClosedStore(Store):
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
         self._refuse()
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        self._refuse()
+
     async def settle(self, reservation: str) -> None:
         self._refuse()
 
@@ -75,7 +79,7 @@ class ClosedStore(Store):
         self._refuse()
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
     ) -> Entry:
         self._refuse()
 
@@ -91,4 +95,19 @@ class ClosedStore(Store):
         self._refuse()
 
     async def close(self, key: Digest, submission_id: str) -> None:
+        self._refuse()
+
+    async def paused(self) -> dict[str, Pause]:
+        self._refuse()
+
+    async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
+        self._refuse()
+
+    async def resume(self, stream: str) -> Pause | None:
+        self._refuse()
+
+    async def note(self, feedback: Sequence[Feedback]) -> None:
+        self._refuse()
+
+    async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
         self._refuse()

@@ -13,12 +13,13 @@ Time is the store's own clock in seconds since the epoch (Redis: its TIME), so
 that nodes cannot disagree; tests set it through the constructor.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from relay.policy.limits import Charge
+from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
 
@@ -68,11 +69,12 @@ class FirstTry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open submission in the ledger, as `open_submission` answers it."""
+    """An open submission in the ledger, as `open_submission` answers it, and whether its stream is paused."""
 
     first: FirstTry
     is_new: bool
     rows: tuple[Row, ...] = ()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,18 @@ class OverLimit:
 
 @dataclass(frozen=True, slots=True)
 class ClearRequest:
-    """One recipient of a copy that wants to leave."""
+    """One recipient of a copy that wants to leave.
+
+    `stream` is whose pause binds and whose mail it counts as; "" for a report,
+    which leaves whatever is paused and counts for nobody.
+    """
 
     recipient: Digest  # the ledger's digest of the recipient
     suppression_digests: tuple[Digest, ...]
     scopes: tuple[str, ...]  # the scopes that bind this stream
     reasons: frozenset[Reason]  # the reasons that bind this purpose
     charges: tuple[Charge, ...] = ()
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,14 @@ class Taken:
     row: Row
 
 
-Clearance = Cleared | Refused | Taken | OverLimit
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The stream is paused; nothing was claimed or charged."""
+
+    pause: Pause
+
+
+Clearance = Cleared | Refused | Taken | Paused | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +157,9 @@ class Settlement:
     back.  Any other outcome of a try whose row a later try has claimed
     meanwhile leaves the row alone; `submission_id` says whose outcome it is
     ("" when there can be no other try).
+
+    A row that becomes DELIVERED counts once for its `stream`; one that becomes
+    REFUSED because there is `no_mailbox` counts as a hard bounce.
     """
 
     recipient: Digest
@@ -150,6 +167,8 @@ class Settlement:
     reply: str = ""
     reservation: str = ""
     submission_id: str = ""
+    stream: str = ""
+    no_mailbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +229,10 @@ class Limits(Protocol):
 
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit: ...
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        """How many units count against the limit of each charge now, spent or reserved. Charges nothing."""
+        ...
+
     async def settle(self, reservation: str) -> None:
         """Count the reservation at this moment: it was used."""
         ...
@@ -228,9 +251,12 @@ class Ledger(Protocol):
     """
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
     ) -> Entry:
-        """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now."""
+        """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
+
+        In the same step: is `stream` paused?
+        """
         ...
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -240,7 +266,9 @@ class Ledger(Protocol):
     async def clear(
         self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
     ) -> list[Clearance]:
-        """One atomic step for all recipients of one copy, directly before MAIL: refusal? row free? limits free? then claim.
+        """One atomic step for all recipients of one copy, directly before MAIL.
+
+        Refusal? row free? stream paused? limits free? then claim.
 
         Each recipient is cleared or not by itself, in order; a row that is
         taken belongs to this try now too.  `key` must be open (it is
@@ -257,7 +285,38 @@ class Ledger(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Protocol):
+class Reputation(Protocol):
+    """How each stream's mail is received, and which streams are paused: shared by every worker and every node.
+
+    `Ledger.finish` counts what leaves, by the UTC day on which it was settled.
+    """
+
+    async def paused(self) -> dict[str, Pause]:
+        """The pauses in force, by stream."""
+        ...
+
+    async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
+        """Pause a stream; False when it is paused already.
+
+        `counted_from` is that of the tally which led to it: False too when the
+        counts began anew meanwhile, because somebody resumed the stream.
+        """
+        ...
+
+    async def resume(self, stream: str) -> Pause | None:
+        """End the pause and return it, None when there is none; the stream's counts begin anew at this moment."""
+        ...
+
+    async def note(self, feedback: Sequence[Feedback]) -> None:
+        """Keep what came back; the same thing twice is one, and what is about mail from before the counts began is nothing."""
+        ...
+
+    async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
+        """The counts of each stream in its window: so many UTC days, today among them."""
+        ...
+
+
+class Store(Suppressions, Limits, Ledger, Reputation, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

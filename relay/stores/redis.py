@@ -8,11 +8,12 @@ write, no eviction, and replicas where Sentinel may promote one.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
+from relay.policy.reputation import Feedback, Measure, Pause, Tally
 from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -22,6 +23,7 @@ from relay.stores.contracts import (
     Entry,
     FirstTry,
     OverLimit,
+    Paused,
     Refused,
     Reserved,
     Row,
@@ -177,6 +179,9 @@ class RedisStore(Store):
         met = await self._link.operate("reserve", [reservation, lease_seconds, *_charge_words(charges)])
         return _over_limit(met, charges) if met else Reserved(reservation)
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        return list(await self._link.operate("used", _charge_words(charges)))
+
     async def settle(self, reservation: str) -> None:
         await self._link.operate("settle", [reservation])
 
@@ -186,12 +191,14 @@ class RedisStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
-        is_new, kept, rows = await self._link.operate("open", [key, *_listed(first), ttl_seconds, *_listed(recipients)])
+        words = [key, *_listed(first), ttl_seconds, *_listed(recipients), stream]
+        is_new, kept, rows, pause = await self._link.operate("open", words)
         submission_id, at, date, message_id = (value.decode() for value in kept)
-        return Entry(FirstTry(submission_id, float(at), date, message_id), bool(is_new), tuple(map(_row, rows)))
+        tried = FirstTry(submission_id, float(at), date, message_id)
+        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None)
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -204,11 +211,40 @@ class RedisStore(Store):
         return [_clearance(answer, request) for answer, request in zip(answers, requests, strict=True)]
 
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
-        words: list[list[Argument]] = [[s.recipient, s.state or "", s.reply, s.reservation, s.submission_id] for s in settlements]
+        words: list[list[Argument]] = [
+            [s.recipient, s.state or "", s.reply, s.reservation, s.submission_id, s.stream, int(s.no_mailbox)]
+            for s in settlements
+        ]
         await self._link.operate("finish", [key, *_listed(words)])
 
     async def close(self, key: Digest, submission_id: str) -> None:
         await self._link.operate("close", [key, submission_id])
+
+    # Reputation
+
+    async def paused(self) -> dict[str, Pause]:
+        return {pause.stream: pause for pause in map(_pause, await self._link.operate("paused", []))}
+
+    async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
+        fields = [repr(pause.at), pause.by, pause.measure, pause.reason, pause.reason_zh]
+        expected = "" if counted_from is None else repr(counted_from)
+        return bool(await self._link.operate("pause", [pause.stream, *_listed(fields), expected], on_replica=True))
+
+    async def resume(self, stream: str) -> Pause | None:
+        ended = await self._link.operate("resume", [stream], on_replica=True)
+        return _pause(ended) if ended else None
+
+    async def note(self, feedback: Sequence[Feedback]) -> None:
+        for i in range(0, len(feedback), _TOGETHER):
+            words: list[list[Argument]] = [
+                [one.stream, one.measure, one.submission_id.encode() + b"\0" + one.recipient, repr(one.sent_at)]
+                for one in feedback[i : i + _TOGETHER]
+            ]
+            await self._link.operate("note", _listed(words))
+
+    async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
+        rows = await self._link.operate("tallies", _listed(windows.items()))
+        return {stream: _tally(row) for stream, row in zip(windows, rows, strict=True)}
 
 
 def _new_reservation() -> str:
@@ -254,7 +290,7 @@ def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
 
 def _request_words(request: ClearRequest) -> list[Argument]:
     bound = [*_listed(request.suppression_digests), *_listed(request.scopes), *_listed(request.reasons)]
-    return [request.recipient, *bound, *_charge_words(request.charges)]
+    return [request.recipient, *bound, *_charge_words(request.charges), request.stream]
 
 
 def _suppression(row: Sequence[bytes]) -> Suppression:
@@ -291,6 +327,16 @@ def _row(row: Sequence[bytes]) -> Row:
     return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode(), float(lease_until))
 
 
+def _pause(row: Sequence[bytes]) -> Pause:
+    stream, at, by, measure, reason, reason_zh = (value.decode() for value in row)
+    return Pause(stream, float(at), by, Measure(measure), reason, reason_zh)
+
+
+def _tally(row: Sequence[Any]) -> Tally:
+    delivered, refused, returned, complaints, counted_from = row
+    return Tally(delivered, refused, returned, complaints, float(counted_from))
+
+
 def _over_limit(met: Sequence[int], charges: Sequence[Charge]) -> OverLimit:
     number, retry_after, in_flight = met
     return OverLimit(charges[number].name, retry_after, bool(in_flight))
@@ -303,6 +349,8 @@ def _clearance(answer: Sequence[Any], request: ClearRequest) -> Clearance:
             return Refused(gravest_first(map(_suppression, what))[0])
         case b"taken":
             return Taken(_row(what))
+        case b"paused":
+            return Paused(_pause(what))
         case b"over":
             return _over_limit(what, request.charges)
         case _:

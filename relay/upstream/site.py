@@ -93,6 +93,7 @@ class Site:
             address, wire, self.capabilities = await self._log_in(key, credentials if key.login else None, deadline)
         except OpeningError as error:
             self.pool.give_back(key)
+            telemetry.upstream_failures_total.labels(self.name, error.reason).inc()
             raise self._unavailable(error) from None
         except BaseException:
             self.pool.give_back(key)

@@ -24,6 +24,15 @@ async def test_reservations_have_names_of_their_own(store):
     assert first.id != second.id
 
 
+async def test_what_is_used_is_spent_and_reserved_and_asking_charges_nothing(store):
+    day = day_charge(9, "2027-01-15", START + 3600, key="day")
+    await fill(store, charge(5), 2)
+    await store.reserve([charge(5), day], LEASE)
+    for _ in range(2):
+        assert await store.used([charge(5), day, charge(5, key="other")]) == [3, 1, 0]
+    assert await store.used([]) == []
+
+
 async def test_reserving_nothing_always_succeeds(store):
     assert isinstance(await store.reserve([], LEASE), Reserved)
 

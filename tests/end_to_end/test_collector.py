@@ -3,6 +3,7 @@
 RELAY_TEST_MAILS   how many mails the large test puts into the mailbox (default 2000)
 """
 
+import json
 import os
 import random
 import re
@@ -56,6 +57,13 @@ def token_of(copy: bytes) -> str:
 
 def message_id_of(copy: bytes) -> str:
     return re.search(rb"(?im)^Message-ID:\s*(<[^>]+>)", copy)[1].decode()
+
+
+def rates(relay, stream="newsletter") -> dict:
+    """What `relay streams` says of a stream."""
+    answer = relay.command("streams", "--json")
+    assert answer.returncode == 0, answer.stderr
+    return next(row for row in json.loads(answer.stdout) if row["stream"] == stream)
 
 
 def is_refused(relay, recipient) -> bool:
@@ -164,6 +172,8 @@ def test_two_thousand_mails_and_kill_at_random(tmp_path, upstream):
         assert out.returncode == 0, out.stderr
         exported = set(re.findall(r"[a-z0-9.]+@example\.org", out.stdout))
         assert exported == {who for who, _ in expected}
+        counted = ("complaints", share), ("hard_bounces", 4 * share)  # gone, once, and twice in two mails each
+        relay.wait(lambda: [(what, rates(relay)[what]["count"]) for what, _ in counted] == list(counted), 30)
         assert relay.command("records", "verify").returncode == 0
 
 

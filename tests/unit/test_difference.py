@@ -32,6 +32,10 @@ CHANGES = [
     ("refusals", newsletter(refusals='"rcpt"'), False, False),
     ("upstream", newsletter(upstream='["ses"]'), False, False),
     ("limit added", newsletter(identity='["5/hour"]'), False, True),
+    ("threshold raised", newsletter(complaints='{ warn = "0.1%", pause = "0.5%" }'), True, False),
+    ("warning raised", newsletter(hard_bounces='{ warn = "3%", pause = "5%" }'), True, False),
+    ("minimum raised", newsletter(minimum="1000"), True, False),
+    ("window longer", newsletter(window='"14d"'), True, True),
     ("purpose", newsletter(purpose='"service"', one_click="false"), True, False),
     (
         "attachment rule down",

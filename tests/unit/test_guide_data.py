@@ -4,7 +4,9 @@ import asyncio
 import re
 import shlex
 import sqlite3
+import time
 from contextlib import chdir, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from redis import Redis
 
 from relay.cli.main import root
 from relay.cli.opening import open_all
+from relay.policy.reputation import Feedback, Measure, Pause
 from relay.policy.suppression import Reason
 from tests.support import stores
 from tests.support.beginner import begin
@@ -101,7 +104,13 @@ async def keys_of(server):
         await store.lift([ADA], "organisation", refusal().reason, consent(), "")
         key = digest("a message")
         await store.open_submission(key, first_try(), 86400.0, [BOB])
-        await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5))], 60.0)
+        await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5)), stores.request(EVE)], 60.0)
+        await store.finish(key, [replace(stores.delivered(EVE), stream="news")])
+        pause = Pause("offers", START, "Wang Min", Measure.MANUAL, "wrong prices", "wrong prices")
+        await store.pause(pause)
+        await store.resume("offers")
+        await store.pause(pause)
+        await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
     finally:
         await store.aclose()
     with closing(Redis.from_url(server.url)) as redis:

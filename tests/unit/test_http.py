@@ -76,7 +76,7 @@ async def operators():
     async def readiness():
         raise RuntimeError("the password is hunter2")
 
-    async with served(operations_app(metrics, readiness)) as web:
+    async with served(operations_app(metrics, readiness, list)) as web:
         yield web
 
 
@@ -313,7 +313,7 @@ async def test_readiness_is_200_or_503_with_its_reasons():
     async def metrics():
         return b""
 
-    async with served(operations_app(metrics, readiness)) as web:
+    async with served(operations_app(metrics, readiness, list)) as web:
         answer = await web.get("/readyz")
         assert (answer.status, answer.body) == (200, "ready\n")
         reasons += ["store: empty: restore the backup", "worker-1: not running"]
@@ -342,7 +342,9 @@ async def test_the_doors_open_and_close_together(refusals):
         return None
 
     addresses = Http(address="127.0.0.1:0", public_address="127.0.0.1:0", help_address="[::1]:0")
-    doors = HttpDoors(addresses, metrics=nothing, readiness=nothing, refusals=refusals, explain=nothing, zone=lambda: UTC)
+    doors = HttpDoors(
+        addresses, metrics=nothing, readiness=nothing, remarks=list, refusals=refusals, explain=nothing, zone=lambda: UTC
+    )
     await doors.open()
     bound = doors.addresses()
     assert list(bound) == ["operators", "recipients", "senders"]

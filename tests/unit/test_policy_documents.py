@@ -9,6 +9,8 @@ import pytest
 
 from relay.policy.checks import CHECKS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
+from relay.policy.model import Thresholds
+from relay.policy.parse import parse_policies
 from relay.policy.rule import RuleTable
 from relay.policy.schema import KINDS, schema
 from relay.policy.show import placeholders
@@ -56,18 +58,27 @@ def test_functions_and_bounds_are_named():
         assert bound.format(MAX_LENGTH) in document.replace("\n", " ")
 
 
+def in_place(thresholds):
+    """The shipped set without its own [thresholds]."""
+    files = shipped_files()
+    name = "streams/newsletter.toml"
+    files[name] = files[name].partition(b"[thresholds]")[0] + thresholds.encode()
+    return files
+
+
 @pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
     size = '[[rule]]\nid = "size"\ncheck = "size"\nabove_mb = 5\n'
     policy = a_policy(added={"streams/newsletter.toml": override + size, "organisation.toml": f"[[exempt]]{exempt}"})
     assert list(policy.stream("newsletter").overrides) == ["base/attachment-types"]
-    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[3]}').packs["law"]
+    assert parse_policies(in_place(blocks[3])).stream("newsletter").thresholds == Thresholds()
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[4]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 

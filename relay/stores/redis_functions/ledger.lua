@@ -49,6 +49,7 @@ end
 
 local function open(step)
   local key, first, ttl, recipients = ledger_key(step), take_list(step), take_number(step), take_list(step)
+  local pause = pause_of(step, take(step))
   local known = is_open(step, key)
   local kept = known and redis.call("HGET", key, "first")
   if not known then
@@ -61,7 +62,7 @@ local function open(step)
     ask(step, key, recipient, first[1])
   end
   prolong(step, key, ttl)
-  return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {} }
+  return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {}, pause }
 end
 
 local function rows(step)
@@ -89,7 +90,7 @@ end
 
 local function clear_one(step, key, submission, lease, id)
   local recipient, digests = take(step), take_list(step)
-  local scopes, reasons, charges = take_set(step), take_set(step), take_charges(step)
+  local scopes, reasons, charges, stream = take_set(step), take_set(step), take_charges(step), take(step)
   local bound = binding(step, digests, scopes, reasons)
   if #bound > 0 then
     return { "refused", bound }
@@ -98,6 +99,10 @@ local function clear_one(step, key, submission, lease, id)
   if row then
     ask(step, key, recipient, submission)
     return { "taken", row }
+  end
+  local pause = pause_of(step, stream)
+  if #pause > 0 then
+    return { "paused", pause }
   end
   local met = #charges > 0 and reserve_all(step, charges, id, lease)
   if met then
@@ -129,18 +134,30 @@ local function may_change(before, state, submission)
   return before[STATE] ~= "delivered" and (submission == "" or before[SUBMISSION] == submission)
 end
 
+-- A row that becomes delivered, or refused for want of a mailbox, counts once for its stream.
+local function count_row(step, before, state, stream, no_mailbox)
+  if stream == "" or (before and before[STATE] == state) then
+    return
+  end
+  if state == "delivered" or (state == "refused" and no_mailbox == "1") then
+    count_sent(step, stream, state)
+  end
+end
+
 local function finish(step)
   local key = ledger_key(step)
   local has_rows = is_open(step, key)
   for _ = 1, take_number(step) do
-    local recipient, state, reply, reservation, submission = unpack(step.arguments, step.position, step.position + 4)
-    step.position = step.position + 5
+    local recipient, state, reply, reservation, submission, stream, no_mailbox =
+      unpack(step.arguments, step.position, step.position + 6)
+    step.position = step.position + 7
     if reservation ~= "" and state ~= "indeterminate" then -- what nobody knows stays charged until its lease ends
       conclude(step, reservation, state == "delivered")
     end
     local packed = has_rows and hash_get(step, key, "r" .. recipient)
     local before = packed and unpack_list(packed)
     if has_rows and may_change(before, state, submission) then
+      count_row(step, before, state, stream, no_mailbox)
       local by = submission ~= "" and submission or before and before[SUBMISSION] or ""
       hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0", before and before[ASKED_BY] or by }))
     end

@@ -196,6 +196,15 @@ local function reserve(step)
   return reserve_all(step, take_charges(step), id, lease) or {}
 end
 
+local function used(step)
+  local answer = {}
+  for number, charge in ipairs(take_charges(step)) do
+    local window = window_of(step, charge)
+    answer[number] = total_spent(window, step.now) + window.held
+  end
+  return answer
+end
+
 local function settle(step)
   conclude(step, take(step), true)
   return 1

@@ -1,5 +1,6 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
--- The files of this folder are one library, put together in the order step, suppressions, limits, ledger, tick.
+-- The files of this folder are one library, put together in the order step, suppressions, limits, reputation,
+-- ledger, tick.
 --
 -- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
 -- that fails has changed nothing and does not disturb the others.  The caller's store id, schema and key fingerprints
@@ -15,6 +16,10 @@
 --   {relay}:h:KEY:WINDOW     zset    living reservation -> when its lease ends
 --   {relay}:v:RESERVATION    string  packed: reserved at, lease end, then per charge its window and member
 --   {relay}:l:KEY            hash    first, ttl, ends, and "r" .. recipient -> packed row
+--   {relay}:pauses           hash    stream -> packed: at, by, measure, reason, reason_zh
+--   {relay}:from             hash    stream -> when it was resumed last; what was sent before counts no more
+--   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC
+--   {relay}:f:MEASURE:STREAM zset    submission NUL recipient -> when it was sent
 
 local TAG = "{relay}:"
 local META = TAG .. "meta"
@@ -44,7 +49,7 @@ local JOINED_WORDS = 1000 -- of one command; Lua takes some 8,000 arguments
 local function new_step(arguments, position, now)
   return {
     arguments = arguments, position = position, now = now, now_text = exact(now),
-    seen = {}, windows = {}, counts = {}, writes = {}, together = {},
+    seen = {}, windows = {}, counts = {}, sums = {}, noted = {}, writes = {}, together = {},
   }
 end
 

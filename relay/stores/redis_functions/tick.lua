@@ -2,8 +2,9 @@
 
 local OPERATIONS = {
   find = find, suppress = suppress, lift = lift, history = history, export = export, count = count,
-  reserve = reserve, settle = settle, refund = refund,
+  reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
+  paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
 }
 
 local function carry_out(operation, step)
@@ -12,6 +13,7 @@ local function carry_out(operation, step)
     return { 2, refusal }
   end
   keep_windows(step)
+  keep_sums(step)
   for field, by in pairs(step.counts) do
     write(step, "HINCRBY", COUNT, field, by)
   end

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
+from relay.policy.reputation import Pause
 from relay.policy.suppression import Digest, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -12,13 +13,14 @@ from relay.stores.contracts import (
     Entry,
     FirstTry,
     OverLimit,
+    Paused,
     Refused,
     Row,
     RowState,
     Settlement,
     Taken,
 )
-from relay.stores.sqlite import limits, suppressions
+from relay.stores.sqlite import limits, reputation, suppressions
 
 RECREATED_TTL = 5 * 86400.0
 """How long a submission is remembered that expired while it was being delivered."""
@@ -43,18 +45,25 @@ _ASK = "UPDATE ledger SET asked_by = ? WHERE key = ? AND recipient = ?"
 
 
 def open_submission(
-    db: sqlite3.Connection, now: float, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest]
+    db: sqlite3.Connection,
+    now: float,
+    key: Digest,
+    proposal: FirstTry,
+    ttl_seconds: float,
+    recipients: Sequence[Digest],
+    stream: str,
 ) -> Entry:
     """Insert the submission if absent and return it with its rows; those of `recipients` belong to this try now."""
+    pause = reputation.pause_of(db, stream)
     if not _is_known(db, now, key):
         _insert(db, key, proposal, now + ttl_seconds)
-        return Entry(proposal, is_new=True)
+        return Entry(proposal, is_new=True, pause=pause)
     first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
         first = replace(first, date=proposal.date, message_id=proposal.message_id)
         db.execute("UPDATE submissions SET date = ?, message_id = ? WHERE key = ?", (first.date, first.message_id, key))
     db.executemany(_ASK, [(proposal.submission_id, key, recipient) for recipient in recipients])
-    return Entry(first, is_new=False, rows=rows(db, now, key))
+    return Entry(first, is_new=False, rows=rows(db, now, key), pause=pause)
 
 
 def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:
@@ -70,14 +79,16 @@ def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:
 def clear(
     db: sqlite3.Connection, now: float, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
 ) -> list[Clearance]:
-    """Clear each recipient by itself, in order: refusal? row free? limits free? then claim."""
+    """Clear each recipient by itself, in order: refusal? row free? stream paused? limits free? then claim."""
     if not _is_known(db, now, key):
         _insert(db, key, FirstTry(submission_id, now, "", ""), now + RECREATED_TTL)
     usage = limits.Usage(db, now)
     found = suppressions.find(db, now, [request.suppression_digests for request in requests])
+    pauses = {stream: reputation.pause_of(db, stream) for stream in {request.stream for request in requests}}
     answers: list[Clearance] = []
     for request, entries in zip(requests, found, strict=True):
-        answer = _obstacle(db, now, key, request, entries) or _reserve(usage, request, lease_seconds)
+        obstacle = _obstacle(db, now, key, request, entries, pauses[request.stream])
+        answer = obstacle or _reserve(usage, request, lease_seconds)
         if isinstance(answer, Cleared):
             claim = {"key": key, "recipient": request.recipient, "try": submission_id, "until": now + lease_seconds}
             db.execute(_CLAIM, claim)
@@ -89,18 +100,21 @@ def clear(
 
 def finish(db: sqlite3.Connection, now: float, key: Digest, settlements: Sequence[Settlement]) -> None:
     """Write outcomes; a submission that was closed or has expired meanwhile stays forgotten."""
+    counts = reputation.Counts(db, now, key)
     for settlement in settlements:
         _settle(db, now, settlement)
+        is_counted = counts.may_count(settlement)
         facts = {
             "key": key, "recipient": settlement.recipient, "state": settlement.state, "reply": settlement.reply,
             "try": settlement.submission_id, "now": now,
         }  # fmt: skip
         if settlement.state is None:
             db.execute(f"DELETE FROM ledger{_UNLESS_DELIVERED} AND key = :key AND recipient = :recipient", facts)  # noqa: S608
-        elif settlement.state is RowState.DELIVERED:
-            db.execute(_OUTCOME, facts)
-        else:
-            db.execute(_OUTCOME + _UNLESS_DELIVERED, facts)
+            continue
+        statement = _OUTCOME if settlement.state is RowState.DELIVERED else _OUTCOME + _UNLESS_DELIVERED
+        if db.execute(statement, facts).rowcount and is_counted:
+            counts.add(settlement)
+    counts.write()
 
 
 def close(db: sqlite3.Connection, key: Digest, submission_id: str) -> None:
@@ -130,8 +144,13 @@ def _insert(db: sqlite3.Connection, key: Digest, first: FirstTry, expires_at: fl
 
 
 def _obstacle(
-    db: sqlite3.Connection, now: float, key: Digest, request: ClearRequest, entries: tuple[Suppression, ...]
-) -> Refused | Taken | None:
+    db: sqlite3.Connection,
+    now: float,
+    key: Digest,
+    request: ClearRequest,
+    entries: tuple[Suppression, ...],
+    pause: Pause | None,
+) -> Refused | Taken | Paused | None:
     for entry in entries:
         if entry.scope in request.scopes and entry.reason in request.reasons:
             return Refused(entry)
@@ -141,7 +160,7 @@ def _obstacle(
     ).fetchone()
     if found is not None and (row := _row(now, *found)).state is not RowState.INDETERMINATE:
         return Taken(row)
-    return None
+    return Paused(pause) if pause else None
 
 
 def _reserve(usage: limits.Usage, request: ClearRequest, lease_seconds: float) -> Cleared | OverLimit:

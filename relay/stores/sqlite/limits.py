@@ -82,6 +82,10 @@ class Usage:
             return self._over(met)
         return self._hold(charges, lease_seconds)
 
+    def used(self, charges: Sequence[Charge]) -> list[int]:
+        """What counts against the limit of each charge."""
+        return [used.spent + used.held for used in map(self._of, charges)]
+
     def _hold(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved:
         name = _microseconds(self._now).to_bytes(_TIME_OCTETS, "big") + os.urandom(_RANDOM_OCTETS)
         lease_until = self._now + lease_seconds

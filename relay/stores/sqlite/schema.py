@@ -92,12 +92,47 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID;
 """
 
+REPUTATION = """
+CREATE TABLE IF NOT EXISTS streams (
+    stream TEXT NOT NULL PRIMARY KEY,
+    counted_from REAL NOT NULL DEFAULT 0,   -- when it was resumed last: what was sent before counts no more
+    paused_at REAL,                         -- null: not paused
+    by TEXT NOT NULL DEFAULT '',
+    measure TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    reason_zh TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (
+    stream TEXT NOT NULL,
+    day INTEGER NOT NULL,                   -- of UTC, since the epoch
+    delivered INTEGER NOT NULL,
+    refused INTEGER NOT NULL,               -- there was no such mailbox
+    PRIMARY KEY (stream, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS feedback (
+    stream TEXT NOT NULL,
+    measure TEXT NOT NULL,
+    submission_id TEXT NOT NULL,
+    recipient BLOB NOT NULL,
+    sent_at REAL NOT NULL,
+    PRIMARY KEY (stream, measure, submission_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
+"""
+"""Made where they lack, so that a file from before they existed goes on being used."""
+
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION}")
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
+
+
+def add_tables(db: sqlite3.Connection) -> None:
+    """Give a file of an earlier version what it lacks."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback_sent'").fetchone() is None:
+        db.executescript(f"BEGIN IMMEDIATE; {REPUTATION} COMMIT;")
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:

@@ -4,12 +4,13 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
+from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -25,7 +26,7 @@ from relay.stores.contracts import (
     StoreMeta,
 )
 from relay.stores.entries import require_recordable
-from relay.stores.sqlite import ledger, limits, schema, suppressions
+from relay.stores.sqlite import ledger, limits, reputation, schema, suppressions
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.schema import Identity
 from relay.stores.sqlite.writer import Operation, Writer
@@ -53,6 +54,7 @@ class SQLiteStore(Store):
         try:
             self._file.remember()
             self._identity.require(self._reader)
+            schema.add_tables(self._reader)
             self._writer = Writer(self._file, self._identity, clock, patience, _sweep)
         except BaseException:
             self._reader.close()
@@ -154,6 +156,9 @@ class SQLiteStore(Store):
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
         return await self._writer.run(lambda db, now: limits.Usage(db, now).reserve(charges, lease_seconds))
 
+    async def used(self, charges: Sequence[Charge]) -> list[int]:
+        return self._read(lambda db, now: limits.Usage(db, now).used(charges))
+
     async def settle(self, reservation: str) -> None:
         await self._writer.run(lambda db, now: limits.settle(db, now, reservation))
 
@@ -163,9 +168,11 @@ class SQLiteStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = ()
+        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
     ) -> Entry:
-        return await self._writer.run(lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients))
+        return await self._writer.run(
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream)
+        )
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return self._read(lambda db, now: ledger.rows(db, now, key))
@@ -180,6 +187,23 @@ class SQLiteStore(Store):
 
     async def close(self, key: Digest, submission_id: str) -> None:
         await self._writer.run(lambda db, now: ledger.close(db, key, submission_id))
+
+    # Reputation
+
+    async def paused(self) -> dict[str, Pause]:
+        return self._read(lambda db, now: reputation.paused(db))
+
+    async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
+        return await self._writer.run(lambda db, now: reputation.pause(db, pause, counted_from))
+
+    async def resume(self, stream: str) -> Pause | None:
+        return await self._writer.run(lambda db, now: reputation.resume(db, now, stream))
+
+    async def note(self, feedback: Sequence[Feedback]) -> None:
+        await self._writer.run(lambda db, now: reputation.note(db, now, feedback))
+
+    async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
+        return self._read(lambda db, now: reputation.tallies(db, now, windows))
 
     def _read(self, query: Operation[T]) -> T:
         """Run a short indexed query in a transaction of its own, with the identity asked in the same snapshot."""
@@ -214,7 +238,8 @@ class SQLiteStore(Store):
 def _sweep(db: sqlite3.Connection, now: float) -> bool:
     more_limits = limits.sweep(db, now, _SWEEP_ROWS)
     more_submissions = ledger.sweep(db, now, _SWEEP_SUBMISSIONS)
-    return more_limits or more_submissions
+    more_feedback = reputation.sweep(db, now, _SWEEP_ROWS)
+    return more_limits or more_submissions or more_feedback
 
 
 def _as_unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
