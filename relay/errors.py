@@ -33,6 +33,14 @@ class RecordsFull(RecordsUnavailable):
     """The disk of the records has less room than [records] min_free."""
 
 
+class RuleFailed(RelayError):
+    """A rule could not be evaluated, so nothing is decided; the cause may quote the mail, this text does not."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"the rule {rule} could not be evaluated")
+        self.rule = rule
+
+
 class RenderingImpossible(RelayError):
     """A copy cannot be made compliant (8-bit in a signed part, no key, failed self-check).
 

@@ -6,16 +6,23 @@ number of series stays in the hundreds.  Every process counts for itself;
 `relay.service.metrics` adds the processes up.
 """
 
+import errno
 import logging
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, Literal
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram
+
+from relay.errors import RelayError
+
+_ROOT = f"{Path(__file__).parents[1]}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,12 @@ class Documented:
     labels: tuple[str, ...]
     text: str
 
+
+Bound = Literal[
+    "connections", "connections_per_address", "handshakes", "proxy", "trust", "time", "commands", "errors", "recipients",
+    "in_flight", "size", "line_length", "header_fields", "header_size", "received", "http_connections", "http_size", "http_time",
+]  # fmt: skip
+"""Every bound of the doors: what may be refused of what comes in, whatever it says."""
 
 METRICS: list[Documented] = []
 """Every metric, in the order of the documentation."""
@@ -153,6 +166,11 @@ def _series_of(stage_name: str) -> Histogram:
 _events = logging.getLogger("relay.event")
 
 
+def count_refusal(bound: Bound) -> None:
+    """Count what a bound of the doors kept out."""
+    refused_by_limit_total.labels(bound).inc()
+
+
 def event(name: str, **facts: Any) -> None:
     """Write one JSON line. `facts` hold ids, names of rules and streams, codes and counts; no addresses."""
     if _events.isEnabledFor(logging.INFO):
@@ -161,8 +179,51 @@ def event(name: str, **facts: Any) -> None:
         _events.handle(record)
 
 
+_MOST_PLACES = 12
+
+
+def fault_facts(fault: BaseException) -> dict[str, Any]:
+    """What a log line says of an exception: the kinds in its chain, outermost first, and the places they came through.
+
+    Its text is told only where the relay words it: any other text may quote a mail or an address.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = fault
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = _cause(link)
+    places = [place for one in chain for place in _places(one)]
+    said = {"fault": str(fault)} if isinstance(fault, RelayError) else {}
+    return {"error": " from ".join(_kind(one) for one in chain), **said, "places": places[-_MOST_PLACES:]}
+
+
+def fault_text(fault: BaseException) -> str:
+    """An exception in a log line's text: the relay's own words, else the kind alone."""
+    return str(fault) if isinstance(fault, RelayError) else _kind(fault)
+
+
+def _kind(fault: BaseException) -> str:
+    name = type(fault).__name__
+    number = fault.errno if type(fault) is OSError else None  # its subclasses say by their name what happened
+    return f"{name} {errno.errorcode.get(number, number)}" if number is not None else name
+
+
+def _cause(fault: BaseException) -> BaseException | None:
+    if isinstance(fault, BaseExceptionGroup):
+        return fault.exceptions[0]
+    return fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+
+
+def _places(fault: BaseException) -> list[str]:
+    frames = ((frame.f_code, line) for frame, line in walk_tb(fault.__traceback__))
+    return [f"{code.co_filename.removeprefix(_ROOT)}:{line} {code.co_qualname}" for code, line in frames]
+
+
 class JSONFormatter(logging.Formatter):
-    """One JSON object per record: time with offset, level, event, facts."""
+    """One JSON object per record: time with offset, level, event, facts.
+
+    Other people's libraries put what they choose into the text that comes with an exception; that text is left out.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         second, offset = _second(int(record.created))
@@ -171,11 +232,12 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage() if record.name == "relay.event" else record.name,
         }
-        if record.name != "relay.event":
+        fault = record.exc_info[1] if record.exc_info else None
+        if record.name != "relay.event" and (fault is None or record.name.startswith("relay.")):
             line["text"] = record.getMessage()
         line.update(getattr(record, "facts", {}))
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if fault is not None:
+            line.update(fault_facts(fault))
         return orjson.dumps(line, default=str).decode()
 
 

@@ -20,6 +20,7 @@ from relay.records.search import Mailing, mailing_of, mask
 from relay.render.token import UnsubscribeToken
 from relay.stores.contracts import ConsentEvent
 from relay.tasks import spawn
+from relay.telemetry import fault_text
 
 _log = logging.getLogger("relay.doors")
 STORE_SECONDS = 0.5  # how long a page waits for the store
@@ -63,7 +64,7 @@ def _mailing(records: Records, token: UnsubscribeToken) -> Mailing | None:
     try:
         return mailing_of(records.reader, token.submission_id, token.recipient_digest)
     except Exception as fault:  # noqa: BLE001 - nothing about the records keeps a page from being shown
-        _log.warning("a page is shown without the mail it came with: %s", fault, exc_info=not _is_expected(fault))
+        _log.warning("a page is shown without the mail it came with: %s", fault_text(fault), exc_info=not _is_expected(fault))
         return None
 
 
@@ -71,7 +72,7 @@ def _pending(records: Records, digests: Sequence[Digest]) -> list[Suppression]:
     try:
         return records.pending(digests)
     except Exception as fault:  # noqa: BLE001 - the same
-        _log.warning("a page is shown without the journal: %s", fault, exc_info=not _is_expected(fault))
+        _log.warning("a page is shown without the journal: %s", fault_text(fault), exc_info=not _is_expected(fault))
         return []
 
 
@@ -87,7 +88,7 @@ async def _answer(store: History, digests: Sequence[Digest]) -> tuple[list[Suppr
     try:
         return await store.history(digests)
     except Exception as fault:  # noqa: BLE001 - nothing about the store keeps a page from being shown
-        _log.warning("a page is shown without what the store knows: %s", fault, exc_info=not _is_expected(fault))
+        _log.warning("a page is shown without what the store knows: %s", fault_text(fault), exc_info=not _is_expected(fault))
         return [], []
 
 

@@ -37,6 +37,7 @@ from relay.records.search import sealed_recipient
 from relay.render.token import TokenError, UnknownKey, UnsubscribeToken, read_token, stream_number
 from relay.stores.contracts import Store
 from relay.tasks import spawn
+from relay.telemetry import fault_text
 
 T = TypeVar("T")
 _log = logging.getLogger("relay.doors")
@@ -170,7 +171,8 @@ class Refusals:
         try:
             entries, _ = await self._store().history([digest])
         except Exception as fault:  # noqa: BLE001 - nothing about the store keeps a refusal from being written down
-            _log.warning("a refusal goes into the journal alone: %s", fault, exc_info=not isinstance(fault, StoreUnavailable))
+            unexpected = not isinstance(fault, StoreUnavailable)
+            _log.warning("a refusal goes into the journal alone: %s", fault_text(fault), exc_info=unexpected)
             return None
         return [entry for entry in entries if (entry.scope, entry.reason) == (scope, Reason.UNSUBSCRIBE)]
 

@@ -23,7 +23,6 @@ import logging
 import re
 import select
 import ssl
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -259,12 +258,9 @@ class Wire(SMTP):
         self._errors_left = self.door.config.smtp.max_errors
 
     def fault(self, error: Exception) -> None:
-        """Log a fault of ours: its kind and place, not its text, which may hold an address."""
-        places = [
-            f"{frame.filename.rpartition('/relay/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
+        """Log a fault of ours."""
         submission = self.transaction.submission.id if self.transaction else ""
-        telemetry.event("internal_fault", submission=submission, error=type(error).__name__, places=places[-6:])
+        telemetry.event("internal_fault", submission=submission, **telemetry.fault_facts(error))
 
     # Replies.
 

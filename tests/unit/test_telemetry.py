@@ -1,0 +1,122 @@
+"""What a log line says of an exception: its kinds and places, never the text that may quote a mail or an address."""
+
+import asyncio
+import errno
+import json
+import logging
+
+import pytest
+
+from relay.errors import RecordsUnavailable, RuleFailed
+from relay.tasks import spawn
+from relay.telemetry import JSONFormatter, fault_text
+
+ADDRESS = "ada@example.org"
+
+
+@pytest.fixture
+def lines(caplog):
+    """The log as an operator gets it."""
+    caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JSONFormatter())
+    return lambda: [json.loads(line) for line in caplog.text.splitlines()]
+
+
+def broken(fault: BaseException) -> None:
+    raise fault
+
+
+def log_of(name: str, fault: BaseException, text: str = "mail %s failed") -> None:
+    try:
+        broken(fault)
+    except type(fault):
+        logging.getLogger(name).exception(text, "01J")
+
+
+def test_kind_and_places_are_told_and_the_text_is_not(lines, caplog):
+    log_of("relay.pipeline", KeyError(ADDRESS))
+    (line,) = lines()
+    assert (line["event"], line["text"], line["error"]) == ("relay.pipeline", "mail 01J failed", "KeyError")
+    place, function = line["places"][-1].split(" ")
+    assert place.startswith("tests/unit/test_telemetry.py:")
+    assert function == "broken"
+    assert ADDRESS not in caplog.text
+
+
+def test_the_chain_is_told_from_the_outermost_to_its_cause(lines, caplog):
+    try:
+        try:
+            broken(ValueError(ADDRESS))
+        except ValueError as error:
+            raise RuleFailed("base/size") from error
+    except RuleFailed:
+        logging.getLogger("relay.pipeline").exception("failed")
+    (line,) = lines()
+    assert (line["error"], line["fault"]) == ("RuleFailed from ValueError", "the rule base/size could not be evaluated")
+    assert [place.split(" ")[1] for place in line["places"]][-1] == "broken"
+    assert ADDRESS not in caplog.text
+
+
+def test_a_chain_that_bites_its_tail_ends(lines):
+    first, second = ValueError(ADDRESS), KeyError(ADDRESS)
+    first.__cause__, second.__cause__ = second, first
+    log_of("relay.x", first)
+    assert lines()[0]["error"] == "ValueError from KeyError"
+
+
+def test_what_a_group_holds_is_named(lines, caplog):
+    log_of("relay.x", ExceptionGroup(ADDRESS, [KeyError(ADDRESS)]))
+    assert lines()[0]["error"] == "ExceptionGroup from KeyError"
+    assert ADDRESS not in caplog.text
+
+
+def test_places_are_bounded(lines):
+    def deeper(depth: int) -> None:
+        if depth == 0:
+            raise ValueError(ADDRESS)
+        deeper(depth - 1)
+
+    try:
+        deeper(100)
+    except ValueError:
+        logging.getLogger("relay.x").exception("failed")
+    assert len(lines()[0]["places"]) == 12
+
+
+def test_other_peoples_words_beside_an_exception_are_left_out(lines, caplog):
+    """asyncio words what it says of a lost task with the exception and with what the callback was given."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.call_exception_handler({"message": f"Exception in callback take({ADDRESS})", "exception": KeyError(ADDRESS)})
+    finally:
+        loop.close()
+    (line,) = lines()
+    assert (line["event"], line["error"]) == ("asyncio", "KeyError")
+    assert ADDRESS not in caplog.text
+
+
+async def test_a_task_that_fails_names_itself_and_the_kind(lines, caplog):
+    async def work() -> None:
+        broken(LookupError(ADDRESS))
+
+    with pytest.raises(LookupError):
+        await spawn(work(), "record 01J")
+    await asyncio.sleep(0)
+    (line,) = lines()
+    assert (line["text"], line["error"]) == ("task record 01J failed", "LookupError")
+    assert ADDRESS not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (RecordsUnavailable("the disk is full"), "the disk is full"),
+        (ValueError(ADDRESS), "ValueError"),
+        (OSError(errno.ENOSPC, ADDRESS), "OSError ENOSPC"),
+        (FileNotFoundError(errno.ENOENT, ADDRESS), "FileNotFoundError"),
+        (OSError(ADDRESS), "OSError"),
+    ],
+    ids=repr,
+)
+def test_a_fault_in_a_text_is_told_in_our_own_words_or_by_its_kind(fault, text):
+    assert fault_text(fault) == text
