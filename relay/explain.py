@@ -41,7 +41,7 @@ class Explained:
 async def explain(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Explained]:
     """Judge every recipient and render the copies of those whom nothing stands in the way.
 
-    Raises StoreUnavailable, RecordsUnavailable, and whatever a rule raises.
+    Raises StoreUnavailable, RecordsUnavailable and RuleFailed, for which the line answers 451.
     """
     routes = line.routing.routes(submission.identity, stream, submission.reverse_path, message)
     rulings, submission = await _rulings(line, submission, message, stream, routes)

@@ -23,7 +23,7 @@ from relay.answer import ReportFate, Result, final_reply
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
-from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
 from relay.ids import new_id
 from relay.judging import judge, judge_at_rcpt, objected, paused, reply_to
@@ -156,6 +156,8 @@ class Line:
             return self._store_failed(fault)
         except RecordsUnavailable:
             return replies.RECORDS_UNAVAILABLE
+        except RuleFailed as fault:
+            return _rule_failed(submission, fault)
         except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
             _log.exception("RCPT of %s could not be judged", submission.id)
             return replies.INTERNAL
@@ -200,6 +202,8 @@ class Line:
         except RecordsUnavailable as fault:
             _log.error("no record, no mail: %s", fault)
             return replies.RECORDS_UNAVAILABLE
+        except RuleFailed as fault:
+            return _rule_failed(submission, fault)
         except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
             _log.exception("submission %s failed", submission.id)
             return replies.INTERNAL
@@ -326,7 +330,7 @@ class Line:
             return fault
         except Exception as fault:  # noqa: BLE001 - law 1: whatever went wrong, there is no record
             _log.exception("a submission could not be recorded")
-            return RecordsUnavailable(str(fault))
+            return RecordsUnavailable(type(fault).__name__)
         return None
 
     async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
@@ -382,6 +386,11 @@ class Line:
         telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
         telemetry.event("store unavailable", store=self.store.name, reason=fault.reason, text=str(fault))
         return replies.STORE_UNAVAILABLE
+
+
+def _rule_failed(submission: Submission, fault: RuleFailed) -> Reply:
+    _log.error("submission %s: %s", submission.id, fault, exc_info=fault)
+    return replies.POLICY_UNUSABLE
 
 
 def stream_of(policy: PolicySet, submission: Submission) -> Stream | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ from relay.config import Config, Listen, fold_login, load_config
 from relay.doors.identities import identity_of_listener, identity_of_login
 from relay.doors.smtp.contracts import largest_message
 from relay.doors.users import load_users
+from relay.errors import RuleFailed
 from relay.explain import Explained, is_permitted
 from relay.explain import explain as explain_message
 from relay.ids import is_id, new_id
@@ -87,7 +88,10 @@ async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
         stream = line.take_sender(submission.identity, submission.client.listener, submission.reverse_path)
         if isinstance(stream, Reply):
             fail(FINDINGS, f"MAIL FROM 会被拒绝：{stream}", f"MAIL FROM would be refused: {stream}")
-        explained = await explain_message(line, replace(submission, stream=stream.name, policy=policy.hash), message, stream)
+        try:
+            explained = await explain_message(line, replace(submission, stream=stream.name, policy=policy.hash), message, stream)
+        except RuleFailed as fault:
+            _end_with_failed_rule(fault)
     if as_json:
         emit_json([_as_json(one) for one in explained])
     else:
@@ -121,6 +125,16 @@ def _read(line: Line, path: Path, largest: int) -> Message:
         fail(FINDINGS, f"{path}：{reply}\n  {said['zh']}\n  → {fix['zh']}", f"{path}: {reply}\n  → {fix['en']}")
     except OSError as fault:
         fail(USAGE, f"{path}：无法读取：{fault.strerror}", f"{path}: cannot be read: {fault.strerror}")
+
+
+def _end_with_failed_rule(fault: RuleFailed) -> NoReturn:
+    """Say what the line keeps to itself: why, in the words of whatever the rule raised."""
+    reply, why = replies.POLICY_UNUSABLE, f"{type(fault.__cause__).__name__}: {fault.__cause__}"
+    fail(
+        FINDINGS,
+        f"规则 {fault.rule} 无法求值：{why}\n  {reply}\n  → 请修改该规则，使其适用于每一封邮件",
+        f"{fault}: {why}\n  {reply}\n  → Correct the rule so that it works on every mail",
+    )
 
 
 def _submission(config: Config, message: Message, session: Session) -> Submission:

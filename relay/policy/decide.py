@@ -12,7 +12,7 @@ An exemption, an override or a stream in shadow mode turns an objection into a
 warning that remembers what it would have been.  Protected rules, expired
 packs and a paused stream are not turned.
 
-Nothing is caught here: a rule that raises has decided nothing and the line
+A rule that raises has decided nothing: RuleFailed names it, and the line
 answers 451.  The one exception is a rule of a stream in shadow mode, whose
 failure is recorded as an objection and lets the mail pass, as any objection
 of that rule would have.
@@ -24,6 +24,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
+from relay.errors import RuleFailed
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.rule import UNREAD_PARTS, Finding, Rule
@@ -39,7 +40,6 @@ EXPIRED = Objection(
     text_zh="规则包已过期，须由管理员复核后才能继续发送",
     fix="Tell your administrator: the pack needs a review and a new expires_on",
     fix_zh="请通知管理员：复核规则包并更新 expires_on",
-    code="3.5",  # RFC 3463 section 3.4: system incorrectly configured
     reply_code=451,
     asked_for=Action.DEFER,
     retry_after=3600,
@@ -104,24 +104,27 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
     In phase RCPT only the rules that need no message are asked, in phase DATA
     all of them.  `today` is the day in the organisation's time zone.
 
-    Raises whatever a rule raises, except in shadow mode.
+    Raises RuleFailed from whatever a rule raises, except in shadow mode.
     """
     answers = answers or Answers()
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
     if case.pause is not None:
         asked.append(Asked(PAUSED, True, "asked", objection_to(case.pause)))
-    for rule in stream.rules:
-        if rule.never:
-            asked.append(rule.silent)
-        elif rule.reach is not None and not rule.reach.covers(case):
-            asked.append(rule.outside)
-        elif why := _why_not(rule, case, phase):
-            asked.append(Asked(rule.name, False, why))
-        elif (objection := _objection(rule, stream, case, answers)) is None:
-            asked.append(rule.silent)
-        else:
-            objection, why = _relaxed(objection, rule, policy, stream, case, today)
-            asked.append(Asked(rule.name, True, why, objection))
+    try:
+        for rule in stream.rules:
+            if rule.never:
+                asked.append(rule.silent)
+            elif rule.reach is not None and not rule.reach.covers(case):
+                asked.append(rule.outside)
+            elif why := _why_not(rule, case, phase):
+                asked.append(Asked(rule.name, False, why))
+            elif (objection := _objection(rule, stream, case, answers)) is None:
+                asked.append(rule.silent)
+            else:
+                objection, why = _relaxed(objection, rule, policy, stream, case, today)
+                asked.append(Asked(rule.name, True, why, objection))
+    except Exception as error:
+        raise RuleFailed(rule.name) from error
     return _ruling(case, asked)
 
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.errors import RuleFailed
+from relay.judging import reply_to
 from relay.policy.case import Action, Phase
 from relay.policy.decide import Answers, decide
 from relay.policy.suppression import Reason, stream_scope
@@ -218,9 +220,11 @@ FRAGILE = '[[rule]]\nid = "fragile"\nwhen = "1 / (message.addressees - 3) == 9"\
 THREE = PLAIN.replace(b"To: ada@mail.example.org", b"To: a@mail.example.org, b@mail.example.org, c@mail.example.org")
 
 
-def test_a_rule_that_raises_decides_nothing():
-    with pytest.raises(ZeroDivisionError):
+def test_a_rule_that_raises_decides_nothing_and_is_named():
+    with pytest.raises(RuleFailed) as caught:
         ruled(newsletter(FRAGILE), a_case(THREE))
+    assert (caught.value.rule, type(caught.value.__cause__)) == ("newsletter/fragile", ZeroDivisionError)
+    assert str(caught.value) == "the rule newsletter/fragile could not be evaluated"
 
 
 def test_in_shadow_a_rule_that_raises_is_recorded_and_passes():
@@ -232,7 +236,7 @@ def test_in_shadow_a_rule_that_raises_is_recorded_and_passes():
 def test_in_shadow_a_protected_rule_that_raises_still_raises():
     policy = newsletter(mode='"shadow"')
     case = replace(a_case(), suppressions=(object(),))  # type: ignore[arg-type]  # a store that answered nonsense
-    with pytest.raises(AttributeError):
+    with pytest.raises(RuleFailed, match="base/suppression"):
         ruled(policy, case)
 
 
@@ -260,7 +264,11 @@ def with_pack(applies: str = "", mode: str = "enforce"):
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
 def test_an_expired_pack_defers_everything_it_applies_to(mode):
     ruling = ruled(with_pack(mode=mode), a_case(PLAIN.replace(b"Spring", b"News")))
-    assert (ruling.action, ruling.leading.rule, ruling.leading.code) == (Action.DEFER, "law/expired", "3.5")
+    assert (ruling.action, ruling.leading.rule, str(reply_to(ruling))) == (
+        Action.DEFER,
+        "law/expired",
+        "451 4.7.1 [law/expired] A rule pack of this relay has expired and must be reviewed, try again in 3600 s",
+    )
     assert ruling.leading.reply_code == 451
 
 
