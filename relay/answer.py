@@ -75,7 +75,7 @@ def final_reply(submission_id: str, results: Sequence[Result], report: ReportFat
     if not refused:
         return replies.delivered(submission_id, delivered)
     if not delivered:
-        return _common(refused) or Reply(554, "7.1", refused[0].reply.text)
+        return _common(refused) or replies.refused_for_several_reasons(refused[0].reply)
     if report is ReportFate.TRANSIENT:
         return replies.report_waiting(submission_id, delivered, len(refused))
     if report is ReportFate.REFUSED:

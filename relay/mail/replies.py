@@ -129,7 +129,7 @@ def helo(hostname: str) -> Reply:
 
 def ehlo(hostname: str, *extensions: str) -> Reply:
     """The extensions that this connection may use now (RFC 5321 section 4.1.1.1)."""
-    return Reply(250, "", (hostname, *extensions))
+    return reply(250, "", hostname, *extensions)
 
 
 def challenge(base64_text: str) -> Reply:
@@ -177,6 +177,11 @@ def unfinished(submission_id: str, count: int, waiting: int, why: str) -> Reply:
     return reply(451, "4.0", f"{submission_id}, {count} delivered, {waiting} not yet: {why}", "Send the same message again later")
 
 
+def refused_for_several_reasons(first: Reply) -> Reply:
+    """Every recipient is refused for good, not all alike; `first` is what the first of them alone would be told."""
+    return reply(554, "7.1", *first.text)
+
+
 def report_waiting(submission_id: str, count: int, refused_count: int) -> Reply:
     """The report on the refused recipients could not be delivered yet; a retry sends only the report."""
     text = f"{submission_id}, {count} delivered, {refused_count} refused; the report is not delivered yet"
@@ -190,4 +195,4 @@ def report_refused(submission_id: str, count: int, refused_count: int) -> Reply:
 
 def explained(refusal: Reply, help_url: str) -> Reply:
     """The reply and, under it, the page that explains it in Chinese and English."""
-    return Reply(refusal.code, refusal.detail, (*refusal.text, help_url)) if help_url else refusal
+    return reply(refusal.code, refusal.detail, *refusal.text, help_url) if help_url else refusal

@@ -34,12 +34,12 @@ _CONNECTION = (
     Documented("greeting", replies.greeting("relay.example.com"), "A client has connected.", "Say EHLO."),
     *_rows(
         ("NOT_TRUSTED", "The listener has `auth = \"none\"` and the client is in none of `trusted_networks`.", "Use a listener with AUTH, or ask the operator."),
-        ("TOO_MANY_CONNECTIONS", "`[smtp] max_connections` is reached.", "Connect again later."),
-        ("TOO_MANY_CONNECTIONS_FROM_ADDRESS", "`max_connections_per_address` is reached.", "Use fewer connections at a time."),
+        ("TOO_MANY_CONNECTIONS", "`[smtp] max_connections` is reached, counted over all workers.", "Connect again later."),
+        ("TOO_MANY_CONNECTIONS_FROM_ADDRESS", "The client's address, or its IPv6 network (/64), has `max_connections_per_address` connections, counted over all workers.", "Use fewer connections at a time."),
         ("SHUTTING_DOWN", "The relay is told to stop and the connection is idle.", "Connect again; nothing was lost."),
         ("TIMED_OUT", "The client was silent for `command_timeout`, or slower than `data_timeout` with its message.", "Connect again."),
-        ("TOO_MANY_COMMANDS", "`max_commands` is reached on one connection.", "Connect again."),
-        ("TOO_MANY_ERRORS", "`max_errors` commands of the connection failed.", _FIX_CLIENT),
+        ("TOO_MANY_COMMANDS", "The connection gave `max_commands` commands since it began or its last mail was accepted.", "Connect again."),
+        ("TOO_MANY_ERRORS", "`max_errors` commands of the connection failed since it began or its last mail was accepted.", _FIX_CLIENT),
         ("CONNECTION_FAULT", "A fault inside the relay outside a mail transaction.", "Connect again; the operator finds it in the log."),
         ("BYE", "QUIT.", "Close the connection."),
     ),
@@ -119,6 +119,7 @@ _ENVELOPE = (
 
 _REFUSALS = (
     Documented("refused", replies.refused("base/suppression", "This recipient has unsubscribed from this mail", _PAGE), "A rule refuses, at RCPT or after the message; the name of the rule is in brackets. All rules answer 550 5.7.1 but those that follow.", "Open the page: it says in Chinese and English what, why and what to do."),
+    Documented("refused", replies.refused("base/suppression", "This recipient has unsubscribed or must not be written to", _PAGE, detail="1.1"), "The recipient is on the suppression list because an earlier mail came back: there is no such mailbox.", "Take the address off the list."),
     *(
         Documented("refused", replies.refused(rule, text, _PAGE), when, client)
         for rule, text, when, client in (
@@ -146,7 +147,7 @@ _WAITING = (
         ("NO_SPACE", "Less than `[records] min_free` is left on the disk.", f"{_AGAIN} The operator must make room."),
         ("STORE_UNAVAILABLE", "The store does not answer, is empty, is another one, or was written with other keys.", f"{_AGAIN} /readyz says which."),
         ("RECORDS_UNAVAILABLE", "The records cannot be written: no record, no mail.", f"{_AGAIN} /readyz says why."),
-        ("POLICY_UNUSABLE", "A rule could not be evaluated: doubt never permits.", f"{_AGAIN} The log names the rule."),
+        ("POLICY_UNUSABLE", "A rule could not be evaluated: doubt never permits. Or another policy set came into force since MAIL, and by it no stream or another one takes the mail.", f"{_AGAIN} The log names a rule that failed, and `relay explain FILE` says why."),
         ("INTERNAL", "A fault inside the relay.", f"{_AGAIN} The operator finds it in the log by the submission id."),
         ("RESEND_IN_PROGRESS", "The same message came again while the first try is still running.", f"{_AGAIN} Nobody gets it twice."),
         ("UPSTREAM_UNREACHABLE", "No address of the upstream server answers, or its certificate is not right.", _AGAIN),
@@ -161,9 +162,10 @@ _FINAL = (
     *_rows(("START_DATA", "DATA.", "Send the message.")),
     Documented("delivered", replies.delivered(_ID, 3, 1), "Every recipient is delivered, or left out and named in a report that was delivered.", "Nothing; the id finds the mail in the records."),
     Documented("unfinished", replies.unfinished(_ID, 2, 1, "The upstream server does not answer, try again later"), "Some recipients are not delivered yet, for different reasons; one reason for all is told as it is.", "Send the same bytes again: only what is missing is sent."),
+    Documented("refused_for_several_reasons", replies.refused_for_several_reasons(replies.refused("base/suppression", "This recipient has unsubscribed from this mail", _PAGE)), "All recipients are refused for good, for different reasons or by different replies of the upstream server; the text is that of the first one.", "As the text says; the page under it, if there is one, and the records name every recipient's own reason."),
     Documented("report_waiting", replies.report_waiting(_ID, 2, 1), "Some are delivered, the others refused for good, and the report on them is not delivered yet.", "Send the same bytes again: only the report is sent."),
     Documented("report_refused", replies.report_refused(_ID, 2, 1), "As before, and the report was refused for good.", "Do not send again. The records name the refused."),
-    Documented("upstream_said", replies.upstream_said(550, "1.1", "User unknown"), "All recipients share one reply of the upstream server. A throttle that it words as 550 is answered with 450.", "As the upstream server says."),
+    Documented("upstream_said", replies.upstream_said(550, "1.1", "User unknown"), "All recipients share one reply of the upstream server. A throttle that it words as 550 is answered with 451, and a code that RFC 5321 has no place for after a message with 451 or 554.", "As the upstream server says."),
 )  # fmt: skip
 
 SECTIONS: tuple[tuple[str, tuple[Documented, ...]], ...] = (

@@ -50,6 +50,7 @@ def test_all_refused_alike_is_their_common_reply():
 
 def test_all_refused_for_different_reasons_is_554_with_the_first():
     reply = said(*results(R, r=SUPPRESSED), *results(R))
+    assert reply == replies.refused_for_several_reasons(SUPPRESSED)
     assert (reply.code, reply.status, reply.text) == (554, "5.7.1", SUPPRESSED.text)
 
 

@@ -20,6 +20,7 @@ MADE = {
     "upstream_said": replies.upstream_said(550, "1.1", "User unknown"),
     "delivered": replies.delivered("01J", 3, 1),
     "unfinished": replies.unfinished("01J", 3, 1, "later"),
+    "refused_for_several_reasons": replies.refused_for_several_reasons(replies.upstream_said(550, "1.1", "User unknown")),
     "report_waiting": replies.report_waiting("01J", 3, 1),
     "report_refused": replies.report_refused("01J", 3, 1),
 }
