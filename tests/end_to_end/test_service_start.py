@@ -11,6 +11,7 @@ import subprocess
 import pytest
 import trustme
 
+from tests.support.needs import needs
 from tests.support.redis_server import RedisServer
 from tests.support.scrape import counted
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
@@ -44,6 +45,7 @@ def relay(tmp_path, upstream):
 
 def refusal(relay):
     """Start it in vain; its exit status and what it said, of which nothing may be a traceback."""
+    needs("pgrep")
     done = relay.command("serve")
     said = done.stdout + done.stderr
     assert "Traceback" not in said
