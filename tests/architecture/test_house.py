@@ -160,6 +160,52 @@ def test_each_library_stays_in_its_rooms():
     assert not faults, "\n".join(faults)
 
 
+_LOGGING = {"event", "debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def test_no_log_line_quotes_an_exception_that_is_not_ours():
+    """Its text may hold an address: `telemetry.fault_text` and `exc_info` say what may be said of it."""
+    faults = []
+    for path in MODULES:
+        for handler in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(handler, ast.ExceptHandler) or not handler.name:
+                continue
+            if not isinstance(handler.type, ast.Name) or handler.type.id not in ("Exception", "BaseException"):
+                continue
+            calls = [node for node in ast.walk(handler) if isinstance(node, ast.Call)]
+            logged = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in _LOGGING]
+            values = [
+                value for call in logged for value in [*call.args, *(k.value for k in call.keywords if k.arg != "exc_info")]
+            ]
+            faults += [f"{path.relative_to(ROOT)}:{value.lineno}" for value in values if _quotes(value, handler.name)]
+    assert not faults, "\n".join(faults)
+
+
+def _quotes(value: ast.expr, fault: str) -> bool:
+    """Whether the value is the exception or its text: itself, `str(fault)`, an f-string with it."""
+    if isinstance(value, ast.Call) and not (isinstance(value.func, ast.Name) and value.func.id in ("str", "repr")):
+        return False
+    if isinstance(value, ast.Attribute):
+        return False
+    return any(isinstance(node, ast.Name) and node.id == fault for node in ast.walk(value))
+
+
+def test_only_telemetry_words_an_exception():
+    """One formatter writes every line of the log, and nobody prints a traceback."""
+    makers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("Formatter", "StreamHandler", "FileHandler", "format_exc", "print_exc")
+        )
+        or (isinstance(node, ast.Import) and any(alias.name == "traceback" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "traceback")
+    }
+    assert makers == {"telemetry.py"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_file_is_one_sitting(path: Path):
     assert len(path.read_text("utf-8").splitlines()) <= 420

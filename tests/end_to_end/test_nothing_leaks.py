@@ -1,12 +1,16 @@
 """Addresses stay out of logs and files, whatever upstreams answer: only sealed or as a keyed digest are they written down."""
 
+import json
 import smtplib
 from pathlib import Path
 
 import pytest
 
+from relay.telemetry import JSONFormatter
 from tests.support.journey import Client, Journey, records, submission_id
-from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay
+from tests.support.line import LineHouse
+from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
+from tests.support.upstream import RecordingUpstream
 
 NOT_OURS = ("boss@example.com", "stranger@example.net")
 
@@ -62,3 +66,78 @@ def test_no_address_is_written_in_clear(relay, upstream, request):
     assert any(submission_id(text).encode() in octets for octets in written.values())
     assert found_in(written, addresses) == []
     assert found_in({"policies": (relay.folder / "policies/streams/newsletter.toml").read_bytes()}, addresses)
+
+
+# Faults, whose texts quote what they stumbled over -------------------------------------------------------------------
+
+FRAGILE = """
+[[rule]]
+id = "fragile"
+when = %s
+text = "x"
+text_zh = "x"
+"""
+BREAKS = {
+    "a missing key": (NEWS, "message.subject == 'Break.' && message.fields['x' + recipient.address] == ''"),
+    "a bad pattern": (NEWS, "message.subject == 'Break.' && recipient.address.matches(recipient.address + '(')"),
+    "at RCPT": (OFFICE, "recipient.domain == 'broken.example' && recipient.address.matches(recipient.address + '(')"),
+}
+STREAMS = {NEWS: "newsletter", OFFICE: "correspondence"}
+VICTIM = "ada.secret@broken.example"
+
+
+@pytest.mark.parametrize(("sender", "when"), BREAKS.values(), ids=BREAKS)
+def test_a_rule_that_fails_is_named_and_its_recipient_is_not(tmp_path, sender, when):
+    """docs/replies.md: 451 4.3.5, the log names the rule; `relay explain` names it too, and says why."""
+    stream = STREAMS[sender]
+    policy = {f"streams/{stream}.toml": [(r"\Z", lambda _: FRAGILE % json.dumps(when))]}
+    data = message(VICTIM, sender, "Break.")
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream, Relay(tmp_path, upstream, policy=policy) as relay:
+        assert relay.send(sender, [VICTIM], data) == (451, "4.3.5 The policy cannot be applied now, try again later")
+        assert relay.send(sender, ["ada@example.org"], message(sender=sender))[0] == 250
+        assert [VICTIM] not in [list(delivery.recipients) for delivery in upstream.deliveries]
+        (tmp_path / "mail.eml").write_bytes(data)
+        explained = relay.command("explain", tmp_path / "mail.eml")
+    (logged,) = relay.events("relay.pipeline")
+    assert logged["fault"] == f"the rule {stream}/fragile could not be evaluated"
+    assert logged["error"].startswith("RuleFailed from ")
+    assert logged["places"][-1].startswith("relay/policy/expression.py:")
+    assert logged["places"][-1].endswith(" Expression.holds")
+    assert found_in({"log": "".join(relay.lines).encode()}, {VICTIM, "ada@example.org"}) == []
+    assert explained.returncode == 1
+    assert f"the rule {stream}/fragile could not be evaluated: " in explained.stderr
+    assert "451 4.3.5 The policy cannot be applied now" in explained.stderr
+    assert "Traceback" not in explained.stderr
+
+
+def broken(*_, **__):
+    raise KeyError(VICTIM)
+
+
+FAULTS = {
+    "a copy": ("line.dispatcher.renderer", "copy"),
+    "the report": ("line.dispatcher.renderer", "report"),
+    "gathering": ("line.store", "open_submission"),
+    "the record": ("line.records", "append"),
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    with RecordingUpstream() as upstream, LineHouse(tmp_path_factory.mktemp("line"), upstream) as house:
+        upstream.fault("RCPT", "550 5.1.1 no such mailbox", matching=VICTIM)  # so that there is something to report
+        yield house
+
+
+@pytest.mark.parametrize(("place", "name"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_of_ours_anywhere_in_the_line_quotes_nobody(house, monkeypatch, caplog, place, name):
+    """Each stage with a net of its own, and the tasks that are spawned, log what they caught."""
+    caplog.handler.setFormatter(JSONFormatter())
+    broken_part = house
+    for step in place.split("."):
+        broken_part = getattr(broken_part, step)
+    monkeypatch.setattr(broken_part, name, broken)
+    reply = house.send(NEWS, ["bob@example.org", VICTIM], message(VICTIM, NEWS, name))
+    assert reply.code == 451
+    assert any(json.loads(line).get("error", "").endswith("KeyError") for line in caplog.text.splitlines()), caplog.text
+    assert found_in({"log": caplog.text.encode()}, {VICTIM}) == []
