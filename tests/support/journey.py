@@ -4,20 +4,27 @@ Tests of the line share a relay per kind of store (`tests/end_to_end/conftest.py
 of its own, so that nothing of one test concerns another.
 """
 
+import asyncio
 import json
 import re
 import socket
 import sqlite3
 import struct
+import time
 from base64 import b64encode
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
+from relay.config import load_config
+from relay.gathering import submission_key
 from relay.keys import load_keys
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message
 from relay.records.reading import Reader
 from relay.records.search import Query, search
+from relay.stores.opening import open_store
 from tests.support.service import NEWS, PASSWORD, Relay, message
 from tests.support.upstream import Delivery, RecordingUpstream
 
@@ -89,10 +96,18 @@ class Client:
 
     def hand_over(self, journey: Journey, recipients=None, *, mail: str = "", rcpt: str = "") -> None:
         """Everything up to the dot, whose reply is not read."""
+        self.begin(journey, recipients, mail=mail, rcpt=rcpt)
+        self.finish(journey)
+
+    def begin(self, journey: Journey, recipients=None, *, mail: str = "", rcpt: str = "") -> None:
+        """Everything up to the 354."""
         assert self.say(f"MAIL FROM:<{journey.sender}> {mail}".rstrip())[0] == 250
         for recipient in recipients or journey.recipients:
             assert self.say(f"RCPT TO:<{recipient}> {rcpt}".rstrip())[0] == 250
         assert self.say("DATA")[0] == 354
+
+    def finish(self, journey: Journey) -> None:
+        """The message and the dot, whose reply is not read."""
         self.socket.sendall(journey.data.replace(b"\r\n.", b"\r\n..") + b".\r\n")
 
     def send(self, journey: Journey, recipients=None, *, mail: str = "", rcpt: str = "") -> tuple[int, str]:
@@ -177,6 +192,22 @@ def open_rows(relay: Relay) -> list[str]:
     """The states of the ledger's rows (SQLite store only)."""
     with closing(sqlite3.connect(f"file:{relay.data / 'relay.db'}?mode=ro", uri=True)) as db:
         return [state for (state,) in db.execute("SELECT state FROM ledger")]
+
+
+def ledger_states(relay: Relay, journey: Journey) -> list[str]:
+    """The states of the journey's rows, whatever the store; the sender must be the login."""
+
+    async def ask() -> list[str]:
+        keys = load_keys(relay.data / "keys.toml")
+        digest = Message.parse(journey.data, max_fields=100, max_header_size=65536, max_line=998).received_digest
+        key = submission_key(keys, journey.sender, Mailbox.parse(journey.sender), digest)
+        store = await open_store(load_config(str(relay.config)), keys, time.time)
+        try:
+            return [row.state.value for row in await store.rows(key)]
+        finally:
+            await store.aclose()
+
+    return asyncio.run(ask())
 
 
 def readiness(relay: Relay) -> tuple[int, str]:
