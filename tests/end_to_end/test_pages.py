@@ -54,9 +54,11 @@ def test_the_url_of_a_550_says_rule_and_remedy_in_the_readers_language(relay, ne
         found = words(browser)
         follow(browser, By.LINK_TEXT, "English")
         assert "What to do" in words(browser)
+        assert "Remove the address from your list; only a new consent of the recipient lifts a refusal" in words(browser)
     assert "base/suppression" in found
     assert "退订" in found
     assert "该怎么做" in found
+    assert "请将该地址从名单中删除；只有收件人重新同意后才能解除" in found
     assert recipient not in found
     assert f"{recipient[0]}***@example.org" in found
     with chromium(tmp_path / "en", language="en-US,en") as browser:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -171,6 +172,25 @@ def test_evidence_on_a_message_takes_the_history_of_every_recipient(folder):
     with zipfile.ZipFile(out) as archive:
         document = orjson.loads(archive.read("evidence.json"))
     assert [history["mailbox"] for history in document["histories"]] == ["ada@example.org", "bob@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("words", "inside"),
+    [
+        (["--since", "2026-11-19"], ["finished"]),
+        (["--until", "2026-11-18"], ["suppressed", "received"]),
+        (["--since", "2026-11-18T19:06:40+08:00", "--until", "2026-11-18"], ["received"]),
+    ],
+)
+def test_evidence_holds_what_lies_in_the_time_asked_for_and_nothing_else(folder, words, inside):
+    out = folder / "letter.zip"
+    assert run(evidence, "ada@example.org", *words, "--out", str(out)).exit_code == 0
+    with zipfile.ZipFile(out) as archive:
+        held = orjson.loads(archive.read("evidence.json"))["records"]
+        pages = [archive.read(f"index.{language}.html").decode() for language in ("en", "zh")]
+    assert [record["kind"] for record in held] == inside
+    for page in pages:
+        assert re.findall('id="record-([0-9]+)"', page) == [str(record["seq"]) for record in held]
 
 
 def test_evidence_on_nothing_writes_no_file(folder):
