@@ -132,12 +132,12 @@ def house(tmp_path_factory):
 @pytest.mark.parametrize(("place", "name"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_of_ours_anywhere_in_the_line_quotes_nobody(house, monkeypatch, caplog, place, name):
     """Each stage with a net of its own, and the tasks that are spawned, log what they caught."""
-    caplog.handler.setFormatter(JSONFormatter())
     broken_part = house
     for step in place.split("."):
         broken_part = getattr(broken_part, step)
     monkeypatch.setattr(broken_part, name, broken)
     reply = house.send(NEWS, ["bob@example.org", VICTIM], message(VICTIM, NEWS, name))
     assert reply.code == 451
-    assert any(json.loads(line).get("error", "").endswith("KeyError") for line in caplog.text.splitlines()), caplog.text
-    assert found_in({"log": caplog.text.encode()}, {VICTIM}) == []
+    log = [JSONFormatter().format(record) for record in caplog.records]
+    assert any(json.loads(line).get("error", "").endswith("KeyError") for line in log), log
+    assert found_in({"log": "\n".join(log).encode()}, {VICTIM}) == []

@@ -18,8 +18,13 @@ ADDRESS = "ada@example.org"
 def lines(caplog):
     """The log as an operator gets it."""
     caplog.set_level(logging.INFO)
-    caplog.handler.setFormatter(JSONFormatter())
-    return lambda: [json.loads(line) for line in caplog.text.splitlines()]
+
+    def written():
+        octets = [JSONFormatter().format(record) for record in caplog.records]
+        assert not any(ADDRESS in line for line in octets)
+        return [json.loads(line) for line in octets]
+
+    return written
 
 
 def broken(fault: BaseException) -> None:
@@ -33,17 +38,16 @@ def log_of(name: str, fault: BaseException, text: str = "mail %s failed") -> Non
         logging.getLogger(name).exception(text, "01J")
 
 
-def test_kind_and_places_are_told_and_the_text_is_not(lines, caplog):
+def test_kind_and_places_are_told_and_the_text_is_not(lines):
     log_of("relay.pipeline", KeyError(ADDRESS))
     (line,) = lines()
     assert (line["event"], line["text"], line["error"]) == ("relay.pipeline", "mail 01J failed", "KeyError")
     place, function = line["places"][-1].split(" ")
     assert place.startswith("tests/unit/test_telemetry.py:")
     assert function == "broken"
-    assert ADDRESS not in caplog.text
 
 
-def test_the_chain_is_told_from_the_outermost_to_its_cause(lines, caplog):
+def test_the_chain_is_told_from_the_outermost_to_its_cause(lines):
     try:
         try:
             broken(ValueError(ADDRESS))
@@ -54,7 +58,6 @@ def test_the_chain_is_told_from_the_outermost_to_its_cause(lines, caplog):
     (line,) = lines()
     assert (line["error"], line["fault"]) == ("RuleFailed from ValueError", "the rule base/size could not be evaluated")
     assert [place.split(" ")[1] for place in line["places"]][-1] == "broken"
-    assert ADDRESS not in caplog.text
 
 
 def test_a_chain_that_bites_its_tail_ends(lines):
@@ -64,10 +67,9 @@ def test_a_chain_that_bites_its_tail_ends(lines):
     assert lines()[0]["error"] == "ValueError from KeyError"
 
 
-def test_what_a_group_holds_is_named(lines, caplog):
+def test_what_a_group_holds_is_named(lines):
     log_of("relay.x", ExceptionGroup(ADDRESS, [KeyError(ADDRESS)]))
     assert lines()[0]["error"] == "ExceptionGroup from KeyError"
-    assert ADDRESS not in caplog.text
 
 
 def test_places_are_bounded(lines):
@@ -83,7 +85,7 @@ def test_places_are_bounded(lines):
     assert len(lines()[0]["places"]) == 12
 
 
-def test_other_peoples_words_beside_an_exception_are_left_out(lines, caplog):
+def test_other_peoples_words_beside_an_exception_are_left_out(lines):
     """asyncio words what it says of a lost task with the exception and with what the callback was given."""
     loop = asyncio.new_event_loop()
     try:
@@ -92,10 +94,9 @@ def test_other_peoples_words_beside_an_exception_are_left_out(lines, caplog):
         loop.close()
     (line,) = lines()
     assert (line["event"], line["error"]) == ("asyncio", "KeyError")
-    assert ADDRESS not in caplog.text
 
 
-async def test_a_task_that_fails_names_itself_and_the_kind(lines, caplog):
+async def test_a_task_that_fails_names_itself_and_the_kind(lines):
     async def work() -> None:
         broken(LookupError(ADDRESS))
 
@@ -104,7 +105,6 @@ async def test_a_task_that_fails_names_itself_and_the_kind(lines, caplog):
     await asyncio.sleep(0)
     (line,) = lines()
     assert (line["text"], line["error"]) == ("task record 01J failed", "LookupError")
-    assert ADDRESS not in caplog.text
 
 
 @pytest.mark.parametrize(
