@@ -19,7 +19,11 @@ WRITER_PRAGMAS = ("PRAGMA busy_timeout = 0", "PRAGMA synchronous = NORMAL", "PRA
 """For the connection whose commits `sync` makes durable; it never waits in SQLite, and never checkpoints in the loop."""
 
 CHECKPOINT_EVERY = 400
-"""Commits of one process between two checkpoints; the log has a few megabytes then."""
+"""Commits of one process between two checkpoints; after ordinary ones the log has a few megabytes then."""
+
+LARGEST = 128 * 1024 * 1024
+"""Octets of the log at which no commit waits for the next checkpoint: those of an import are large. Twice what is left of a log
+that begins anew (`journal_size_limit`), or one that was large once would be brought home after every commit."""
 
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have no fdatasync
 
@@ -53,7 +57,7 @@ class WriteAheadLog:
             self._fault = str(fault)
             self.require()
         self._commits += 1
-        if self._commits % CHECKPOINT_EVERY == 0:
+        if self._commits % CHECKPOINT_EVERY == 0 or os.fstat(self._descriptor).st_size > LARGEST:
             self._checkpoint()
 
     def close(self) -> None:

@@ -87,6 +87,22 @@ def test_the_log_begins_anew_again_and_again(database, monkeypatch):
     assert db.execute("SELECT count(*), sum(length(octets)) FROM t").fetchone() == (100, 1_000_000)
 
 
+def test_large_commits_do_not_make_a_large_log(database, monkeypatch):
+    monkeypatch.setattr(writeahead, "LARGEST", 200_000)
+    db, log, file = database
+    db.execute("PRAGMA journal_size_limit = 100000")
+    checkpoints = []
+    monkeypatch.setattr(WriteAheadLog, "_checkpoint", lambda log, real=WriteAheadLog._checkpoint: checkpoints.append(real(log)))
+    sizes = []
+    for _ in range(100):
+        db.execute("INSERT INTO t VALUES (randomblob(50000))")
+        log.sync()
+        sizes.append(file.stat().st_size)
+    assert max(sizes) < 300_000
+    assert len(checkpoints) < 40  # not after every commit
+    assert db.execute("SELECT count(*), sum(length(octets)) FROM t").fetchone() == (100, 5_000_000)
+
+
 def test_a_checkpoint_that_cannot_be_made_loses_nothing(database, monkeypatch):
     monkeypatch.setattr(writeahead, "CHECKPOINT_EVERY", 1)
     db, log, _ = database
