@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from relay.cli.opening import Opened
 from relay.cli.output import USAGE, fail, text, warn
@@ -21,7 +21,7 @@ from relay.keys import Keys
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.records.chain import ASSOCIATED
-from relay.stores.formats import LeftOut, Listed, address_column, guarded, read_list
+from relay.stores.formats import LeftOut, Listed, address_column, guarded, is_formula, read_list
 from relay.stores.tables import Fault, Row, rows
 
 TOGETHER = 2000  # entries or recipients in one step of the store
@@ -70,17 +70,25 @@ class Source:
 
 
 @contextmanager
-def opened_source(path: Path) -> Iterator[Source]:
-    """Open a list ("-" is stdin), with a progress bar where a person looks on."""
+def opened_source(path: Path, out: Path | None = None) -> Iterator[Source]:
+    """Open a list ("-" is stdin) that is read into `out`, with a progress bar where a person looks on."""
     try:
         file = sys.stdin.buffer if str(path) == "-" else path.open("rb")
     except OSError as error:
         fail(USAGE, f"{path}：无法读取：{error.strerror}", f"{path}: cannot be read: {error.strerror}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     total = None if str(path) == "-" else path.stat().st_size
-    with file, Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(path.name, total=total)
-        yield Source(str(path), file, lambda octets: progress.advance(task, octets))
+    with file, shown_progress(path.name, total, out, TaskProgressColumn(), TimeRemainingColumn()) as advance:
+        yield Source(str(path), file, advance)
+
+
+@contextmanager
+def shown_progress(name: str, total: int | None, out: Path | None, *columns: ProgressColumn) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where a person looks on, unless `out` is the same screen; how to advance it."""
+    is_shown = sys.stderr.isatty() and not (str(out) == "-" and sys.stdout.isatty())
+    columns = (TextColumn("{task.description}"), BarColumn(), *columns)
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not is_shown) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda steps: progress.advance(task, steps)
 
 
 class Faults:
@@ -211,8 +219,6 @@ async def count_new(opened: Opened, batch: list[Suppression]) -> int:
 
 # Clean ---------------------------------------------------------------------------------------------------------------
 
-_FORMULA = re.compile(r"[=@]|[+-](?![\d\s().,-]*$)")  # a number or a telephone number is none
-
 
 @dataclass(frozen=True)
 class Binding:
@@ -233,7 +239,7 @@ async def clean_rows(opened: Opened, source: Source, binding: Binding, column: s
         second = next(found, None)
         place, is_headed = _place(first, second, column)
         if is_headed:
-            out.write(first.raw)
+            out.write(_safe(first, tally))
         for row in [second] if is_headed else [first, second]:
             _judge(opened.keys, row, place, batch, faults)
     for row in found:
@@ -297,11 +303,11 @@ async def _keep(
 
 def _safe(row: Row, tally: Tally) -> bytes:
     """The row as it came, unless a spreadsheet would run one of its cells."""
-    if not any(map(_FORMULA.match, row.cells)):
+    if not any(map(is_formula, row.cells)):
         return row.raw if row.raw.endswith((b"\n", b"\r")) else row.raw + b"\n"
     tally.guarded += 1
     text_out = io.StringIO()
-    cells = [f"'{cell}" if _FORMULA.match(cell) else cell for cell in row.cells]
+    cells = [guarded(cell) if is_formula(cell) else cell for cell in row.cells]
     csv.writer(text_out, delimiter=row.delimiter).writerow(cells)
     return text_out.getvalue().encode(_encoding(row.raw))
 

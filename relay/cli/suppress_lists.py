@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import click
+from rich.progress import MofNCompleteColumn
 
 from relay.cli.entries import (
     REASONS,
@@ -24,7 +25,18 @@ from relay.cli.entries import (
     scope_of,
     stream_option,
 )
-from relay.cli.lists import Binding, Defaults, Tally, clean_rows, count_new, import_rows, opened_faults, opened_source
+from relay.cli.lists import (
+    TOGETHER,
+    Binding,
+    Defaults,
+    Tally,
+    clean_rows,
+    count_new,
+    import_rows,
+    opened_faults,
+    opened_source,
+    shown_progress,
+)
 from relay.cli.opening import open_all
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, warn
 from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason, Suppression
@@ -125,7 +137,8 @@ async def _export(out: Path, in_force: bool) -> tuple[int, int]:
     number = nameless = 0
     async with open_all(option("config")) as opened:
         fingerprints = opened.keys.addresses.fingerprints
-        with _written(out) as file:
+        total = sum((await opened.store.count()).values()) if in_force else None
+        with shown_progress(out.name, total, out, MofNCompleteColumn()) as advance, _written(out) as file:
             file.write("\ufeff".encode())  # or Excel takes it for the local code page
             writer = csv.writer(_Utf8(file))
             writer.writerow(OWN_COLUMNS)
@@ -134,6 +147,9 @@ async def _export(out: Path, in_force: bool) -> tuple[int, int]:
                     address = address_of(opened, entry)
                     writer.writerow(own_row(entry, address, fingerprints))
                     number, nameless = number + 1, nameless + (not address)
+                    if number % TOGETHER == 0:
+                        advance(TOGETHER)
+            advance(number % TOGETHER)
     return number, nameless
 
 
@@ -164,7 +180,7 @@ def clean(file: Path, out: Path, purpose: str, stream: str | None, column: str, 
 
 async def _clean(file: Path, out: Path, binding: Binding, column: str, rejects: Path | None) -> Tally:
     async with open_all(option("config")) as opened:
-        with opened_source(file) as source, opened_faults(rejects) as faults, _written(out) as written:
+        with opened_source(file, out) as source, opened_faults(rejects) as faults, _written(out) as written:
             tally = await clean_rows(opened, source, binding, column, written, faults)
         faults.show(file.name)
     return tally

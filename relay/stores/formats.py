@@ -99,9 +99,17 @@ def own_row(entry: Suppression, address: str, keys: Iterable[str]) -> list[str]:
     return [guarded(cell) for cell in whole]
 
 
+_FORMULA = re.compile(r"[\t\r\n]|\s*(?:[=@＝＠]|[+\-＋－](?![\d\s().,-]*$))")  # East Asian spreadsheets know the wide signs
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet might run the cell, as it stands or trimmed; numbers and telephone numbers are none."""
+    return _FORMULA.match(cell) is not None
+
+
 def guarded(cell: str) -> str:
     """Keep a spreadsheet from running the cell as a formula; `_unguarded` takes the mark off again."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "'")) else cell
+    return f"'{cell}" if is_formula(cell) or cell.startswith("'") else cell
 
 
 def _unguarded(cell: str) -> str:

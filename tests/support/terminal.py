@@ -1,7 +1,14 @@
 """What a person at a terminal checks of a `relay` command: its exit code, its language, its words."""
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+from contextlib import suppress
+
+from tests.support.service import ROOT
 
 LANGUAGES = ("en", "zh")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -35,3 +42,23 @@ class Terminal:
 
     def choose(self, zh, en):
         return zh if self.language == "zh" else en
+
+
+def screen(config, *words, lang="en"):
+    """What a `relay` command writes to a real terminal, control sequences and all; asserts that it succeeds."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay", "--config", config, "--lang", lang, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=its,
+        stderr=its,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+    )
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # EIO is how Linux says that nobody has it open any more
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(120) == 0, shown.decode()
+    return shown.decode()

@@ -204,7 +204,15 @@ def test_a_lifted_entry_is_left_out():
     assert read(file.getvalue())[1] == ["left out: was lifted"]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1"])
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+A1", "-SUM(A1)", "-1+A1", "+1|x!A0", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", "＝1", "＋A1", "－A1", "＠A1", "'=1"],
+)
 def test_no_cell_begins_a_formula(cell):
     assert guarded(cell) == f"'{cell}"
     assert guarded(f"x{cell}") == f"x{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "-", "-12.5", "+1", "+86 (21) 6888-0000", "王敏", "a=b"])
+def test_numbers_and_telephone_numbers_stay_as_they_are(cell):
+    assert guarded(cell) == cell

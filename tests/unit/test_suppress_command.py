@@ -2,26 +2,22 @@
 
 import asyncio
 import csv
-import gc
 import hashlib
 import io
 import json
 import os
 import time
 from datetime import datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from relay.cli.lists import Defaults, Faults, Tally, import_rows
 from relay.cli.opening import open_all
 from relay.cli.suppress import suppress
 from relay.errors import ConfigurationError, StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind, Record
-from relay.stores.formats import OWN_COLUMNS
+from relay.stores.formats import OWN_COLUMNS, is_formula
 from relay.stores.sqlite import SQLiteStore
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -313,41 +309,6 @@ def test_what_was_written_before_a_fault_is_recorded(small, monkeypatch):
     assert facts["new"] == 2
 
 
-def test_two_hundred_thousand_rows_in_bounded_memory():
-    """What was read and not yet written stays within a few batches from the first row to the last."""
-    kept: list[int] = []
-    made = 0
-
-    def chunks():
-        nonlocal made
-        for n in range(200):
-            made += 1000
-            yield b"".join(b"person%d-%d@example.com,BOUNCE\r\n" % (n, m) for m in range(1000))
-
-    async def write(batch):
-        assert len(batch) <= 5000
-        assert made - tally.written <= 5000
-        kept.append(len(gc.get_objects()))
-        return len(batch)
-
-    keys: Any = SimpleNamespace(addresses=Hashless(), records=Hashless())
-    tally = Tally()
-    gc.collect()  # what other tests left behind does not count
-    asyncio.run(import_rows(keys, chunks(), Defaults(0.0, ORGANISATION, None), tally, Faults(None), write, time.time()))
-    assert (tally.rows, tally.new, tally.rejected) == (200_000, 200_000, 0)
-    assert max(kept[1:]) - min(kept[1:]) < 20_000
-
-
-class Hashless:
-    """Stands for a ring where the time that HMAC and AES take is not what is looked at."""
-
-    def digest(self, text):
-        return text.encode()
-
-    def seal(self, plain, associated):
-        return plain
-
-
 # Export and clean
 
 
@@ -431,6 +392,18 @@ def test_clean_keeps_gb18030_as_it_is(small):
         "li@example.com,'=HYPERLINK(1)李",
     ]
     assert tally["guarded"] == 1
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "\t=1+1", '"\t=1+1"', '"\r=1+1"', "+A1", "＝1+1", "+86 21 6888", "-5", "'t Hooft"])
+@pytest.mark.parametrize("place", ["heading", "row"])
+def test_clean_writes_no_cell_that_an_export_would_guard(small, cell, place):
+    heading, name = ("邮箱", cell) if place == "row" else (f"邮箱,{cell}", "x")
+    text = f"{heading}\n{ADA},{name}\n" if place == "heading" else f"{heading},姓名\n{ADA},{name}\n"
+    out = small.folder / "out.csv"
+    tally = small.json("clean", small.file("in.csv", text), "--out", out)
+    cells = [cell for row in csv.reader(io.StringIO(out.read_text("utf-8"), newline="")) for cell in row]
+    assert not any(map(is_formula, cells))
+    assert tally["guarded"] == (out.read_text("utf-8") != text) == is_formula(cell.strip('"'))
 
 
 def test_clean_takes_the_column_that_is_named(small):
