@@ -65,7 +65,7 @@ class Refuser:
         rulings = judge_octets(submission.recipients, stream, fault)
         count_objections(rulings)
         if fault.limit:
-            telemetry.refused_by_limit_total.labels(fault.limit).inc()
+            telemetry.count_refusal(fault.limit)
         reply = replies.refused(fault.rule, fault.text, self._page(submission.id), detail=fault.detail)
         await self._write(submission.id, submission, None, reply, rulings, policy_hash, fault.bound)
         return reply

@@ -21,10 +21,12 @@ from relay.doors.serving import Site
 from relay.errors import RecordsUnavailable
 from relay.ids import is_id
 from relay.records.explanations import Explanation
+from relay.telemetry import Bound, count_refusal
 
 _log = logging.getLogger("relay.doors")
 BODY_OCTETS = 16 * 1024  # a one-click POST has 30
 BODY_SECONDS = 20.0
+_BOUNDS: dict[int, Bound] = {413: "http_size", 408: "http_time"}
 PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
 
 Metrics = Callable[[], Awaitable[bytes]]
@@ -164,6 +166,8 @@ async def _answer_faults(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except web.HTTPException as error:
+        if bound := _BOUNDS.get(error.status):
+            count_refusal(bound)
         return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=_allowed(error))
     except Exception:  # noqa: BLE001 - the last resort of a door
         _log.exception("a page failed")

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from relay.doors.pages import HEADERS
 from relay.hosts import split_host_port
-from relay.telemetry import refused_by_limit_total
+from relay.telemetry import count_refusal
 
 _log = logging.getLogger("relay.doors")
 _no_log = logging.getLogger("relay.doors.access")
@@ -39,7 +39,7 @@ class Site:
         if server is None:
             raise RuntimeError("the site is not open")
         if len(server.connections) >= CONNECTIONS:
-            refused_by_limit_total.labels(limit="http_connections").inc()
+            count_refusal("http_connections")
             return _Refused()
         return _Connection(server, loop=asyncio.get_running_loop(), keepalive_timeout=IDLE_SECONDS, access_log=_no_log)
 

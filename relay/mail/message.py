@@ -28,6 +28,7 @@ from relay.mail.mime import Attachment, Structure, walk
 
 _CHUNK = 64 * 1024
 _STRUCTURE = "base/header-structure"
+Limit = Literal["", "size", "line_length", "header_fields", "header_size", "received"]
 
 
 class MessageError(ValueError):
@@ -37,7 +38,7 @@ class MessageError(ValueError):
     `limit` names the bound that was exceeded, "" when it was none; `bound` is its octets, 0 where it counts something else.
     """
 
-    def __init__(self, rule: str, detail: str, text: str, limit: str = "", bound: int = 0) -> None:
+    def __init__(self, rule: str, detail: str, text: str, limit: Limit = "", bound: int = 0) -> None:
         super().__init__(text)
         self.rule = rule
         self.detail = detail

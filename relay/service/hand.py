@@ -29,6 +29,8 @@ class Hand:
         name: str,
         sockets: dict[str, socket.socket],
         *,
+        headcount: int,
+        row: int,
         config_path: str,
         policy: Callable[[], str],
         keys: Callable[[], dict[str, Any]],
@@ -40,6 +42,7 @@ class Hand:
         """The first worker here is ready, or has failed; `failure` tells which."""
         self.failure = ""
         self.failed_by_configuration = False
+        self._headcount, self._row = headcount, row  # the connections of all workers, by the descriptor of their memory
         self._config_path = config_path
         self._wanted = policy
         self._keys = keys  # what the worker is told first
@@ -85,14 +88,14 @@ class Hand:
         ours, theirs = socket.socketpair()
         self._policy, self._store_fault = "", ""
         descriptors = {name: sock.fileno() for name, sock in self.sockets.items()}
-        orders = Orders(self._config_path, self._wanted(), theirs.fileno(), descriptors)
+        orders = Orders(self._config_path, self._wanted(), theirs.fileno(), descriptors, self._headcount, self._row)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "relay.service.worker",
                 orders.argument(),
-                pass_fds=(theirs.fileno(), *descriptors.values()),
+                pass_fds=(theirs.fileno(), self._headcount, *descriptors.values()),
             )
         except BaseException:
             ours.close()

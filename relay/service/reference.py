@@ -1,6 +1,8 @@
 """What operators read about the metrics: the source of docs/metrics.md."""
 
-from relay.telemetry import METRICS
+from typing import get_args
+
+from relay.telemetry import METRICS, Bound
 
 LABELS = {
     "stream": "a stream of the policy",
@@ -17,8 +19,7 @@ LABELS = {
     "upstream": "the name of an [[upstream]]",
     "class": "what a reply is about: accepted, throttle, content, reputation, outage, ...",
     "state": "idle, busy",
-    "limit": "the bound that was met: connections, connections_per_address, handshakes, http_connections, trust, time, commands,"
-    " errors, recipients, size, in_flight, line_length, header_fields, header_size, received",
+    "limit": f"the bound that was met: {', '.join(get_args(Bound))}",
     "unit": "second, minute, hour, day",
     "measure": "complaints, hard_bounces",
     "part": "store, records, workers",

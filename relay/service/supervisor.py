@@ -15,6 +15,7 @@ from typing import Any
 
 from relay import telemetry
 from relay.config import Config, Listen
+from relay.doors.smtp.headcount import KEY_OCTETS, shared_memory
 from relay.errors import ConfigurationError, RelayError
 from relay.hosts import split_host_port
 from relay.service.hand import Hand
@@ -108,16 +109,19 @@ class Supervisor:
             for one in sockets:
                 one[listen.name] = _bind_one(listen, host, port)
                 port = one[listen.name].getsockname()[1]  # port 0: all workers take the one that the first was given
+        headcount = shared_memory(workers, os.urandom(KEY_OCTETS))
         return [
             Hand(
-                f"worker-{number}",
+                f"worker-{row + 1}",
                 one,
+                headcount=headcount,
+                row=row,
                 config_path=self._config_path,
                 policy=lambda: self._policy,
                 keys=self._surroundings.keys_message,
                 totals=self._totals,
             )
-            for number, one in enumerate(sockets, 1)
+            for row, one in enumerate(sockets)
         ]
 
     # Policy ----------------------------------------------------------------------------------------------------------

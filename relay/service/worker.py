@@ -22,6 +22,7 @@ from relay import telemetry
 from relay.config import Config, load_config
 from relay.doors.smtp.certificates import Certificates
 from relay.doors.smtp.contracts import Door
+from relay.doors.smtp.headcount import Headcount
 from relay.doors.smtp.listening import Listener, serve
 from relay.doors.smtp.registry import Registry
 from relay.errors import ConfigurationError, RelayError
@@ -42,29 +43,34 @@ _SUPERVISOR = "the supervisor's keys"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the supervisor tells a new worker. `sockets` are the listeners' file descriptors by name."""
+    """What the supervisor tells a new worker.
+
+    `sockets` are the listeners' file descriptors by name; `row` of `headcount` is its own.
+    """
 
     config: str
     policy: str
     control: int
     sockets: dict[str, int]
+    headcount: int
+    row: int
 
     def argument(self) -> str:
-        return orjson.dumps(
-            {"config": self.config, "policy": self.policy, "control": self.control, "sockets": self.sockets}
-        ).decode()
+        return orjson.dumps(self).decode()
 
 
 class Worker:
     """The running process."""
 
-    def __init__(self, config: Config, assembly: Assembly, archive: PolicyArchive, channel: Channel) -> None:
+    def __init__(
+        self, config: Config, assembly: Assembly, archive: PolicyArchive, channel: Channel, headcount: Headcount
+    ) -> None:
         self._config = config
         self._assembly = assembly
         self._archive = archive
         self._channel = channel
         self._listeners: list[Listener] = []
-        self._registry = Registry(lambda: config.smtp)
+        self._registry = Registry(lambda: config.smtp, headcount)
         self._draining = asyncio.Event()
 
     async def listen(self, sockets: dict[str, int]) -> None:
@@ -161,6 +167,7 @@ def load_certificates(config: Config) -> Certificates | None:
 
 async def work(orders: dict[str, Any]) -> None:
     """Build the worker from its orders and run it."""
+    headcount = Headcount.inherited(orders["headcount"], orders["row"])
     config = load_config(orders["config"])
     telemetry.configure_logging(config.log.level)
     channel = await Channel.over(socket.socket(fileno=orders["control"]))
@@ -172,7 +179,7 @@ async def work(orders: dict[str, Any]) -> None:
         keys = parse_keys(first["keys"], _SUPERVISOR)
         records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
         assembly = await assemble(config, archive.load(orders["policy"]), keys, records)
-        worker = Worker(config, assembly, archive, channel)
+        worker = Worker(config, assembly, archive, channel, headcount)
         await worker.take_up(first)
         await worker.listen(orders["sockets"])
     except (RelayError, OSError) as error:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.journey import Client, Journey, on_each_worker
+from tests.support.journey import Client, Journey, metric, on_each_worker
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, SHOP, Relay
 from tests.support.upstream import RecordingUpstream
 
@@ -55,6 +55,7 @@ def test_a_limit_is_exact_over_all_workers(relay, upstream):
     with ThreadPoolExecutor(40) as pool:
         replies = [reply for some in pool.map(five, range(40)) for reply in some]
     codes = [code for code, _ in replies]
+    assert metric(relay, 'relay_limit_reached_total{stream="newsletter"}') == 200 - BULK_LIMIT
     assert (codes.count(250), codes.count(450)) == (BULK_LIMIT, 200 - BULK_LIMIT)
     assert sum(delivery.reverse_path == BULK for delivery in upstream.accepted) == BULK_LIMIT
     over = {text.split("\n")[0] for code, text in replies if code == 450}

@@ -15,6 +15,7 @@ import trustme
 from relay.config import Config, Listen
 from relay.doors.smtp.certificates import Certificates
 from relay.doors.smtp.contracts import Door
+from relay.doors.smtp.headcount import Headcount
 from relay.doors.smtp.listening import Listener, serve
 from relay.doors.smtp.registry import Registry
 from relay.ids import new_id
@@ -134,7 +135,14 @@ async def a_house(
     """Serve the first listener of the configuration; ends every session afterwards."""
     config = config or a_config()
     line = RecordingLine()
-    door = Door(config, line, authenticator or OneAccount(), Registry(lambda: door.config.smtp), certificates, upstream_size)
+    door = Door(
+        config,
+        line,
+        authenticator or OneAccount(),
+        Registry(lambda: door.config.smtp, Headcount.alone()),
+        certificates,
+        upstream_size,
+    )
     listener = await serve(config.listen[0], a_socket(host), door)
     try:
         yield House(config, door, line, listener)

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
+from relay.doors.smtp.headcount import KEY_OCTETS, shared_memory
 from relay.service import hand as hand_module
 from relay.service.hand import Hand
 from relay.service.metrics import Totals
@@ -39,10 +41,18 @@ def stand_in(monkeypatch, tmp_path):
     return use
 
 
+def a_hand(memory):
+    return Hand(
+        "worker-1", {}, headcount=memory, row=0, config_path="config.toml", policy=lambda: "wanted", keys=lambda: KEYS,
+        totals=Totals(),
+    )  # fmt: skip
+
+
 @pytest.fixture
 async def hand(monkeypatch):
     monkeypatch.setattr(hand_module, "RESTART_SECONDS", 0.01)
-    hand = Hand("worker-1", {}, config_path="config.toml", policy=lambda: "wanted", keys=lambda: KEYS, totals=Totals())
+    memory = shared_memory(1, bytes(KEY_OCTETS))
+    hand = a_hand(memory)
     keeping: list[asyncio.Task[None]] = []
 
     def keep():
@@ -52,6 +62,7 @@ async def hand(monkeypatch):
     yield keep
     await hand.drain(0.1)
     await asyncio.gather(*keeping)
+    os.close(memory)
 
 
 async def until(condition):
@@ -150,7 +161,7 @@ channel.recv(1)
 
 
 async def test_nobody_waits_for_the_counts_of_a_worker_that_is_not_there(hand):
-    worker = Hand("worker-1", {}, config_path="", policy=lambda: "", keys=lambda: KEYS, totals=Totals())
+    worker = a_hand(0)
     async with asyncio.timeout(5):
         await worker.ask_for_counts()
 
@@ -164,7 +175,8 @@ async def test_one_that_does_not_drain_is_ended(stand_in, hand):
 
 
 def test_orders_survive_the_command_line():
-    orders = Orders("/etc/relay/配置.toml", "0123456789abcdef", 7, {"submission": 8})
+    orders = Orders("/etc/relay/配置.toml", "0123456789abcdef", 7, {"submission": 8}, 9, 1)
     assert json.loads(orders.argument()) == {
         "config": "/etc/relay/配置.toml", "policy": "0123456789abcdef", "control": 7, "sockets": {"submission": 8},
+        "headcount": 9, "row": 1,
     }  # fmt: skip

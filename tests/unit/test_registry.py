@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
+from relay.doors.smtp.headcount import Headcount
 from relay.doors.smtp.registry import Registry, neighbourhood, plain_address
 from relay.mail import replies
 from tests.support.door import (
@@ -53,7 +54,7 @@ async def test_one_address_may_have_so_many_connections():
 
 
 def test_octets_are_held_up_to_the_bound():
-    registry = Registry(lambda: a_config(smtp={"max_in_flight": 100}).smtp)
+    registry = Registry(lambda: a_config(smtp={"max_in_flight": 100}).smtp, Headcount.alone())
     assert registry.hold(60)
     assert not registry.hold(41)
     assert registry.hold(40)

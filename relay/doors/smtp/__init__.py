@@ -11,5 +11,6 @@ is decided about a mail is decided behind `contracts.Line`.
     intake.py      octets from the client: lines and message data
     exchange.py    the AUTH dialogue
     registry.py    all sessions of this process: bounds and drain
+    headcount.py   the connections of all processes
     certificates.py, proxy.py
 """

@@ -7,16 +7,17 @@ moment, and connections that have not got so far are bounded too.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
-import ssl
 
 from relay import telemetry
 from relay.config import Listen
 from relay.doors.smtp.contracts import Door
 from relay.doors.smtp.proxy import NotProxied, read_header
-from relay.doors.smtp.registry import plain_address
+from relay.doors.smtp.registry import note_failed_handshake, plain_address, refused_by_limit
 from relay.doors.smtp.session import HANDSHAKE_SECONDS, Session
+from relay.mail import replies
 from relay.tasks import spawn
 
 _BACKLOG = 512
@@ -63,13 +64,24 @@ class Listener:
                 telemetry.event("accept_failed", listener=self.listen.name, error=type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if len(self._arriving) >= self._door.config.smtp.max_connections:
-                telemetry.refused_by_limit_total.labels(limit="handshakes").inc()
-                sock.close()
+            if not self._door.registry.expect():
+                self._turn_away(sock)
                 continue
             task = spawn(self._arrive(sock, peer[0]), f"arrive {self.listen.name}")
             self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            task.add_done_callback(self._has_arrived)
+
+    def _has_arrived(self, task: asyncio.Task[None]) -> None:
+        self._arriving.discard(task)
+        self._door.registry.arrived()
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Too many are in front of the door. Before a TLS handshake there is no reply that a client could read."""
+        reply = refused_by_limit("handshakes", replies.TOO_MANY_CONNECTIONS)
+        if self.listen.tls != "implicit":
+            with contextlib.suppress(OSError):  # it is gone
+                sock.send(reply.wire())  # into an empty buffer: it does not block
+        sock.close()
 
     async def _arrive(self, sock: socket.socket, peer: str) -> None:
         """Bring one connection to its session, or close it."""
@@ -85,10 +97,11 @@ class Listener:
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
             )
         except NotProxied:
+            telemetry.count_refusal("proxy")  # no reply: whoever this is, it does not speak for a client yet
             telemetry.event("not_proxied", listener=self.listen.name)
             sock.close()
-        except (ssl.SSLError, OSError, TimeoutError) as error:
-            telemetry.event("handshake_failed", listener=self.listen.name, error=type(error).__name__)
+        except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
+            note_failed_handshake(self.listen.name, error)
             sock.close()
         except asyncio.CancelledError:
             sock.close()

@@ -1,16 +1,16 @@
-"""All sessions of one process: how many there may be, how much mail they hold, and how they end.
+"""All sessions of one process: how many there may be beside those of the others, how much mail they hold, and how they end.
 
 Every refusal by a bound is counted in relay_refused_by_limit_total.
 """
 
 import asyncio
 import ipaddress
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from relay import telemetry
 from relay.config import Smtp
+from relay.doors.smtp.headcount import Headcount
 from relay.mail import replies
 from relay.mail.reply import Reply
 from relay.tasks import spawn
@@ -39,10 +39,17 @@ class Session(Protocol):
         ...
 
 
-def refused_by_limit(limit: str, answer: Reply) -> Reply:
+def refused_by_limit(limit: telemetry.Bound, answer: Reply) -> Reply:
     """Count a refusal and return it."""
-    telemetry.refused_by_limit_total.labels(limit=limit).inc()
+    telemetry.count_refusal(limit)
     return answer
+
+
+def note_failed_handshake(listener: str, error: OSError) -> None:
+    """Log that TLS, or a PROXY header, did not come about; one that took too long met a bound."""
+    if isinstance(error, (TimeoutError, ConnectionAbortedError)):  # the loop aborts a handshake, we end a header
+        telemetry.count_refusal("time")
+    telemetry.event("handshake_failed", listener=listener, error=type(error).__name__)
 
 
 def plain_address(address: str) -> str:
@@ -62,10 +69,10 @@ def neighbourhood(address: str) -> str:
 class Registry:
     """Sessions, the octets they hold, and the work that outlives them. `bounds` may be replaced at any time."""
 
-    def __init__(self, bounds: Callable[[], Smtp]) -> None:
+    def __init__(self, bounds: Callable[[], Smtp], headcount: Headcount) -> None:
         self._bounds = bounds
-        self._sessions: dict[Session, str] = {}
-        self._per_neighbourhood: Counter[str] = Counter()
+        self._headcount = headcount
+        self._sessions: dict[Session, int] = {}  # and where the headcount has its client
         self._work: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._in_flight = 0
@@ -84,26 +91,36 @@ class Registry:
 
     def enter(self, session: Session, address: str) -> Reply | None:
         """Register a session; a reply says why it must end at once."""
-        near = neighbourhood(address)
-        self._sessions[session] = near
-        self._per_neighbourhood[near] += 1
+        place = self._headcount.place(neighbourhood(address))
+        self._sessions[session] = place
+        self._headcount.enter(place)
         telemetry.sessions.inc()
         if self._draining:
             return replies.SHUTTING_DOWN
-        if len(self._sessions) > self._bounds().max_connections:
+        if self._headcount.sessions > self._bounds().max_connections:
             return refused_by_limit("connections", replies.TOO_MANY_CONNECTIONS)
-        if self._per_neighbourhood[near] > self._bounds().max_connections_per_address:
+        if self._headcount.at(place) > self._bounds().max_connections_per_address:
             return refused_by_limit("connections_per_address", replies.TOO_MANY_CONNECTIONS_FROM_ADDRESS)
         return None
 
     def leave(self, session: Session) -> None:
-        near = self._sessions.pop(session, None)
-        if near is None:
+        place = self._sessions.pop(session, None)
+        if place is None:
             return
         telemetry.sessions.dec()
-        self._per_neighbourhood[near] -= 1
-        if not self._per_neighbourhood[near]:
-            del self._per_neighbourhood[near]
+        self._headcount.leave(place)
+
+    def expect(self) -> bool:
+        """Count a connection that is on its way to a session, until `arrived`; False when too many are."""
+        self._headcount.arrive()
+        if self._headcount.arriving <= self._bounds().max_connections:
+            return True
+        self._headcount.arrived()
+        return False
+
+    def arrived(self) -> None:
+        """A connection that was expected has its session, or has failed."""
+        self._headcount.arrived()
 
     def has_room(self, octets: int) -> bool:
         """Whether a message of this size could be taken now."""

@@ -11,12 +11,11 @@ import asyncio
 from dataclasses import replace
 from typing import cast
 
-from relay import telemetry
 from relay.doors.identities import identity_of_listener
 from relay.doors.smtp.arguments import Unacceptable, parse_mail, parse_rcpt
 from relay.doors.smtp.exchange import login_and_password
 from relay.doors.smtp.intake import ClientGone, DataLineTooLong, LineTooLong, NoRoom, TooBig
-from relay.doors.smtp.registry import refused_by_limit
+from relay.doors.smtp.registry import note_failed_handshake, refused_by_limit
 from relay.doors.smtp.wire import MAX_AUTH, Transaction, Wire
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, IdentityKind, Submission
@@ -91,9 +90,10 @@ class Session(Wire):
         self.answer(replies.START_TLS)
         await self.flush()
         try:
-            await self._writer.start_tls(self.door.certificates.context(), ssl_handshake_timeout=HANDSHAKE_SECONDS)
+            async with asyncio.timeout(HANDSHAKE_SECONDS):  # the loop's own ends the session before it says why
+                await self._writer.start_tls(self.door.certificates.context())
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            telemetry.event("handshake_failed", listener=self.listen.name, error=type(error).__name__)
+            note_failed_handshake(self.listen.name, error)
             raise ClientGone from error
         self.transport = self._writer.transport
         self.intake.follow(self.transport)
