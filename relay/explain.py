@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
-from relay.judging import judge, judge_at_rcpt, reply_to
+from relay.judging import case_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
+from relay.mail.fields import readable_fields
 from relay.mail.message import Message
+from relay.mail.mime import walk
 from relay.mail.reply import Reply
 from relay.pipeline import Line
-from relay.policy.case import Ruling
+from relay.policy.case import Case, Ruling
 from relay.policy.sets import Stream
 from relay.render.copy import Copy
 from relay.routing import Route
@@ -28,14 +30,31 @@ from relay.routing import Route
 class Explained:
     """One recipient: the ruling with every rule that was or was not asked, and the copy that would leave.
 
-    `reply` is what the client would be told of this recipient; None when
-    nothing stands in the way.  `impossible` says why no copy can be made.
+    `case` is all that the rules could see; without a message where the client
+    hears of it at RCPT.  `reply` is what the client would be told of this
+    recipient; None when nothing stands in the way.  `upstream` is where the
+    copy would go first.  `impossible` says why no copy can be made.
     """
 
     ruling: Ruling
+    case: Case
     reply: Reply | None
     copy: Copy | None
+    upstream: str = ""
     impossible: str = ""
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """The transfer encodings in the copy, as its leaves come."""
+        if self.copy is None:
+            return ()
+        parts = walk(readable_fields(self.copy.header), self.copy.body).parts
+        return tuple(dict.fromkeys(part.encoding for part in parts if part.is_leaf))
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body leaves in another encoding than that in which it came."""
+        return self.copy is not None and self.case.message is not None and self.copy.body != self.case.message.body
 
 
 async def explain(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Explained]:
@@ -44,7 +63,7 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
     Raises StoreUnavailable, RecordsUnavailable and RuleFailed, for which the line answers 451.
     """
     routes = line.routing.routes(submission.identity, stream, submission.reverse_path, message)
-    rulings, submission = await _rulings(line, submission, message, stream, routes)
+    judged, submission = await _judge(line, submission, message, stream, routes)
     consignment = Consignment(
         submission,
         message,
@@ -54,44 +73,48 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
         line.first_try(submission, line.policy),
         routes,
     )
-    return [_explained(line, consignment, ruling) for ruling in rulings]
+    return [_explained(line, consignment, case, ruling) for case, ruling in judged]
 
 
-async def _rulings(
+async def _judge(
     line: Line, submission: Submission, message: Message, stream: Stream, routes: Sequence[Route]
-) -> tuple[list[Ruling], Submission]:
-    """The rulings in the order of the recipients, and the submission with those whom the door would admit."""
+) -> tuple[list[tuple[Case, Ruling]], Submission]:
+    """Cases and rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, today = line.policy, line.today(line.policy)
     suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
     pause = (await line.store.paused()).get(stream.name)
     found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
-    rulings: dict[str, Ruling] = {}
+    judged: dict[str, tuple[Case, Ruling]] = {}
     if stream.refusals == "rcpt":
         countries = line.upstream_countries(submission, stream)
-        at_rcpt = [judge_at_rcpt(policy, stream, submission, r, found[r.key], countries, today) for r in submission.recipients]
-        rulings = {ruling.recipient.key: ruling for ruling in at_rcpt if ruling.leading is not None}
-    admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in rulings)
+        for recipient in submission.recipients:
+            facts = (submission, recipient, found[recipient.key], countries)
+            ruling = judge_at_rcpt(policy, stream, *facts, today)
+            if ruling.leading is not None:
+                judged[recipient.key] = case_at_rcpt(policy, *facts), ruling
+    admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in judged)
     reduced = replace(submission, recipients=admitted)
     suppressed = [found[recipient.key] for recipient in admitted]
     cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes), pause)
-    rulings |= {ruling.recipient.key: ruling for ruling in judge(policy, stream, cases, today)}
-    return [rulings[recipient.key] for recipient in submission.recipients], reduced
+    judged |= {case.recipient.key: (case, one) for case, one in zip(cases, judge(policy, stream, cases, today), strict=True)}
+    return [judged[recipient.key] for recipient in submission.recipients], reduced
 
 
-def _explained(line: Line, consignment: Consignment, ruling: Ruling) -> Explained:
+def _explained(line: Line, consignment: Consignment, case: Case, ruling: Ruling) -> Explained:
     page = line.config.http.page(consignment.submission.id)
     if ruling.leading is not None:
-        return Explained(ruling, reply_to(ruling, page), None)
+        return Explained(ruling, case, reply_to(ruling, page), None)
     if not consignment.routes:
-        return Explained(ruling, replies.explained(replies.NO_ACCOUNT, page), None)
+        return Explained(ruling, case, replies.explained(replies.NO_ACCOUNT, page), None)
     faults = []
     for route in consignment.routes:
         try:
-            return Explained(ruling, None, line.dispatcher.renderer.copy(consignment, route, (ruling.recipient,)))
+            copy = line.dispatcher.renderer.copy(consignment, route, (ruling.recipient,))
+            return Explained(ruling, case, None, copy, route.upstream)
         except RenderingImpossible as fault:
             faults.append(fault)
     first = faults[0]
-    return Explained(ruling, replies.refused(first.rule, str(first), page), None, f"{first.rule}: {first}")
+    return Explained(ruling, case, replies.refused(first.rule, str(first), page), None, impossible=f"{first.rule}: {first}")
 
 
 def is_permitted(explained: Sequence[Explained]) -> bool:

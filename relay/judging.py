@@ -32,9 +32,20 @@ def judge_at_rcpt(
     today: date,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
-    alone = replace(submission, recipients=(recipient,))
-    (case,) = cases_of(alone, None, policy, [tuple(found)], upstream_countries)
+    case = case_at_rcpt(policy, submission, recipient, found, upstream_countries)
     return decide(policy, stream, case, Phase.RCPT, today)
+
+
+def case_at_rcpt(
+    policy: PolicySet,
+    submission: Submission,
+    recipient: Recipient,
+    found: Sequence[Suppression],
+    upstream_countries: frozenset[str],
+) -> Case:
+    """What is known of one recipient before there is a message."""
+    (case,) = cases_of(replace(submission, recipients=(recipient,)), None, policy, [tuple(found)], upstream_countries)
+    return case
 
 
 def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:

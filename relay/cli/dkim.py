@@ -1,6 +1,5 @@
 """`relay dkim`: make a key, print the DNS records, verify the signatures of a message."""
 
-import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from dns.exception import DNSException
 from dns.rdatatype import TXT
 from dns.resolver import NXDOMAIN, NoAnswer, resolve
 
-from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, option, say, text
+from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, option, say, text, write_new
 from relay.config import load_config
 from relay.errors import ConfigurationError
 from relay.mail.mailbox import MailboxError, a_label
@@ -50,7 +49,7 @@ def keygen(domain: str, selector: str, out: Path, kind: str) -> None:
             f'the selector "{selector}" may have letters, digits and . _ - only',
         )
     key = generate_private_key(65537, _RSA_BITS) if kind == "rsa" else Ed25519PrivateKey.generate()
-    _write_new(out, _pem(key))
+    write_new(out, _pem(key))
     say(f"已生成密钥 {out}（仅本用户可读）。", f"Made the key {out}, readable by you alone.")
     say("请在 DNS 中发布：", "Publish in DNS:")
     _show_record(Signer(domain, selector, key))
@@ -215,20 +214,6 @@ def _load(path: Path, domain: str, selector: str) -> Signer:
 
 def _pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write_new(path: Path, octets: bytes) -> None:
-    """Write a file that only this user reads; one that is there already stays as it is."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        fail(FINDINGS, f"{path} 已存在，不会覆盖；请另选文件名。", f"{path} exists and is not overwritten; choose another name.")
-    except OSError as error:
-        fail(FINDINGS, f"无法写入 {path}：{error.strerror}", f"{path} cannot be written: {error.strerror}")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _quoted(chunk: str) -> str:

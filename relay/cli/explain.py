@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
+from relay.cli import explain_view as view
 from relay.cli.opening import open_all, policy_in_force, refuse_foreign_root
-from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, language, option, say, text
+from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, option, write_new
 from relay.config import Config, Listen, fold_login, load_config
 from relay.doors.identities import identity_of_listener, identity_of_login
 from relay.doors.smtp.contracts import largest_message
@@ -27,9 +28,7 @@ from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message, MessageError, too_large
 from relay.mail.reply import Reply
 from relay.pipeline import Line
-from relay.policy.case import Asked
-from relay.policy.sets import Stream
-from relay.records.explanations import Explanation, explain_record
+from relay.records.explanations import explain_record
 from relay.records.wording import own_rule_texts
 from relay.service.assembly import assemble
 from relay.stores.opening import STORE_NAME
@@ -43,15 +42,34 @@ RECORDS = "records.db"
 @click.option("--listener", help="The [[listen]] it would come by; else the first / 监听名称")
 @click.option("--from", "reverse_path", help="The reverse-path; else the author / 信封发件人")
 @click.option("--to", "recipients", multiple=True, help="A recipient, repeatable; else To and Cc / 收件人，可重复")
+@click.option(
+    "--eml",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the copy that would leave, whole; never over a file; several get FILE-1, FILE-2 ..."
+    " / 写出将要发出的完整副本；不覆盖已有文件；多份时为 FILE-1、FILE-2……",
+)
 @click.option("--json", "as_json", is_flag=True)
 def explain(
-    subject: str, identity: str | None, listener: str | None, reverse_path: str | None, recipients: Sequence[str], as_json: bool
+    subject: str,
+    identity: str | None,
+    listener: str | None,
+    reverse_path: str | None,
+    recipients: Sequence[str],
+    eml: Path | None,
+    as_json: bool,
 ) -> None:
     """Explain a recorded refusal by its ID, or judge a message FILE without sending it / 解释一次拒绝，或试判一封邮件."""
     if is_id(subject) and not Path(subject).exists():
+        if eml:
+            fail(
+                USAGE,
+                "中继不保存邮件，没有副本可写；请把邮件存成文件后运行 relay explain FILE --eml",
+                "the relay keeps no message, so there is no copy to write: save the message and run `relay explain FILE --eml`",
+            )
         code = asyncio.run(_explain_id(subject, as_json))
     else:
-        code = asyncio.run(_explain_file(Path(subject), Session(identity, listener, reverse_path, recipients), as_json))
+        code = asyncio.run(_explain_file(Path(subject), Session(identity, listener, reverse_path, recipients), eml, as_json))
     raise click.exceptions.Exit(code)
 
 
@@ -73,11 +91,11 @@ async def _explain_id(wanted: str, as_json: bool) -> int:
     if as_json:
         emit_json(explanation)
     else:
-        _show_explanation(explanation)
+        view.show_explanation(explanation)
     return OK
 
 
-async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
+async def _explain_file(path: Path, session: Session, eml: Path | None, as_json: bool) -> int:
     _require_used(load_config(option("config")))
     async with open_all(option("config")) as opened:
         policy = policy_in_force(opened.config)
@@ -92,10 +110,11 @@ async def _explain_file(path: Path, session: Session, as_json: bool) -> int:
             explained = await explain_message(line, replace(submission, stream=stream.name, policy=policy.hash), message, stream)
         except RuleFailed as fault:
             _end_with_failed_rule(fault)
+    files = _write_copies(eml, explained) if eml else {}
     if as_json:
-        emit_json([_as_json(one) for one in explained])
+        emit_json([view.as_json(stream, one, files.get(one.ruling.recipient.key, "")) for one in explained])
     else:
-        _show(stream, explained)
+        view.show(stream, explained, files)
     return OK if is_permitted(explained) else FINDINGS
 
 
@@ -183,71 +202,18 @@ def _mailbox(address: str) -> Mailbox:
         fail(USAGE, f"“{address}”不是有效的邮箱地址", f'"{address}": {fault}')
 
 
-def _show(stream: Stream, explained: Sequence[Explained]) -> None:
-    say(
-        f"邮件流：{stream.name}（{stream.purpose.value}，{stream.mode}）",
-        f"Stream: {stream.name} ({stream.purpose.value}, {stream.mode})",
-    )
-    for one in explained:
-        click.echo()
-        click.secho(f"{one.ruling.recipient.mailbox.wire}: {one.ruling.action.word}", bold=True)
-        for asked in one.ruling.asked:
-            click.echo(f"  {_asked_line(asked)}")
-        if one.reply is not None:
-            click.echo("  " + "\n  ".join(one.reply.lines()))
-        if one.impossible:
-            say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
-        if one.copy is not None:
-            say("  将要发出的邮件头：", "  the header that would leave:")
-            click.echo("    " + one.copy.header.decode("utf-8", "replace").rstrip().replace("\r\n", "\n    "))
+def _write_copies(target: Path, explained: Sequence[Explained]) -> dict[str, str]:
+    """Write every copy whole: to the file, or numbered beside it when they are several.
 
-
-def _asked_line(asked: Asked) -> str:
-    if not asked.asked:
-        return text(f"- {asked.rule}：未询问（{asked.why}）", f"- {asked.rule}: not asked ({asked.why})")
-    objection = asked.objection
-    if objection is None:
-        return text(f"✓ {asked.rule}：无异议", f"ok {asked.rule}")
-    detail = f" ({objection.detail})" if objection.detail else ""
-    why = "" if asked.why == "asked" else f" [{asked.why}]"
-    cite = f" {objection.cite}" if objection.cite else ""
-    words = objection.text_zh if language() == "zh" else objection.text
-    remedy = objection.fix_zh if language() == "zh" else objection.fix
-    return f"✗ {asked.rule}: {objection.action.word}{why}: {words}{detail}{cite}" + (f"\n      → {remedy}" if remedy else "")
-
-
-def _as_json(one: Explained) -> dict[str, Any]:
-    return {
-        "recipient": one.ruling.recipient.mailbox.wire,
-        "action": one.ruling.action.word,
-        "rules": [
-            {
-                "rule": asked.rule,
-                "asked": asked.asked,
-                "why": asked.why,
-                "action": asked.objection.action.word if asked.objection else None,
-                "detail": asked.objection.detail if asked.objection else "",
-                "cite": asked.objection.cite if asked.objection else "",
-            }
-            for asked in one.ruling.asked
-        ],
-        "reply": one.reply.lines() if one.reply else None,
-        "impossible": one.impossible,
-        "header": one.copy.header.decode("utf-8", "replace") if one.copy else None,
-    }
-
-
-def _show_explanation(explanation: Explanation) -> None:
-    chosen = language()
-    click.echo(f"{explanation.id}  {explanation.stream}  {explanation.sender}")
-    for fate in explanation.fates:
-        click.secho(f"\n{fate.sentence[chosen]}", bold=True)
-        click.echo("  " + ", ".join(fate.people) + (f" … ({fate.count})" if fate.count > len(fate.people) else ""))
-        for reason in fate.reasons:
-            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]} {reason.detail}".rstrip())
-            if reason.fix[chosen]:
-                click.echo(f"      → {reason.fix[chosen]}")
-            if reason.cite:
-                click.echo(f"      {reason.cite}")
-        if fate.upstream_text:
-            click.echo(f"  {fate.upstream_text}")
+    Returns the files by recipient key.  A copy is as good as sent: its
+    signature and its unsubscribe link are valid, so that only this user may read it.
+    """
+    copies = [(one.ruling.recipient.key, one.copy) for one in explained if one.copy]
+    names = [target] if len(copies) == 1 else [target.with_stem(f"{target.stem}-{n}") for n in range(1, len(copies) + 1)]
+    if taken := [name for name in names if name.exists()]:
+        fail(
+            USAGE, f"{taken[0]} 已存在，不会覆盖；请另选文件名", f"{taken[0]} exists and is not overwritten; choose another name"
+        )
+    for name, (_, copy) in zip(names, copies, strict=True):
+        write_new(name, copy.header + copy.body)
+    return {key: str(name) for name, (key, _) in zip(names, copies, strict=True)}

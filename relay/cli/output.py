@@ -7,6 +7,7 @@ is known, Chinese first: `say("已完成", "done")`.
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -59,6 +60,20 @@ def fail(code: int, zh: str, en: str) -> NoReturn:
     """Print the fault on stderr and end the command with this exit code."""
     warn(zh, en)
     raise click.exceptions.Exit(code)
+
+
+def write_new(path: Path, octets: bytes) -> None:
+    """Write a file that only this user reads; one that is there already stays as it is."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    except FileExistsError:
+        fail(FINDINGS, f"{path} 已存在，不会覆盖；请另选文件名。", f"{path} exists and is not overwritten; choose another name.")
+    except OSError as error:
+        fail(FINDINGS, f"无法写入 {path}：{error.strerror}", f"{path} cannot be written: {error.strerror}")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _from_environment(environment: Mapping[str, str]) -> str:

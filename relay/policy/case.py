@@ -86,6 +86,7 @@ class Asked:
     asked: bool
     why: str  # "asked", "phase", "purpose", "does not apply", "exempt until ..."
     objection: Objection | None = None
+    why_zh: str = ""  # "" when it was asked and counts in full
 
 
 @dataclass(frozen=True, slots=True)

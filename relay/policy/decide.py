@@ -27,6 +27,7 @@ from typing import Any
 from relay.errors import RuleFailed
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
+from relay.policy.model import Exempt, Override
 from relay.policy.rule import UNREAD_PARTS, Finding, Rule
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import domain_fits
@@ -116,13 +117,12 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
                 asked.append(rule.silent)
             elif rule.reach is not None and not rule.reach.covers(case):
                 asked.append(rule.outside)
-            elif why := _why_not(rule, case, phase):
-                asked.append(Asked(rule.name, False, why))
+            elif left_out := _left_out(rule, case, phase):
+                asked.append(left_out)
             elif (objection := _objection(rule, stream, case, answers)) is None:
                 asked.append(rule.silent)
             else:
-                objection, why = _relaxed(objection, rule, policy, stream, case, today)
-                asked.append(Asked(rule.name, True, why, objection))
+                asked.append(_relaxed(objection, rule, policy, stream, case, today))
     except Exception as error:
         raise RuleFailed(rule.name) from error
     return _ruling(case, asked)
@@ -140,16 +140,18 @@ def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
 def _expired(pack: Pack, case: Case, today: date) -> Asked:
     name = f"{pack.name}/expired"
     if pack.reach is not None and not pack.reach.covers(case):
-        return Asked(name, False, f"does not apply: only {pack.reach}")
+        return pack.reach.leaves_out(name)
     return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
 
 
-def _why_not(rule: Rule, case: Case, phase: Phase) -> str:
-    """Why a rule that the stream asks is not asked about this case, "" when it is."""
+def _left_out(rule: Rule, case: Case, phase: Phase) -> Asked | None:
+    """What is said of a rule of the stream that is not asked about this case, None when it is asked."""
     if phase is Phase.RCPT and rule.phase is Phase.DATA:
-        return "phase"
+        return Asked(rule.name, False, "phase", why_zh="尚无邮件内容")
     domains = rule.table.recipient_domains
-    return "does not apply" if domains and not domain_fits(case.recipient.mailbox.domain, domains) else ""
+    if domains and not domain_fits(case.recipient.mailbox.domain, domains):
+        return Asked(rule.name, False, "does not apply", why_zh="不适用于该收件域名")
+    return None
 
 
 def _objection(rule: Rule, stream: Stream, case: Case, answers: Answers) -> Objection | None:
@@ -177,24 +179,30 @@ def _objection(rule: Rule, stream: Stream, case: Case, answers: Answers) -> Obje
     )
 
 
-def _relaxed(
-    objection: Objection, rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date
-) -> tuple[Objection, str]:
+def _relaxed(objection: Objection, rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date) -> Asked:
     """The objection as it counts, and why."""
     if rule.protected:
-        return objection, "asked"
+        return Asked(rule.name, True, "asked", objection)
     for exempt in policy.exemptions(today):
         if case.recipient.key in exempt.recipients and any(fnmatchcase(rule.name, pattern) for pattern in exempt.rules):
-            return _turned(objection, Action.WARN, "exempt"), f"exempt until {exempt.until} ({exempt.by}: {exempt.reason})"
+            return _turned(objection, Action.WARN, "exempt", exempt)
     if stream.mode == "shadow":
-        return _turned(objection, Action.WARN, "shadow"), "shadow"
+        return _turned(objection, Action.WARN, "shadow")
     override = stream.overrides.get(rule.name)
     if override is not None and today <= override.until:
-        action = Action.WARN if override.action == "warn" else Action.DEFER
-        return _turned(objection, action, "override"), f"override until {override.until} ({override.by}: {override.reason})"
-    return objection, "asked"
+        return _turned(objection, Action.WARN if override.action == "warn" else Action.DEFER, "override", override)
+    return Asked(rule.name, True, "asked", objection)
 
 
-def _turned(objection: Objection, action: Action, observed: str) -> Objection:
+_TURNED_ZH = {"exempt": "已豁免", "shadow": "仅观察", "override": "已放宽"}
+
+
+def _turned(objection: Objection, action: Action, observed: str, grant: Exempt | Override | None = None) -> Asked:
+    """The objection with the weight that is left, and who let it go until when."""
     reply_code = 451 if action is Action.DEFER else objection.reply_code
-    return replace(objection, action=action, observed=observed, reply_code=reply_code)
+    lighter = replace(objection, action=action, observed=observed, reply_code=reply_code)
+    why, why_zh = observed, _TURNED_ZH[observed]
+    if grant:
+        why += f" until {grant.until} ({grant.by}: {grant.reason})"
+        why_zh += f"，至 {grant.until}（{grant.by}：{grant.reason}）"
+    return Asked(objection.rule, True, why, lighter, why_zh)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relay.policy.case import Case
+from relay.policy.case import Asked, Case
 
 _NOT_COUNTRIES = {"co", "io", "me", "tv", "ai", "cc", "fm", "gg", "sh", "to", "ws", "ly", "la", "vc", "eu", "su", "ac"}
 """Country-code domains that are sold to everybody, or that are not a country: they tell nothing."""
@@ -32,6 +32,16 @@ class Reach:
     def __str__(self) -> str:
         kinds = (("recipients", self.recipients), ("upstream servers", self.upstreams))
         return " or ".join(f"{kind} in {', '.join(sorted(countries))}" for kind, countries in kinds if countries)
+
+    @property
+    def zh(self) -> str:
+        """The same in Chinese."""
+        kinds = (("的收件人", self.recipients), ("的上游服务器", self.upstreams))
+        return "或 ".join(f"{'、'.join(sorted(countries))} {kind}" for kind, countries in kinds if countries)
+
+    def leaves_out(self, rule: str) -> Asked:
+        """What a ruling says of a rule that this reach keeps from being asked."""
+        return Asked(rule, False, f"does not apply: only {self}", why_zh=f"不适用：仅限 {self.zh}")
 
     def covers(self, case: Case) -> bool:
         """Whether the pack binds this case."""

@@ -19,6 +19,7 @@ from relay.policy.table import ACTIONS, PURPOSES
 __all__ = ["PolicySet", "Stream", "parse_policies"]
 
 _FILE = re.compile(r"(streams|packs)/([^/]+)\.toml")
+_OTHER_PURPOSE = ("purpose", "用途不符")
 
 
 def parse_policies(files: Mapping[str, bytes]) -> PolicySet:
@@ -119,12 +120,13 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
         reach = _reach(pack, organisation)
         outside = _outside(pack, file, reach)
         rules += [
-            replace(rule, reach=reach, never=outside or _never(rule, file)) for rule in draft.rules[f"packs/{pack_name}.toml"]
+            replace(_silenced(rule, outside or _never(rule, file)), reach=reach)
+            for rule in draft.rules[f"packs/{pack_name}.toml"]
         ]
         if not outside:
             used.append(Pack(pack_name, pack, reach))
             duties += _duties(pack_name, pack, file, reach)
-    rules += [replace(rule, never=_never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
+    rules += [_silenced(rule, _never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
     return Stream(
         name=name,
         purpose=purpose,
@@ -144,11 +146,11 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
     )
 
 
-def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> str:
-    """Why the whole pack never binds this stream, "" when it may."""
+def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> tuple[str, str] | None:
+    """Why the whole pack never binds this stream, in English and Chinese; None when it may."""
     if pack.applies.purpose and file.purpose not in pack.applies.purpose:
-        return "purpose"
-    return "does not apply" if reach == Reach() else ""
+        return _OTHER_PURPOSE
+    return ("does not apply", "不适用于本单位") if reach == Reach() else None
 
 
 def _duties(pack_name: str, pack: PackFile, file: StreamFile, reach: Reach | None) -> list[Duty]:
@@ -170,8 +172,12 @@ def _reach(pack: PackFile, organisation: Organisation) -> Reach | None:
     )
 
 
-def _never(rule: Rule, file: StreamFile) -> str:
-    """Why a stream never asks this rule, "" when it does."""
+def _never(rule: Rule, file: StreamFile) -> tuple[str, str] | None:
+    """Why a stream never asks this rule, in English and Chinese; None when it does."""
     if rule.inspects and file.purpose == "correspondence":
-        return "correspondence is never inspected"
-    return "purpose" if rule.table.purposes and file.purpose not in rule.table.purposes else ""
+        return "correspondence is never inspected", "从不检查个人通信"
+    return _OTHER_PURPOSE if rule.table.purposes and file.purpose not in rule.table.purposes else None
+
+
+def _silenced(rule: Rule, why: tuple[str, str] | None) -> Rule:
+    return replace(rule, never=why[0], never_zh=why[1]) if why else rule

@@ -81,6 +81,7 @@ class Check:
     text_zh: str
     fix: str
     fix_zh: str
+    reads: tuple[str, ...]  # names in inputs.FACTS: what it looks at beside its parameters
     phase: Phase = Phase.DATA
     protected: bool = False
     inspects: bool = False
@@ -94,7 +95,7 @@ class Rule:
     """A rule as one stream asks it.
 
     `reach` None asks about all mail, else about what it covers.
-    `never` says why this stream never asks it ("" when it does).
+    `never` says why this stream never asks it ("" when it does), `never_zh` the same in Chinese.
     """
 
     name: str  # "base/size"
@@ -108,6 +109,7 @@ class Rule:
     fix_zh: str
     reach: Reach | None = None
     never: str = ""
+    never_zh: str = ""
     phase: Phase = field(init=False)
     scope: str = field(init=False)  # how far one answer reaches: "message", "domain", "recipient"
     silent: Asked = field(init=False, compare=False, repr=False)  # what a ruling says when it does not object
@@ -116,8 +118,8 @@ class Rule:
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", self.check.phase if self.check else _phase(self.expression))
         object.__setattr__(self, "scope", self.check.scope if self.check else self.expression.scope if self.expression else "")
-        object.__setattr__(self, "silent", Asked(self.name, not self.never, self.never or "asked"))
-        object.__setattr__(self, "outside", Asked(self.name, False, f"does not apply: only {self.reach}"))
+        object.__setattr__(self, "silent", Asked(self.name, not self.never, self.never or "asked", why_zh=self.never_zh))
+        object.__setattr__(self, "outside", (self.reach or Reach()).leaves_out(self.name))
 
     @property
     def protected(self) -> bool:

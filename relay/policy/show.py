@@ -20,7 +20,7 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose, Reason
 from relay.policy.thresholds import PAUSABLE
 
-_PURPOSES = {
+PURPOSE_WORDS = {
     Purpose.MARKETING: ("marketing", "营销"),
     Purpose.SERVICE: ("service", "服务"),
     Purpose.CORRESPONDENCE: ("correspondence from person to person", "个人通信"),
@@ -129,7 +129,7 @@ def _stream(stream: Stream) -> Iterator[Sentence]:
     kinds = (("accounts", "账号"), ("listeners", "监听"), ("sender domains", "发件域名"))
     given = [(en, zh, ", ".join(entries)) for (en, zh), entries in zip(kinds, match.lists, strict=True) if entries]
     of, of_zh = "; ".join(f"{en} {entries}" for en, _, entries in given), "；".join(f"{zh} {entries}" for _, zh, entries in given)
-    purpose, name = _PURPOSES[stream.purpose], stream.name
+    purpose, name = PURPOSE_WORDS[stream.purpose], stream.name
     yield Sentence(
         f"{name}: {purpose[0]}; takes mail of {of or 'everybody else'}.",
         f"{name}：{purpose[1]}邮件；匹配{of_zh or '其余全部邮件'}。",

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.support.corpus import corpus
+from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
 from tests.support.upstream import RecordingUpstream
 
@@ -44,9 +45,94 @@ def test_a_permitted_message_shows_every_rule_and_the_copy(relay, write):
     assert "ada@example.org: permit" in run.stdout
     for rule in ("suppression", "ownership", "one-from", "header-structure", "mass-disclosure", "attachment-types"):
         assert f"ok base/{rule}\n" in run.stdout
-    assert "base/mass-disclosure-service: not asked (" in run.stdout
+    assert "base/mass-disclosure-service: not asked (purpose)\n      input: purposes = service, notice\n" in run.stdout
     assert "    DKIM-Signature: v=1; a=rsa-sha256;" in run.stdout
     assert "    List-Unsubscribe-Post: List-Unsubscribe=One-Click" in run.stdout
+
+
+def test_every_rule_shows_what_it_looked_at(relay, write):
+    """The facts once with their meaning, then with each rule those that it read, its parameters, and its answer."""
+    data = message(subject="Offers", extra='Content-Disposition: attachment; filename="offer.pdf"\r\n')
+    english, chinese = (relay.command("explain", write(data), "--to", GONE, lang=lang).stdout for lang in ("en", "zh"))
+    assert f"  octets of the whole message (message.size): {len(data)}\n" in english
+    assert f"  整封邮件的字节数（message.size）：{len(data)}\n" in chinese
+    for said in (f"who logged in (sender.identity): {NEWS}", "the mailbox in Sender (message.sender): none"):
+        assert f"  {said}\n" in english
+    assert "  the decoded subject (message.subject): Offers\n" in english
+    assert re.search(
+        r"✗ base/suppression: reject: .*\n"
+        r"      input: recipient.suppressions = \[hard_bounce \(the address is invalid\), organisation, cli, "
+        r"\d{4}-\d\d-\d\d [^,]+, a test\]; stream.name = newsletter; stream.purpose = marketing; stream.bound_by = .+\n"
+        r"      → Remove",
+        english,
+    )
+    assert re.search(r"base/suppression：拒绝：.*\n      依据：recipient.suppressions = \[hard_bounce \(地址无效\)", chinese)
+    assert "ok base/mass-disclosure\n      input: message.addressees = 1; visible_at_most = 1\n" in english
+    assert "✓ base/mass-disclosure：无异议\n      依据：message.addressees = 1；visible_at_most = 1\n" in chinese
+    attachments = english.partition("ok base/attachment-types\n")[2].partition("\n")[0]
+    assert "{name: offer.pdf, extension: pdf, media_type: text/plain}; message.parts_complete = yes; extensions = " in attachments
+    assert attachments.endswith(" … (39)")
+
+
+def test_chinese_output_is_chinese(relay, write):
+    """Actions and why a rule was not asked; what stays English is a name that one types, or goes on the wire."""
+    data = message(subject="Offers\x1b[2J", body="Hello\x1b[2J\r\n")
+    said = relay.command("explain", write(data), "--to", "ada@example.org", lang="zh").stdout
+    assert "邮件流：newsletter（营销，强制执行）" in said
+    assert "ada@example.org：准许\n" in said
+    assert "- base/mass-disclosure-service：未询问（用途不符）\n" in said
+    assert "  正文：11 字节，7bit；开头 1 行：\n    Hello\\x1b[2J\n" in said
+    assert "    Subject: Offers\\x1b[2J\n" in said
+    assert "\x1b" not in said  # nothing that a terminal would obey
+    assert not re.search("permit|not asked|（purpose）|octets|input:", said)
+
+
+def test_the_copy_that_would_leave_has_a_body(tmp_path_factory, write):
+    """Encoded anew for the upstream server, shown with size and encoding, and written whole: what is then delivered."""
+    folder = tmp_path_factory.mktemp("encoding")
+    with RecordingUpstream() as upstream:
+        table = f'[[upstream]]\nname = "netease"\nprovider = "netease"\naddresses = ["{upstream.address}"]\n'
+        table += 'tls = "none"\nauth = "none"\n'
+        with LineHouse(folder, upstream, upstreams=table) as house:
+            data = message(body="Größe\r\n" + "y" * 1200 + "\r\n", extra="Content-Transfer-Encoding: 8bit\r\n")
+            path = write(data)
+            assert house.send(NEWS, ["ada@example.org"], data).is_positive
+            options = ("--to", "ada@example.org")
+            run = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
+            copy = (folder / "copy.eml").read_bytes()
+            body = copy.partition(b"\r\n\r\n")[2]
+            again = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
+            several = house.relay.command(
+                "explain", path, *options, "--to", "bob@example.net", "--eml", folder / "two.eml", "--json"
+            )
+    assert run.returncode == 0, run.stderr
+    assert (
+        f"the body: {len(body):,} octets, quoted-printable, encoded anew for the upstream server; its first lines" in run.stdout
+    )
+    assert "\n    Gr=C3=B6=C3=9Fe\n" in run.stdout
+    assert body == upstream.accepted[0].data.partition(b"\r\n\r\n")[2]
+    assert b"Content-Transfer-Encoding: quoted-printable\r\n" in copy
+    assert f"written to {folder / 'copy.eml'}" in run.stdout
+    assert (again.returncode, (folder / "copy.eml").read_bytes()) == (2, copy)
+    assert "exists and is not overwritten" in again.stderr
+    ada, bob = json.loads(several.stdout)
+    assert (ada["upstream"], ada["body"]["octets"], ada["body"]["transfer_encodings"], ada["body"]["encoded_anew"]) == (
+        "netease", len(body), ["quoted-printable"], True,
+    )  # fmt: skip
+    assert ada["body"]["first_lines"][0] == "Gr=C3=B6=C3=9Fe"
+    for number, one in enumerate((ada, bob), 1):
+        assert one["eml"] == str(folder / f"two-{number}.eml")
+        written = (folder / f"two-{number}.eml").read_bytes()
+        assert written.partition(b"\r\n\r\n")[0].decode() + "\r\n\r\n" == one["header"]
+        assert (folder / f"two-{number}.eml").stat().st_mode & 0o777 == 0o600
+    assert not (folder / "two.eml").exists()
+
+
+def test_of_a_past_mail_there_is_no_copy(relay, tmp_path):
+    run = relay.command("explain", "01JCZ5W3YV8Q2M4N6P8R0T2V4X", "--eml", tmp_path / "copy.eml")
+    assert run.returncode == 2
+    assert "the relay keeps no message, so there is no copy to write" in run.stderr
+    assert not (tmp_path / "copy.eml").exists()
 
 
 def test_a_refusal_names_rule_remedy_and_reply_in_both_languages(relay, write):
@@ -73,6 +159,11 @@ def test_machines_get_json(relay, write):
     assert (gone["action"], gone["header"]) == ("reject", None)
     suppression = next(rule for rule in gone["rules"] if rule["rule"] == "base/suppression")
     assert suppression["asked"]
+    assert suppression["input"]["facts"]["recipient.suppressions"][0]["reason"] == "hard_bounce"
+    sizes = [rule["input"] for rule in ada["rules"] if rule["rule"] == "base/mass-disclosure"]
+    assert sizes == [{"facts": {"message.addressees": 1}, "parameters": {"visible_at_most": 1}}]
+    assert (ada["facts"]["sender.identity"], ada["facts"]["message.recipients"]) == (NEWS, 2)
+    assert (ada["body"]["first_lines"], ada["body"]["encoded_anew"], gone["body"]) == (["Hello"], False, None)
     assert (suppression["action"], suppression["detail"]) == ("reject", "hard_bounce")
     assert gone["reply"][0].startswith("550-5.1.1 [base/suppression] ")
 
@@ -136,6 +227,8 @@ def test_a_refusal_is_explained_by_the_id_of_its_reply(relay):
     assert "Remove the address from your list" in english.stdout
     assert "请将该地址从名单中删除" in chinese.stdout
     assert GONE not in english.stdout
+    assert "The relay keeps no message, so no copy can be shown" in english.stdout
+    assert "中继不保存邮件" in chinese.stdout
     explained = json.loads(relay.command("explain", refused, "--json").stdout)
     assert explained["id"] == refused
     assert explained["fates"][0]["reasons"][0]["rule"] == "base/suppression"

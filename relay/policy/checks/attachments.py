@@ -58,6 +58,7 @@ CHECK = Check(
     summary_zh="附件的扩展名在 `extensions` 中，或类型在 `media_types` 中（`application/*` 表示一类），或邮件结构无法完整读取",
     parameters=Attachments,
     ask=ask,
+    reads=("message.attachments", "message.parts_complete"),
     inspects=True,
     text="An attachment is of a type that is not sent",
     text_zh="附件类型不允许发送",

@@ -26,6 +26,7 @@ CHECK = Check(
     summary_zh="收件人与抄送中公开的地址超过 `visible_at_most` 个（默认 1）",
     parameters=Disclosure,
     ask=ask,
+    reads=("message.addressees",),
     inspects=True,
     text="The message shows its recipients to each other in To or Cc",
     text_zh="邮件在收件人或抄送栏中公开了多个收件人的地址",

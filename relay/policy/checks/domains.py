@@ -38,6 +38,7 @@ CHECK = Check(
     summary_zh="收件人域名在 `deny` 中，或不在 `allow` 中；`*.qq.com` 表示 qq.com 的所有子域名",
     parameters=Domains,
     ask=ask,
+    reads=("recipient.domain",),
     phase=Phase.RCPT,
     scope="domain",
     text="Mail of this stream is not sent to this domain",

@@ -22,6 +22,7 @@ CHECK = Check(
     summary_zh="发件人（From、Sender）必须属于登录的账号",
     parameters=RuleTable,
     ask=ask,
+    reads=("sender.identity", "sender.owns", "message.from", "message.sender"),
     protected=True,
     text="The From or Sender address does not belong to the identity that is logged in",
     text_zh="发件人地址不属于当前登录的账号",

@@ -28,6 +28,7 @@ CHECK = Check(
     summary_zh="整封邮件大于 `above_mb` 兆字节；附件在传输时比磁盘上约大三分之一",
     parameters=Size,
     ask=ask,
+    reads=("message.size",),
     reply_code=552,
     code="3.4",
     text="The message is too large",

@@ -20,6 +20,7 @@ CHECK = Check(
     summary_zh="收件人已拒收、投诉、地址失效，或主管部门禁止；哪些原因生效取决于邮件流用途",
     parameters=RuleTable,
     ask=ask,
+    reads=("recipient.suppressions", "stream.name", "stream.purpose", "stream.bound_by"),
     phase=Phase.RCPT,
     protected=True,
     scope="recipient",

@@ -54,6 +54,7 @@ CHECK = Check(
     summary_zh="主题包含 `words` 中的词；忽略大小写、全角半角和隐藏字符，英文按整词匹配",
     parameters=Words,
     ask=ask,
+    reads=("message.subject",),
     inspects=True,
     text="The subject has a word that this stream does not send",
     text_zh="主题中含有不允许的词语",

@@ -1,0 +1,235 @@
+"""What `relay explain` prints: rule by rule what it looked at and said, and the copy that would leave."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from relay.cli.output import language, say, text
+from relay.explain import Explained
+from relay.policy.case import Action, Asked, Case
+from relay.policy.inputs import FACTS, Input, facts_of, inputs_of
+from relay.policy.sets import Stream
+from relay.policy.show import PURPOSE_WORDS
+from relay.records.explanations import Explanation
+from relay.records.wording import REASONS, WEIGHTS, word
+from relay.render.copy import Copy
+
+FIRST_LINES = 10
+_WIDTH = 200  # characters of a value or a line of a body
+_MOST = 8  # entries of a list; --json has them all
+_ENOUGH = 64 * 1024  # octets of a body that its first lines are looked for in
+
+_OF_RECIPIENT = ("recipient.domain", "recipient.countries", "recipient.suppressions", "upstream.countries")
+_UNSAID = {
+    "stream.name",
+    "stream.purpose",
+    "recipient.address",
+    "message.from_address",
+    "message.from_domain",
+    "message.fields",
+}
+_OF_MESSAGE = tuple(name for name in FACTS if name not in _UNSAID and name not in _OF_RECIPIENT)
+_MODES = {"enforce": "强制执行", "shadow": "仅观察"}
+
+
+def show(stream: Stream, explained: Sequence[Explained], files: Mapping[str, str]) -> None:
+    """Print everything for people; `files` are the copies that were written, by recipient key."""
+    say(
+        f"邮件流：{stream.name}（{PURPOSE_WORDS[stream.purpose][1]}，{_MODES[stream.mode]}）",
+        f"Stream: {stream.name} ({stream.purpose.value}, {stream.mode})",
+    )
+    seen = next((one.case for one in explained if one.case.message), explained[0].case)
+    if seen.message is None:
+        say(
+            "收件人在 RCPT 阶段已全部被拒，没有规则看到邮件内容",
+            "All recipients are refused at RCPT, before there is a message",
+        )
+    _show_facts(_OF_MESSAGE, seen, stream)
+    for one in explained:
+        _show_one(stream, one, files.get(one.ruling.recipient.key, ""))
+
+
+def _show_one(stream: Stream, one: Explained, file: str) -> None:
+    click.echo()
+    who, action = one.ruling.recipient.mailbox.wire, _weight(one.ruling.action)
+    click.secho(text(f"{who}：{action}", f"{who}: {action}"), bold=True)
+    _show_facts(_OF_RECIPIENT, one.case, stream)
+    for asked, before in zip(one.ruling.asked, inputs_of(one.ruling.asked, stream, one.case), strict=True):
+        click.echo(f"  {_asked_line(asked)}")
+        if given := _input_line(before):
+            say(f"      依据：{given}", f"      input: {given}")
+        if asked.objection and (remedy := asked.objection.fix_zh if language() == "zh" else asked.objection.fix):
+            click.echo(f"      → {remedy}")
+    if one.reply is not None:
+        click.echo("  " + "\n  ".join(one.reply.lines()))
+    if one.impossible:
+        say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
+    if one.copy is not None:
+        _show_copy(one, one.copy)
+    if file:
+        say(f"  已写入 {file}", f"  written to {file}")
+
+
+def _show_facts(names: Iterable[str], case: Case, stream: Stream) -> None:
+    for name, value in facts_of(names, case, stream.setting).items():
+        fact, shown = FACTS[name], _shown(value, name)
+        say(f"  {fact.meaning_zh}（{name}）：{shown}", f"  {fact.meaning} ({name}): {shown}")
+
+
+def _asked_line(asked: Asked) -> str:
+    why = text(asked.why_zh or asked.why, asked.why)
+    if not asked.asked:
+        return text(f"- {asked.rule}：未询问（{why}）", f"- {asked.rule}: not asked ({why})")
+    objection = asked.objection
+    if objection is None:
+        return text(f"✓ {asked.rule}：无异议", f"ok {asked.rule}")
+    detail = f" ({objection.detail})" if objection.detail else ""
+    turned = "" if asked.why == "asked" else text(f"〔{why}〕", f" [{why}]")
+    cite = f" {objection.cite}" if objection.cite else ""
+    weight = _weight(objection.action)
+    return text(
+        f"✗ {asked.rule}：{weight}{turned}：{objection.text_zh}{detail}{cite}",
+        f"✗ {asked.rule}: {weight}{turned}: {objection.text}{detail}{cite}",
+    )
+
+
+def _input_line(before: Input) -> str:
+    given = [(name, _shown(value, name)) for name, value in (*before.facts.items(), *before.parameters.items())]
+    return text("；", "; ").join(f"{name} = {shown}" for name, shown in given)
+
+
+def _weight(action: Action) -> str:
+    return word(WEIGHTS, action.word)[language()]
+
+
+def _shown(value: Any, name: str = "") -> str:
+    """A value in one line, shortened, nothing in it that a terminal would obey."""
+    if isinstance(value, bool):
+        return text("是", "yes") if value else text("否", "no")
+    if value is None or value in ("", (), [], {}):
+        return text("无", "none")
+    if isinstance(value, Mapping):
+        return _suppression(value) if name == "recipient.suppressions" else _table(value)
+    if isinstance(value, list | tuple):
+        more = f" … ({len(value)})" if len(value) > _MOST else ""
+        return text("、", ", ").join(_shown(one, name) for one in value[:_MOST]) + more
+    return printable(str(value))
+
+
+def _table(value: Mapping[str, Any]) -> str:
+    items = list(dated(value).items())
+    more = f" … ({len(items)})" if len(items) > _MOST else ""
+    return "{" + ", ".join(f"{printable(key)}: {_shown(one)}" for key, one in items[:_MOST]) + more + "}"
+
+
+def _suppression(entry: Mapping[str, Any]) -> str:
+    entry = dated(entry)
+    reason = text(*(word(REASONS, entry["reason"])[chosen] for chosen in ("zh", "en")))
+    ends = text(f"至 {entry['expires_at']}", f"until {entry['expires_at']}") if entry["expires_at"] else ""
+    again = text(f"最近 {entry['again_at']}", f"again {entry['again_at']}") if entry["again_at"] else ""
+    facts = (f"{entry['reason']} ({reason})", entry["scope"], entry["origin"], entry["at"], again, ends, printable(entry["note"]))
+    return "[" + ", ".join(filter(None, facts)) + "]"
+
+
+def dated(value: Any) -> Any:
+    """The same with local times for people instead of seconds."""
+    if isinstance(value, Mapping):
+        return {name: _time(one) if name in _TIMES and isinstance(one, float) else dated(one) for name, one in value.items()}
+    return [dated(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+_TIMES = frozenset({"at", "again_at", "expires_at"})
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+
+
+def printable(line: str, width: int = _WIDTH) -> str:
+    """The line as far as it fits, with an escape for whatever a terminal would not print but obey."""
+    shown = "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line[:width])
+    return shown + ("…" if len(line) > width else "")
+
+
+def _show_copy(one: Explained, copy: Copy) -> None:
+    say(f"  将经 {one.upstream} 发出的邮件头：", f"  the header that would leave by {one.upstream}:")
+    for line in copy.header.decode("utf-8", "backslashreplace").rstrip().split("\r\n"):
+        click.echo(f"    {printable(line, len(line))}")
+    encodings = ", ".join(map(printable, one.encodings))
+    anew = text("，已为上游服务器重新编码", ", encoded anew for the upstream server") if one.is_encoded else ""
+    if copy.needs_8bit:
+        anew += text("；上游服务器不支持 8BITMIME 时改为 quoted-printable", "; quoted-printable if the server lacks 8BITMIME")
+    size, shown = len(copy.body), first_lines(copy)
+    say(
+        f"  正文：{size:,} 字节，{encodings}{anew}；开头 {len(shown)} 行：",
+        f"  the body: {size:,} octets, {encodings}{anew}; its first lines ({len(shown)}):",
+    )
+    for line in shown:
+        click.echo(f"    {line}".rstrip())
+
+
+def first_lines(copy: Copy) -> list[str]:
+    """How the body begins, octets that are not UTF-8 as escapes."""
+    lines = copy.body[:_ENOUGH].removesuffix(b"\r\n").split(b"\r\n", FIRST_LINES)[:FIRST_LINES]
+    return [printable(line.decode("utf-8", "backslashreplace")) for line in lines]
+
+
+def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
+    """One recipient for machines; `file` is where its copy was written, "" when it was not."""
+    ruling, copy = one.ruling, one.copy
+    body = copy and {
+        "octets": len(copy.body),
+        "transfer_encodings": one.encodings,
+        "encoded_anew": one.is_encoded,
+        "first_lines": first_lines(copy),
+    }
+    return {
+        "recipient": ruling.recipient.mailbox.wire,
+        "action": ruling.action.word,
+        "stream": stream.name,
+        "facts": dated(facts_of(FACTS.keys() - {"message.fields"}, one.case, stream.setting)),
+        "rules": [
+            _rule(asked, before) for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
+        ],
+        "reply": one.reply.lines() if one.reply else None,
+        "impossible": one.impossible,
+        "upstream": one.upstream,
+        "header": copy.header.decode("utf-8", "replace") if copy else None,
+        "body": body,
+        "eml": file or None,
+    }
+
+
+def _rule(asked: Asked, before: Input) -> dict[str, Any]:
+    return {
+        "rule": asked.rule,
+        "asked": asked.asked,
+        "why": asked.why,
+        "input": {"facts": dated(before.facts), "parameters": before.parameters},
+        "action": asked.objection.action.word if asked.objection else None,
+        "detail": asked.objection.detail if asked.objection else "",
+        "cite": asked.objection.cite if asked.objection else "",
+    }
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Print what the records say of a refusal."""
+    chosen = language()
+    click.echo(f"{explanation.id}  {explanation.stream}  {explanation.sender}")
+    for fate in explanation.fates:
+        click.secho(f"\n{fate.sentence[chosen]}", bold=True)
+        click.echo("  " + ", ".join(fate.people) + (f" … ({fate.count})" if fate.count > len(fate.people) else ""))
+        for reason in fate.reasons:
+            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]} {reason.detail}".rstrip())
+            if reason.fix[chosen]:
+                click.echo(f"      → {reason.fix[chosen]}")
+            if reason.cite:
+                click.echo(f"      {reason.cite}")
+        if fate.upstream_text:
+            click.echo(f"  {fate.upstream_text}")
+    say(
+        "\n中继不保存邮件，无法再显示副本；可把邮件存成文件后运行 relay explain FILE",
+        "\nThe relay keeps no message, so no copy can be shown; save the message as a file and run `relay explain FILE`",
+    )

@@ -1,0 +1,165 @@
+"""What a rule looks at: the facts of a case by name and the rule's own parameters, for people who ask why it said so."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay.policy.case import Asked, Case
+from relay.policy.expression import VARIABLES, Expression, message_fact, recipient_facts, sender_facts
+from relay.policy.rule import Rule, RuleTable, Setting
+from relay.policy.sets import Stream
+from relay.policy.suppression import BINDS, Suppression
+from relay.policy.thresholds import RULE as PAUSED
+
+_NARROWING = {"purposes", "recipient_domains"}
+_ON_PARTS = frozenset({"attachments", "sealed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that rules look at. Its value is None, a text, a number, a truth value, or a list or table of these."""
+
+    name: str
+    meaning: str
+    meaning_zh: str
+    of: Callable[[Case, Setting], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What one rule had before it: facts and parameters by name.
+
+    Of a rule that was not asked the parameters that kept it from being asked, if it has any.
+    """
+
+    facts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+
+def _variable(name: str) -> Callable[[Case, Setting], Any]:
+    table, _, member = name.partition(".")
+    return {
+        "message": lambda case, _: message_fact(member, case),
+        "recipient": lambda case, _: recipient_facts(case)[member],
+        "sender": lambda case, _: sender_facts(case)[member],
+        "stream": lambda _, setting: {"name": setting.stream, "purpose": setting.purpose.value}[member],
+    }[table]
+
+
+def _suppression(entry: Suppression) -> dict[str, Any]:
+    return {
+        "reason": entry.reason.value,
+        "scope": entry.scope,
+        "origin": entry.origin,
+        "at": entry.at,
+        "again_at": entry.again_at,
+        "expires_at": entry.expires_at,
+        "note": entry.note,
+    }
+
+
+def _pause(case: Case) -> dict[str, Any] | None:
+    pause = case.pause
+    return {"by": pause.by, "at": pause.at, "measure": pause.measure.value, "reason": pause.reason} if pause else None
+
+
+def _authors(case: Case) -> list[str]:
+    return [author.wire for author in case.message.authors or ()] if case.message else []
+
+
+def _from_fields(case: Case) -> int:
+    return len(case.message.all("from")) if case.message else 0
+
+
+def _sender(case: Case) -> str | None:
+    return case.message.sender.wire if case.message and case.message.sender else None
+
+
+_BESIDE = (
+    Fact("sender.owns", "what it may use as sender", "可以使用的发件地址", lambda case, _: sorted(case.submission.identity.owns)),
+    Fact(
+        "stream.bound_by",
+        "refusals that bind it",
+        "对它生效的禁发原因",
+        lambda _, stream: sorted(BINDS[stream.purpose]),
+    ),
+    Fact("stream.pause", "what keeps it back", "暂停情况", lambda case, _: _pause(case)),
+    Fact(
+        "recipient.suppressions",
+        "suppressions in force, whatever they bind",
+        "有效的禁发记录（不论对此邮件流是否生效）",
+        lambda case, _: [_suppression(entry) for entry in case.suppressions],
+    ),
+    Fact(
+        "upstream.countries",
+        "where the upstream servers are that it may leave by",
+        "可能经过的上游服务器所在国家",
+        lambda case, _: sorted(case.upstream_countries),
+    ),
+    Fact("message.from", "authors in From that can be read", "From 中可读的发件人", lambda case, _: _authors(case)),
+    Fact(
+        "message.from_fields",
+        "From fields",
+        "From 字段个数",
+        lambda case, _: _from_fields(case),
+    ),
+    Fact("message.sender", "the mailbox in Sender", "Sender 中的地址", lambda case, _: _sender(case)),
+    Fact(
+        "message.defects",
+        "what is wrong with its header",
+        "邮件头的缺陷",
+        lambda case, _: list(case.message.defects) if case.message else [],
+    ),
+    Fact(
+        "message.parts_complete",
+        "whether all its parts can be read",
+        "各部分是否都能读取",
+        lambda case, _: bool(case.message and case.message.structure.is_complete),
+    ),
+)
+
+FACTS: dict[str, Fact] = {
+    fact.name: fact
+    for fact in (*(Fact(one.name, one.meaning, one.meaning_zh, _variable(one.name)) for one in VARIABLES), *_BESIDE)
+}
+"""Every fact by its name: the variables of expressions, and what only checks look at."""
+
+
+def facts_of(names: Iterable[str], case: Case, setting: Setting) -> dict[str, Any]:
+    """The facts of these names; while there is no message those on the message are left out."""
+    return {name: FACTS[name].of(case, setting) for name in names if case.message or not name.startswith("message.")}
+
+
+def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[Input]:
+    """What each rule of a ruling had before it, in their order."""
+    rules = {rule.name: rule for rule in stream.rules}
+    expiring = {f"{pack.name}/expired": pack.file.pack.expires_on for pack in stream.packs}
+    for one in asked:
+        rule = rules.get(one.rule)
+        if rule is not None:
+            yield Input(facts_of(_reads(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
+        elif one.rule == PAUSED:
+            yield Input(facts_of(["stream.pause"], case, stream.setting), {})
+        else:
+            yield Input({}, {"expires_on": str(expiring[one.rule])})
+
+
+def _reads(rule: Rule) -> Iterable[str]:
+    if rule.check is not None:
+        return rule.check.reads
+    return _mentioned(rule.expression) if rule.expression else ()
+
+
+def _mentioned(expression: Expression) -> Iterator[str]:
+    for variable in VARIABLES:
+        table, _, member = variable.name.partition(".")
+        if table in expression.variables and (table != "message" or member in expression.reads):
+            yield variable.name
+    if expression.reads & _ON_PARTS:
+        yield "message.parts_complete"
+
+
+def _parameters(table: RuleTable, asked: bool) -> dict[str, Any]:
+    """The rule's own, or those that narrow whom it is asked about; none that nobody set."""
+    names = set(type(table).model_fields.keys() - RuleTable.model_fields.keys()) if asked else _NARROWING
+    return {name: value for name, value in table.model_dump(mode="json", include=names).items() if value != []}
