@@ -189,7 +189,7 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "recipient": ruling.recipient.mailbox.wire,
         "action": ruling.action.word,
         "stream": stream.name,
-        "facts": dated(facts_of(FACTS.keys() - {"message.fields"}, one.case, stream.setting)),
+        "facts": dated(facts_of((name for name in FACTS if name != "message.fields"), one.case, stream.setting)),
         "rules": [
             _rule(asked, before) for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
         ],
