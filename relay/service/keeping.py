@@ -44,11 +44,16 @@ class StoreKeeper:
         self._turn = asyncio.Lock()
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; a closed or removed one is opened anew first."""
+        """Return "" when the store can be believed, else why not; a closed or removed one is opened anew first.
+
+        One that answers and may forget what it is told is closed: it would go on clearing copies.
+        """
         async with self._turn:
             try:
                 await self.store.check()
             except StoreUnavailable as fault:
+                if fault.reason == "durability" and not isinstance(self.store, ClosedStore):
+                    await self._replace(ClosedStore(self.store.name, fault))
                 may_open = not self._fault and (isinstance(self.store, ClosedStore) or fault.reason == "removed")
                 return await self._reopen() if may_open else f"{fault.reason}: {fault}"
             return ""

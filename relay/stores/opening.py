@@ -206,8 +206,9 @@ def _require_keys(found: StoreMeta, keys: Keys) -> None:
 
 
 async def _with_all_keys(store: Store, keys: Keys) -> Store:
-    """Let the store know our generations. Raises StoreUnavailable, the store let go."""
+    """Make sure that the store keeps what it is told, and tell it our generations. Raises StoreUnavailable, the store let go."""
     try:
+        await store.check()
         if not keys.fingerprints <= (await store.meta()).fingerprints:
             await store.extend(keys.fingerprints)
     except BaseException:

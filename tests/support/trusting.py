@@ -1,5 +1,6 @@
 """A relay whose listener trusts this machine, so that nothing but the line itself asks the store."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def sends(relay: Relay, upstream: RecordingUpstream) -> int:
 
 
 def is_shut(relay: Relay, upstream: RecordingUpstream, reason: str) -> bool:
-    """Whether nothing leaves and /readyz says why; both workers are asked."""
+    """Whether nothing leaves and /readyz says why, which workers tell it every second; both workers are asked."""
     arrived = len(upstream.deliveries)
-    assert {sends(relay, upstream) for _ in range(4)} == {451}
+    with ThreadPoolExecutor() as clients:  # side by side: where a store is waited for, it is waited for once
+        codes = set(clients.map(lambda _: sends(relay, upstream), range(4)))
+    assert codes == {451}, codes
     assert len(upstream.deliveries) == arrived
-    status, text = readiness(relay)
-    assert (status, reason in text) == (503, True), text
+    relay.wait(lambda: reason in readiness(relay)[1])
+    assert readiness(relay)[0] == 503
     return True
 
 

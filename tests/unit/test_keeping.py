@@ -10,7 +10,7 @@ from relay.errors import StoreUnavailable
 from relay.keys import Keys, new_keys, rotated
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.service.keeping import StoreKeeper
-from relay.stores.contracts import Cleared, ClearRequest, Refused
+from relay.stores.contracts import Cleared, ClearRequest, Refused, Taken
 from relay.stores.opening import ClosedStore, open_store
 from tests.contract.test_opening import config_with
 from tests.support.stores import START, digest, first_try
@@ -158,3 +158,20 @@ async def test_a_store_that_is_away_gets_the_new_keys_when_it_is_back(processes,
     assert await one.keeper.mend() == ""
     assert one.keys == newer
     assert newer.fingerprints <= (await one.keeper.store.meta()).fingerprints
+
+
+async def test_a_redis_that_may_forget_is_closed_and_opened_again_when_it_may_not(redis_server, tmp_path):
+    redis_server.command("FLUSHALL")
+    config, keys = config_with(redis_server.url, tmp_path), new_keys(TODAY)
+    process = Process(config, keys, await open_store(config, keys, time.time))
+    redis_server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        assert isinstance(await process.clear(), Cleared)  # it answers: only a look at its settings tells
+        for _ in range(2):  # opening it anew does not help
+            assert (await process.keeper.mend()).startswith("durability: ")
+            assert await process.why() == "durability"
+    finally:
+        redis_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert await process.keeper.mend() == ""
+    assert isinstance(await process.clear(), Taken)  # the same store, with what it was told before
+    await process.keeper.store.aclose()

@@ -23,6 +23,7 @@ _REASONS = {
     sqlite3.SQLITE_LOCKED: "timeout",
     sqlite3.SQLITE_NOTADB: "foreign",
 }
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
@@ -32,7 +33,8 @@ def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
         return StoreUnavailable("disk" if isinstance(error, OSError) else "unreachable", f"relay.db: {error}")
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return StoreUnavailable("removed", "relay.db was removed or replaced while it was open")
-    return StoreUnavailable(_REASONS.get(code & 0xFF, "unreachable"), f"relay.db: {error}")
+    remedy = "; stop the relay and restore the backup" if code & 0xFF in _DAMAGED else ""
+    return StoreUnavailable(_REASONS.get(code & 0xFF, "unreachable"), f"relay.db: {error}{remedy}")
 
 
 class StoreFile:
