@@ -60,10 +60,10 @@ def searched(relay, subject):
 def check_page(relay, text, limit, *, sentence):
     """The reply's second line opens a page with the remedy in both languages; returns the id."""
     page = text.split("\n")[1].split(" ")[1]
-    status, html = relay.get("senders", page[page.index("/r/") :])
-    assert status == 200
+    answers = [relay.get("senders", f"{page[page.index('/r/') :]}?lang={language}") for language in ("zh", "en")]
+    assert [status for status, _ in answers] == [200, 200]
     for words in (*SAID[limit], *sentence):
-        assert words in html
+        assert words in answers[0][1] + answers[1][1]
     return page.rpartition("/")[2]
 
 
