@@ -2,7 +2,9 @@
 
 import resource
 import sqlite3
+import subprocess
 from contextlib import closing, contextmanager
+from itertools import repeat
 
 import pytest
 from redis import Redis
@@ -10,7 +12,7 @@ from redis import Redis
 from tests.support.journey import readiness
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
-from tests.support.trusting import is_open, is_shut, trusting_relay
+from tests.support.trusting import is_open, is_shut, sends, trusting_relay
 from tests.support.upstream import RecordingUpstream
 
 PAGE, WAL_HEADER, FRAME_HEADER = 4096, 32, 24  # octets, as SQLite's file format has it
@@ -155,3 +157,37 @@ def test_redis_that_may_forget_what_it_is_told(relay, upstream, redis, setting, 
         assert is_shut(relay, upstream, "store: durability")
     redis.command("CONFIG", "SET", setting, strict)
     relay.wait(lambda: is_open(relay, upstream))
+
+
+# The disk under both, store and records
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own; whoever may not mount one has the limit on the size of files above."""
+    place = tmp_path / "relay" / "data"
+    place.mkdir(parents=True)
+    options = ("-t", "tmpfs", "-o", "size=24m,mode=700")
+    if subprocess.run(["mount", *options, "none", place], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk(disk, upstream):
+    """Before it is full, `[records] min_free` says so; the client hears 452, the reply of RFC 5321 for this."""
+    with trusting_relay(disk.parent, upstream) as relay:
+        assert is_open(relay, upstream)
+        arrived = len(upstream.deliveries)
+        _fill(disk / "filler")
+        assert {sends(relay, upstream) for _ in range(4)} == {452}
+        assert len(upstream.deliveries) == arrived
+        status, text = readiness(relay)
+        assert (status, "records: " in text, "min_free" in text) == (503, True, True)
+        (disk / "filler").unlink()
+        relay.wait(lambda: is_open(relay, upstream))
+
+
+def _fill(path):
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        file.writelines(repeat(bytes(65536)))
