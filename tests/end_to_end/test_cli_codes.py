@@ -26,6 +26,7 @@ NEEDS_CONFIGURATION = {
     "evidence": ("evidence", "ada@example.org", "--out", "evidence.zip"),
     "users": ("users", "list"),
     "keys": ("keys", "show"),
+    "streams": ("streams",),
     "backup": ("backup", "relay.backup"),
     "restore": ("restore", __file__),
     "tls": ("tls", "private-ca"),

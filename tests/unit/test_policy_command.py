@@ -95,7 +95,9 @@ def test_a_wrong_set_changes_nothing(desk):
     edit(desk, 'mode = "enforce"', 'mode = "quiet"')
     result = apply(desk)
     assert isinstance(result.exception, ConfigurationError)
-    assert "streams/newsletter.toml: line 19: mode: expected 'enforce' or 'shadow'" in str(result.exception)
+    lines = (desk / "policies/streams/newsletter.toml").read_text("utf-8").splitlines()
+    place = next(number for number, line in enumerate(lines, 1) if line.startswith("mode = "))
+    assert f"streams/newsletter.toml: line {place}: mode: expected 'enforce' or 'shadow'" in str(result.exception)
     assert PolicyArchive(desk / "data").history() == before
 
 
@@ -111,7 +113,7 @@ def test_a_pack_by_upstream_asks_for_the_country_that_nobody_named(desk):
     edit(desk, 'packs = ["base"]', 'packs = ["base", "host"]')
     result = apply(desk)
     assert result.exit_code == 0
-    asked = '[[upstream]] "only": say where it is, such as country = "CN"'
+    asked = 'config.toml [[upstream]] "only": say where it is, such as country = "CN"'
     assert asked in result.output
     edit(desk, 'packs = ["base", "host"]', 'packs = ["base"]')
     assert asked not in apply(desk).output
