@@ -16,8 +16,9 @@ from relay.errors import ConfigurationError
 from relay.policy.sets import set_hash
 from relay.records.evidence import MOST_RECORDS, History, Material, build_evidence, policy_hashes
 from relay.records.reading import Reader
+from relay.records.rulebook import Applied, KeptSet
 from relay.records.search import Entry, Query, search
-from relay.service.policies import read_folder
+from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.contracts import Store
 
 
@@ -58,7 +59,7 @@ async def _collect(config: Config, query: Query, blank: Material) -> tuple[Seque
         mailboxes = [query.mailbox] if query.mailbox else _recipients(reader, entries)
         material = Material(
             blank.subject, blank.mailbox, blank.made_at, blank.zone, entries,
-            _policy_sets(config, entries),
+            _policy_sets(config, entries, blank.made_at),
             [await _history(opened.store, opened.keys.addresses.digests(mailbox), mailbox) for mailbox in mailboxes],
             legal_name_of(config),
         )  # fmt: skip
@@ -80,14 +81,21 @@ def _recipients(reader: Reader, entries: Sequence[Entry]) -> list[str]:
     return list(found)
 
 
-def _policy_sets(config: Config, entries: Sequence[Entry]) -> dict[str, Mapping[str, bytes]]:
-    """The files of the sets that were in force then; one that was lost or altered is left out, and the pages say so."""
-    found: dict[str, Mapping[str, bytes]] = {}
+def _policy_sets(config: Config, entries: Sequence[Entry], now: float) -> dict[str, KeptSet]:
+    """The sets that were in force then; of one that was lost or altered there are no files, and the pages say so."""
+    switches = [switch for switch in PolicyArchive(config.data_path).history() if switch.at <= now]
+    ends = [*(switch.at for switch in switches[1:]), None]
+    found: dict[str, KeptSet] = {}
     for name in policy_hashes(entries):
-        try:
-            files = read_folder(config.data_path / "policies" / "sets" / name)
-        except ConfigurationError:
-            continue
-        if set_hash(files) == name:
-            found[name] = files
+        spans = zip(switches, ends, strict=True) if switches else ()
+        applied = [Applied(one.at, until, one.by, one.reason) for one, until in spans if one.hash == name]
+        found[name] = KeptSet(_kept_files(config, name), applied)
     return found
+
+
+def _kept_files(config: Config, name: str) -> Mapping[str, bytes]:
+    try:
+        files = read_folder(config.data_path / "policies" / "sets" / name)
+    except ConfigurationError:
+        return {}
+    return files if set_hash(files) == name else {}

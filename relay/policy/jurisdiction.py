@@ -45,7 +45,11 @@ class Reach:
 
     def covers(self, case: Case) -> bool:
         """Whether the pack binds this case."""
-        return not (self.recipients.isdisjoint(case.jurisdictions) and self.upstreams.isdisjoint(case.upstream_countries))
+        return self.binds(case.jurisdictions, case.upstream_countries)
+
+    def binds(self, jurisdictions: frozenset[str], upstream_countries: frozenset[str]) -> bool:
+        """Whether the pack binds a recipient under these laws whose copy may leave by upstream servers in these countries."""
+        return not (self.recipients.isdisjoint(jurisdictions) and self.upstreams.isdisjoint(upstream_countries))
 
     def may_cover(self, upstream_countries: frozenset[str]) -> bool:
         """Whether the pack binds some recipient of a message that may leave by upstream servers in these countries."""

@@ -1,8 +1,9 @@
 """One ZIP that answers a regulator's or a recipient's letter: pages to read in Chinese and English, JSON to check.
 
 It holds the records of one submission or one mailbox with their place in the
-chain, the policy sets they were judged by, the suppression history, and a
-checksum of every file.  The same material and time give the same octets.
+chain, the policy sets they were judged by (as files and in sentences, with
+who applied them, when and why), the suppressions and consents, and a checksum
+of every file.  The same material and time give the same octets.
 
 Evidence on a mailbox shows that mailbox and our own senders; whoever else was
 written to in the same mail stays masked.
@@ -11,18 +12,21 @@ written to in the same mail stays masked.
 import hashlib
 import io
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 import orjson
 
 from relay.policy.suppression import Suppression
-from relay.records.kinds import Person, Record
+from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
+from relay.records.returned import returned_texts
+from relay.records.rulebook import KeptSet, Rulebook
 from relay.records.search import Entry, mask
-from relay.records.wording import KINDS, OBSERVED, REASONS, STATES, WEIGHTS, objection_texts, word
+from relay.records.wording import KINDS, OBSERVED, REASONS, STATES, WEIGHTS, both, objection_texts, word
 from relay.stores.contracts import ConsentEvent
 from relay.templates import templates_of
 
@@ -43,21 +47,21 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What evidence is made from. `mailbox` is set when the subject is one; `policy_sets` are files by hash and path."""
+    """What evidence is made from. `mailbox` is set when the subject is one; `policy_sets` go by their hash."""
 
     subject: str
     mailbox: str
     made_at: float
     zone: tzinfo
     entries: Sequence[Entry]
-    policy_sets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    policy_sets: Mapping[str, KeptSet] = field(default_factory=dict)
     histories: Sequence[History] = ()
     legal_name: Mapping[str, str] = field(default_factory=dict)
 
 
 def policy_hashes(entries: Sequence[Entry]) -> list[str]:
     """The policy sets that these records were judged by."""
-    return sorted({entry.record.facts["policy"] for entry in entries if "policy" in entry.record.facts})
+    return sorted({entry.record.facts["policy"] for entry in entries if entry.record.facts.get("policy")})
 
 
 def build_evidence(material: Material, reader: Reader) -> bytes:
@@ -68,7 +72,7 @@ def build_evidence(material: Material, reader: Reader) -> bytes:
         "index.en.html": _page("en", view),
         "index.zh.html": _page("zh", view),
     }
-    for name, policy_files in material.policy_sets.items():
+    for name, policy_files in view.policy_files.items():
         members |= {f"{POLICY_FOLDER}/{name}/{path}": octets for path, octets in policy_files.items()}
     sums = "".join(f"{hashlib.sha256(members[name]).hexdigest()}  {name}\n" for name in sorted(members))
     return _zipped(members | {"SHA256SUMS": sums.encode()}, datetime.fromtimestamp(material.made_at, material.zone))
@@ -82,15 +86,22 @@ class _View:
         self._reader = reader
         self._subject_digests = frozenset(reader.digests(material.mailbox)) if material.mailbox else frozenset()
         self.chain = reader.chain
+        self._books = {
+            name: Rulebook(name, material.policy_sets.get(name, KeptSet())) for name in policy_hashes(material.entries)
+        }
+        self._policy_of = {e.record.id: e.record.facts["policy"] for e in material.entries if e.record.facts.get("policy")}
         self.records = [self._record(entry) for entry in material.entries]
-        self.policy_sets = [
-            {"hash": name, "files": sorted(material.policy_sets.get(name, ()))} for name in policy_hashes(material.entries)
-        ]
+        self.policy_files = {name: {**book.kept.files, **book.sentences(self._days(name))} for name, book in self._books.items()}
+        self.policy_sets = [self._policy_set(book) for book in self._books.values()]
         self.histories = [self._history(history) for history in material.histories]
 
     def time(self, at: float) -> str:
         """A moment with its offset from UTC, in the organisation's zone."""
         return datetime.fromtimestamp(at, self.material.zone).isoformat(sep=" ", timespec="seconds")
+
+    def day(self, at: float) -> date:
+        """The day of a moment, in the organisation's zone."""
+        return datetime.fromtimestamp(at, self.material.zone).date()
 
     def document(self) -> dict[str, Any]:
         """The JSON file: everything the pages show, and the hashed text of each record."""
@@ -121,7 +132,46 @@ class _View:
             "decisions": [self._decision(ruling, people) for ruling in self._concerned(record, "rulings")],
             "outcomes": [self._outcome(outcome, people) for outcome in self._concerned(record, "outcomes")],
             "others": self._others(record),
+            "stream": self._stream(record),
+            "asked": self._asked(record),
+            "returned": returned_texts(record.facts) if record.kind is Kind.COLLECTED else None,
         }
+
+    def _days(self, name: str) -> set[date]:
+        """When the set was asked."""
+        return {self.day(e.record.at) for e in self.material.entries if e.record.facts.get("policy") == name}
+
+    def _policy_set(self, book: Rulebook) -> dict[str, Any]:
+        applied = [
+            {"at": self.time(one.at), "until": None if one.until is None else self.time(one.until), "by": one.by}
+            | {"reason": one.reason}
+            for one in book.kept.applied
+        ]
+        files = sorted(self.policy_files[book.name])
+        return {"hash": book.name, "files": files, "applied": applied, "rules": book.rules(), "readable": book.is_readable}
+
+    def _book(self, record: Record) -> Rulebook | None:
+        """The set by which the mail was judged; records of its outcome find it by its id."""
+        return self._books.get(record.facts.get("policy") or self._policy_of.get(record.id, ""))
+
+    def _stream(self, record: Record) -> dict[str, Any] | None:
+        name = record.facts.get("stream")
+        if not name:
+            return None
+        book = self._book(record)
+        title, purpose = (book.stream(name) if book else None) or (None, None)
+        return {"name": name, "title": title, "purpose": purpose}
+
+    def _asked(self, record: Record) -> list[dict[str, Any]]:
+        """Every rule that was asked, and about how many of the recipients who are shown here."""
+        book, facts = self._book(record), record.facts
+        if record.kind is not Kind.RECEIVED or book is None or "upstream_countries" not in facts:
+            return []
+        counts: Counter[str] = Counter()
+        for ruling in self._concerned(record, "rulings"):
+            domain = self._reader.reveal(record.people[ruling["person"]]).rpartition("@")[2]
+            counts.update(book.asked(facts["stream"], domain, facts["upstream_countries"]) if domain else ())
+        return [{"rule": rule, "recipients": number} for rule, number in counts.items()]
 
     def _people(self, record: Record) -> list[str]:
         ours = {record.facts.get(key) for key in ("identity", "reverse_path", "to")}
@@ -165,11 +215,18 @@ class _View:
         return {
             "mailbox": history.mailbox,
             "suppressions": [self._suppression(entry) for entry in history.suppressions],
-            "consents": [
-                {"id": c.id, "event": c.event, "at": self.time(c.at), "recorded_at": self.time(c.recorded_at)}
-                | {"evidence": c.evidence, "by": c.by}
-                for c in history.consents
-            ],
+            "consents": [self._consent(event) for event in history.consents],
+        }
+
+    def _consent(self, consent: ConsentEvent) -> dict[str, Any]:
+        return {
+            "id": consent.id,
+            "event": consent.event,
+            "event_text": word(_CONSENTS, consent.event),
+            "at": self.time(consent.at),
+            "recorded_at": self.time(consent.recorded_at),
+            "evidence": consent.evidence,
+            "by": consent.by,
         }
 
     def _suppression(self, entry: Suppression) -> dict[str, Any]:
@@ -188,6 +245,7 @@ class _View:
 
 
 _PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence"})
+_CONSENTS = {"granted": both("同意接收", "agreed to be written to")}
 
 _templates = templates_of("relay.records")
 

@@ -14,13 +14,21 @@ import pytest
 
 from relay.answer import ReportFate, Result, Standing
 from relay.keys import new_keys
+from relay.mail.letters import LetterKind
 from relay.mail.reply import reply
+from relay.policy.parse import parse_policies
+from relay.policy.sets import set_hash
+from relay.policy.show import show
 from relay.policy.suppression import Reason
 from relay.records.evidence import History, Material, build_evidence, policy_hashes
-from relay.records.facts import finished_record, lifted_record, received_record, suppressed_record
+from relay.records.facts import collected_record, finished_record, lifted_record, received_record, suppressed_record
 from relay.records.reading import Reader
+from relay.records.returned import returned_texts
+from relay.records.rulebook import Applied, KeptSet, Rulebook
 from relay.records.search import Query, search
 from relay.stores.contracts import ConsentEvent
+from relay.upstream.profile import ReplyClass
+from tests.support.policies import shipped_files, word_rule
 from tests.support.records import (
     GONE,
     KEYS,
@@ -36,7 +44,19 @@ from tests.support.records import (
 )
 
 ZONE = ZoneInfo("Asia/Shanghai")
-SETS = {"0123456789abcdef": {"organisation.toml": b'country = "CN"\n', "streams/newsletter.toml": b'purpose = "marketing"\n'}}
+
+_RULES = "".join(
+    f'{word_rule("offer", name)}recipient_domains = ["{domain}"]\ncite = "Law Art 7"\n'
+    for name, domain in (("only-there", "example.org"), ("nowhere", "example.net"))
+)
+FILES = {name: octets + _RULES.encode() * (name == "streams/newsletter.toml") for name, octets in shipped_files().items()}
+SET = set_hash(FILES)
+SETS = {
+    SET: KeptSet(
+        FILES, [Applied(NOW - 86_400, NOW + 60, "Li Na", "spring review"), Applied(NOW + 3000, None, "Wang Min", "back")]
+    )
+}
+OLD = {"organisation.toml": b'country = "CN"\n'}  # of a format that is no longer read
 RECORDED = "2026-11-18 19:06:40+08:00"
 SAID_LAST = "2026-11-18 19:06:10+08:00"
 
@@ -48,9 +68,7 @@ async def records(tmp_path):
         submission = a_submission(1, ["ada@example.org", "bob@example.com.cn"])
         ada, bob = submission.recipients
         rulings = [rejected(ada, replace(GONE, text="Gone <script>")), permitted(bob)]
-        await records.append(
-            received_record(submission, a_message(), rulings, "0123456789abcdef", a_first_try(submission), records.person)
-        )
+        await records.append(received_record(submission, a_message(), rulings, SET, a_first_try(submission), records.person))
         outcomes = [
             Result(ada, Standing.REFUSED, reply(550, "7.1", "[base/suppression] Gone"), rule="base/suppression"),
             Result(
@@ -119,12 +137,11 @@ async def test_the_zip_holds_pages_json_policies_and_sums(records):
         "evidence.json",
         "index.en.html",
         "index.zh.html",
-        "policy-sets/0123456789abcdef/organisation.toml",
-        "policy-sets/0123456789abcdef/streams/newsletter.toml",
+        *sorted(f"policy-sets/{SET}/{name}" for name in (*FILES, "policy.en.txt", "policy.zh.txt")),
     ]
     sums = [line.split("  ") for line in files.pop("SHA256SUMS").decode().splitlines()]
     assert {name: digest for digest, name in sums} == {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items()}
-    assert files["policy-sets/0123456789abcdef/organisation.toml"] == b'country = "CN"\n'
+    assert files[f"policy-sets/{SET}/organisation.toml"] == FILES["organisation.toml"]
 
 
 async def test_a_person_reads_decision_law_outcome_history_and_time(records):
@@ -132,7 +149,7 @@ async def test_a_person_reads_decision_law_outcome_history_and_time(records):
     english, loads = text_of(files["index.en.html"])
     for words in (
         "Example Ltd", "ada@example.org", RECORDED, "base/suppression", "Gone <script>", "15 USC 7704(a)(4)", "192.0.2.7",
-        "the recipient unsubscribed", "one_click", "by telephone, 18 November", "Wang Min", "0123456789abcdef",
+        "the recipient unsubscribed", "one_click", "by telephone, 18 November", "Wang Min", SET,
         "news@example.com", "Said last", SAID_LAST,
     ):  # fmt: skip
         assert words in english
@@ -144,8 +161,8 @@ async def test_a_person_reads_decision_law_outcome_history_and_time(records):
         assert words in chinese
     ((entry,),) = (history["suppressions"] for history in orjson.loads(files["evidence.json"])["histories"])
     assert entry["again_at"] == SAID_LAST
-    assert all(load.startswith("policy-sets/0123456789abcdef/") for load in loads)
-    assert all(load in files for load in loads)
+    places = re.findall('id="([^"]+)"', files["index.en.html"].decode())
+    assert all(load[1:] in places if load.startswith("#") else load in files for load in loads)
 
 
 async def test_evidence_on_one_mailbox_does_not_show_the_others(records):
@@ -175,7 +192,9 @@ async def test_every_hash_can_be_computed_from_the_json_alone(records):
         computed = hashlib.sha256(bytes.fromhex(record["previous_hash"]) + record["text"].encode()).hexdigest()
         assert computed == record["hash"]
     assert document["records"][0]["previous_hash"] == hashlib.sha256(document["chain"].encode()).hexdigest()
-    assert document["policy_sets"] == [{"hash": "0123456789abcdef", "files": ["organisation.toml", "streams/newsletter.toml"]}]
+    (policy,) = document["policy_sets"]
+    assert policy["hash"] == SET
+    assert policy["files"] == sorted((*FILES, "policy.en.txt", "policy.zh.txt"))
 
 
 async def test_the_same_material_gives_the_same_octets(records):
@@ -192,7 +211,124 @@ async def test_without_the_right_keys_no_address_is_shown(records):
 
 async def test_what_the_archive_lost_is_said(records):
     files = unpacked(build_evidence(material(records, policy_sets={}), records.reader))
-    assert "the archive does not have this set" in text_of(files["index.en.html"])[0]
+    page = text_of(files["index.en.html"])[0]
+    for words in ("the archive does not have this set", "The archive does not say who applied it", "newsletter"):
+        assert words in page
+    assert "rules were asked" not in page
+
+
+async def test_a_set_that_is_no_longer_understood_is_there_as_files(records):
+    files = unpacked(build_evidence(material(records, policy_sets={SET: KeptSet(OLD)}), records.reader))
+    assert files[f"policy-sets/{SET}/organisation.toml"] == OLD["organisation.toml"]
+    assert not [name for name in files if name.endswith(".txt")]
+    assert "This version cannot read this set" in text_of(files["index.en.html"])[0]
+    assert "本版本无法读懂这套策略" in text_of(files["index.zh.html"])[0]
+
+
+async def test_why_with_what_consent_and_by_which_rules_is_on_the_page(records):
+    files = unpacked(build_evidence(material(records), records.reader))
+    english, links = text_of(files["index.en.html"])
+    for words in (
+        "Stream newsletter (Newsletter) Purpose marketing", "agreed to be written to", "base/suppression , base/",
+        "In force from 2026-11-17 19:06:40+08:00 until 2026-11-18 19:07:40+08:00, applied by Li Na: spring review",
+        "applied by Wang Min: back", "refusals and the consents that lifted them",
+    ):  # fmt: skip
+        assert words in english
+    chinese, _ = text_of(files["index.zh.html"])
+    for words in ("新闻邮件", "用途 营销", "同意接收", "由 Li Na 应用：spring review", "条规则：", "规则的内容与依据"):
+        assert words in chinese
+    assert f"policy-sets/{SET}/policy.en.txt" in links
+    said = files[f"policy-sets/{SET}/policy.en.txt"].decode()
+    said_zh = files[f"policy-sets/{SET}/policy.zh.txt"].decode()
+    for section in show(parse_policies(FILES), date(2026, 11, 18)):
+        assert all(f"  - {sentence.en}\n" in said and f"  - {sentence.zh}\n" in said_zh for sentence in section.sentences)
+    assert "As it stood on 2026-11-18:" in said
+    assert "2026-11-18 的内容：" in said_zh
+
+
+async def test_rules_that_were_asked_have_their_words_and_their_law(records):
+    found = unpacked(build_evidence(material(records, an_id(1), ""), records.reader))
+    document = orjson.loads(found["evidence.json"])
+    stream = parse_policies(FILES).stream("newsletter")
+    texts = {rule.name: rule for rule in stream.rules}
+    asked = {one["rule"]: one["recipients"] for one in document["records"][0]["asked"]}
+    assert asked["base/suppression"] == 2
+    assert asked["newsletter/only-there"] == 1  # of the two recipients
+    assert "newsletter/nowhere" in texts.keys() - asked.keys()
+    (policy,) = document["policy_sets"]
+    assert {one["rule"] for one in policy["rules"]} == asked.keys()
+    for one in policy["rules"]:
+        rule = texts[one["rule"]]
+        assert (one["text"], one["cite"]) == ({"zh": rule.text_zh, "en": rule.text}, rule.table.cite)
+    english, chinese = (text_of(found[f"index.{language}.html"])[0] for language in ("en", "zh"))
+    assert "newsletter/only-there (1 recipients)" in english
+    assert "newsletter/only-there Not this word Law Art 7" in english
+    assert "newsletter/only-there （1 位收件人）" in chinese
+    assert "newsletter/only-there 不能使用此词 Law Art 7" in chinese
+    assert "newsletter/nowhere" not in english
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "No consent is on record."), ("zh", "没有登记任何同意。")])
+async def test_that_there_is_no_consent_is_said(records, lang, words):
+    refused = History("ada@example.org", [a_refusal("ada@example.org", NOW - 60)], [])
+    for history in (refused, History("ada@example.org", [], [])):
+        files = unpacked(build_evidence(material(records, histories=[history]), records.reader))
+        assert words in text_of(files[f"index.{lang}.html"])[0]
+    with_consent = unpacked(build_evidence(material(records), records.reader))
+    assert words not in text_of(with_consent[f"index.{lang}.html"])[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "english", "chinese"),
+    [
+        (
+            {"what": "bounce", "why": "5.1.1 recipient_gone", "gone": True, "effect": "hard_bounce"},
+            "Why 5.1.1: there is no such mailbox (the address is invalid for good)",
+            "收到的是 退信 原因 5.1.1：没有这个邮箱（地址确已无效） 后果 邮箱被列入禁发名单：地址无效",
+        ),
+        (
+            {"what": "bounce", "why": "4.2.2 throttle", "gone": False, "effect": ""},
+            "Why 4.2.2: too much or too fast What followed none: nobody was put on the suppression list",
+            "原因 4.2.2：发送过多或过快 后果 没有影响：未列入禁发名单",
+        ),
+        (
+            {"what": "refusal_by_words", "why": "reply", "gone": False, "effect": "objection"},
+            "What came back an answer that refuses in words Why an answer in words What followed the mailbox was put",
+            "收到的是 用文字表示拒绝的回复 原因 回复邮件 后果 邮箱被列入禁发名单：收件人反对",
+        ),
+    ],
+)
+async def test_what_came_back_by_mail_is_told_in_words(records, changes, english, chinese):
+    person = records.person("ada@example.org")
+    facts = {"mailbox": "netease", "person": person, "submission_id": an_id(1), "stream": "newsletter", "mark": b"m" * 16}
+    await records.append(collected_record(an_id(9), NOW + 70, **facts, **changes))
+    files = unpacked(build_evidence(material(records), records.reader))
+    assert english in text_of(files["index.en.html"])[0]
+    assert chinese in text_of(files["index.zh.html"])[0]
+    assert f"About the mail {an_id(1)}" in text_of(files["index.en.html"])[0]
+
+
+def test_every_kind_and_class_of_what_comes_back_has_words():
+    kinds = {kind.value for kind in LetterKind} - {"innocent", "notice", "auto_reply"}
+    for what in kinds:
+        for reply_class in set(ReplyClass) - {ReplyClass.ACCEPTED}:
+            said = returned_texts({"what": what, "why": f"550 {reply_class.value}", "gone": False, "effect": ""})
+            for language in ("zh", "en"):
+                assert said["what"][language] != what
+                assert not said["why"][language].endswith(reply_class.value)
+
+
+def test_words_of_a_set_stand_once_for_the_days_on_which_they_were_the_same():
+    override = (
+        b'\n[[override]]\nrule = "base/attachment-types"\naction = "warn"\nreason = "fair"\nby = "Li"\nuntil = 2026-11-20\n'
+    )
+    files = {**FILES, "streams/newsletter.toml": FILES["streams/newsletter.toml"] + override}
+    days = {date(2026, 11, day) for day in (18, 19, 23)}
+    english = Rulebook(set_hash(files), KeptSet(files)).sentences(days)["policy.en.txt"].decode()
+    assert re.findall("^As it stood .*$", english, re.MULTILINE) == [
+        "As it stood from 2026-11-18 to 2026-11-19:", "As it stood on 2026-11-23:",
+    ]  # fmt: skip
+    assert english.index("until 2026-11-20 (Li: fair)") < english.index("on 2026-11-23:") < english.index("ended on 2026-11-20")
 
 
 def test_nothing_found_is_a_page_too(tmp_path):

@@ -51,7 +51,12 @@ def folder(tmp_path, monkeypatch):
             person = opened.records.person
             entry = a_refusal("ada@example.org", NOW - 60, opened.keys)
             await opened.store.suppress(entry)
-            policy = PolicyArchive(opened.config.data_path).keep(read_folder(opened.config.policies_path))
+            archive = PolicyArchive(opened.config.data_path)
+            files = read_folder(opened.config.policies_path)
+            policy = archive.keep(files)
+            archive.put_in_force(policy, NOW - 86_400, "Li Na", "spring review")
+            later = archive.keep({**files, "organisation.toml": files["organisation.toml"] + b"# reviewed\n"})
+            archive.put_in_force(later, NOW + 3600, "Wang Min", "another set")
             submission = a_submission(1, ["ada@example.org", "bob@example.com"])
             ada, bob = submission.recipients
             await opened.records.append(suppressed_record(an_id(2), NOW - 60, entry, "recipient"))
@@ -157,8 +162,17 @@ def test_evidence_is_written_with_history_and_policy_set(folder):
         names = archive.namelist()
         english = archive.read("index.en.html").decode()
         document = orjson.loads(archive.read("evidence.json"))
+        sums = archive.read("SHA256SUMS").decode()
     assert {name.split("/", 2)[-1] for name in names} >= {"index.zh.html", "evidence.json", "SHA256SUMS", "organisation.toml"}
-    assert any(name.startswith("policy-sets/") and name.endswith("packs/base.toml") for name in names)
+    (policy,) = {name.split("/")[1] for name in names if name.startswith("policy-sets/")}
+    assert {f"policy-sets/{policy}/{name}" for name in ("packs/base.toml", "policy.en.txt", "policy.zh.txt")} <= set(names)
+    (applied,) = document["policy_sets"][0]["applied"]
+    assert (applied["by"], applied["reason"]) == ("Li Na", "spring review")
+    assert applied["until"] == "2026-11-18 20:06:40+08:00"
+    assert "Li Na: spring review" in english
+    assert "another set" not in english
+    listed = {line.split("  ")[1] for line in sums.splitlines()}
+    assert listed == set(names) - {"SHA256SUMS"}
     assert "ada@example.org" in english
     assert "bob@example.com" not in english
     assert document["histories"][0]["suppressions"][0]["reason"] == "unsubscribe"
