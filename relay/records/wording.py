@@ -81,6 +81,12 @@ ORIGINS: Mapping[str, Both] = {
     "cli": both("命令行", "the command line"),
 }
 
+MEASURES: Mapping[str, Both] = {
+    "complaints": both("投诉率阈值", "the threshold for complaints"),
+    "hard_bounces": both("硬退信率阈值", "the threshold for hard bounces"),
+    "manual": both("人工", "none: by hand"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(

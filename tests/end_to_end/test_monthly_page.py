@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from selenium.webdriver.common.by import By
 
 from relay.cli.main import root
-from tests.support.browser import chromium
+from tests.support import axe
+from tests.support.browser import chromium, colours
 from tests.support.months import ZONE, a_node
 
 HEADS = {"zh": "按规则统计的拒绝", "en": "Refusals by rule"}
@@ -44,3 +45,15 @@ def test_a_phone_a_desk_and_paper_show_the_whole_report(folder, tmp_path, lang):
         pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
         assert pdf.startswith(b"%PDF")
         assert pdf.count(b"/Type /Page\n") >= 2
+
+
+@pytest.mark.parametrize("lang", HEADS)
+def test_axe_finds_no_fault_on_a_phone_and_on_a_desk(folder, tmp_path, lang):
+    with chromium(tmp_path / "profile") as browser:
+        for scheme in ("light", "dark"):
+            colours(browser, scheme)
+            for width in (360, 1200):
+                shape = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
+                browser.get((folder / f"relay-report-2026-10.{lang}.html").as_uri())
+                assert axe.faults(browser) == []

@@ -18,6 +18,7 @@ from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
 from relay.policy.case import Action, Objection, Ruling
+from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import (
     collected_record,
@@ -26,9 +27,11 @@ from relay.records.facts import (
     keys_record,
     late_record,
     lifted_record,
+    paused_record,
     policy_record,
     received_record,
     refused_record,
+    resumed_record,
     suppressed_record,
 )
 from relay.records.kinds import Person, Record
@@ -168,6 +171,20 @@ def month(
         consent=None, note="",
     )  # fmt: skip
     yield keys_record(writer.id(at), at, ring="tokens", fingerprints=["tokens:2:00"], by="Li Na")
+    yield from pauses(writer, at)
+
+
+def pauses(writer: Writer, at: float) -> Iterator[Record]:
+    """The relay pauses a stream for a rate and a person resumes it; a person pauses another one."""
+    tally = Tally(delivered=1180, refused=20, returned=43, complaints=1)
+    rate = Pause(
+        "newsletter", at, "relay", Measure.HARD_BOUNCES, "hard bounces 5.25% (63 of 1200 recipients in 7 days), over 5%",
+        "硬退信率 5.25%（7 天内 1200 位收件人中 63 位），超过 5%",
+    )  # fmt: skip
+    yield paused_record(writer.id(at), at, rate, tally)
+    yield resumed_record(writer.id(at), at + 7200, rate, tally, reason="list deleted, says wang@example.com", by="Wang Min")
+    said = "recall"
+    yield paused_record(writer.id(at), at + 7300, Pause("receipts", at + 7300, "Li Na", Measure.MANUAL, said, said), Tally())
 
 
 CONFIG = """

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import count
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -140,8 +141,16 @@ def test_every_kind_of_record_can_be_counted():
     assert month.records == Counter(record.kind for record in records)
     assert set(month.records) == set(Kind)
     assert [event.kind for event in month.events] == [Kind.POLICY, Kind.KEYS, Kind.OPENED]
+    assert [event.kind for event in month.pauses] == [Kind.PAUSED, Kind.RESUMED]
     assert (month.bounces, month.gone) == ({"newsletter": 1}, {"newsletter": 1})
     assert (month.imported, month.lifted, month.late) == (11874, {"unsubscribe": 1}, {"delivered": 1})
+
+
+def test_a_kind_that_the_report_does_not_know_is_not_counted_silently():
+    (known,) = examples()[Kind.KEYS]
+    later: Any = "archived"  # a kind that a later version may write
+    with pytest.raises(ValueError, match="archived"):
+        counted(replace(known, kind=later))
 
 
 def test_names_that_clients_choose_do_not_grow_without_bound():

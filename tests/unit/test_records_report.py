@@ -174,6 +174,30 @@ def test_policy_changes_and_relaxed_rules_say_who_why_and_until_when(made):
     assert "2026-10-10 08:20+08:00" in text
 
 
+def test_pauses_say_who_when_why_and_by_which_threshold(made):
+    _, rows = written(made)
+    pauses: dict[str, dict[str, str]] = {row: {} for section, row, _, _ in rows if section == "pauses"}
+    for section, row, column, value in rows:
+        if section == "pauses":
+            pauses[row][column] = value
+    by_relay, resumed, by_hand = pauses.values()
+    assert next(iter(pauses)) == "2026-10-30 20:00+08:00"
+    assert (by_relay["Stream"], by_relay["Event"], by_relay["By"]) == ("newsletter", "A stream was paused", "the relay")
+    assert by_relay["Threshold"] == "the threshold for hard bounces"
+    assert by_relay["Reason"] == "hard bounces 5.25% (63 of 1200 recipients in 7 days), over 5%"
+    numbers = [by_relay[column] for column in ("Recipients decided on", "Hard bounces", "Complaints")]
+    assert numbers == ["1200", "63", "1"]
+    assert resumed["Event"] == "A stream was resumed (paused since 2026-10-30 20:00+08:00)"
+    assert (resumed["By"], resumed["Reason"]) == ("Wang Min", "list deleted, says ***")
+    assert (by_hand["Stream"], by_hand["Threshold"], by_hand["By"]) == ("receipts", "none: by hand", "Li Na")
+    page, zeilen = written(made, lang="zh")
+    said = {value for section, _, _, value in zeilen if section == "pauses"}
+    assert {"系统", "硬退信率阈值", "人工", "硬退信率 5.25%（7 天内 1200 位收件人中 63 位），超过 5%"} <= said
+    assert "邮件流的暂停与恢复" in page
+    text, _ = written(made, month="2026-06")
+    assert "This node paused or resumed no stream in this month." in text
+
+
 def test_it_says_which_records_it_covers_and_that_their_chain_holds(made):
     text, rows = written(made)
     about = {row: value for section, row, _, value in rows if section == "about"}

@@ -53,7 +53,7 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened seldom enough to be listed: a policy, a key, a store."""
+    """Something that happened seldom enough to be listed: a policy, a key, a store, a pause."""
 
     kind: Kind
     at: float
@@ -87,6 +87,7 @@ class Month:
         self.late: Counter[str] = Counter()  # by state
         self.untold = 0
         self.events: list[Event] = []
+        self.pauses: list[Event] = []  # and their ends
         self.open: set[str] = set()  # received, not finished yet
 
     def add(self, record: Record, seq: int = 0) -> None:
@@ -94,7 +95,6 @@ class Month:
         self.records[record.kind] += 1
         self.first_seq = min(self.first_seq or seq, seq)
         self.last_seq = max(self.last_seq, seq)
-        facts = record.facts
         match record.kind:
             case Kind.RECEIVED:
                 self._received(record)
@@ -105,15 +105,9 @@ class Month:
             case Kind.SUPPRESSED:
                 self._suppressed(record)
             case Kind.COLLECTED:
-                self._collected(facts)
-            case Kind.LIFTED:
-                self.lifted[facts["reason"]] += 1
-            case Kind.LATE:
-                self.late.update(outcome["state"] for outcome in facts["outcomes"])
-            case Kind.UNREPORTED:
-                self.untold += len(facts["about"])
-            case Kind.POLICY | Kind.KEYS | Kind.OPENED:
-                self.events.append(Event(record.kind, record.at, facts))
+                self._collected(record.facts)
+            case _:
+                self._seldom(record)
 
     @property
     def total(self) -> Counter[Fate]:
@@ -190,6 +184,24 @@ class Month:
             self.gone[stream] += bool(facts["gone"])
         elif facts["what"] == "complaint":
             self.complaints[_kept(self.complaints, facts["stream"])] += 1
+
+    def _seldom(self, record: Record) -> None:
+        facts = record.facts
+        match record.kind:
+            case Kind.LIFTED:
+                self.lifted[facts["reason"]] += 1
+            case Kind.LATE:
+                self.late.update(outcome["state"] for outcome in facts["outcomes"])
+            case Kind.UNREPORTED:
+                self.untold += len(facts["about"])
+            case Kind.REPORTED:
+                pass  # how a refusal was told; its outcome counts
+            case Kind.POLICY | Kind.KEYS | Kind.OPENED:
+                self.events.append(Event(record.kind, record.at, facts))
+            case Kind.PAUSED | Kind.RESUMED:
+                self.pauses.append(Event(record.kind, record.at, facts))
+            case _:  # a report that leaves something out in silence would be believed
+                raise ValueError(f"the monthly report does not know what to make of a record of kind {record.kind}")
 
     # Parts -----------------------------------------------------------------------------------------------------------
 

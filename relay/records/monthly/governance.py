@@ -1,4 +1,4 @@
-"""The sections on who changed what: policies, relaxed rules, the suppression list, keys, stores. Pure."""
+"""The sections on who changed what: policies, relaxed rules, pauses, the suppression list, keys, stores. Pure."""
 
 from fnmatch import fnmatchcase
 
@@ -7,7 +7,7 @@ from relay.records.kinds import Kind
 from relay.records.monthly.counts import Event
 from relay.records.monthly.relaxations import ALL_RULES, Relaxation
 from relay.records.monthly.view import Applied, Cell, Mark, Part, Section, Table, View
-from relay.records.wording import KINDS, OBSERVED, REASONS, word
+from relay.records.wording import KINDS, MEASURES, OBSERVED, REASONS, word
 
 _SHOWN_CHANGES = 40
 
@@ -83,6 +83,39 @@ def _relaxation(view: View, one: Relaxation) -> list[Cell]:
         rules, one.stream or view.t("全部", "all"), how, masked(one.by), masked(one.reason),
         str(one.until) if one.until else view.t("直到修改", "until changed"),
         f"{view.time(one.since)} – {view.time(one.ended)}", used,
+    ]  # fmt: skip
+
+
+def pauses(view: View) -> Section:
+    """Which streams were paused and resumed: by whom, why, by which threshold."""
+    columns = [
+        view.t("时间", "Time"), view.t("邮件流", "Stream"), view.t("事件", "Event"), view.t("依据", "Threshold"),
+        view.t("操作人", "By"), view.t("原因", "Reason"), view.t("已判定收件人", "Recipients decided on"),
+        view.t("硬退信", "Hard bounces"), view.t("投诉", "Complaints"),
+    ]  # fmt: skip
+    rows = [_pause(view, event) for event in view.counts.pauses]
+    note = view.t(
+        "人数为阈值窗口内、暂停或恢复之时的累计。多个节点共用存储时，由执行暂停或恢复的那个节点记录，见该节点的报告。",
+        "The numbers are those of the threshold's window at that moment. Where nodes share a store, the one that paused or"
+        " resumed has the record, and its report shows it.",
+    )
+    return Section(
+        view.t("邮件流的暂停与恢复", "Streams paused and resumed"),
+        [note] if rows else [view.t("本节点本月没有暂停或恢复邮件流。", "This node paused or resumed no stream in this month.")],
+        [Part(Table("pauses", view.t("暂停与恢复", "Pauses and their ends"), columns, rows))],
+    )
+
+
+def _pause(view: View, event: Event) -> list[Cell]:
+    facts, counts = event.facts, event.facts["counts"]
+    reason = facts.get("reason_zh", facts["reason"]) if view.language == "zh" else facts["reason"]
+    what = KINDS[event.kind][view.language]
+    if "since" in facts:
+        what += view.t(f"（自 {view.time(facts['since'])} 起暂停）", f" (paused since {view.time(facts['since'])})")
+    by = view.t("系统", "the relay") if facts["by"] == "relay" else masked(facts["by"])
+    return [
+        view.time(event.at), view.stream(facts["stream"]), what, word(MEASURES, facts["measure"])[view.language], by,
+        masked(reason), counts["delivered"] + counts["refused"], counts["refused"] + counts["returned"], counts["complaints"],
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def sections(view: View) -> list[Section]:
         mail.limits(view),
         governance.policies(view),
         governance.relaxed(view),
+        governance.pauses(view),
         governance.suppression_list(view),
         governance.unsaid(view),
     ]
