@@ -114,21 +114,46 @@ def test_axe_finds_nothing_wrong_on_any_page_light_or_dark(relay, upstream, tmp_
         assert {page: faults for page, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("language", ADDRESSES)
-def test_axe_finds_nothing_wrong_on_the_pages_of_an_evidence_archive(relay, upstream, tmp_path, language):
-    recipient = f"evidence-{language}@example.org"
+@pytest.fixture(scope="module")
+def evidence(relay, upstream, tmp_path_factory):
+    """An archive on somebody who got a newsletter, unsubscribed, and was refused the next one; unpacked."""
+    recipient, folder = "evidence@example.org", tmp_path_factory.mktemp("evidence")
     assert relay.send(NEWS, [recipient], message(to=recipient))[0] == 250
     assert relay.unsubscribe(upstream.accepted[-1].data) == 200
-    made = relay.command("evidence", recipient, "--out", tmp_path / "evidence.zip")
+    assert relay.send(NEWS, [recipient], message(to=recipient, subject="More"))[0] == 550
+    made = relay.command("evidence", recipient, "--out", folder / "evidence.zip")
     assert made.returncode == 0, made.stderr
-    with ZipFile(tmp_path / "evidence.zip") as archive:
-        archive.extractall(tmp_path)
-    (index,) = tmp_path.rglob(f"index.{language}.html")
+    with ZipFile(folder / "evidence.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.mark.parametrize("language", ADDRESSES)
+def test_axe_finds_nothing_wrong_on_the_pages_of_an_evidence_archive(evidence, tmp_path, language):
+    index = evidence / f"index.{language}.html"
     with chromium(tmp_path / "profile", phone=True) as browser:
         browser.get(index.as_uri())
         assert [url for _, url in asked(browser)] == [index.as_uri()]
-        browser.save_screenshot(str(tmp_path / "evidence.png"))
         assert axe.faults(browser) == []
+
+
+@pytest.mark.parametrize("language", ADDRESSES)
+def test_evidence_fits_a_phone_without_javascript_and_its_links_lead_somewhere(evidence, tmp_path, language):
+    index = evidence / f"index.{language}.html"
+    with chromium(tmp_path / "profile", script=False, phone=True) as browser:
+        browser.get(index.as_uri())
+        assert [url for _, url in asked(browser)] == [index.as_uri()]
+        assert heading(browser) == {"zh": "发信记录证明", "en": "Evidence on sent mail"}[language]
+        browser.save_screenshot(str(tmp_path / "evidence.png"))
+        assert_it_fits_the_width(browser)
+        said = browser.find_element(By.TAG_NAME, "body").text
+        for words in {
+            "zh": ("营销", "没有登记任何同意", "条规则", "base/suppression", "应用："),
+            "en": ("marketing", "No consent is on record", "rules were asked", "base/suppression", "applied by"),
+        }[language]:
+            assert words in said
+        follow(browser, By.CSS_SELECTOR, f"[href$='policy.{language}.txt']")
+        assert {"zh": "强制执行", "en": "Enforced"}[language] in browser.find_element(By.TAG_NAME, "body").text
 
 
 def test_axe_does_find_faults(tmp_path):
@@ -171,10 +196,14 @@ def test_every_page_fits_a_phone_without_javascript_and_loads_nothing(relay, ups
         assert browser.get_cookies() == []
 
 
-def assert_it_fits(browser):
+def assert_it_fits_the_width(browser):
     width, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert width <= window == 360
     assert browser.execute_script("return parseFloat(getComputedStyle(document.body).fontSize)") >= 16
+
+
+def assert_it_fits(browser):
+    assert_it_fits_the_width(browser)
     for target in browser.find_elements(By.CSS_SELECTOR, "button, label, a"):
         assert target.rect["height"] >= 44, target.text
         assert target.rect["width"] >= 44, target.text
