@@ -31,7 +31,9 @@ _QUOTED = re.compile(
     re.IGNORECASE,
 )
 _SIGNATURE = re.compile(
-    r"--\s?$|(?:发自|發自|来自我的|從我的|sent from|get outlook|von meinem|gesendet von|envoyé de|enviado desde)", re.IGNORECASE
+    r"--\s?$|(?:发自|發自|来自我的|來自我的|從我的|来自\S{0,12}邮箱|签名由|sent from|get outlook|von meinem|gesendet von"
+    r"|envoyé de|enviado desde)",
+    re.IGNORECASE,
 )
 
 

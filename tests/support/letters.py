@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 
+from tests.support.business import business_texts
+
 NEWS = "news@example.com"
 _numbers = itertools.count(1)
 
@@ -149,43 +151,23 @@ _TOPICS = (
     "invoice 4711",
     "delivery date",
 )
-_SENTENCES = (
-    "您好，附件是最新的报价，请查收。",
-    "请问贵司的退订政策是怎样的？我们要退订两间会议室。",
-    "客户要求拒收这批货，请尽快联系物流。",
-    "这个订单请先不要取消订阅服务，月底再说。",
-    "T 恤样品已寄出，TD-LTE 模块下周到货。",
-    "Please stop by our booth in hall 3 next Tuesday.",
-    "Could you stop the production line until Monday?",
-    "How do I unsubscribe one of my colleagues from the training?",
-    "We would like to remove item 7 from the order and add two of item 9.",
-    "The T and TD series are both in stock.",
-    "请把合同第三条删除后再发给我。",
-    "我们不想收到损坏的货物，请加强包装。",
-    "停止发送第二批货，等我通知。",
-    "关于取消订单的流程，请电话联系我。",
-    "Thanks for the newsletter, the article on packaging was useful.",
-    "谢谢你们的通讯，第二篇文章很有用！",
-    "If you do not want to receive the samples by air, tell us.",
-    "Bitte senden Sie uns das Angebot noch einmal.",
-)
 
 
 def business_mails(count: int, message_id: str = "") -> Iterator[bytes]:
-    """Ordinary mails of customers; with `message_id` they answer one of ours, and quote its footer with its words."""
+    """Ordinary mails of customers, no text twice; with `message_id` they answer one of ours, and quote its footer."""
     quoted = "\n\n------------------ 原始邮件 ------------------\n发件人: News <news@example.com>\n\n退订 | Unsubscribe | TD\n"
-    for number in range(count):
-        topic, sentence = _TOPICS[number % len(_TOPICS)], _SENTENCES[number % len(_SENTENCES)]
-        other = _SENTENCES[(number * 7 + 3) % len(_SENTENCES)]
-        text = f"{sentence}\n{other}\n\n王芳 {13_800_000_000 + number}\n"
+    for number, written in enumerate(business_texts(count)):
+        topic = _TOPICS[number % len(_TOPICS)]
+        signature = "" if number % 3 else f"\n\n王芳 {13_800_000_000 + number}\n"
         sender = f"customer{number}@example.{('org', 'net', 'cn')[number % 3]}"
         charset = "gb18030" if number % 5 == 0 else "utf-8"
         if message_id:
-            yield reply(sender, message_id, text + quoted, subject=f"Re: {topic}", charset=charset)
+            yield reply(sender, message_id, written + signature + quoted, subject=f"Re: {topic}", charset=charset)
         elif number % 4 == 1:
-            yield mail(sender, topic, "", html=f"<p>{sentence}</p><p>{other}</p><p><a href='https://x.example/u'>退订</a></p>")
+            html = "".join(f"<p>{line}</p>" for line in written.splitlines())
+            yield mail(sender, topic, "", html=f"{html}<p><a href='https://x.example/u'>退订</a></p>")
         else:
-            yield mail(sender, topic, text, charset=charset)
+            yield mail(sender, topic, written + signature, charset=charset)
 
 
 def auto_replies(count: int, message_id: str) -> Iterator[bytes]:

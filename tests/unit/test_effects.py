@@ -118,6 +118,14 @@ async def test_words_refuse_for_their_writer(tmp_path):
         assert here.pending() == [("bob@example.org", Reason.OBJECTION, "organisation", "reply")]
 
 
+async def test_references_alone_say_what_is_answered(tmp_path):
+    with node(tmp_path) as here:
+        ours = await here.sent(1, *BOTH)
+        answer = letters.mail("bob@example.org", "Re: News", "退订", extra={"References": f"<first@thread.example> {ours}"})
+        assert await here.gets(answer) == "refusal_by_words"
+        assert here.pending() == [("bob@example.org", Reason.OBJECTION, "organisation", "reply")]
+
+
 async def test_the_clients_own_message_id_is_found_too(tmp_path):
     with node(tmp_path) as here:
         ours = await here.sent(1, *BOTH, message_id="<Own.1@client.example>")

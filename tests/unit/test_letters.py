@@ -11,6 +11,7 @@ from relay.mail.letters import LetterKind, read_letter
 from relay.mail.message import Message, MessageError
 from relay.mail.text import lines_of_html, own_lines
 from tests.support import letters
+from tests.support.business import business_texts
 from tests.support.corpus import corpus
 
 TOKEN = "AQ" + "x" * 70 + "-_9"
@@ -70,6 +71,49 @@ def read(octets: bytes):
         "darse de baja",
         "配信停止をお願いします",
         "수신거부",
+        "TD退订",
+        "退订T",
+        "T退订",
+        "td退订",
+        "回复TD",
+        "请将我从邮件列表中删除",
+        "请把我从名单中移除，谢谢",
+        "请把我的邮箱从你们的邮件列表里删除",
+        "请取消我的订阅。",
+        "请取消订阅本邮件",
+        "我不想再收到这些邮件，请退订",
+        "不需要，谢谢，退订",
+        "不用了，请退订",
+        "退订，我从未订阅过",
+        "退订！退订！退订！",
+        "别发了",
+        "不要发了",
+        "勿扰",
+        "unsub",
+        "NO",
+        "Unsubscribe me please, I don't want these emails.",
+        "Unsubscribe. I never signed up for this!",
+        "I no longer wish to receive your newsletter",
+        "I would like to be removed from your mailing list.",
+        "Please take me off your list",
+        "Please unsubscribe\nthis address from\nyour mailing list",
+        "Could you please unsubscribe me from this mailing list?",
+        "王经理，您好！\n请退订。谢谢",
+        "尊敬的客服：\n请退订",
+        "Hi Bob,\nplease remove me from your mailing list",
+        # Below the refusal stands only who refuses.
+        "退订\n不感兴趣",
+        "退订\n来自网易邮箱大师",
+        "退订\n发自我的iPhone",
+        "退订\n王芳 | 示例公司 | 13800000000",
+        "退订\n\n王芳\n采购部 经理\n上海示例贸易有限公司\n电话：021-55551234\n13800000000",
+        "退订\n\n祝好\n陈晓明\n深圳市示例科技有限公司\n深圳市南山区科技路10号",
+        "请取消订阅。\n谢谢！\n李明\nli.ming@example.cn",
+        "TD\n王芳",
+        "Stop\nAda",
+        "unsubscribe\nAda Lovelace\nPurchasing Manager\nExample Trading Ltd.\nTel: +44 20 7946 0000",
+        "Hello,\nI would like to unsubscribe.\nKind regards\nAda Lovelace",
+        "Dear Sir or Madam,\nplease unsubscribe us.\nBest regards,\nJ. Smith",
     ],
 )
 def test_words_that_refuse(text):
@@ -107,6 +151,44 @@ def test_words_that_refuse(text):
         "unsubscribe rate of our campaign was 2 %",
         "> unsubscribe",
         "请不要再发错货",
+        "停止发送。\n第二批货等我通知。",
+        "拒收\n客户说包装破损，请补发。",
+        "退订\n两间会议室，改到下周。",
+        "不要再发\n旧版报价，谢谢",
+        "Unsubscribe\nbutton in your mail is broken, can you check?",
+        "别再发了\n上次的合同版本不对，用V3",
+        "停止推送\n到测试环境，等我通知",
+        "请退订\n李明的会议室",
+        "退订\n周五再定",
+        "退订\n夏季款",
+        "退订\n转告上海分公司",
+        "退订\n送到采购部",
+        "停止发送\n20260118001",
+        "Stop\nFriday",
+        "Unsubscribe\nMeeting Room B",
+        "stop\nsending samples by air",
+        "不需要退订",
+        "退订？",
+        "Unsubscribe?",
+        "退订名单",
+        "Unsubscribe list",
+        "Stop sending the list to the team",
+        "不要发票",
+        "不要发名单",
+        "不要发了，货已收到",
+        "别发货",
+        "勿扰模式怎么开",
+        "回复TD 是什么意思",
+        "请将我从参会名单中删除",
+        "请不要取消订阅",
+        "取消我的订单",
+        # These decline an offer, not the mail that brought it.
+        "不需要，谢谢",
+        "不感兴趣",
+        "No, thanks",
+        # One letter must be all that was written.
+        "T\n\n王芳 13800000000",
+        "NO\n\nAda",
     ],
 )
 def test_words_that_do_not(text):
@@ -120,6 +202,7 @@ def test_the_subject_counts_when_the_writer_typed_it():
     assert read(letters.reply("ada@example.org", ID, "see attachment", subject="TD")).kind is LetterKind.INNOCENT
     assert read(letters.reply("ada@example.org", ID, "thanks", subject="Re: unsubscribe")).kind is LetterKind.INNOCENT
     assert read(letters.reply("ada@example.org", ID, "", subject="回复: 退订")).kind is LetterKind.INNOCENT
+    assert read(letters.reply("ada@example.org", ID, "两间会议室，改到下周。", subject="退订")).kind is LetterKind.INNOCENT
 
 
 def test_an_html_answer_is_read_without_what_it_quotes():
@@ -128,6 +211,11 @@ def test_an_html_answer_is_read_without_what_it_quotes():
     assert read(letters.reply("ada@example.org", ID, "", html=html)).kind is LetterKind.WORDS
     html = f"<div>好文章</div>{quote}<div>退订</div>"
     assert read(letters.reply("ada@example.org", ID, "", html=html)).kind is LetterKind.INNOCENT
+
+
+def test_references_alone_tell_it_too():
+    letter = read(letters.mail("ada@example.org", "Re: News", "退订", extra={"References": f"<first@thread.example> {ID}"}))
+    assert (letter.kind, letter.message_ids) == (LetterKind.WORDS, ("first@thread.example", ID.strip("<>")))
 
 
 def test_a_quoted_link_tells_which_mail_is_answered():
@@ -233,12 +321,18 @@ def test_a_cfbl_report_may_return_headers_only():
 # Innocent mail -------------------------------------------------------------------------------------------------------
 
 
+def test_business_mails_are_as_many_as_they_seem():
+    texts = business_texts(2000)
+    assert len(set(texts)) == 2000
+    assert len({re.sub(r"\d+", "", text) for text in texts}) > 1000  # not by their numbers alone
+
+
 def test_business_mail_refuses_nothing():
-    made = [*letters.business_mails(400), *letters.business_mails(400, ID), *letters.newsletters(100)]
+    made = [*letters.business_mails(1000), *letters.business_mails(1000, ID), *letters.newsletters(100)]
     kinds = [read(mail).kind for mail in made]
     # A newsletter of somebody else may begin with the word; it answers nothing, so nothing follows (see test_effects).
-    assert {LetterKind.INNOCENT} == set(kinds[:800])
-    assert all(not read(mail).message_ids and not read(mail).tokens for mail in made[800:])
+    assert {LetterKind.INNOCENT} == set(kinds[:2000])
+    assert all(not read(mail).message_ids and not read(mail).tokens for mail in made[2000:])
 
 
 def test_out_of_office_is_no_answer():
