@@ -5,8 +5,9 @@ import asyncio
 import click
 
 from relay.cli import check_dns, check_mailboxes, check_public
-from relay.cli.inspection import Findings, inspect
-from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, say, text
+from relay.cli.findings import Findings, show
+from relay.cli.inspection import inspect
+from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, text
 from relay.config import Config, load_config
 from relay.errors import RelayError
 
@@ -31,7 +32,7 @@ def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
         texts = {"fine": findings.fine, "faults": findings.faults, "to_do": findings.to_do}
         emit_json({"ok": not findings.faults, **{name: [text(*both) for both in found] for name, found in texts.items()}})
     else:
-        _show(findings)
+        show(findings)
     raise click.exceptions.Exit(_exit_code(findings))
 
 
@@ -45,16 +46,3 @@ def _exit_code(findings: Findings) -> int:
     if findings.faults:
         return UNREACHABLE if findings.unreachable and len(findings.faults) == 1 else CONFIGURATION
     return FINDINGS if findings.to_do else OK
-
-
-def _show(findings: Findings) -> None:
-    for both in findings.fine:
-        click.echo(f"✓ {text(*both)}")
-    for both in findings.faults:
-        click.secho(f"✗ {text(*both)}", fg="red")
-    if findings.to_do:
-        say("\n尚待完成：", "\nStill to do:")
-        for number, both in enumerate(findings.to_do, 1):
-            click.echo(f"{number:3}. {text(*both)}")
-    if not findings.faults and not findings.to_do:
-        say("一切就绪。", "Everything is in place.")

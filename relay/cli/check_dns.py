@@ -15,7 +15,7 @@ from dns.nameserver import Do53Nameserver
 from dns.rdatatype import TXT
 from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, Resolver
 
-from relay.cli.inspection import Findings
+from relay.cli.findings import Findings
 from relay.config import Config
 from relay.hosts import split_host_port
 from relay.policy.parse import parse_policies
@@ -28,6 +28,8 @@ from relay.upstream.profile import load_profiles
 
 SPF_LOOKUPS = 10  # RFC 7208 section 4.6.4: what a receiver asks before it gives up
 _COUNTED = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
+_DMARC = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")  # RFC 7489 section 6.4: first, and in capitals
+_DMARC_POLICIES = frozenset({"none", "quarantine", "reject"})
 _SECONDS = 5.0
 
 
@@ -74,7 +76,10 @@ def look(config: Config, dns: Dns, findings: Findings) -> None:
     except DNSException as error:
         findings.unreachable = True
         why = error or type(error).__name__
-        findings.wrong(f"--dns：DNS 没有应答，请稍后重试（{why}）", f"--dns: no answer, try again later ({why})")
+        findings.wrong(
+            f"DNS 没有应答，请稍后重试 relay check --dns（{why}）",
+            f"DNS does not answer, try relay check --dns again later ({why})",
+        )
 
 
 def _senders(policy: PolicySet, keys: Iterable[Signer]) -> list[Sender]:
@@ -127,8 +132,8 @@ def _look_at_spf(domain: str, config: Config, dns: Dns, findings: Findings) -> N
     records = _spf_records(domain, dns)
     if len(records) > 1:
         findings.wrong(
-            f"{domain}：有 {len(records)} 条 SPF 记录，等于没有：请合并为一条，包含全部 include",
-            f"{domain}: {len(records)} SPF records count as none: keep one, with every include",
+            f"{domain}：有 {len(records)} 条 SPF 记录（TXT），等于没有：请合并为一条，包含全部 include",
+            f"{domain}: {len(records)} SPF records (TXT) count as none: keep one, with every include",
         )
         return
     if not records:
@@ -143,13 +148,13 @@ def _look_at_spf(domain: str, config: Config, dns: Dns, findings: Findings) -> N
     missing = [include for include in wanted if include not in walk.included]
     for include in missing:
         findings.later(
-            f"{domain}：SPF 记录没有包含服务商；加入 include:{include}（现为 {records[0]}）",
-            f"{domain}: its SPF record does not include the provider: add include:{include} (it is {records[0]})",
+            f"{domain}：SPF 记录（TXT）没有包含服务商；加入 include:{include}（现为 {records[0]}）",
+            f"{domain}: its SPF record (TXT) does not include the provider: add include:{include} (it is {records[0]})",
         )
     if walk.lookups > SPF_LOOKUPS:
         findings.wrong(
-            f"{domain}：SPF 记录需要的查询超过 {SPF_LOOKUPS} 次，收件方会判为错误：请减少 include",
-            f"{domain}: its SPF record takes more than {SPF_LOOKUPS} lookups, receivers give up on it: remove includes",
+            f"{domain}：SPF 记录（TXT）需要的查询超过 {SPF_LOOKUPS} 次，收件方会判为错误：请减少 include",
+            f"{domain}: its SPF record (TXT) takes more than {SPF_LOOKUPS} lookups, receivers give up on it: remove includes",
         )
     elif not missing:
         named = "、".join(wanted) or "…"
@@ -196,23 +201,38 @@ def _look_at_dmarc(sender: Sender, dns: Dns, findings: Findings) -> None:
             f"{sender.domain}: no [[dkim]] signs for it, so DMARC is not met: {command}",
         )
         return
-    found = ((domain, text) for domain in _upwards(sender.domain) for text in dns.texts(f"_dmarc.{domain}"))
-    record = next(((domain, text) for domain, text in found if text.replace(" ", "").upper().startswith("V=DMARC1")), None)
-    tags = _tags(record[1]) if record else {}
-    if record is None or "p" not in tags:
+    found = ((f"_dmarc.{domain}", _dmarc_records(domain, dns)) for domain in _upwards(sender.domain))
+    name, records = next(((name, records) for name, records in found if records), ("", []))
+    tags = _tags(records[0]) if records else {}
+    unknown = [f"{tag}={tags[tag]}" for tag in ("p", "sp") if tags.get(tag, "none") not in _DMARC_POLICIES]
+    if len(records) > 1:
+        findings.wrong(
+            f"{name}：有 {len(records)} 条 DMARC 记录（TXT），等于没有：请只保留一条",
+            f"{name}: {len(records)} DMARC records (TXT) count as none: keep one",
+        )
+    elif "p" not in tags:
         findings.later(
             f"_dmarc.{sender.domain}：没有可用的 DMARC 记录；在 DNS 中发布 TXT：v=DMARC1; p=none",
             f"_dmarc.{sender.domain}: there is no DMARC record that can be used; publish TXT: v=DMARC1; p=none",
         )
+    elif unknown:
+        findings.wrong(
+            f"{name}：DMARC 记录（TXT）中的 {unknown[0]} 无效：请写 none、quarantine 或 reject",
+            f"{name}: {unknown[0]} in the DMARC record (TXT) means nothing: write none, quarantine or reject",
+        )
     elif tags.get("adkim") == "s" and sender.signed_by != sender.domain:
         whole, signing = sender.domain, sender.signed_by
         findings.wrong(
-            f"_dmarc.{record[0]}：adkim=s 要求由 {whole} 自己签名，而签名的是 {signing}：请为它生成密钥，或改为 adkim=r",
-            f"_dmarc.{record[0]}: adkim=s asks for a signature of {whole} itself, ours is of {signing}: make a key for it,"
-            " or write adkim=r",
+            f"{name}：adkim=s 要求由 {whole} 自己签名，而签名的是 {signing}：用 relay dkim keygen 为它生成密钥，或改为 adkim=r",
+            f"{name}: adkim=s asks for a signature of {whole} itself, ours is of {signing}: make a key for it with"
+            " relay dkim keygen, or write adkim=r",
         )
     else:
         findings.good(f"DMARC {sender.domain}（p={tags['p']}）", f"DMARC of {sender.domain} (p={tags['p']})")
+
+
+def _dmarc_records(domain: str, dns: Dns) -> list[str]:
+    return [text for text in dns.texts(f"_dmarc.{domain}") if _DMARC.match(text)]
 
 
 def _tags(record: str) -> dict[str, str]:

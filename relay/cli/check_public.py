@@ -14,7 +14,7 @@ import urllib.request
 from http.client import HTTPException, HTTPMessage
 from typing import IO, NamedTuple
 
-from relay.cli.inspection import Findings
+from relay.cli.findings import Findings
 from relay.config import Config
 from relay.doors.http import PAIR
 from relay.doors.refusals import proof
@@ -58,8 +58,8 @@ def try_out(config: Config, policy: PolicySet, keys: Keys, findings: Findings) -
         _try_canary(base, keys, findings)
     else:
         findings.later(
-            "没有 [unsubscribe] base_url，无从检查退订网址；见 docs/unsubscribe-url.zh.md",
-            "there is no [unsubscribe] base_url to check; see docs/unsubscribe-url.md",
+            "config.toml [unsubscribe]：没有 base_url，无从检查退订网址；见 docs/unsubscribe-url.zh.md",
+            "config.toml [unsubscribe]: there is no base_url to check; see docs/unsubscribe-url.md",
         )
     if url := policy.organisation.privacy_url:
         _try_privacy(url, findings)
@@ -91,21 +91,26 @@ def _judge(what: str, answer: _Answer, expected: str, said: tuple[str, str], fin
     if answer.status == 200 and answer.text.strip() == expected:
         findings.good(f"{what} {said[0]}", f"{what} {said[1]}")
     elif not answer.status:
-        findings.wrong(f"{what}：无法访问：{answer.text}", f"{what}: cannot be reached: {answer.text}")
+        findings.wrong(
+            f"config.toml [unsubscribe]：{what}：无法访问：{answer.text}",
+            f"config.toml [unsubscribe]: {what}: cannot be reached: {answer.text}",
+        )
     elif answer.status == 200:
         findings.wrong(
-            f"{what}：应答的不是本中继（或它的密钥不同）：请把 /u/ 转发到 [http] public_address",
-            f"{what}: something answers that is not this relay (or it has other keys): forward /u/ to [http] public_address",
+            f"config.toml [http]：{what}：应答的不是本中继（或它的密钥不同）：请把 /u/ 转发到 public_address",
+            f"config.toml [http]: {what}: something answers that is not this relay (or it has other keys): forward /u/"
+            " to public_address",
         )
     elif 300 <= answer.status < 400:
         findings.wrong(
-            f"{what}：它重定向（{answer.status}），而收件方不跟随：请把最终网址写入 base_url",
-            f"{what}: it redirects ({answer.status}), and receivers do not follow: write the final address into base_url",
+            f"config.toml [unsubscribe]：{what}：它重定向（{answer.status}），而收件方不跟随：请把最终网址写入 base_url",
+            f"config.toml [unsubscribe]: {what}: it redirects ({answer.status}), and receivers do not follow:"
+            " write the final address into base_url",
         )
     else:
         findings.wrong(
-            f"{what}：HTTP {answer.status}：请检查反向代理或隧道，见 docs/unsubscribe-url.zh.md",
-            f"{what}: HTTP {answer.status}: look after proxy or tunnel, see docs/unsubscribe-url.md",
+            f"config.toml [unsubscribe]：{what}：HTTP {answer.status}：请检查反向代理或隧道，见 docs/unsubscribe-url.zh.md",
+            f"config.toml [unsubscribe]: {what}: HTTP {answer.status}: look after proxy or tunnel, see docs/unsubscribe-url.md",
         )
 
 
@@ -116,8 +121,8 @@ def _try_privacy(url: str, findings: Findings) -> None:
     else:
         why = f"HTTP {answer.status}" if answer.status else answer.text
         findings.later(
-            f"organisation.toml：privacy_url：{url} 打不开（{why}）",
-            f"organisation.toml: privacy_url: {url} cannot be opened ({why})",
+            f"policies/organisation.toml：privacy_url：{url} 打不开（{why}）",
+            f"policies/organisation.toml: privacy_url: {url} cannot be opened ({why})",
         )
 
 

@@ -11,12 +11,12 @@ import shutil
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 
+from relay.cli.findings import Both, Findings
 from relay.config import Config, Http
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
@@ -35,30 +35,6 @@ from relay.upstream.delivery import Upstreams
 from relay.upstream.profile import load_profiles
 
 CERTIFICATE_DAYS = 21
-Both = tuple[str, str]
-
-
-@dataclass
-class Findings:
-    """What is fine, what is wrong, what is still to do; each text in Chinese and English."""
-
-    fine: list[Both] = field(default_factory=list)
-    faults: list[Both] = field(default_factory=list)
-    to_do: list[Both] = field(default_factory=list)
-    unreachable: bool = False
-
-    def good(self, zh: str, en: str) -> None:
-        self.fine.append((zh, en))
-
-    def wrong(self, zh: str, en: str) -> None:
-        self.faults.append((zh, en))
-
-    def later(self, zh: str, en: str) -> None:
-        self.to_do.append((zh, en))
-
-    def raised(self, fault: RelayError) -> None:
-        """Take in every line of an exception's text; such texts name place and remedy themselves."""
-        self.faults += [(line, line) for line in str(fault).splitlines()]
 
 
 async def inspect(config: Config) -> Findings:
@@ -78,18 +54,19 @@ async def inspect(config: Config) -> Findings:
 
 def _listeners(config: Config, findings: Findings) -> None:
     for listen in config.listen:
+        place = f'config.toml [[listen]] "{listen.name}"'
         head = f"{listen.name} {listen.address} tls={listen.tls} auth={listen.auth}"
         findings.good(f"监听 {head}", f"listen {head}")
         if listen.auth == "none":
             networks = ", ".join(map(str, config.auth.trusted_networks))
             findings.later(
-                f"监听 {listen.name} 不要求登录，来自 {networks} 的任何人都可发信：确认这正是您想要的",
-                f"listener {listen.name} asks for no password: everybody in {networks} may send; make sure you want that",
+                f"{place}：不要求登录，来自 {networks} 的任何人都可发信：确认这正是您想要的",
+                f"{place}: asks for no password: everybody in {networks} may send; make sure you want that",
             )
         elif listen.tls == "none" and not _is_local(listen.address):
             findings.later(
-                f"监听 {listen.name} 没有 TLS，因此只接受本机登录：请改用 implicit 或 starttls",
-                f"listener {listen.name} has no TLS, so it offers AUTH on this machine only: use implicit or starttls",
+                f"{place}：没有 TLS，因此只接受本机登录：请把 tls 改为 implicit 或 starttls",
+                f"{place}: has no TLS, so it offers AUTH on this machine only: set tls to implicit or starttls",
             )
 
 
@@ -102,23 +79,23 @@ def _certificate(config: Config, findings: Findings) -> None:
         leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
     except ssl.SSLError as error:
         raise ConfigurationError(
-            f"[tls]: {certificate}, {key}: certificate and private key must be PEM and belong together"
+            f"config.toml [tls]: {certificate}, {key}: certificate and private key must be PEM and belong together"
             f" ({error.reason or 'unreadable'}) / 证书与私钥须为 PEM 格式并且配对"
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            f"[tls]: {_unreadable(error, certificate, key)}: {error.strerror}; put certificate and key there, or make them:"
-            " relay tls private-ca / 请把证书和私钥放到该处，或运行 relay tls private-ca 自建"
+            f"config.toml [tls]: {_unreadable(error, certificate, key)}: {error.strerror}; put certificate and key there, or"
+            " make them: relay tls private-ca / 请把证书和私钥放到该处，或运行 relay tls private-ca 自建"
         ) from None
     except ValueError as error:
-        raise ConfigurationError(f"[tls]: {certificate}: {error}") from None
+        raise ConfigurationError(f"config.toml [tls]: {certificate}: {error}") from None
     _dates(leaf, certificate, findings)
     _warn_if_open(key, findings)
     if config.hostname not in (names := _names(leaf)):
         listed = ", ".join(names) or "-"
         findings.later(
-            f"证书 {certificate} 写的是 {listed}，不含 hostname = {config.hostname}：邮件客户端会提示证书不符",
-            f"{certificate} is for {listed}, not for hostname = {config.hostname}: mail clients will complain",
+            f"config.toml [tls]：证书 {certificate} 写的是 {listed}，不含 hostname = {config.hostname}：邮件客户端会提示证书不符",
+            f"config.toml [tls]: {certificate} is for {listed}, not for hostname = {config.hostname}: mail clients will complain",
         )
 
 
@@ -126,10 +103,14 @@ def _dates(leaf: x509.Certificate, certificate: Path, findings: Findings) -> Non
     now, begins, ends = datetime.now(UTC), leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now < begins:
         findings.wrong(
-            f"[tls]: {certificate} 自 {begins:%Y-%m-%d} 起才有效", f"[tls]: {certificate} is not valid before {begins:%Y-%m-%d}"
+            f"config.toml [tls]：{certificate} 自 {begins:%Y-%m-%d} 起才有效",
+            f"config.toml [tls]: {certificate} is not valid before {begins:%Y-%m-%d}",
         )
     elif now > ends:
-        findings.wrong(f"[tls]: {certificate} 已于 {ends:%Y-%m-%d} 过期", f"[tls]: {certificate} expired on {ends:%Y-%m-%d}")
+        findings.wrong(
+            f"config.toml [tls]：{certificate} 已于 {ends:%Y-%m-%d} 过期，请续期（自建证书：relay tls private-ca）",
+            f"config.toml [tls]: {certificate} expired on {ends:%Y-%m-%d}: renew it (one of your own: relay tls private-ca)",
+        )
     elif (days := (ends - now).days) < CERTIFICATE_DAYS:
         findings.later(
             f"证书 {certificate} 还有 {days} 天到期，请续期（自建证书：relay tls private-ca）",
@@ -161,8 +142,8 @@ def _users(config: Config, findings: Findings) -> None:
         if without:
             some = ", ".join(without[:10])
             findings.later(
-                f"上游 {upstream.name}：以下用户没有 [[account]]，从这里发不出邮件：{some}",
-                f"upstream {upstream.name}: these users have no [[account]], so none of their mail leaves here: {some}",
+                f"config.toml：以下用户没有上游 {upstream.name} 的 [[account]]，从那里发不出邮件：{some}",
+                f"config.toml: no [[account]] at upstream {upstream.name} for these users, their mail cannot leave there: {some}",
             )
 
 
@@ -182,8 +163,8 @@ def _upstreams(config: Config, findings: Findings) -> None:
     for upstream in config.upstream:
         if upstream.tls == "none" and not all(map(_is_local, upstream.addresses)):
             findings.later(
-                f"上游 {upstream.name} 不使用 TLS：密码和邮件会明文传输",
-                f"upstream {upstream.name} is used without TLS: passwords and mail travel in the clear",
+                f'config.toml [[upstream]] "{upstream.name}"：tls = "none"：密码和邮件会明文传输',
+                f'config.toml [[upstream]] "{upstream.name}": tls = "none": passwords and mail travel in the clear',
             )
 
 
@@ -250,8 +231,8 @@ def unknown_country(upstream: str, packs: Sequence[str]) -> Both:
     """What to say about an upstream in no known country, in Chinese and English."""
     named = ", ".join(packs)
     return (
-        f'[[upstream]] "{upstream}"：请写明所在国家，如 country = "CN"；规则包 {named} 据此判断是否适用，不写则不适用',
-        f'[[upstream]] "{upstream}": say where it is, such as country = "CN"; packs go by it and do not apply without: {named}',
+        f'config.toml [[upstream]] "{upstream}"：请写明所在国家，如 country = "CN"；规则包 {named} 据此判断，不写则不适用',
+        f'config.toml [[upstream]] "{upstream}": say where it is, such as country = "CN"; packs go by it: {named}',
     )
 
 
@@ -267,26 +248,28 @@ def _pages(config: Config, findings: Findings) -> None:
     is_remote = any(not _is_local(listen.address) for listen in config.listen)
     if is_remote and config.http.help_url == Http().help_url:
         findings.later(
-            "[http] help_url 仍是 127.0.0.1：其他电脑上的发件人打不开拒信中的说明网址",
-            "[http] help_url is still 127.0.0.1: people on other computers cannot open the URL in a refusal",
+            "config.toml [http]：help_url 仍是 127.0.0.1：其他电脑上的发件人打不开拒信中的说明网址",
+            "config.toml [http]: help_url is still 127.0.0.1: people on other computers cannot open the URL in a refusal",
         )
     if not _is_local(config.http.address):
         findings.later(
-            f"[http] address = {config.http.address}：指标和状态只给管理员看，请限制能访问它的人",
-            f"[http] address = {config.http.address}: metrics and status are for operators; make sure nobody else reaches them",
+            f"config.toml [http]：address = {config.http.address}：指标和状态只给管理员看，请限制能访问它的人",
+            f"config.toml [http]: address = {config.http.address}: metrics and status are for operators; make sure nobody"
+            " else reaches them",
         )
     if config.unsubscribe.base_url.startswith("http://"):
         findings.later(
-            f"[unsubscribe] base_url = {config.unsubscribe.base_url}：收件人无法打开，仅供本机测试",
-            f"[unsubscribe] base_url = {config.unsubscribe.base_url}: recipients cannot open it; for a test on this machine only",
+            f"config.toml [unsubscribe]：base_url = {config.unsubscribe.base_url}：收件人无法打开，仅供本机测试",
+            f"config.toml [unsubscribe]: base_url = {config.unsubscribe.base_url}: recipients cannot open it; for a test on"
+            " this machine only",
         )
 
 
 def _later_versions(config: Config, findings: Findings) -> None:
     if config.auth.held_credentials != "none":
         findings.wrong(
-            '[auth] held_credentials：暂存邮件将在以后的版本提供，请写 "none"',
-            '[auth] held_credentials: holding mail comes with a later version; write "none"',
+            'config.toml [auth]：held_credentials：暂存邮件将在以后的版本提供，请写 "none"',
+            'config.toml [auth]: held_credentials: holding mail comes with a later version; write "none"',
         )
 
 
@@ -302,12 +285,15 @@ def _folder(config: Config, findings: Findings) -> None:
         return
     _warn_if_open(folder, findings)
     if not os.access(folder, os.W_OK | os.X_OK):
-        findings.wrong(f"data_dir {folder}：当前用户不能写入", f"data_dir {folder}: this user may not write there")
+        findings.wrong(
+            f"config.toml：data_dir {folder}：当前用户不能写入：请以服务的用户运行",
+            f"config.toml: data_dir {folder}: this user may not write there; be the user of the service",
+        )
     free = shutil.disk_usage(folder).free
     if free < config.records.min_free:
         findings.wrong(
-            f"data_dir {folder} 只剩 {free} 字节，少于 [records] min_free，邮件会被暂缓",
-            f"data_dir {folder} has {free} octets left, less than [records] min_free: mail is deferred",
+            f"config.toml：data_dir {folder} 只剩 {free} 字节，少于 [records] min_free，邮件会被暂缓",
+            f"config.toml: data_dir {folder} has {free} octets left, less than [records] min_free: mail is deferred",
         )
 
 
@@ -332,7 +318,7 @@ async def _store(config: Config, findings: Findings) -> None:
         findings.good(f"存储 {store.name}", f"store {store.name}")
     except StoreUnavailable as fault:
         findings.unreachable = True
-        findings.wrong(f"[store]：{fault.reason}：{fault}", f"[store]: {fault.reason}: {fault}")
+        findings.wrong(f"config.toml [store]：{fault.reason}：{fault}", f"config.toml [store]: {fault.reason}: {fault}")
     except RelayError as fault:
         findings.raised(fault)
 
@@ -356,12 +342,14 @@ def _store_settings(config: Config, findings: Findings) -> None:
     url = config.store.url
     if url.startswith(("redis://", "redis+sentinel://")) and not all(map(_is_local, _hosts(url))):
         findings.later(
-            "[store] url 不加密：跨机器请使用 rediss://", "[store] url is not encrypted: use rediss:// between machines"
+            "config.toml [store]：url 不加密：跨机器请使用 rediss://",
+            "config.toml [store]: url is not encrypted: use rediss:// between machines",
         )
     if config.store.durability_confirmed:
         findings.later(
-            "[store] durability_confirmed = true：由您保证 Redis 的 appendonly、appendfsync always 和 noeviction",
-            "[store] durability_confirmed = true: you vouch for Redis's appendonly, appendfsync always and noeviction",
+            "config.toml [store]：durability_confirmed = true：由您保证 Redis 的 appendonly、appendfsync always 和 noeviction",
+            "config.toml [store]: durability_confirmed = true: you vouch for Redis's appendonly, appendfsync always and"
+            " noeviction",
         )
 
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from tests.support.dovecot import Dovecot
 from tests.support.installation import Installation
 from tests.support.service import ACCOUNTS, NEWS, ROOT, Relay, message
 from tests.support.upstream import RecordingUpstream
@@ -14,9 +16,27 @@ from tests.support.upstream import RecordingUpstream
 OK, FINDINGS, CONFIGURATION, UNREACHABLE = 0, 1, 3, 4
 
 
+@pytest.fixture(scope="module")
+def mailbox():
+    with Dovecot() as server:
+        yield server
+
+
 @pytest.fixture
-def place(tmp_path):
-    return Installation(tmp_path)
+def place(tmp_path, mailbox):
+    """An installation with nothing left to do; bounces come to a real mailbox."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret\n", "utf-8")
+    secret.chmod(0o600)
+    account = f"""\
+[[account]]
+identity = "news@acme-mail.cn"
+upstream = "up"
+password_file = "secret"
+imap = "127.0.0.1:{mailbox.tls_port}"
+imap_ca_file = "{mailbox.ca_file}"
+"""
+    return Installation(tmp_path).add(account)
 
 
 def check(place, *options, lang="en"):
@@ -33,14 +53,42 @@ def test_all_is_well(place):
     assert "✓ listen submission 127.0.0.1:0 tls=implicit auth=required\n" in done.stdout
 
 
+def test_bounces_that_nobody_reads_are_still_to_do(tmp_path):
+    place = Installation(tmp_path)
+    english, chinese = check(place), check(place, lang="zh")
+    assert english.returncode == chinese.returncode == FINDINGS
+    [to_do] = re.findall(r"^ +1\. (.*)$", english.stdout, re.MULTILINE)
+    assert to_do == (
+        "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]] of"
+        " config.toml (news@acme-mail.cn), see docs/mailbox.md"
+    )
+    assert "\n  1. streams/newsletter.toml：退信与投诉无人读取" in chinese.stdout
+    assert "\n  2. " not in english.stdout
+
+
+def test_faults_and_what_is_still_to_do_are_one_numbered_list(place):
+    place.replace("policies/streams/newsletter.toml", 'mode = "enforce"', 'mode = "shadow"')
+    (place.folder / "relay.crt").unlink()
+    (place.folder / "dkim.pem").unlink()
+    english, chinese = check(place), check(place, lang="zh")
+    assert english.returncode == chinese.returncode == CONFIGURATION
+    _, _, listed = english.stdout.partition("\nStill to do, what is wrong (✗) first:\n")
+    starts = ["  1. ✗ config.toml [tls]: ", "  2. ✗ [[dkim]] 1: ", "  3. streams/newsletter.toml: shadow mode"]
+    assert [line[: len(start)] for line, start in zip(listed.splitlines(), starts, strict=True)] == starts
+    assert "\n尚待完成，先处理错误（✗）：\n  1. ✗ " in chinese.stdout
+
+
 def test_what_is_still_to_do_is_numbered_in_both_languages(place):
     place.replace("policies/streams/newsletter.toml", 'mode = "enforce"', 'mode = "shadow"')
     place.set("base_url", '"http://127.0.0.1:8026"', table="unsubscribe")
     english, chinese = check(place), check(place, lang="zh")
     assert english.returncode == chinese.returncode == FINDINGS
     shadow = "streams/newsletter.toml"
-    assert f"\nStill to do:\n  1. {shadow}: shadow mode, its rules only observe\n  2. [unsubscribe] base_url" in english.stdout
-    assert f"\n尚待完成：\n  1. {shadow}：影子模式，规则只记录不拦截\n  2. [unsubscribe] base_url" in chinese.stdout
+    assert (
+        f"\nStill to do:\n  1. {shadow}: shadow mode, its rules only observe\n  2. config.toml [unsubscribe]: base_url"
+        in english.stdout
+    )
+    assert f"\n尚待完成：\n  1. {shadow}：影子模式，规则只记录不拦截\n  2. config.toml [unsubscribe]：base_url" in chinese.stdout
 
 
 def test_faults_are_for_machines_too(place):
@@ -57,7 +105,7 @@ def test_a_store_that_cannot_be_used(place):
     (place.folder / "data" / "relay.db").unlink()
     done = check(place)
     assert done.returncode == UNREACHABLE
-    assert "✗ [store]: empty: " in done.stdout
+    assert "  1. ✗ config.toml [store]: empty: " in done.stdout
 
 
 def test_a_configuration_that_cannot_be_read(place):

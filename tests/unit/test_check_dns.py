@@ -69,7 +69,7 @@ def test_nothing_is_in_dns(folder, record):
     ("changes", "code", "said"),
     [
         ({"spf": ["v=spf1 -all"]}, 1, "add include:spf.qiye.163.com"),
-        ({"spf": [SPF, "v=spf1 mx -all"]}, 3, "2 SPF records count as none"),
+        ({"spf": [SPF, "v=spf1 mx -all"]}, 3, "2 SPF records (TXT) count as none"),
         ({"spf": ["v=spf1 mx a ptr exists:e.test a:b.test mx:c.test a d a e a/24 mx/24 a a include:spf.qiye.163.com ~all"]}, 3,
          "more than 10 lookups"),
         ({"spf": ["something else"]}, 1, "there is no SPF record"),
@@ -78,6 +78,12 @@ def test_nothing_is_in_dns(folder, record):
         ({"dkim": ["nonsense"]}, 3, "is not our key"),
         ({"dmarc": ["v=DMARC1"]}, 1, "no DMARC record that can be used"),
         ({"dmarc": ["hello"]}, 1, "no DMARC record that can be used"),
+        ({"dmarc": ["v=DMARC10; p=none"]}, 1, "no DMARC record that can be used"),
+        ({"dmarc": ["v=dmarc1; p=none"]}, 1, "no DMARC record that can be used"),
+        ({"dmarc": ["p=none; v=DMARC1"]}, 1, "no DMARC record that can be used"),
+        ({"dmarc": [DMARC, "v=DMARC1; p=reject"]}, 3, "_dmarc.qingshan.test: 2 DMARC records (TXT) count as none"),
+        ({"dmarc": ["v=DMARC1; p=banana"]}, 3, "_dmarc.qingshan.test: p=banana in the DMARC record (TXT) means nothing"),
+        ({"dmarc": ["v=DMARC1; p=none; sp=all"]}, 3, "sp=all in the DMARC record (TXT) means nothing"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_dns_is_named(folder, record, changes, code, said):
@@ -85,6 +91,25 @@ def test_what_is_wrong_in_dns_is_named(folder, record, changes, code, said):
         done = check(folder, dns)
     assert said in done.output
     assert done.exit_code == code
+    (spoilt,) = changes
+    assert {"spf": "✓ SPF of", "dkim": f"✓ DKIM {NAME}", "dmarc": "✓ DMARC of"}[spoilt] not in done.output
+
+
+@pytest.mark.parametrize("dmarc", [["V = DMARC1 ;p=None"], ["v=DMARC1; p=quarantine; sp=reject", "google-site-verification=x"]])
+def test_a_dmarc_record_that_receivers_can_read(folder, record, dmarc):
+    with DnsServer(published(record, dmarc=dmarc)) as dns:
+        assert "✓ DMARC of qingshan.test" in check(folder, dns).output
+
+
+def test_two_dmarc_records_below_hide_the_one_above(tmp_path):
+    """RFC 7489 section 6.6.3: the search ends at the name that has any."""
+    begin(tmp_path)
+    stream = tmp_path / "policies/streams/newsletter.toml"
+    stream.write_text(stream.read_text("utf-8").replace("news@qingshan.test", "news@mail.qingshan.test"), "utf-8")
+    with DnsServer({"_dmarc.mail.qingshan.test": [DMARC, "v=DMARC1; p=reject"], "_dmarc.qingshan.test": [DMARC]}) as dns:
+        said = check(tmp_path, dns).output
+    assert "_dmarc.mail.qingshan.test: 2 DMARC records" in said
+    assert "✓ DMARC" not in said
 
 
 def test_the_provider_may_be_included_by_an_include(folder, record):
@@ -109,7 +134,7 @@ def test_a_server_that_does_not_answer_is_unreachable(folder, monkeypatch):
     with DnsServer({}, silent=True) as dns:
         done = check(folder, dns)
     assert done.exit_code == 4
-    assert "--dns:" in done.output
+    assert "DNS does not answer, try relay check --dns again later" in done.output
 
 
 @pytest.mark.parametrize(("dmarc", "aligned"), [("v=DMARC1; p=none", True), ("v=DMARC1; p=reject; adkim=s", False)])

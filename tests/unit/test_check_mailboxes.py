@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from relay.cli import check_mailboxes
-from relay.cli.inspection import Findings
+from relay.cli.findings import Findings
 from relay.config import parse_config
 from tests.support.dovecot import Dovecot
+from tests.support.findings import names_no_place
+from tests.support.policies import shipped_files
 from tests.unit.test_imap import Server
 
 CONFIG = """\
 hostname = "relay.example.com"
+policies = "policies"
 [[listen]]
 name = "submission"
 address = "127.0.0.1:0"
@@ -31,6 +34,7 @@ imap = "127.0.0.1:{port}"
 {tls}
 """
 PLAIN = 'imap_tls = "none"'
+WHOLE = 'identities = ["news@example.com"], listeners = [], sender_domains = []'
 
 
 async def found(folder, *accounts, provider="netease", password="secret"):
@@ -42,6 +46,7 @@ async def found(folder, *accounts, provider="netease", password="secret"):
     config = parse_config((CONFIG.format(provider=provider) + "".join(tables)).encode(), "config.toml", folder)
     findings = Findings()
     await check_mailboxes.look(config, findings)
+    assert [text for both in findings.faults + findings.to_do for text in both if names_no_place(text)] == []
     return findings
 
 
@@ -110,6 +115,46 @@ async def test_a_certificate_that_nobody_trusts(tmp_path, dovecot):
 async def test_a_file_of_authorities_that_is_missing(tmp_path, dovecot):
     [(_, en)] = (await found(tmp_path, (dovecot.tls_port, 'imap_ca_file = "nowhere.pem"'))).faults
     assert en.startswith("imap_ca_file nowhere.pem: No such file")
+
+
+@pytest.mark.parametrize(
+    ("change", "unread"),
+    [
+        (("", ""), ["news@example.com"]),
+        (('identities = ["news@example.com"]', 'identities = ["news1@example.com"]'), []),
+        (('identities = ["news@example.com"]', 'identities = ["news0@example.com", "news7@example.com"]'), ["news7@example.com"]),
+        ((WHOLE, 'sender_domains = ["example.com"]'), []),
+    ],
+)
+async def test_marketing_whose_bounces_nobody_reads_is_named(tmp_path, dovecot, change, unread):
+    policies(tmp_path, change)
+    findings = await found(tmp_path, (dovecot.port, PLAIN), (dovecot.port, PLAIN))
+    assert findings.faults == []
+    assert [(zh.count(who), en.count(who)) for zh, en in findings.to_do for who in unread] == [(1, 1)] * len(unread)
+    assert len(findings.to_do) == bool(unread)
+    for zh, en in findings.to_do:
+        assert en.startswith(
+            "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]]"
+        )
+        assert en.endswith("see docs/mailbox.md")
+        assert zh.startswith("streams/newsletter.toml：退信与投诉无人读取")
+        assert zh.endswith("见 docs/mailbox.zh.md")
+
+
+async def test_without_any_mailbox_a_stream_of_a_whole_domain_is_named_too(tmp_path):
+    policies(tmp_path, (WHOLE, 'sender_domains = ["example.com"]'))
+    [(_, en)] = (await found(tmp_path)).to_do
+    assert "set imap in [[account]] of config.toml (@example.com)" in en
+
+
+def policies(folder, change):
+    """The shipped files, with one text of the newsletter's changed."""
+    for name, octets in shipped_files().items():
+        path = folder / "policies" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = octets.decode()
+        assert name != "streams/newsletter.toml" or change[0] in text
+        path.write_text(text.replace(*change) if name == "streams/newsletter.toml" else text, "utf-8")
 
 
 async def test_a_server_that_says_nothing_is_not_waited_for(tmp_path, monkeypatch):

@@ -11,12 +11,13 @@ import pytest
 from aiohttp import web
 
 from relay.cli import check_public
-from relay.cli.inspection import Findings
+from relay.cli.findings import Findings
 from relay.config import parse_config
 from relay.doors.http import public_app
 from relay.doors.refusals import Refusals
 from relay.keys import new_keys
 from relay.render.token import make_token, read_token
+from tests.support.findings import names_no_place
 from tests.support.policies import a_policy
 from tests.unit.test_token import TOKEN
 
@@ -82,6 +83,7 @@ base_url = "{base}"
     policy = replace(policy, organisation=policy.organisation.model_copy(update={"privacy_url": privacy_url}))
     findings = Findings()
     check_public.try_out(parse_config(text.encode(), "config.toml", Path("/nowhere")), policy, KEYS, findings)
+    assert [text for both in findings.faults + findings.to_do for text in both if names_no_place(text)] == []
     return findings
 
 

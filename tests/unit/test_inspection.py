@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from relay.cli.inspection import CERTIFICATE_DAYS, inspect
 from relay.config import load_config
+from tests.support.findings import names_no_place
 from tests.support.installation import Installation
 from tests.support.ports import free_port
 
@@ -27,6 +28,7 @@ async def found(place):
         assert zh
         assert en
         assert zh != en or "/" in en or ":" in en  # own texts exist in both languages; others name file and key
+    assert [text for both in findings.faults + findings.to_do for text in both if names_no_place(text)] == []
     return [en for _, en in findings.faults], [en for _, en in findings.to_do]
 
 
@@ -65,14 +67,16 @@ async def test_nothing_is_changed_before_the_first_start(place):
 async def test_a_listener_without_auth_names_who_may_send(place):
     place.add('[[listen]]\nname = "lan"\naddress = "127.0.0.1:0"\ntls = "none"\nauth = "none"')
     place.add('[auth]\ntrusted_networks = ["10.0.0.0/8"]')
-    assert await to_do(place) == ("listener lan asks for no password: everybody in 10.0.0.0/8 may send; make sure you want that")
+    assert await to_do(place) == (
+        'config.toml [[listen]] "lan": asks for no password: everybody in 10.0.0.0/8 may send; make sure you want that'
+    )
 
 
 async def test_a_listener_without_tls_for_others(place):
     place.set("address", '"0.0.0.0:587"', table="listen").set("tls", '"none"', table="listen")
     _, texts = await found(place)
-    assert texts[0].startswith("listener submission has no TLS, so it offers AUTH on this machine only")
-    assert texts[1].startswith("[http] help_url is still 127.0.0.1")
+    assert texts[0].startswith('config.toml [[listen]] "submission": has no TLS, so it offers AUTH on this machine only')
+    assert texts[1].startswith("config.toml [http]: help_url is still 127.0.0.1")
 
 
 async def test_a_private_key_of_another_certificate(place):
@@ -82,13 +86,13 @@ async def test_a_private_key_of_another_certificate(place):
 
 async def test_a_certificate_that_is_no_certificate(place):
     (place.folder / "relay.crt").write_text("nothing")
-    assert (await fault(place)).startswith("[tls]: ")
+    assert (await fault(place)).startswith("config.toml [tls]: ")
 
 
 async def test_a_certificate_that_is_missing(place):
     (place.folder / "relay.crt").unlink()
     told = await fault(place)
-    assert told.startswith(f"[tls]: {place.folder / 'relay.crt'}: No such file or directory; ")
+    assert told.startswith(f"config.toml [tls]: {place.folder / 'relay.crt'}: No such file or directory; ")
     assert "relay tls private-ca" in told
 
 
@@ -141,7 +145,9 @@ async def test_users_mode_without_users(place):
 async def test_users_without_an_account_upstream(place):
     place.add('[auth]\nmode = "users"\nusers_file = "users.toml"').set("auth", '"account"', table="upstream")
     place.write_users("news@acme-mail.cn", "desk")
-    assert "these users have no [[account]], so none of their mail leaves here: news@acme-mail.cn, desk" in await to_do(place)
+    assert "no [[account]] at upstream up for these users, their mail cannot leave there: news@acme-mail.cn, desk" in await to_do(
+        place
+    )
 
 
 async def test_a_missing_password_file(place):
@@ -161,7 +167,7 @@ async def test_an_unknown_provider(place):
 
 async def test_an_upstream_without_tls_elsewhere(place):
     place.set("addresses", '["mail.example.net:25"]', table="upstream")
-    assert (await to_do(place)).startswith("upstream up is used without TLS")
+    assert (await to_do(place)).startswith('config.toml [[upstream]] "up": tls = "none": passwords and mail')
 
 
 # Signing
@@ -221,7 +227,9 @@ async def test_a_pack_by_upstream_wants_to_know_where_each_is(place):
     (place.folder / "policies/packs/host.toml").write_text('[pack]\nversion = "1"\n[applies]\nany = [{ upstream = "CN" }]\n')
     assert await found(place) == ([], [])  # no stream uses it
     place.replace("policies/streams/newsletter.toml", 'packs = ["base"]', 'packs = ["base", "host"]')
-    assert (await to_do(place)).startswith('[[upstream]] "up": say where it is, such as country = "CN"; packs go by it')
+    assert (await to_do(place)).startswith(
+        'config.toml [[upstream]] "up": say where it is, such as country = "CN"; packs go by it'
+    )
     place.set("provider", '"netease"', table="upstream")
     assert await found(place) == ([], [])
     place.set("provider", '"generic"\ncountry = "SG"', table="upstream")
@@ -243,14 +251,14 @@ async def test_what_still_says_example(place):
 
 async def test_the_help_page_that_others_cannot_open(place):
     place.set("address", '"0.0.0.0:465"', table="listen")
-    assert (await to_do(place)).startswith("[http] help_url is still 127.0.0.1")
+    assert (await to_do(place)).startswith("config.toml [http]: help_url is still 127.0.0.1")
     place.set("help_url", '"http://relay.lan:8027"', table="http")
     assert await found(place) == ([], [])
 
 
 async def test_metrics_for_everybody(place):
     place.set("address", '"0.0.0.0:8025"', table="http")
-    assert (await to_do(place)).startswith("[http] address = 0.0.0.0:8025: metrics and status are for operators")
+    assert (await to_do(place)).startswith("config.toml [http]: address = 0.0.0.0:8025: metrics and status are for operators")
 
 
 async def test_a_base_url_on_this_machine(place):
@@ -274,7 +282,7 @@ async def test_what_comes_later(place):
     place.add('[auth]\nheld_credentials = "sealed"')
     faults, _ = await found(place)
     assert faults == [
-        '[auth] held_credentials: holding mail comes with a later version; write "none"',
+        'config.toml [auth]: held_credentials: holding mail comes with a later version; write "none"',
     ]
 
 
@@ -293,7 +301,7 @@ async def test_a_key_file_that_everybody_may_read(place):
 
 async def test_a_store_that_is_gone(place):
     (place.folder / "data" / "relay.db").unlink()
-    assert (await fault(place)).startswith("[store]: empty: ")
+    assert (await fault(place)).startswith("config.toml [store]: empty: ")
 
 
 async def test_a_disk_that_is_nearly_full(place):
@@ -304,7 +312,7 @@ async def test_a_disk_that_is_nearly_full(place):
 async def test_a_redis_that_cannot_be_reached(place):
     place.set("url", f'"redis://:hunter2@127.0.0.1:{free_port()}/0"', table="store").set("data_dir", '"elsewhere"')
     text = await fault(place)
-    assert text.startswith("[store]: unreachable: ")
+    assert text.startswith("config.toml [store]: unreachable: ")
     assert "hunter2" not in text
 
 
@@ -312,7 +320,7 @@ async def test_settings_of_redis_that_deserve_a_thought(place):
     place.set("url", '"redis://user:hunter2@192.0.2.1:6379/0"', table="store").set("timeout_ms", "10", table="store")
     place.set("durability_confirmed", "true", table="store").set("data_dir", '"elsewhere"')
     _, texts = await found(place)
-    assert "[store] url is not encrypted: use rediss:// between machines" in texts
+    assert "config.toml [store]: url is not encrypted: use rediss:// between machines" in texts
     assert any("you vouch for Redis" in text for text in texts)
 
 

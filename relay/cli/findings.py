@@ -1,0 +1,52 @@
+"""What `relay check` found, and how it is shown: what is fine, then one numbered list of everything that wants a hand."""
+
+from dataclasses import dataclass, field
+
+import click
+
+from relay.cli.output import say, text
+from relay.errors import RelayError
+
+Both = tuple[str, str]
+
+
+@dataclass
+class Findings:
+    """What is fine, what is wrong, what is still to do; each text in Chinese and English.
+
+    What is wrong or to do names the command, the file, the section or the DNS record that mends it.
+    """
+
+    fine: list[Both] = field(default_factory=list)
+    faults: list[Both] = field(default_factory=list)
+    to_do: list[Both] = field(default_factory=list)
+    unreachable: bool = False
+
+    def good(self, zh: str, en: str) -> None:
+        self.fine.append((zh, en))
+
+    def wrong(self, zh: str, en: str) -> None:
+        self.faults.append((zh, en))
+
+    def later(self, zh: str, en: str) -> None:
+        self.to_do.append((zh, en))
+
+    def raised(self, fault: RelayError) -> None:
+        """Take in every line of an exception's text; such texts name place and remedy themselves."""
+        self.faults += [(line, line) for line in str(fault).splitlines()]
+
+
+def show(findings: Findings) -> None:
+    """Print them for people; faults stand before what can wait, and carry a cross."""
+    for both in findings.fine:
+        click.echo(f"✓ {text(*both)}")
+    if findings.faults:
+        say("\n尚待完成，先处理错误（✗）：", "\nStill to do, what is wrong (✗) first:")
+    elif findings.to_do:
+        say("\n尚待完成：", "\nStill to do:")
+    else:
+        say("一切就绪。", "Everything is in place.")
+    for number, both in enumerate(findings.faults, 1):
+        click.secho(f"{number:3}. ✗ {text(*both)}", fg="red")
+    for number, both in enumerate(findings.to_do, len(findings.faults) + 1):
+        click.echo(f"{number:3}. {text(*both)}")
