@@ -1,5 +1,6 @@
 """From an empty folder to the first compliant newsletter, in four commands, before an upstream that behaves like NetEase."""
 
+import json
 import re
 import smtplib
 import urllib.request
@@ -10,6 +11,7 @@ import pytest
 from tests.support.afternoon import MAIL, NEWS, PASSWORD, Afternoon
 from tests.support.mail_dkim import verify_all
 from tests.support.netease import NetEase
+from tests.support.wheel_venv import pip_install_with_libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,16 +41,39 @@ def test_they_are_the_four_that_the_documents_give(afternoon, document):
     assert commands == [command.split()[:2] for command in afternoon.typed]
 
 
-def test_after_the_questions_only_the_start_is_left_to_do(afternoon):
+def test_after_the_questions_the_start_and_the_mailbox_are_left_to_do(afternoon):
     assert afternoon.initialised.returncode == 0, afternoon.initialised.stderr
     assert afternoon.checked.returncode == 1, afternoon.checked.stdout
-    local = f"[unsubscribe] base_url = http://127.0.0.1:{afternoon.public}: recipients cannot open it"
+    local = f"config.toml [unsubscribe]: base_url = http://127.0.0.1:{afternoon.public}: recipients cannot open it"
     listed = re.findall(r"^ +\d+\. (.*)$", afternoon.checked.stdout, re.MULTILINE)
+    unread = (
+        "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]] of"
+        f" config.toml ({NEWS}), see docs/mailbox.md"
+    )
     assert [text.partition(";")[0] for text in listed] == [
         local,  # as the test has no https
         "the first `relay serve` makes the store",
+        unread,  # as nobody gave a password to keep
     ]
     assert "✗" not in afternoon.checked.stdout
+
+
+def test_an_empty_environment_gets_every_library_by_itself(tmp_path):
+    """Nothing is borrowed: pip takes what pyproject.toml asks for from its index, and the first mail leaves."""
+    with NetEase(NEWS, PASSWORD) as upstream:
+        alone = Afternoon(tmp_path, upstream, install=pip_install_with_libraries)
+        try:
+            alone.live()
+            assert alone.run("relay --version").stdout.startswith("relay, version ")
+            listed = json.loads(alone.run("pip list --format json").stdout)
+            assert {"compliance-relay", "aiosmtpd", "pydantic", "hiredis"} <= {package["name"] for package in listed}
+            paths = alone.run("python -c 'import sys; print(*sys.path)'").stdout.split()
+            own = [path for path in paths if path.endswith(("site-packages", "dist-packages"))]
+            assert own == [str(path) for path in tmp_path.glob("venv/lib/*/site-packages")]
+            assert alone.send(["ada@reader.test"], MAIL) == {}
+            assert [copy.recipients for copy in upstream.accepted] == [["ada@reader.test"]]
+        finally:
+            alone.end()
 
 
 def test_the_first_newsletter_arrives_compliant(afternoon):

@@ -22,8 +22,8 @@ MAIL = (
 class Afternoon:
     """One person at one terminal; `typed` is what the person entered."""
 
-    def __init__(self, folder, upstream):
-        self.folder, self.upstream = folder, upstream
+    def __init__(self, folder, upstream, install=pip_install):
+        self.folder, self.upstream, self.install = folder, upstream, install
         self.typed: list[str] = []
         self.port, self.public = free_port(), free_port()
         self.ready: dict[str, dict[str, str]] = {}
@@ -32,7 +32,7 @@ class Afternoon:
 
     def live(self, **answers):
         """The four commands; the fourth goes on running. `answers` are other ones than usual."""
-        self.bin = pip_install(self.folder)
+        self.bin = self.install(self.folder)
         self.typed.append("pip install .")
         usual = {
             "provider": f"netease {self.upstream.address}",
@@ -63,9 +63,9 @@ class Afternoon:
     def run(self, command):
         verb, *arguments = shlex.split(command)
         return subprocess.run(
-            [self.bin / verb, "--lang", "en", *arguments],
+            [self.bin / verb, *arguments],
             cwd=self.folder,
-            env=environment(),
+            env=environment() | {"RELAY_LANG": "en"},
             capture_output=True,
             text=True,
             timeout=120,
