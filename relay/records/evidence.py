@@ -26,7 +26,7 @@ from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import KeptSet, Rulebook
 from relay.records.search import Entry, mask
-from relay.records.wording import KINDS, OBSERVED, REASONS, STATES, WEIGHTS, both, objection_texts, word
+from relay.records.wording import KINDS, OBSERVED, ORIGINS, REASONS, STATES, WEIGHTS, both, objection_texts, word
 from relay.stores.contracts import ConsentEvent
 from relay.templates import templates_of
 
@@ -135,6 +135,8 @@ class _View:
             "stream": self._stream(record),
             "asked": self._asked(record),
             "returned": returned_texts(record.facts) if record.kind is Kind.COLLECTED else None,
+            "reason": word(REASONS, record.facts["reason"]) if "reason" in record.facts else None,
+            "origin": word(ORIGINS, record.facts["origin"]) if "origin" in record.facts else None,
         }
 
     def _days(self, name: str) -> set[date]:
@@ -151,8 +153,9 @@ class _View:
         return {"hash": book.name, "files": files, "applied": applied, "rules": book.rules(), "readable": book.is_readable}
 
     def _book(self, record: Record) -> Rulebook | None:
-        """The set by which the mail was judged; records of its outcome find it by its id."""
-        return self._books.get(record.facts.get("policy") or self._policy_of.get(record.id, ""))
+        """The set by which the mail was judged; records of what became of it find it by the mail's id."""
+        facts = record.facts
+        return self._books.get(facts.get("policy") or self._policy_of.get(facts.get("submission") or record.id, ""))
 
     def _stream(self, record: Record) -> dict[str, Any] | None:
         name = record.facts.get("stream")
@@ -244,7 +247,7 @@ class _View:
         }
 
 
-_PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence"})
+_PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence", "reason", "origin"})
 _CONSENTS = {"granted": both("同意接收", "agreed to be written to")}
 
 _templates = templates_of("relay.records")

@@ -268,6 +268,24 @@ async def test_rules_that_were_asked_have_their_words_and_their_law(records):
     assert "newsletter/nowhere" not in english
 
 
+async def test_a_refusal_and_its_lifting_are_told_in_words(records):
+    consent = ConsentEvent(an_id(4), b"d", b"s", "granted", NOW + 50, NOW + 60, "by telephone, 18 November", "Wang Min")
+    person = records.person("ada@example.org")
+    again = lifted_record(
+        an_id(8), NOW + 90, digest=person.digest, sealed=person.sealed, scope="organisation", reason=Reason.OBJECTION,
+        by="Li Na", consent=consent, note="",
+    )  # fmt: skip
+    await records.append(again)
+    files = unpacked(build_evidence(material(records), records.reader))
+    english, chinese = (text_of(files[f"index.{language}.html"])[0] for language in ("en", "zh"))
+    assert "Reason the recipient unsubscribed; scope: organisation; by one-click" in english
+    assert "原因 收件人退订；范围：organisation；来源：一键退订" in chinese
+    assert "On what consent none was recorded" in english
+    assert "依据的同意 没有登记同意" in chinese
+    for page in (english, chinese):
+        assert "2026-11-18 19:07:30+08:00: by telephone, 18 November" in page
+
+
 @pytest.mark.parametrize(("lang", "words"), [("en", "No consent is on record."), ("zh", "没有登记任何同意。")])
 async def test_that_there_is_no_consent_is_said(records, lang, words):
     refused = History("ada@example.org", [a_refusal("ada@example.org", NOW - 60)], [])
@@ -305,6 +323,7 @@ async def test_what_came_back_by_mail_is_told_in_words(records, changes, english
     files = unpacked(build_evidence(material(records), records.reader))
     assert english in text_of(files["index.en.html"])[0]
     assert chinese in text_of(files["index.zh.html"])[0]
+    assert "Purpose marketing What came back" in text_of(files["index.en.html"])[0]
     assert f"About the mail {an_id(1)}" in text_of(files["index.en.html"])[0]
 
 
