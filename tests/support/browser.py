@@ -43,7 +43,12 @@ def chromium(folder, *, language="zh-CN", script=True, phone=False):
         },
     )
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    driver = Service(shutil.which("chromedriver"))
+    try:
+        browser = webdriver.Chrome(options, driver)
+    except BaseException:
+        driver.stop()
+        raise
     try:
         browser.set_page_load_timeout(60)
         browser.get("about:blank")
