@@ -54,9 +54,9 @@ def _unwatched(config: Config, findings: Findings) -> None:
         if stream.purpose is Purpose.MARKETING and (unread := _senders_unread(stream, config)):
             some = ", ".join(unread[:_NAMED])
             findings.later(
-                f"streams/{stream.name}.toml：退信与投诉无人读取，其比率一直是 0：在 config.toml 的 [[account]]（{some}）"
+                f"streams/{stream.name}.toml：退信与投诉无人读取，不计入比率：在 config.toml 的 [[account]]（{some}）"
                 "中填写 imap，见 docs/mailbox.zh.md",
-                f"streams/{stream.name}.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]] of"
+                f"streams/{stream.name}.toml: bounces and complaints are not read and count nowhere: set imap in [[account]] of"
                 f" config.toml ({some}), see docs/mailbox.md",
             )
 

@@ -59,7 +59,7 @@ def test_bounces_that_nobody_reads_are_still_to_do(tmp_path):
     assert english.returncode == chinese.returncode == FINDINGS
     [to_do] = re.findall(r"^ +1\. (.*)$", english.stdout, re.MULTILINE)
     assert to_do == (
-        "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]] of"
+        "streams/newsletter.toml: bounces and complaints are not read and count nowhere: set imap in [[account]] of"
         " config.toml (news@acme-mail.cn), see docs/mailbox.md"
     )
     assert "\n  1. streams/newsletter.toml：退信与投诉无人读取" in chinese.stdout

@@ -47,7 +47,7 @@ def test_after_the_questions_the_start_and_the_mailbox_are_left_to_do(afternoon)
     local = f"config.toml [unsubscribe]: base_url = http://127.0.0.1:{afternoon.public}: recipients cannot open it"
     listed = re.findall(r"^ +\d+\. (.*)$", afternoon.checked.stdout, re.MULTILINE)
     unread = (
-        "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]] of"
+        "streams/newsletter.toml: bounces and complaints are not read and count nowhere: set imap in [[account]] of"
         f" config.toml ({NEWS}), see docs/mailbox.md"
     )
     assert [text.partition(";")[0] for text in listed] == [

@@ -134,7 +134,7 @@ async def test_marketing_whose_bounces_nobody_reads_is_named(tmp_path, dovecot, 
     assert len(findings.to_do) == bool(unread)
     for zh, en in findings.to_do:
         assert en.startswith(
-            "streams/newsletter.toml: bounces and complaints are not read, their rates stay 0: set imap in [[account]]"
+            "streams/newsletter.toml: bounces and complaints are not read and count nowhere: set imap in [[account]]"
         )
         assert en.endswith("see docs/mailbox.md")
         assert zh.startswith("streams/newsletter.toml：退信与投诉无人读取")
