@@ -34,7 +34,9 @@ class Result:
     `reply` is what the client would be told if this were the only recipient.
     `rule` names the rule that refused, "" when the upstream did.  `upstream`
     names where it went, "" when it never left.  `earlier` says that a
-    previous try of the same submission settled it.
+    previous try of the same submission settled it.  `gone` is the status, else
+    the code, by which the upstream said for good that this recipient has no
+    mailbox, "" when it did not.
     """
 
     recipient: Recipient
@@ -44,6 +46,7 @@ class Result:
     upstream: str = ""
     earlier: bool = False
     upstream_text: str = ""
+    gone: str = ""
     handed_on: bool = False  # delivered to an upstream that sends no reports on success
     why_zh: str = ""  # the rule's text and remedy, for the report
     why_en: str = ""

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from relay import telemetry
 from relay.answer import Result, Standing
+from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
@@ -27,7 +28,6 @@ from relay.mail.reply import Reply, parse_reply
 from relay.policy.charges import charges_for
 from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
-from relay.records.facts import late_record
 from relay.records.wording import own_rule_texts, sentence
 from relay.render.copy import Copy
 from relay.routing import Route
@@ -66,6 +66,7 @@ class Dispatcher:
         keys: Keys,
         store: Store,
         records: Records,
+        outcomes: Outcomes,
         upstreams: Upstreams,
         renderer: Renderer,
         clock: Callable[[], float],
@@ -74,6 +75,7 @@ class Dispatcher:
         self._keys = keys
         self.store = store
         self._records = records
+        self._outcomes = outcomes
         self._upstreams = upstreams
         self.renderer = renderer
         self._clock = clock
@@ -231,7 +233,7 @@ class Dispatcher:
         results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
-            await self._records.append(late_record(submission_id, results, self._clock(), self._records.person))
+            await self._outcomes.late(submission_id, results)
         except RecordsUnavailable:
             _log.exception("the late outcome of %s could not be recorded", submission_id)
 
@@ -324,7 +326,7 @@ class Dispatcher:
                 leave.reservation,
                 consignment.submission.id,
                 leave.stream,
-                no_mailbox=outcome.reply_class is ReplyClass.RECIPIENT_GONE,
+                no_mailbox=bool(outcome.gone),
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
@@ -404,5 +406,6 @@ def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bo
         outcome.reply,
         upstream=upstream,
         upstream_text=outcome.upstream_text,
+        gone=outcome.gone,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
     )

@@ -20,6 +20,7 @@ from email.utils import format_datetime
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, final_reply
+from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher, earlier_result
@@ -39,7 +40,7 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
-from relay.records.facts import finished_record, received_record
+from relay.records.facts import received_record
 from relay.records.kinds import Record
 from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
@@ -72,6 +73,7 @@ class Line:
         records: Records,
         upstreams: Upstreams,
         dispatcher: Dispatcher,
+        outcomes: Outcomes,
         routing: Routing,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -84,6 +86,7 @@ class Line:
         self.upstreams = upstreams
         self.dispatcher = dispatcher
         self.routing = routing
+        self._outcomes = outcomes
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
@@ -339,9 +342,7 @@ class Line:
             telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
         with telemetry.stage("finish"):
             try:
-                await self.records.append_many(
-                    finished_record(submission, results, fate, reply, self._clock(), self.records.person)
-                )
+                await self._outcomes.finished(submission, results, fate, reply)
             except RecordsUnavailable:
                 _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)
 

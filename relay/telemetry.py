@@ -80,7 +80,7 @@ rule_objections_total = _counter(
     "action",
 )
 suppressions_total = _counter(
-    "relay_suppressions_total", "Suppressions that recipients caused and the store took in", "reason", "origin"
+    "relay_suppressions_total", "Suppressions that recipients and bounces caused and the store took in", "reason", "origin"
 )
 auth_total = _counter("relay_auth_total", "AUTH attempts: accepted, wrong, unavailable, limited", "result")
 stage_seconds = _histogram(

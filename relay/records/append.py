@@ -103,12 +103,12 @@ class Records:
         """
         return (await self.append_many((record,)))[0]
 
-    async def append_many(self, records: Iterable[Record]) -> tuple[int, ...]:
-        """Write records in one transaction, all or none.
+    async def append_many(self, records: Iterable[Record], entries: Iterable[Suppression] = ()) -> tuple[int, ...]:
+        """Write records, and journal the suppressions that follow from them, in one transaction, all or none.
 
         Raises RecordsUnavailable.
         """
-        return await self._submit(_Job(tuple(map(chain.line_of, records))))
+        return await self._submit(_Job(tuple(map(chain.line_of, records)), refusals=tuple(entries)))
 
     async def journal_refusal(self, record: Record, entry: Suppression, answered_at: float | None = None) -> None:
         """Write a refusal and its record in one transaction; from its return on `pending` answers it in every process.

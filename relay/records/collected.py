@@ -127,13 +127,25 @@ def addressee_named(reader: Reader, submission_id: str, digest: Digest) -> Addre
     return None
 
 
-def earlier_bounces(reader: Reader, digests: tuple[bytes, ...], since: float) -> frozenset[str]:
-    """The submissions of which it is on record that the mailbox was said to be gone.
+def gone_digests(keys: Keys, mailbox: str) -> tuple[bytes, ...]:
+    """What an outcome is found by in which the upstream said that there is no such mailbox, the current generation first."""
+    return keys.records.digests(f"gone\0{mailbox}")
+
+
+def earlier_bounces(reader: Reader, digests: tuple[bytes, ...], mailbox: str, since: float) -> frozenset[str]:
+    """The submissions of which it is on record that the mailbox was said to be gone, at once or by a mail that came back.
+
+    `mailbox` is the mailbox key, "" when only digests are known.
 
     Raises RecordsUnavailable.
     """
-    found = _found(reader, digests, Kind.COLLECTED, 100)
-    return frozenset(str(record.facts["submission"]) for record in found if record.facts["gone"] and record.at >= since)
+    returned = (record for record in _found(reader, digests, Kind.COLLECTED, 100) if record.facts["gone"])
+    found = [(str(record.facts["submission"]), record.at) for record in returned]
+    if mailbox:
+        marks = gone_digests(reader.keys, mailbox)
+        said = (record for kind in (Kind.FINISHED, Kind.LATE) for record in _found(reader, marks, kind, _LATEST))
+        found += [(record.id, record.at) for record in said]
+    return frozenset(submission_id for submission_id, at in found if at >= since)
 
 
 def _found(reader: Reader, digests: tuple[bytes, ...], kind: Kind, limit: int) -> list[Record]:

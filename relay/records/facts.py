@@ -139,10 +139,12 @@ def finished_record(
     reply: Reply,
     at: float,
     person: Callable[[str], Person],
+    marks: tuple[bytes, ...] = (),
 ) -> list[Record]:
     """Every outcome is known, and beside it who was told of refusals by a report, and of whom nobody was told.
 
     `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "transient" or "refused".
+    `marks` say of whom the upstream said that there is no such mailbox (`relay.records.collected.gone_digests`).
     """
     roll = Roll(person)
     facts = {
@@ -151,7 +153,7 @@ def finished_record(
         "report": report.value,
         "outcomes": [_outcome(roll, outcome) for outcome in outcomes],
     }
-    finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts)
+    finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts, marks)
     return [finished, *_reports(submission, outcomes, report.value, at, person)]
 
 
@@ -164,11 +166,17 @@ def reported_record(
     return Record(Kind.REPORTED, submission_id, at, roll.people, facts)
 
 
-def late_record(submission_id: str, outcomes: Sequence[Outcome], at: float, person: Callable[[str], Person]) -> Record:
-    """The upstream's answer came after the client had been told that the outcome is not known."""
+def late_record(
+    submission_id: str,
+    outcomes: Sequence[Outcome],
+    at: float,
+    person: Callable[[str], Person],
+    marks: tuple[bytes, ...] = (),
+) -> Record:
+    """The upstream's answer came after the client had been told that the outcome is not known; `marks` as in a finished one."""
     roll = Roll(person)
     facts = {"outcomes": [_outcome(roll, outcome) for outcome in outcomes]}
-    return Record(Kind.LATE, submission_id, at, roll.people, facts)
+    return Record(Kind.LATE, submission_id, at, roll.people, facts, marks)
 
 
 def suppressed_record(record_id: str, at: float, entry: Suppression, by: str, submission_id: str = "") -> Record:

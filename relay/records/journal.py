@@ -13,7 +13,7 @@ from typing import Protocol
 
 from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import Suppression
+from relay.policy.suppression import REFUSALS, Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
 
 _BATCH = 500
@@ -88,7 +88,8 @@ async def _apply(batch: Sequence[tuple[int, Suppression]], store: Destination, c
         if await store.suppress(entry):
             new += 1
             telemetry.suppressions_total.labels(entry.reason.value, entry.origin).inc()
-            telemetry.unsubscribe_to_effect_seconds.observe(max(0.0, clock() - entry.at))
+            if entry.reason in REFUSALS:
+                telemetry.unsubscribe_to_effect_seconds.observe(max(0.0, clock() - entry.at))
     return new
 
 

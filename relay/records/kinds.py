@@ -44,7 +44,8 @@ class Record:
 
     `people` are found by `records search`; `facts` is plain JSON data without
     addresses, referring to people by their index.  `marks` are further keyed
-    digests that the record is found by: of a Message-ID, of a collected mail.
+    digests that the record is found by: of a Message-ID, of a collected mail,
+    of a mailbox that is not there.
     """
 
     kind: Kind

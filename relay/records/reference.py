@@ -99,7 +99,7 @@ MEANINGS: dict[str, str] = {
     "counts.refused": "recipients of whom the upstream said at once that there is no such mailbox",
     "counts.returned": "recipients whose mail came back for that reason",
     "counts.complaints": "recipients who complained",
-    "origin": "one_click, page, mailto, reply, feedback, bounce, cli, `import:FORMAT`",
+    "origin": "one_click, page, mailto, reply, feedback, bounce, `upstream:NAME` (what it replied), cli, `import:FORMAT`",
     "what": "refusal_by_token, refusal_by_words, bounce, complaint",
     "mailbox": "the watched mailbox, by the name that metrics call it",
     "submission": 'the submission that it is about; "" when there is none',

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Renderer
 from relay.dispatch import Dispatcher
@@ -86,7 +87,17 @@ async def assemble(
     upstreams = Upstreams(config, load_profiles(), entropy(32))
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
-    dispatcher = Dispatcher(config, keys=keys, store=store, records=records, upstreams=upstreams, renderer=renderer, clock=clock)
+    outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
+    dispatcher = Dispatcher(
+        config,
+        keys=keys,
+        store=store,
+        records=records,
+        outcomes=outcomes,
+        upstreams=upstreams,
+        renderer=renderer,
+        clock=clock,
+    )
     line = Line(
         config,
         policy,
@@ -95,6 +106,7 @@ async def assemble(
         records=records,
         upstreams=upstreams,
         dispatcher=dispatcher,
+        outcomes=outcomes,
         routing=routing,
         clock=clock,
         entropy=entropy,

@@ -11,7 +11,8 @@ LABELS = {
     "action": "what the rule asks for: warn, defer, reject",
     "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...;"
     " of upstream failures: connect, tls, greeting, unavailable, refused (the login)",
-    "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce",
+    "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce,"
+    " `upstream:NAME` (what it replied)",
     "kind": "refusal_by_token, refusal_by_words, bounce, complaint; notice, auto_reply, innocent: nothing follows;"
     " unmatched: about no mail of ours; repeated; unreadable",
     "mailbox": "the [[upstream]] of the watched account, numbered where it has several",

@@ -46,6 +46,8 @@ class Outcome:
     of the upstream decided.  `before_dot` says that the upstream cannot have
     the message: it may be tried elsewhere at once.  `upstream_text` is the
     upstream's own reply, for records and reports; "" when there was none.
+    `gone` is the enhanced status code, else the code, of a reply that says for
+    good that this one recipient has no mailbox, "" when none says so.
     """
 
     state: OutcomeState
@@ -53,6 +55,7 @@ class Outcome:
     reply_class: ReplyClass | None = None
     before_dot: bool = False
     upstream_text: str = ""
+    gone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,8 @@ class UpstreamUnavailable(ConnectionError):
         self.asked = asked
 
 
-def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool) -> Outcome:
-    """The outcome that a definite reply of the upstream makes."""
+def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool, own: bool = False) -> Outcome:
+    """The outcome that a definite reply of the upstream makes; `own` says that it is about this one recipient."""
     said = reply.shown
     own_words = f"{reply.code} {f'{reply.enhanced} ' if reply.enhanced else ''}{said}".rstrip()
     if reply.is_positive:
@@ -109,7 +112,9 @@ def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool) -> O
     state = OutcomeState.PERMANENT if meaning.permanent else OutcomeState.TRANSIENT
     detail = reply.enhanced[2:] or _DETAILS.get(meaning.reply_class, "0.0")
     shown = replies.upstream_said(_code(reply.code, permanent=meaning.permanent), detail, said)
-    return Outcome(state, shown, meaning.reply_class, before_dot, own_words)
+    is_gone = own and meaning.permanent and meaning.reply_class is ReplyClass.RECIPIENT_GONE
+    gone = (reply.enhanced or str(reply.code)) if is_gone else ""
+    return Outcome(state, shown, meaning.reply_class, before_dot, own_words, gone)
 
 
 def unanswered(reply: Reply, *, before_dot: bool) -> Outcome:

@@ -209,10 +209,11 @@ class _Transaction:
         if reply is not None and reply.code < 400 and not (reply.is_positive and self._dot_written):
             self._wire.abort("malformed")
             reply = None
+        alone = len(self._mail.copy.recipients) == 1
         return [
-            self._definite(rcpt, before_dot=True)
+            self._definite(rcpt, before_dot=True, own=True)
             if not rcpt.is_positive
-            else self._definite(reply, before_dot=not self._dot_written)
+            else self._definite(reply, before_dot=not self._dot_written, own=alone and self._dot_written)
             for rcpt in self._replies[1:-1]
         ]
 
@@ -222,10 +223,8 @@ class _Transaction:
         if not self._wire.fault and not mail_refused and not self._goes_ahead:
             self._wire.reset()
         general = self._general_refusal()
-        outcomes = [
-            self._definite(self._own_refusal(number) or general, before_dot=True)
-            for number in range(1, len(self._mail.copy.recipients) + 1)
-        ]
+        refusals = [self._own_refusal(number) for number in range(1, len(self._mail.copy.recipients) + 1)]
+        outcomes = [self._definite(own or general, before_dot=True, own=own is not None) for own in refusals]
         closed = self._wire.fault in ("lost", "closing")
         settled = mail_refused and self._replies[0].code != SERVICE_CLOSING
         return Result(outcomes, stale=closed and not settled and not self._goes_ahead)
@@ -247,10 +246,10 @@ class _Transaction:
             return closing[0]
         return self._data_reply if self._data_reply in refusals else None
 
-    def _definite(self, reply: UpstreamReply | None, *, before_dot: bool) -> Outcome:
+    def _definite(self, reply: UpstreamReply | None, *, before_dot: bool, own: bool = False) -> Outcome:
         if reply is None:
             return unanswered(self._why, before_dot=before_dot)
-        return outcome_of(self._profile, reply, before_dot=before_dot)
+        return outcome_of(self._profile, reply, before_dot=before_dot, own=own)
 
     @property
     def _data_reply(self) -> UpstreamReply | None:

@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"gathering", "judging", "routing", "consignment"},
+    {"bounced", "gathering", "judging", "routing", "consignment"},
     {"dispatch"},
     {"refusing", "reporting"},
     {"pipeline"},

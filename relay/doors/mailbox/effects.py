@@ -18,6 +18,7 @@ from relay.keys import Keys
 from relay.mail.bounces import Failure
 from relay.mail.letters import Letter, LetterKind, read_letter
 from relay.mail.message import Message, MessageError
+from relay.policy.bounces import BOUNCE_SECONDS, hard_bounce, is_confirmed
 from relay.policy.sets import PolicySet
 from relay.policy.suppression import ORGANISATION, Digest, Purpose, Reason, Suppression
 from relay.records.append import Records
@@ -34,10 +35,7 @@ from relay.records.facts import collected_record, suppressed_record
 from relay.records.kinds import Person, Record
 from relay.upstream.profile import Profile, ReplyClass, classify
 
-BOUNCE_SECONDS = 180 * 86400.0
-"""How long a hard bounce binds, and how far apart two confirmations may be."""
 UNMATCHED, REPEATED, UNREADABLE = "unmatched", "repeated", "unreadable"
-GONE_AT_ONCE = "5.1.1"
 _ENDS_HERE = frozenset({LetterKind.INNOCENT, LetterKind.NOTICE, LetterKind.AUTO_REPLY})
 _MAX_HEADER = 256 * 1024
 _MAX_FIELDS = 1000
@@ -148,17 +146,17 @@ class Effects:
                     yield self._judge(target, failure, now)
 
     def _judge(self, target: Target, failure: Failure, now: float) -> Finding:
-        """Whether the address is known to be invalid: at once for 5.1.1, else when another mail has said so before."""
+        """Whether the address is known to be invalid, by the rule that holds for the upstream's own replies too."""
         said = classify(self._profile, failure.code, failure.enhanced, failure.text)
         gone = said.reply_class is ReplyClass.RECIPIENT_GONE and said.permanent
         why = f"{failure.enhanced or failure.code} {said.reply_class.value}"
-        confirmed = gone and (failure.enhanced == GONE_AT_ONCE or self._was_gone(target, now))
+        confirmed = gone and is_confirmed(failure.enhanced, target.submission_id, self._earlier(target, now))
         return Finding(target, why, Reason.HARD_BOUNCE if confirmed else None, "bounce", gone)
 
-    def _was_gone(self, target: Target, now: float) -> bool:
+    def _earlier(self, target: Target, now: float) -> frozenset[str]:
         reader = self._records.reader
         digests = (target.digest, *(reader.digests(target.mailbox) if target.mailbox else ()))
-        return bool(earlier_bounces(reader, digests, now - BOUNCE_SECONDS) - {target.submission_id})
+        return earlier_bounces(reader, digests, target.mailbox, now - BOUNCE_SECONDS)
 
     def _may_be_refused(self, stream: str) -> bool:
         """Words refuse marketing; in a person's own correspondence they are an answer to a person."""
@@ -229,9 +227,10 @@ class Effects:
         if finding.reason is None:
             return None
         target = finding.target
+        if finding.reason is Reason.HARD_BOUNCE:
+            return hard_bounce(target.digest, target.sealed, finding.origin, now)
         scope = target.scope if finding.reason is Reason.UNSUBSCRIBE else ORGANISATION
-        expires_at = now + BOUNCE_SECONDS if finding.reason is Reason.HARD_BOUNCE else None
-        return Suppression(target.digest, scope, finding.reason, finding.origin, now, target.sealed, expires_at=expires_at)
+        return Suppression(target.digest, scope, finding.reason, finding.origin, now, target.sealed)
 
     def _collected(self, letter: Letter, finding: Finding, entry: Suppression | None, octets: bytes, now: float) -> Record:
         target = finding.target
