@@ -32,10 +32,14 @@ _SUBJECTS = re.compile(
 )
 _COPY = re.compile(
     r"^.{0,40}(?:Below this line is a copy|This is a copy of the message|Undelivered message follows|Original message"
-    r"|原始邮件|原邮件).*",
+    r"|原始邮件|原邮件(?!信息)).*",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
-_ADDRESS = re.compile(r"""[^\s<>()\[\],;:：，；"'`=“”（）【】]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{1,250}[A-Za-z0-9]""")
+# In Chinese running text no space stands before an address, so one is either without Han characters or all of them.
+_ADDRESS = re.compile(
+    r"""(?:[^\s<>()\[\],;:：，；"'`=“”（）【】\u2e80-\u9fff]{1,64}|(?<![^\s<>()\[\],;:：，；"'“（【])[\u2e80-\u9fff]{1,64})"""
+    r"""@[A-Za-z0-9][A-Za-z0-9.-]{1,250}[A-Za-z0-9]"""
+)
 _CODE = re.compile(r"(?<![\d.])([45]\d\d)(?=[ \-:#(]|$)")
 _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _HINT = re.compile(
@@ -68,7 +72,8 @@ def delivery_failures(message: Message) -> tuple[Failure, ...] | None:
     parts = [part for part in message.structure.parts if part.media_type in _STATUS and not part.in_attached_message]
     if not parts:
         return None
-    return tuple(_failures(octets_of(message, parts[0])))[:MAX_FAILURES]
+    found = (failure for part in parts for failure in _failures(octets_of(message, part)))
+    return tuple(dict.fromkeys(found))[:MAX_FAILURES]
 
 
 def text_failures(message: Message) -> tuple[Failure, ...] | None:

@@ -97,6 +97,8 @@ class _Lines(HTMLParser):
             self._skipping += 1
         elif tag in _BREAKS:
             self.pieces.append("\n")
+        elif tag in ("td", "th"):
+            self.pieces.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _SKIPPED:

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 
 from tests.support.business import business_texts
+from tests.support.corpus import shipped
 
 NEWS = "news@example.com"
 _numbers = itertools.count(1)
@@ -134,6 +135,24 @@ def complaint(returned: bytes, *, kind: str = "abuse", recipient: str = "") -> b
         f"--a1\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: F/1\r\nVersion: 1\r\n{named}"
         "--a1\r\nContent-Type: message/rfc822\r\nContent-Disposition: inline\r\n\r\n"
     ).encode() + returned + b"\r\n--a1--\r\n"  # fmt: skip
+
+
+# What one of them alone leads to: 5.1.1 binds at once, other words for "no such mailbox" have to be said of two mails.
+SHIPPED_REPORTS = {
+    "bounce-163": ("bounce", "", ""),
+    "bounce-exchange": ("bounce", "5.1.10", ""),
+    "bounce-postfix": ("bounce", "5.1.1", "hard_bounce"),
+    "bounce-qq": ("bounce", "", ""),
+    "bounce-two-status-parts": ("bounce", "5.1.1", "hard_bounce"),
+    "complaint-yahoo": ("complaint", "", "complaint"),
+}
+"""Reports of tests/corpus in the shapes of real servers: kind, enhanced status code, suppression."""
+
+
+def shipped_report(name: str, message_id: str, recipient: str) -> bytes:
+    """One of them, about the mail of ours with that Message-ID; text in base64 goes on naming ada@example.org."""
+    ours = shipped(name).replace(b"<20260303100000.4711@client.example>", message_id.encode())
+    return ours.replace(b"ada@example.org", recipient.encode())
 
 
 # Innocent mail -------------------------------------------------------------------------------------------------------

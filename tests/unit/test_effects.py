@@ -190,6 +190,18 @@ async def test_other_words_for_it_must_be_said_of_two_mails(tmp_path, shape):
         assert here.pending() == [("ada@example.org", Reason.HARD_BOUNCE, "organisation", "bounce")]
 
 
+@pytest.mark.parametrize("name", letters.SHIPPED_REPORTS)
+async def test_reports_in_the_shapes_of_real_servers(tmp_path, name):
+    kind, _, suppressed = letters.SHIPPED_REPORTS[name]
+    with node(tmp_path) as here:
+        first, second = await here.sent(1, *BOTH), await here.sent(2, *BOTH)
+        assert await here.gets(letters.shipped_report(name, first, "ada@example.org")) == kind
+        assert [(who, reason) for who, reason, *_ in here.pending()] == ([("ada@example.org", suppressed)] if suppressed else [])
+        await here.gets(letters.shipped_report(name, second, "ada@example.org"))
+        assert here.pending()[0][:2] == ("ada@example.org", suppressed or "hard_bounce")
+        assert {who for who, *_ in here.pending()} == {"ada@example.org"}
+
+
 async def test_confirmations_that_are_far_apart_confirm_nothing(tmp_path):
     with node(tmp_path) as here:
         first, second = await here.sent(1, *BOTH), await here.sent(2, *BOTH)

@@ -12,7 +12,7 @@ from relay.mail.message import Message, MessageError
 from relay.mail.text import lines_of_html, own_lines
 from tests.support import letters
 from tests.support.business import business_texts
-from tests.support.corpus import corpus
+from tests.support.corpus import SHIPPED, corpus, shipped
 
 TOKEN = "AQ" + "x" * 70 + "-_9"
 ID = "<01K8Z0V0000000000000000001@relay.example.com>"
@@ -275,6 +275,34 @@ def test_text_bounces_of_providers(shape):
     assert (letter.kind, letter.tokens, letter.message_ids[0]) == (LetterKind.BOUNCE, (TOKEN,), ID.strip("<>"))
     assert [failure.addresses for failure in letter.failures] == [("ada@example.org",)]
     assert letter.failures[0].code == 550
+
+
+@pytest.mark.parametrize("name", letters.SHIPPED_REPORTS)
+def test_reports_in_the_shapes_of_real_servers(name):
+    kind, enhanced, _ = letters.SHIPPED_REPORTS[name]
+    letter = read(shipped(name))
+    assert (letter.kind.value, letter.message_ids) == (kind, ("20260303100000.4711@client.example",))
+    if kind == "complaint":
+        assert (letter.addresses, letter.failures) == (("ada@example.org",), ())
+    else:
+        assert [(f.addresses, f.code, f.enhanced) for f in letter.failures] == [(("ada@example.org",), 550, enhanced)]
+
+
+def test_every_report_of_the_shipped_corpus_is_expected():
+    reports = {path.stem for path in SHIPPED.glob("*.eml") if re.search("bounce|complaint", path.stem)}
+    assert reports == set(letters.SHIPPED_REPORTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("无法发送到ada@example.org，退信原因：550 User not found", ["ada@example.org"]),
+        ("收件人： 用户@example.cn 不存在 550", ["用户@example.cn"]),
+    ],
+)
+def test_an_address_in_chinese_running_text(text, addresses):
+    letter = read(letters.mail("postmaster@example.cn", "系统退信", text))
+    assert [failure.addresses[0] for failure in letter.failures] == addresses
 
 
 def test_a_text_bounce_with_several_recipients_tells_their_reasons_apart():
