@@ -112,9 +112,10 @@ class Writer:
         return suppressed_record(self.id(at), at, entry, "recipient", mail.id)
 
     def returned(self, mail: Record, at: float, what: str, *, gone: bool = False) -> Record:
+        effect = "complaint" if what == "complaint" else ""
         return collected_record(
             self.id(at), at, what=what, mailbox="netease", person=mail.people[0], submission_id=mail.id,
-            stream=mail.facts["stream"], why="5.1.1 recipient_gone", gone=gone, effect="", mark=self._random.randbytes(16),
+            stream=mail.facts["stream"], why="5.1.1 recipient_gone", gone=gone, effect=effect, mark=self._random.randbytes(16),
         )  # fmt: skip
 
     def rcpt_refusal(self, at: float, policy: str) -> Record:

@@ -130,6 +130,21 @@ def test_entries_by_hand_are_no_refusals_and_a_refusal_may_answer_no_mail():
     assert (sum(month.ages), month.ages_unknown) == (0, 2)
 
 
+def test_bounces_and_complaints_count_as_the_thresholds_count_them():
+    submission, (a, b) = people(2)
+    mail = received(submission, Ruling(a, Action.PERMIT), Ruling(b, Action.PERMIT))
+    results = [Result(a, Standing.DELIVERED, OK), Result(b, Standing.REFUSED, reply(550, "1.1", "Unknown"), gone="5.1.1")]
+    outcome = finished_record(submission, results, ReportFate.NOT_NEEDED, OK, NOW, WRITER.person, (b"of b",))[0]
+    twice = [WRITER.returned(mail, NOW + n, "bounce", gone=True) for n in range(2)]
+    complaints = [WRITER.returned(mail, NOW + n, "complaint") for n in range(2)]
+    opt_out = WRITER.returned(mail, NOW, "complaint")
+    opt_out.facts["effect"] = "unsubscribe"
+    month = counted(mail, outcome, opt_out, *twice, *complaints)
+    assert (month.bounces, month.gone, month.absent) == ({"newsletter": 2}, {"newsletter": 1}, {"newsletter": 1})
+    assert month.complaints == {"newsletter": 1}
+    assert month.dead_addresses("newsletter") == month.dead_addresses(None) == 1.0  # one taken and back, one not taken
+
+
 def test_a_message_without_an_outcome_stays_open():
     submission, (a,) = people(1)
     assert counted(received(submission, Ruling(a, Action.PERMIT))).open == {submission.id}

@@ -70,8 +70,9 @@ def _codes_found_by(check) -> set[str]:
     calls = (node for node in ast.walk(ast.parse(inspect.getsource(check.ask))) if isinstance(node, ast.Call))
     findings = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Finding" and len(call.args) > 1]
     nodes = [node for call in findings for node in ast.walk(call.args[1]) if isinstance(node, ast.Constant)]
-    assert all(isinstance(node.value, str) for node in nodes)
-    return {node.value for node in nodes}
+    codes = {node.value for node in nodes if isinstance(node.value, str)}
+    assert len(codes) == len({node.value for node in nodes})
+    return codes
 
 
 REPLY_MAKERS = {"Reply", "reply"}

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.ids import is_id, time_of
+from relay.policy.suppression import Reason
 from relay.records.kinds import Kind, Record
 from relay.records.wording import own_rule_texts
 
@@ -82,8 +83,10 @@ class Month:
         self.imported = 0
         self.lifted: Counter[str] = Counter()  # by reason
         self.bounces: Counter[str] = Counter()  # by stream
-        self.gone: Counter[str] = Counter()
+        self.absent: Counter[str] = Counter()  # no such mailbox, said at once
+        self.gone: Counter[str] = Counter()  # no such mailbox, said by a mail that came back
         self.complaints: Counter[str] = Counter()
+        self._returned: set[tuple[str, str, bytes]] = set()  # what came back twice counts once, as for the thresholds
         self.late: Counter[str] = Counter()  # by state
         self.untold = 0
         self.events: list[Event] = []
@@ -105,7 +108,7 @@ class Month:
             case Kind.SUPPRESSED:
                 self._suppressed(record)
             case Kind.COLLECTED:
-                self._collected(record.facts)
+                self._collected(record)
             case _:
                 self._seldom(record)
 
@@ -146,6 +149,7 @@ class Month:
             self.days[day][fate] += 1
             if outcome["rule"]:
                 self._rule(outcome["rule"], outcome["reply"], is_final=fate is Fate.RULE)
+        self.absent[stream] += len(record.marks)
 
     def _refused(self, record: Record) -> None:
         facts = record.facts
@@ -177,13 +181,28 @@ class Month:
             return
         self.ages[bisect_left(AGES, record.at - time_of(answered))] += 1
 
-    def _collected(self, facts: Mapping[str, Any]) -> None:
+    def _collected(self, record: Record) -> None:
+        facts = record.facts
         if facts["what"] == "bounce":
-            stream = _kept(self.bounces, facts["stream"])
-            self.bounces[stream] += 1
-            self.gone[stream] += bool(facts["gone"])
-        elif facts["what"] == "complaint":
+            self.bounces[_kept(self.bounces, facts["stream"])] += 1
+        if facts["gone"] and self._is_first("gone", record):
+            self.gone[_kept(self.gone, facts["stream"])] += 1
+        if facts["effect"] == Reason.COMPLAINT and self._is_first("complaint", record):
             self.complaints[_kept(self.complaints, facts["stream"])] += 1
+
+    def _is_first(self, what: str, record: Record) -> bool:
+        facts = record.facts
+        key = (what, facts["submission"] or record.id, record.people[facts["person"]].digest)
+        if key in self._returned:
+            return False
+        self._returned.add(key)
+        return True
+
+    def dead_addresses(self, stream: str | None) -> float | None:
+        """The share without a mailbox among those on whom a server decided; None of a month without mail."""
+        delivered = (self.total if stream is None else self.fates[stream])[Fate.DELIVERED]
+        absent, gone = (part.total() if stream is None else part[stream] for part in (self.absent, self.gone))
+        return rate(absent + gone, delivered + absent)
 
     def _seldom(self, record: Record) -> None:
         facts = record.facts

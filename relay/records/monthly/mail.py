@@ -170,21 +170,23 @@ def refusals(view: View) -> Section:
 
 
 def returned(view: View) -> Section:
-    """What came back by mail, as shares of what was delivered."""
+    """What came back or had nobody to go to, counted as the thresholds count it."""
     counts = view.counts
     rows = [_returned_row(view, view.stream(name), name) for name in counts.streams]
     columns = [
-        view.t("邮件流", "Stream"), view.t("送达", "Delivered"), view.t("退信", "Bounces"),
-        view.t("其中地址无效", "Address is dead"), view.t("无效率", "Rate of dead addresses"),
+        view.t("邮件流", "Stream"), view.t("送达", "Delivered"), view.t("当场答复无此邮箱", "No mailbox, said at once"),
+        view.t("退信", "Bounces"), view.t("其中地址无效", "Address is dead"), view.t("无效率", "Rate of dead addresses"),
         view.t("投诉", "Complaints"), view.t("投诉率", "Complaint rate"),
     ]  # fmt: skip
     notes = [
         view.t(
-            "来自所读取的邮箱（退信、投诉报告）；没有带 imap 的 [[account]] 时为零。比率以本月送达数为分母。"
+            "退信和投诉来自所读取的邮箱，没有带 imap 的 [[account]] 时为零；同一封邮件的同一收件人只计一次。"
+            "投诉率以本月送达数为分母，无效率以送达和当场答复无此邮箱的总数为分母。"
             "各大服务商要求投诉率低于 0.1%，不得达到 0.3%；地址无效率宜低于 2%。",
-            "From the mailboxes that the relay reads; without an [[account]] that has imap these are nought. Rates are shares of"
-            " what was delivered in the month. Large providers ask for less than 0.1% complaints and never 0.3%; dead addresses"
-            " should stay under 2%.",
+            "Bounces and complaints come from the mailboxes that the relay reads; without an [[account]] that has imap they are"
+            " nought. One recipient of one mail counts once. Complaints are a share of what was delivered in the month, dead"
+            " addresses of that and of those who had no mailbox. Large providers ask for less than 0.1% complaints and never 0.3%;"
+            " dead addresses should stay under 2%.",
         )
     ]
     totals = _returned_row(view, view.t("合计", "Total"), None)
@@ -198,11 +200,12 @@ def returned(view: View) -> Section:
 def _returned_row(view: View, label: str, stream: str | None) -> list[Cell]:
     counts = view.counts
     delivered = (counts.total if stream is None else counts.fates[stream])[Fate.DELIVERED]
-    bounces, gone, complaints = (
-        part.total() if stream is None else part[stream] for part in (counts.bounces, counts.gone, counts.complaints)
+    absent, bounces, gone, complaints = (
+        part.total() if stream is None else part[stream]
+        for part in (counts.absent, counts.bounces, counts.gone, counts.complaints)
     )
     return [
-        label, delivered, bounces, gone, view.rate(rate(gone, delivered), DEAD_ADDRESSES),
+        label, delivered, absent, bounces, gone, view.rate(counts.dead_addresses(stream), DEAD_ADDRESSES),
         complaints, view.rate(rate(complaints, delivered), COMPLAINTS),
     ]  # fmt: skip
 

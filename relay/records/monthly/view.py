@@ -155,13 +155,12 @@ class View:
         """The few numbers that everybody asks for first."""
         total = self.counts.total
         complaints = rate(self.counts.complaints.total(), total[Fate.DELIVERED])
-        gone = rate(self.counts.gone.total(), total[Fate.DELIVERED])
         return [
             (self.t("送达的收件人", "Recipients delivered"), total[Fate.DELIVERED]),
             (self.t("被规则拒绝", "Refused by a rule"), total[Fate.RULE]),
             (self.t("收件人拒收（次）", "Recipients' refusals"), self.counts.refusals.total()),
             (self.t("投诉率", "Complaint rate"), self.rate(complaints, COMPLAINTS)),
-            (self.t("无效地址率", "Rate of dead addresses"), self.rate(gone, DEAD_ADDRESSES)),
+            (self.t("无效地址率", "Rate of dead addresses"), self.rate(self.counts.dead_addresses(None), DEAD_ADDRESSES)),
             (self.t("放宽的规则", "Relaxed rules"), len(self.material.relaxed)),
         ]
 
