@@ -185,8 +185,8 @@ def returned(view: View) -> Section:
             "各大服务商要求投诉率低于 0.1%，不得达到 0.3%；地址无效率宜低于 2%。",
             "Bounces and complaints come from the mailboxes that the relay reads; without an [[account]] that has imap they are"
             " nought. One recipient of one mail counts once. Complaints are a share of what was delivered in the month, dead"
-            " addresses of that and of those who had no mailbox. Large providers ask for less than 0.1% complaints and never 0.3%;"
-            " dead addresses should stay under 2%.",
+            " addresses of that and of those who had no mailbox. Large providers ask for less than 0.1% complaints and never"
+            " 0.3%; dead addresses should stay under 2%.",
         )
     ]
     totals = _returned_row(view, view.t("合计", "Total"), None)
