@@ -11,9 +11,10 @@ import click
 from relay.cli.entries import by_option, event_id, json_option, person
 from relay.cli.opening import Opened, open_all, policy_in_force
 from relay.cli.output import FINDINGS, USAGE, emit_json, fail, option, say, text
+from relay.policy.model import Rates
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
-from relay.policy.thresholds import excesses
+from relay.policy.thresholds import PAUSABLE, excesses
 from relay.records.facts import paused_record, resumed_record
 
 reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
@@ -118,13 +119,18 @@ def _row(stream: Stream, tally: Tally, pause: Pause | None) -> dict[str, Any]:
         "sent": tally.sent,
         "delivered": tally.delivered,
         "counted_from": _time(tally.counted_from) if tally.counted_from else None,
-        "complaints": _rate(tally, Measure.COMPLAINTS, held.complaints.model_dump()),
-        "hard_bounces": _rate(tally, Measure.HARD_BOUNCES, held.hard_bounces.model_dump()),
+        "complaints": _rate(tally, Measure.COMPLAINTS, _in_force(stream, held.complaints)),
+        "hard_bounces": _rate(tally, Measure.HARD_BOUNCES, _in_force(stream, held.hard_bounces)),
         "over": [{"zh": one.text_zh, "en": one.text} for one in excesses(tally, held)],
     }
 
 
-def _rate(tally: Tally, measure: Measure, thresholds: Mapping[str, str]) -> dict[str, Any]:
+def _in_force(stream: Stream, rates: Rates) -> dict[str, str | None]:
+    """The thresholds that the relay acts by: where a rate only warns, there is none that pauses."""
+    return {"warn": rates.warn, "pause": rates.pause if stream.purpose in PAUSABLE else None}
+
+
+def _rate(tally: Tally, measure: Measure, thresholds: Mapping[str, str | None]) -> dict[str, Any]:
     return {"count": tally.count(measure), "percent": round(100 * tally.ratio(measure), 3), **thresholds}
 
 
@@ -156,7 +162,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
         for key, zh, en in (("complaints", "投诉", "complaints"), ("hard_bounces", "硬退信", "hard bounces")):
             rate = row[key]
             said = f"{rate['count']} = {rate['percent']:g}%"
-            say(
-                f"  {zh} {said}（告警 {rate['warn']}，暂停 {rate['pause']}）",
-                f"  {en} {said} (warn {rate['warn']}, pause {rate['pause']})",
-            )
+            then_zh, then = (f"暂停 {rate['pause']}", f"pause {rate['pause']}") if rate["pause"] else ("从不暂停", "never pauses")
+            say(f"  {zh} {said}（告警 {rate['warn']}，{then_zh}）", f"  {en} {said} (warn {rate['warn']}, {then})")
