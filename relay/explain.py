@@ -32,7 +32,8 @@ class Explained:
 
     `case` is all that the rules could see; without a message where the client
     hears of it at RCPT.  `reply` is what the client would be told of this
-    recipient; None when nothing stands in the way.  `upstream` is where the
+    recipient, without the address of a page: only what is on record has one.
+    None when nothing stands in the way.  `upstream` is where the
     copy would go first.  `impossible` says why no copy can be made.
     """
 
@@ -101,11 +102,10 @@ async def _judge(
 
 
 def _explained(line: Line, consignment: Consignment, case: Case, ruling: Ruling) -> Explained:
-    page = line.config.http.page(consignment.submission.id)
     if ruling.leading is not None:
-        return Explained(ruling, case, reply_to(ruling, page), None)
+        return Explained(ruling, case, reply_to(ruling), None)
     if not consignment.routes:
-        return Explained(ruling, case, replies.explained(replies.NO_ACCOUNT, page), None)
+        return Explained(ruling, case, replies.NO_ACCOUNT, None)
     faults = []
     for route in consignment.routes:
         try:
@@ -114,7 +114,7 @@ def _explained(line: Line, consignment: Consignment, case: Case, ruling: Ruling)
         except RenderingImpossible as fault:
             faults.append(fault)
     first = faults[0]
-    return Explained(ruling, case, replies.refused(first.rule, str(first), page), None, impossible=f"{first.rule}: {first}")
+    return Explained(ruling, case, replies.refused(first.rule, str(first)), None, impossible=f"{first.rule}: {first}")
 
 
 def is_permitted(explained: Sequence[Explained]) -> bool:

@@ -140,8 +140,8 @@ def test_a_refusal_names_rule_remedy_and_reply_in_both_languages(relay, write):
     english, chinese = (relay.command("explain", path, lang=lang) for lang in ("en", "zh"))
     assert english.returncode == chinese.returncode == 1
     for said in (english.stdout, chinese.stdout):
-        assert "550-5.7.1 [base/mass-disclosure] " in said
-        assert re.search(r"550 5\.\d\.1 http://.*/r/[0-9A-Z]{26}\n", said)
+        assert "  550 5.7.1 [base/mass-disclosure] " in said
+        assert "/r/" not in said  # nothing is recorded, so there is no page to name
     assert f"{GONE}: reject" in english.stdout
     assert "base/suppression: reject: This recipient has unsubscribed or must not be written to (hard_bounce)" in english.stdout
     assert "-> Remove the address" in english.stdout.replace("→", "->")
@@ -165,7 +165,7 @@ def test_machines_get_json(relay, write):
     assert (ada["facts"]["sender.identity"], ada["facts"]["message.recipients"]) == (NEWS, 2)
     assert (ada["body"]["first_lines"], ada["body"]["encoded_anew"], gone["body"]) == (["Hello"], False, None)
     assert (suppression["action"], suppression["detail"]) == ("reject", "hard_bounce")
-    assert gone["reply"][0].startswith("550-5.1.1 [base/suppression] ")
+    assert gone["reply"][0].startswith("550 5.1.1 [base/suppression] ")
 
 
 def test_a_message_that_nobody_can_take_says_why(relay, write):
