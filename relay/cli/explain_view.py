@@ -13,7 +13,7 @@ from relay.policy.inputs import FACTS, Input, facts_of, inputs_of
 from relay.policy.sets import Stream
 from relay.policy.show import PURPOSE_WORDS
 from relay.records.explanations import Explanation
-from relay.records.wording import REASONS, WEIGHTS, word
+from relay.records.wording import ORIGINS, REASONS, WEIGHTS, detail_words, scope_words, word
 from relay.render.copy import Copy
 
 FIRST_LINES = 10
@@ -35,26 +35,34 @@ _MODES = {"enforce": "强制执行", "shadow": "仅观察"}
 
 
 def show(stream: Stream, explained: Sequence[Explained], files: Mapping[str, str]) -> None:
-    """Print everything for people; `files` are the copies that were written, by recipient key."""
+    """Print everything for people, each verdict before what it rests on.
+
+    `files` are the copies that were written, by recipient key.
+    """
     say(
         f"邮件流：{stream.name}（{PURPOSE_WORDS[stream.purpose][1]}，{_MODES[stream.mode]}）",
         f"Stream: {stream.name} ({stream.purpose.value}, {stream.mode})",
     )
-    seen = next((one.case for one in explained if one.case.message), explained[0].case)
-    if seen.message is None:
-        say(
-            "收件人在 RCPT 阶段已全部被拒，没有规则看到邮件内容",
-            "All recipients are refused at RCPT, before there is a message",
-        )
-    _show_facts(_OF_MESSAGE, seen, stream)
     for one in explained:
         _show_one(stream, one, files.get(one.ruling.recipient.key, ""))
+    seen = next((one.case for one in explained if one.case.message), explained[0].case)
+    say("\n邮件本身：", "\nThe message:")
+    if seen.message is None:
+        say(
+            "  收件人在 RCPT 阶段已全部被拒，没有规则看到邮件内容",
+            "  All recipients are refused at RCPT, before there is a message",
+        )
+    _show_facts(_OF_MESSAGE, seen, stream)
 
 
 def _show_one(stream: Stream, one: Explained, file: str) -> None:
     click.echo()
     who, action = one.ruling.recipient.mailbox.wire, _weight(one.ruling.action)
     click.secho(text(f"{who}：{action}", f"{who}: {action}"), bold=True)
+    if one.reply is not None:
+        click.echo("  " + "\n  ".join(one.reply.lines()))
+    if one.impossible:
+        say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
     _show_facts(_OF_RECIPIENT, one.case, stream)
     for asked, before in zip(one.ruling.asked, inputs_of(one.ruling.asked, stream, one.case), strict=True):
         click.echo(f"  {_asked_line(asked)}")
@@ -62,10 +70,6 @@ def _show_one(stream: Stream, one: Explained, file: str) -> None:
             say(f"      依据：{given}", f"      input: {given}")
         if asked.objection and (remedy := asked.objection.fix_zh if language() == "zh" else asked.objection.fix):
             click.echo(f"      → {remedy}")
-    if one.reply is not None:
-        click.echo("  " + "\n  ".join(one.reply.lines()))
-    if one.impossible:
-        say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
     if one.copy is not None:
         _show_copy(one, one.copy)
     if file:
@@ -85,7 +89,7 @@ def _asked_line(asked: Asked) -> str:
     objection = asked.objection
     if objection is None:
         return text(f"✓ {asked.rule}：无异议", f"ok {asked.rule}")
-    detail = f" ({objection.detail})" if objection.detail else ""
+    detail = _in_brackets(detail_words(asked.rule, objection.detail)[language()])
     turned = "" if asked.why == "asked" else text(f"〔{why}〕", f" [{why}]")
     cite = f" {objection.cite}" if objection.cite else ""
     weight = _weight(objection.action)
@@ -93,6 +97,10 @@ def _asked_line(asked: Asked) -> str:
         f"✗ {asked.rule}：{weight}{turned}：{objection.text_zh}{detail}{cite}",
         f"✗ {asked.rule}: {weight}{turned}: {objection.text}{detail}{cite}",
     )
+
+
+def _in_brackets(detail: str) -> str:
+    return text(f"（{detail}）", f" ({detail})") if detail else ""
 
 
 def _input_line(before: Input) -> str:
@@ -129,7 +137,8 @@ def _suppression(entry: Mapping[str, Any]) -> str:
     reason = text(*(word(REASONS, entry["reason"])[chosen] for chosen in ("zh", "en")))
     ends = text(f"至 {entry['expires_at']}", f"until {entry['expires_at']}") if entry["expires_at"] else ""
     again = text(f"最近 {entry['again_at']}", f"again {entry['again_at']}") if entry["again_at"] else ""
-    facts = (f"{entry['reason']} ({reason})", entry["scope"], entry["origin"], entry["at"], again, ends, printable(entry["note"]))
+    scope, origin = scope_words(entry["scope"])[language()], word(ORIGINS, entry["origin"])[language()]
+    facts = (f"{entry['reason']} ({reason})", scope, origin, entry["at"], again, ends, printable(entry["note"]))
     return "[" + ", ".join(filter(None, facts)) + "]"
 
 
@@ -222,7 +231,7 @@ def show_explanation(explanation: Explanation) -> None:
         click.secho(f"\n{fate.sentence[chosen]}", bold=True)
         click.echo("  " + ", ".join(fate.people) + (f" … ({fate.count})" if fate.count > len(fate.people) else ""))
         for reason in fate.reasons:
-            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]} {reason.detail}".rstrip())
+            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]}{_in_brackets(reason.seen[chosen])}")
             if reason.fix[chosen]:
                 click.echo(f"      → {reason.fix[chosen]}")
             if reason.cite:

@@ -20,7 +20,7 @@ from relay.mail.mailbox import Mailbox, MailboxError
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import Entry, Query, Verdict, mask, search, verify
-from relay.records.wording import KINDS
+from relay.records.wording import KINDS, STATES, WEIGHTS, word
 
 
 @click.group("records")
@@ -124,12 +124,16 @@ def _line(entry: Entry, shown: dict[str, Any]) -> str:
 
 
 def _details(shown: dict[str, Any]) -> Iterator[str]:
-    facts, people = shown["facts"], shown["people"]
+    facts, people, chosen = shown["facts"], shown["people"], text("zh", "en")
     for ruling in facts.get("rulings", ()):
-        rules = ", ".join(f"{objection['rule']} ({objection['action']})" for objection in ruling["objections"])
-        yield f"{'':10}{people[ruling['person']]}: {ruling['action']}{'  ' if rules else ''}{rules}"
+        rules = ", ".join(
+            f"{objection['rule']} ({word(WEIGHTS, objection['action'])[chosen]})" for objection in ruling["objections"]
+        )
+        yield f"{'':10}{people[ruling['person']]}: {word(WEIGHTS, ruling['action'])[chosen]}{'  ' if rules else ''}{rules}"
     for outcome in facts.get("outcomes", ()):
-        yield f"{'':10}{people[outcome['person']]}: {outcome['state']}  {outcome['upstream_text'] or outcome['reply']}"
+        known = word(STATES, f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"])
+        state = text(known["zh"], outcome["state"])
+        yield f"{'':10}{people[outcome['person']]}: {state}  {outcome['upstream_text'] or outcome['reply']}"
     if "rulings" not in facts and "outcomes" not in facts:
         yield f"{'':10}{', '.join(people)}{': ' if people else ''}{orjson.dumps(facts).decode()}"
 

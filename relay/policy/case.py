@@ -70,7 +70,7 @@ class Objection:
     fix: str = ""
     fix_zh: str = ""
     cite: str = ""
-    detail: str = ""  # what was seen, without addresses: "14.2 MB", "3 of 1"
+    detail: str = ""  # what was seen, without addresses: "14.2 MB", "3 shown, 1 allowed"
     code: str = "7.1"  # the detail part of the enhanced status code
     observed: str = ""
     asked_for: Action = Action.REJECT

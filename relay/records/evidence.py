@@ -26,7 +26,7 @@ from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import KeptSet, Rulebook
 from relay.records.search import Entry, mask
-from relay.records.wording import KINDS, OBSERVED, ORIGINS, REASONS, STATES, WEIGHTS, both, objection_texts, word
+from relay.records.wording import KINDS, OBSERVED, ORIGINS, REASONS, STATES, WEIGHTS, both, detail_words, objection_texts, word
 from relay.stores.contracts import ConsentEvent
 from relay.templates import templates_of
 
@@ -205,7 +205,8 @@ class _View:
             text, fix = objection_texts(objection)
             words = {"weight": word(WEIGHTS, objection["action"]), "noted": word(OBSERVED, objection["observed"])}
             objections.append(
-                {**words, "rule": objection["rule"], "text": text, "fix": fix} | {k: objection[k] for k in ("cite", "detail")}
+                {**words, "rule": objection["rule"], "text": text, "fix": fix, "cite": objection["cite"]}
+                | {"detail": detail_words(objection["rule"], objection["detail"])}
             )
         return {"person": people[ruling["person"]], "action": word(WEIGHTS, ruling["action"]), "objections": objections}
 

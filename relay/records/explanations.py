@@ -15,7 +15,7 @@ from relay.policy.thresholds import RULE as PAUSED
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.search import found_by_id, mask
-from relay.records.wording import OBSERVED, STATES, WEIGHTS, Both, both, objection_texts, own_rule_texts, word
+from relay.records.wording import OBSERVED, STATES, WEIGHTS, Both, both, detail_words, objection_texts, own_rule_texts, word
 
 SHOWN_SECONDS = 30 * 86400.0
 SHOWN_PEOPLE = 20  # per group; `count` says how many there are
@@ -34,6 +34,11 @@ class Reason:
     detail: str
     retry_after: int = 0
 
+    @property
+    def seen(self) -> Both:
+        """The detail in words."""
+        return detail_words(self.rule, self.detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -49,7 +54,8 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A help page. `fates` begin with what needs doing; `at` is epoch seconds, `sender` masked or ""."""
+    """A help page. `fates` begin with what needs doing; `at` is epoch seconds, `sender` whole (only the
+    operator's terminal shows it) or ""."""
 
     id: str
     at: float
@@ -85,10 +91,9 @@ def explanation(records: Sequence[Record], reveal: Callable[[Person], str], now:
     if not cases:
         cases = [_session_case(opening)]
     shown = [mask(reveal(person)) for person in opening.people]
-    sender = opening.facts["reverse_path"]
-    return Explanation(
-        opening.id, opening.at, opening.facts.get("stream", ""), "" if sender is None else shown[sender], _grouped(cases, shown)
-    )
+    number = opening.facts["reverse_path"]
+    sender = "" if number is None else reveal(opening.people[number])
+    return Explanation(opening.id, opening.at, opening.facts.get("stream", ""), sender, _grouped(cases, shown))
 
 
 def _outcomes(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:

@@ -1,8 +1,10 @@
 """What records say in Chinese and English: one sentence per kind, state and weight."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from relay.policy.suppression import ORGANISATION
 from relay.records.kinds import Kind
 
 Both = Mapping[str, str]
@@ -80,6 +82,8 @@ ORIGINS: Mapping[str, Both] = {
     "bounce": both("退信", "a bounce"),
     "cli": both("命令行", "the command line"),
 }
+
+_COUNTED = re.compile(r"(\d+) shown, (\d+) allowed")  # what mass-disclosure saw
 
 MEASURES: Mapping[str, Both] = {
     "complaints": both("投诉率阈值", "the threshold for complaints"),
@@ -222,6 +226,21 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
 def word(words: Mapping[str, Both], key: str) -> Both:
     """The texts of a word; a word that has none stands for itself."""
     return words.get(key) or both(key, key)
+
+
+def detail_words(rule: str, detail: str) -> Both:
+    """What a rule saw, which goes over the wire in ASCII; what has no Chinese words stands for itself."""
+    if rule == "base/suppression":
+        return both(word(REASONS, detail)["zh"], detail)
+    if counted := _COUNTED.fullmatch(detail):
+        return both(f"显示 {counted[1]} 个，限 {counted[2]} 个", detail)
+    return both(detail, detail)
+
+
+def scope_words(scope: str) -> Both:
+    """How far a suppression reaches among the streams."""
+    name = scope.removeprefix("stream:")
+    return both("所有邮件流", "all streams") if scope == ORGANISATION else both(f"邮件流 {name}", f"stream {name}")
 
 
 def objection_texts(objection: Mapping[str, Any]) -> tuple[Both, Both]:

@@ -8,7 +8,7 @@ import pytest
 
 from relay.mail import replies
 from relay.mail.reply import Reply
-from relay.records.wording import OWN_RULES, both, own_rule_texts, sentence
+from relay.records.wording import OWN_RULES, both, detail_words, own_rule_texts, scope_words, sentence
 from tests.support.policies import newsletter
 
 RELAY = Path(__file__).resolve().parents[2] / "relay"
@@ -82,6 +82,24 @@ def test_a_remedy_says_how_much_is_allowed(octets, zh, en):
     _, fix = own_rule_texts("base/size", "552 5.3.4 [base/size] too large", octets)
     assert fix["zh"].startswith(zh)
     assert fix["en"].startswith(en)
+
+
+@pytest.mark.parametrize(
+    ("rule", "detail", "zh"),
+    [
+        ("base/mass-disclosure", "2 shown, 1 allowed", "显示 2 个，限 1 个"),
+        ("base/suppression", "unsubscribe", "收件人退订"),
+        ("office/words", "unsubscribe", "unsubscribe"),
+        ("base/mass-disclosure", "2 of 1", "2 of 1"),  # as an earlier relay recorded it
+    ],
+)
+def test_what_a_rule_saw_is_said_in_chinese_where_there_are_words(rule, detail, zh):
+    assert detail_words(rule, detail) == {"zh": zh, "en": detail}
+
+
+def test_how_far_a_suppression_reaches_is_said_in_words():
+    assert scope_words("organisation") == {"zh": "所有邮件流", "en": "all streams"}
+    assert scope_words("stream:newsletter") == {"zh": "邮件流 newsletter", "en": "stream newsletter"}
 
 
 def test_a_report_says_text_and_remedy_in_one_line():

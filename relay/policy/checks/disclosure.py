@@ -17,7 +17,8 @@ class Disclosure(RuleTable):
 def ask(case: Case, setting: Setting, parameters: Disclosure) -> Finding | None:
     """Object when To and Cc show more mailboxes than allowed."""
     visible = case.message.addressees if case.message else 0
-    return Finding(f"{visible} of {parameters.visible_at_most}") if visible > parameters.visible_at_most else None
+    allowed = parameters.visible_at_most
+    return Finding(f"{visible} shown, {allowed} allowed") if visible > allowed else None
 
 
 CHECK = Check(
