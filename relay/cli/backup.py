@@ -16,7 +16,7 @@ from rich.progress import Progress
 from relay.cli import archive
 from relay.cli.archive import ArchiveError, Manifest
 from relay.cli.opening import refuse_foreign_root
-from relay.cli.output import FINDINGS, UNREACHABLE, fail, option, say, text, warn
+from relay.cli.output import FINDINGS, UNREACHABLE, fail, option, require_new, say, text, warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.ids import new_id
@@ -41,8 +41,7 @@ def backup(out: Path) -> None:
     config = load_config(option("config"))
     folder = config.data_path
     refuse_foreign_root(folder)
-    if out.exists():
-        fail(FINDINGS, f"{out} 已存在，不会覆盖；请另选文件名。", f"{out} exists and is not overwritten; choose another name.")
+    require_new(out)
     try:
         name = read_store_name(folder)
         if name is None:

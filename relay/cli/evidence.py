@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from relay.cli.opening import legal_name_of, open_all, zone_of
-from relay.cli.output import FINDINGS, emit_json, fail, option, say
+from relay.cli.output import FINDINGS, emit_json, fail, option, require_new, say, write_new
 from relay.cli.records import query_for
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
@@ -32,12 +32,11 @@ from relay.stores.contracts import Store
 def evidence(subject: str, since: str, until: str, out: Path, as_json: bool, lang: str | None) -> None:
     """Collect everything recorded on a submission or a mailbox: pages in zh and en, JSON, checksums / 导出证明材料."""
     config = load_config(option("config"))
+    require_new(out)  # before all that is to be collected
     zone = zone_of(config)
     query = query_for(subject, since, until, zone)
     entries, octets = asyncio.run(_collect(config, query, Material(subject, query.mailbox, time.time(), zone, ())))
-    partial = out.with_name(f".{out.name}.part")
-    partial.write_bytes(octets)
-    partial.replace(out)
+    write_new(out, octets)
     if as_json:
         emit_json({"file": str(out), "records": len(entries), "octets": len(octets)})
     else:

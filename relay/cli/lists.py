@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from relay.cli.opening import Opened
-from relay.cli.output import USAGE, fail, text, warn
+from relay.cli.output import USAGE, fail, require_folder, text, warn
 from relay.keys import Keys
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.policy.suppression import Digest, Reason, Suppression
@@ -122,6 +122,7 @@ def opened_faults(rejects: Path | None) -> Iterator[Faults]:
     if rejects is None:
         yield Faults(None)
     else:
+        require_folder(rejects)
         with rejects.open("w", encoding="utf-8-sig", newline="") as file:
             yield Faults(file)
 

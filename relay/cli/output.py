@@ -62,18 +62,44 @@ def fail(code: int, zh: str, en: str) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
+def require_new(path: Path) -> None:
+    """End the command where a file that is to be written is there already, or its folder is not."""
+    if path.exists():
+        _fail_to_overwrite(path)
+    require_folder(path)
+
+
+def require_folder(path: Path) -> None:
+    """End the command where the folder of a file that is to be written is not there: no command makes one by mistyping."""
+    if not path.absolute().parent.is_dir():
+        fail(USAGE, f"没有目录 {path.parent}", f"there is no folder {path.parent}")
+
+
 def write_new(path: Path, octets: bytes) -> None:
     """Write a file that only this user reads; one that is there already stays as it is."""
+    require_folder(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     except FileExistsError:
-        fail(FINDINGS, f"{path} 已存在，不会覆盖；请另选文件名。", f"{path} exists and is not overwritten; choose another name.")
+        _fail_to_overwrite(path)
     except OSError as error:
-        fail(FINDINGS, f"无法写入 {path}：{error.strerror}", f"{path} cannot be written: {error.strerror}")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
+        _fail_to_write(path, error)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a file helps nobody, and would stand in the way of the next try
+        _fail_to_write(path, error)
+
+
+def _fail_to_overwrite(path: Path) -> NoReturn:
+    fail(FINDINGS, f"{path} 已存在，不会覆盖；请另选文件名。", f"{path} exists and is not overwritten; choose another name.")
+
+
+def _fail_to_write(path: Path, error: OSError) -> NoReturn:
+    fail(FINDINGS, f"无法写入 {path}：{error.strerror}", f"{path} cannot be written: {error.strerror}")
 
 
 def _from_environment(environment: Mapping[str, str]) -> str:

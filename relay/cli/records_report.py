@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from relay.cli.opening import legal_name_of, reading, zone_of
-from relay.cli.output import FINDINGS, emit_json, fail, language, option, say, text
+from relay.cli.output import FINDINGS, emit_json, fail, language, option, require_folder, say, text
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
 from relay.policy.difference import difference
@@ -89,6 +89,7 @@ def _bounds(month: str, zone: tzinfo, now: float) -> tuple[float, float]:
 def _targets(out: Path, month: str) -> tuple[Path, Path]:
     """The files to write. Raises click.BadParameter."""
     if out.suffix.lower() in (".html", ".csv") and not out.is_dir():
+        require_folder(out)
         return out.with_suffix(".html"), out.with_suffix(".csv")
     if not out.is_dir() and (out.exists() or out.suffix):
         raise click.BadParameter(

@@ -38,7 +38,7 @@ from relay.cli.lists import (
     shown_progress,
 )
 from relay.cli.opening import open_all
-from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, warn
+from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, require_folder, say, warn
 from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason, Suppression
 from relay.records.facts import imported_record
 from relay.stores.formats import FORMATS, OWN_COLUMNS, own_row
@@ -203,6 +203,7 @@ def _written(path: Path) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    require_folder(path)
     draft = path.with_name(f"{path.name}.part")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)

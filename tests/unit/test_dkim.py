@@ -96,8 +96,8 @@ def test_a_key_is_never_overwritten(tmp_path):
 
 def test_a_folder_that_is_missing_is_named(tmp_path):
     result = run("keygen", "--domain", "example.com", "--selector", "s1", "--out", tmp_path / "absent" / "key.pem", lang="zh")
-    assert result.exit_code == 1
-    assert "无法写入" in result.stderr
+    assert result.exit_code == 2
+    assert f"没有目录 {tmp_path / 'absent'}" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """The language of the command, and how it ends."""
 
+import errno
 import json
+import os
 from datetime import date
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from relay.cli.output import FINDINGS, emit_json, fail, language, say
+from relay.cli.output import FINDINGS, emit_json, fail, language, say, write_new
 
 
 @click.group()
@@ -62,6 +64,17 @@ def test_outside_a_command_the_environment_decides(monkeypatch):
 def test_a_fault_goes_to_stderr_with_its_exit_code():
     result = CliRunner().invoke(main, ["--lang", "en", "end"])
     assert (result.exit_code, result.stdout, result.stderr) == (FINDINGS, "", "found\n")
+
+
+def test_half_a_file_is_taken_away_again(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(click.exceptions.Exit) as end:
+        write_new(tmp_path / "evidence.zip", b"PK")
+    assert end.value.exit_code == FINDINGS
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_machines_get_one_json_document():

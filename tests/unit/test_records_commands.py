@@ -109,6 +109,15 @@ def test_addresses_are_masked_unless_asked_for(folder):
     assert "ada@example.org" in run(records, "search", "ada@example.org", "--addresses").output
 
 
+def test_chinese_names_decisions_and_outcomes_in_chinese(folder):
+    chinese = run(records, "search", "--lang", "zh", "--addresses").output
+    assert "ada@example.org: 拒绝  base/suppression (拒绝)\n" in chinese
+    assert "bob@example.com: 准许\n" in chinese
+    assert "ada@example.org: 未发送：有规则不允许  550 5.7.1 No\n" in chinese
+    assert "bob@example.com: 已送达上游服务器  250 queued\n" in chinese
+    assert "bob@example.com: delivered  250 queued\n" in run(records, "search", "--lang", "en", "--addresses").output
+
+
 def test_a_search_has_a_limit_and_says_so(folder):
     result = run(records, "search", "--limit", "1", "--json")
     assert len(result.stdout.splitlines()) == 1
@@ -212,6 +221,14 @@ def test_evidence_on_nothing_writes_no_file(folder):
     assert run(evidence, "ada@example.org", "--until", "2020-01-01", "--out", str(out)).exit_code == 1
     assert run(evidence, "nonsense", "--out", str(out)).exit_code == 2
     assert not out.exists()
+
+
+def test_evidence_is_written_over_nothing(folder):
+    out = folder / "letter.zip"
+    out.write_bytes(b"what was handed to the court")
+    done = run(evidence, "ada@example.org", "--out", str(out))
+    assert (done.exit_code, "letter.zip exists and is not overwritten" in done.output) == (1, True)
+    assert out.read_bytes() == b"what was handed to the court"
 
 
 def test_evidence_that_nobody_could_read_asks_for_a_shorter_time(folder, monkeypatch):
