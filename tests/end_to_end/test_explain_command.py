@@ -61,12 +61,16 @@ def test_every_rule_shows_what_it_looked_at(relay, write):
     assert "  the decoded subject (message.subject): Offers\n" in english
     assert re.search(
         r"✗ base/suppression: reject: .*\n"
-        r"      input: recipient.suppressions = \[hard_bounce \(the address is invalid\), organisation, cli, "
+        r"      input: recipient.suppressions = \[hard_bounce \(the address is invalid\), all streams, the command line, "
         r"\d{4}-\d\d-\d\d [^,]+, a test\]; stream.name = newsletter; stream.purpose = marketing; stream.bound_by = .+\n"
         r"      → Remove",
         english,
     )
-    assert re.search(r"base/suppression：拒绝：.*\n      依据：recipient.suppressions = \[hard_bounce \(地址无效\)", chinese)
+    assert re.search(
+        r"base/suppression：拒绝：.*\n      依据：recipient.suppressions = \[hard_bounce \(地址无效\), 所有邮件流, 命令行, ",
+        chinese,
+    )
+    assert re.search(rf"\n\n{GONE}: reject\n  550[ -]5\.1\.1 .*\n(.+\n)+\nThe message:\n", english)
     assert "ok base/mass-disclosure\n      input: message.addressees = 1; visible_at_most = 1\n" in english
     assert "✓ base/mass-disclosure：无异议\n      依据：message.addressees = 1；visible_at_most = 1\n" in chinese
     attachments = english.partition("ok base/attachment-types\n")[2].partition("\n")[0]
