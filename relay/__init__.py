@@ -1,3 +1,25 @@
-"""compliance-relay: an SMTP submission proxy that enforces e-mail compliance at the moment of sending."""
+"""compliance-relay: an SMTP submission proxy that enforces e-mail compliance at the moment of sending.
+
+The rooms, from the ground up; each may import its own floor and those below.
+
+errors, files, ids, tasks, templates: what every room may need; commits, writeahead: how databases share one wait for the disk
+mail: what a message is, and every reply
+toml, hosts: how people write configurations
+policy: what may be sent
+render: the copy that leaves, with its link, duties and signature, and reports
+keys, config, telemetry: secrets, settings, what operators see
+stores: what is remembered across nodes: suppressions, limits, consents
+records: what happened, on this node
+upstream: where mail goes
+answer: the one reply for all recipients
+gathering, judging, routing, consignment, bounced: the steps of one message, from its facts to what follows from a bounce
+dispatch: the copies go upstream
+refusing, reporting: the sender is told
+pipeline: the line, which takes these steps in order
+explain: the line without doing it
+doors: where the outside comes in
+service: the processes that run it all
+cli: the relay command
+"""
 
 __version__ = "0.1.0"

@@ -73,6 +73,14 @@ def floor(name: str) -> int:
     raise AssertionError(f"relay/{name} stands on no floor; add it to FLOORS where it belongs")
 
 
+def test_the_map_of_the_rooms_names_each_on_its_floor():
+    """The docstring of the package: a line for each floor, in their order."""
+    drawn = ast.get_docstring(ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))) or ""
+    lines = drawn.split("\n\n")[2].splitlines()
+    names = [{name.strip() for part in line.split(";") for name in part.partition(":")[0].split(",")} for line in lines]
+    assert names == FLOORS
+
+
 NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
 
 
