@@ -19,7 +19,7 @@ from relay.stores.opening import alone
 
 @click.group("keys")
 def keys() -> None:
-    """The key rings: addresses, records, tokens, held mail / 密钥环."""
+    """The key rings: addresses, records, tokens; held is not in use yet / 密钥环（held 尚未使用）."""
 
 
 @keys.command("show")

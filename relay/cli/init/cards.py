@@ -88,7 +88,10 @@ def _clients(answers: Answers, *, private_ca: bool) -> list[str]:
         "    import smtplib, ssl",
         *_smtplib(answers, host, trusting),
         "",
-        text("各客户端的说明（含“已发送”副本）：docs/clients.zh.md", "More on each, and on copies of sent mail: docs/clients.md"),
+        text(
+            "各客户端的说明（含“已发送”副本）：源码中的 docs/clients.zh.md",
+            "More on each, and on copies of sent mail: docs/clients.md of the sources",
+        ),
     ]
 
 
@@ -126,8 +129,8 @@ def _public(answers: Answers, planned: Plan) -> list[str]:
         f"  ssh -N -R {address}:{address} relay-tunnel@{host}",
         "",
         text(
-            "没有网站，或要让隧道常驻：docs/unsubscribe-url.zh.md。完成后核对：relay check --public",
-            "No site, or a tunnel that stays: docs/unsubscribe-url.md. Once it is open: relay check --public",
+            "没有网站，或要让隧道常驻：源码中的 docs/unsubscribe-url.zh.md。完成后核对：relay check --public",
+            "No site, or a tunnel that stays: docs/unsubscribe-url.md of the sources. Once it is open: relay check --public",
         ),
     ]
 
@@ -137,11 +140,11 @@ def no_public_address(answers: Answers) -> list[str]:
     price = text(
         "Gmail 要求每天向其用户发信超过 5000 封的发件人提供一键退订（RFC 8058），只有邮件退订不算；\n"
         "Yahoo 接受邮件退订，但建议一键退订。达不到要求的群发邮件会被限速、进垃圾箱或被拒收。\n"
-        "要补上网址：docs/unsubscribe-url.zh.md，然后写入 [unsubscribe] base_url，并把 one_click 改为 true。",
+        "要补上网址：源码中的 docs/unsubscribe-url.zh.md，然后写入 [unsubscribe] base_url，并把 one_click 改为 true。",
         "Gmail asks one-click unsubscribing (RFC 8058) of whoever sends its users more than 5,000 mails a day, and a\n"
         "mailto does not count; Yahoo takes a mailto and recommends one-click. Bulk mail without is slowed down, filed\n"
-        "as spam or refused. To add an address: docs/unsubscribe-url.md, then set [unsubscribe] base_url, and\n"
-        "one_click = true in the stream.",
+        "as spam or refused. To add an address: docs/unsubscribe-url.md of the sources, then set\n"
+        "[unsubscribe] base_url, and one_click = true in the stream.",
     )
     way = _by_mail(answers) if answers.reads_mailbox else _by_hand()
     return [*way.split("\n"), "", *price.split("\n")]
@@ -152,11 +155,11 @@ def _by_mail(answers: Answers) -> str:
         "没有填写网址，所以 newsletter 邮件流是 one_click = false、mailto = true：\n"
         f"收件人点“退订”时，邮件软件会写一封退订邮件，寄到 {answers.account}；\n"
         f"中继从 {answers.imap} 读取它，从下一位收件人起生效，退信和投诉也从那里读取。\n"
-        "relay check 会试着登录这个邮箱。说明见 docs/mailbox.zh.md",
+        "relay check 会试着登录这个邮箱。说明见 源码中的 docs/mailbox.zh.md",
         "There is none, so the newsletter has one_click = false and mailto = true: people unsubscribe by a mail that\n"
         f"their program writes to {answers.account}. The relay reads it at {answers.imap};\n"
         "it binds from the next recipient on. Bounces and complaints are read there too.\n"
-        "relay check tries that login. More: docs/mailbox.md",
+        "relay check tries that login. More: docs/mailbox.md of the sources",
     )
 
 
@@ -164,11 +167,11 @@ def _by_hand() -> str:
     return text(
         "没有填写网址，中继也不读取邮箱，所以 newsletter 邮件流是 one_click = false、mailto = false：\n"
         "邮件没有退订按钮。正文里要写明如何拒收，拒收邮箱里的请求要由人用 relay suppress add 录入。\n"
-        "要改为邮件退订：给 [[account]] 写上 imap，并把 mailto 改为 true，见 docs/mailbox.zh.md",
+        "要改为邮件退订：给 [[account]] 写上 imap，并把 mailto 改为 true，见 源码中的 docs/mailbox.zh.md",
         "There is none, and the relay reads no mailbox, so the newsletter has one_click = false and mailto = false:\n"
         "its mails have no unsubscribe button. Say in their text how to refuse; somebody enters what reaches the\n"
         "refusal mailbox with relay suppress add. For unsubscribing by mail give an [[account]] imap, and set\n"
-        "mailto = true in the stream: docs/mailbox.md",
+        "mailto = true in the stream: docs/mailbox.md of the sources",
     )
 
 
