@@ -8,6 +8,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from relay.cli import demo
 from relay.cli.demo import story
 from relay.cli.demo import upstream as provider
-from relay.cli.demo.client import compose, visible
+from relay.cli.demo.client import compose, send, visible
 from relay.cli.demo.stage import Stage
 from relay.cli.main import root
 
@@ -234,9 +236,10 @@ def test_kept_it_takes_mail_from_what_it_said_and_ends_on_ctrl_c(tmp_path):
         client.login(kept.field("user name"), kept.field("password"))
         with pytest.raises(smtplib.SMTPDataError, match="base/suppression"):
             client.sendmail(kept.field("user name"), ["ada@example.org"], compose("ada@example.org"))
-    command = found(r"relay (--config \S+) records search", kept.said).split()
+    assert "wait a minute before your first" in kept.said
+    command = found(r"^  (\S+ -m relay --config \S+) records search$", kept.said).split()
     searched = subprocess.run(
-        [sys.executable, "-m", "relay", *command, "records", "search", "--kind", "suppressed"],
+        [*command, "records", "search", "--kind", "suppressed"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -260,9 +263,40 @@ def test_nothing_is_left_over_when_it_is_ended_from_outside(number, tmp_path):
     wait_until(lambda: not list(tmp_path.iterdir()))
 
 
+def test_what_arrives_is_kept_as_a_file_and_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RELAY_LANG", "en")
+    with Stage(tmp_path) as stage:
+        waiting = threading.Thread(target=demo._wait, args=(stage, 0))
+        waiting.start()
+        assert send(stage, "zoe@example.org", compose("zoe@example.org")).code == 250
+        file = stage.folder / "arrived-1.eml"
+        wait_until(lambda: file.exists() and file.stat().st_size == stage.provider.taken[0].size)
+        assert file.read_bytes() == stage.provider.taken[0].data
+    waiting.join(60)
+    assert f"octets for zoe@example.org: {file}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [
+        ("{}/bin/relay", ["relay"]),  # as a shell that finds it on PATH calls it
+        ("{}/.venv/bin/relay", ["{}/.venv/bin/relay"]),
+        ("{}/relay/__main__.py", [sys.executable, "-m", "relay"]),
+    ],
+)
+def test_the_hints_name_the_program_as_it_was_called(called, typed, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "relay"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setattr(sys, "argv", [called.format(tmp_path), "demo", "--keep"])
+    assert demo._program() == [word.format(tmp_path) for word in typed]
+
+
 # Small parts ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_page_is_read_as_people_see_it():
-    page = "<title>no</title><style>p {}</style><h1>One</h1>\n<p>two\n words <b>bold</b> (x)</p><dl><dt>a</dt><dd> </dd></dl>"
+    page = '<title>no</title><style>p {}</style><a href="?lang=zh" hreflang="zh-CN">no</a>'
+    page += "<h1>One</h1>\n<p>two\n words <b>bold</b> (x)</p><dl><dt>a</dt><dd> </dd></dl>"
     assert visible(page) == ["One", "two words bold (x)", "a"]

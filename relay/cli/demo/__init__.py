@@ -1,5 +1,7 @@
 """`relay demo`: the real relay in front of a recording provider, and what happens to real messages."""
 
+import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -9,7 +11,7 @@ from types import FrameType
 
 import click
 
-from relay.cli.demo.stage import Stage
+from relay.cli.demo.stage import LIMIT, Stage
 from relay.cli.demo.story import tell
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, fail, say, warn
 
@@ -38,6 +40,7 @@ def demo(keep: bool) -> None:
 def _keep(stage: Stage) -> bool:
     """Leave it running until Ctrl-C, and say what arrives; False when the relay ended by itself."""
     host, port = stage.submission
+    before = len(stage.provider.taken)
     say(
         "\n中继继续运行。在邮件客户端或脚本中填写（最好新建一个测试账号）：",
         "\nThe relay goes on running. Type into a mail client or script (best into a new account):",
@@ -50,22 +53,39 @@ def _keep(stage: Stage) -> bool:
     )
     for zh, en, value in rows:
         say(f"  {zh}：{value}", f"  {en}: {value}")
+    say(
+        f"限速（{LIMIT}）已被上面的邮件用完：请等一分钟再发第一封。",
+        f"The limit ({LIMIT}) is used up by the mails above: wait a minute before your first.",
+    )
     say("在另一个终端中可以：", "In another terminal you can:")
-    command = f"relay --config {stage.config}"
+    command = shlex.join([*_program(), "--config", str(stage.config)])
     for line in (f"{command} policy show", f"{command} records search", f"curl http://{stage.http['operators']}/metrics"):
         click.echo(f"  {line}")
     say("按 Ctrl-C 结束。\n", "Ctrl-C ends it.\n")
-    return _wait(stage)
+    return _wait(stage, before)
 
 
-def _wait(stage: Stage) -> bool:
-    seen = len(stage.provider.taken)
+def _program() -> list[str]:
+    """What to type for this program in a terminal that may stand in another folder."""
+    called, found = Path(sys.argv[0]).absolute(), shutil.which("relay")
+    if called.name == "__main__.py":
+        return [sys.executable, "-m", "relay"]
+    return ["relay"] if found and Path(found).absolute() == called else [str(called)]
+
+
+def _wait(stage: Stage, seen: int) -> bool:
+    """Say what arrives after the first `seen` copies, and keep each as a file."""
     try:
         while stage.is_running:
             for taken in stage.provider.taken[seen:]:
                 seen += 1
+                file = stage.folder / f"arrived-{seen}.eml"
+                file.write_bytes(taken.data)
                 recipients = ", ".join(taken.recipients)
-                say(f"服务商收到：{taken.size} 字节，发给 {recipients}", f"the provider got {taken.size} octets for {recipients}")
+                say(
+                    f"服务商收到：{taken.size} 字节，发给 {recipients}：{file}",
+                    f"the provider got {taken.size} octets for {recipients}: {file}",
+                )
             time.sleep(0.2)
     except KeyboardInterrupt:
         click.echo()

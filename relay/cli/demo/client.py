@@ -66,7 +66,7 @@ def fetch(url: str, body: bytes | None = None) -> tuple[int, str]:
 
 
 def visible(page: str) -> list[str]:
-    """The lines that a reader of the page sees."""
+    """The lines that a reader of the page sees, without the link to the other language."""
     parser = _Text()
     parser.feed(page)
     return [" ".join(line.split()) for line in "".join(parser.words).splitlines() if line.strip()]
@@ -79,7 +79,7 @@ class _Text(HTMLParser):
         self._hidden = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden = tag in ("style", "title")
+        self._hidden = tag in ("style", "title") or "hreflang" in dict(attrs)
         if tag in _BLOCKS:
             self.words.append("\n")
 
