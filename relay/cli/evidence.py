@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from relay.cli.opening import legal_name_of, open_all, zone_of
-from relay.cli.output import FINDINGS, emit_json, fail, option, require_new, say, write_new
+from relay.cli.output import FINDINGS, counted, emit_json, fail, option, require_new, say, write_new
 from relay.cli.records import query_for
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
@@ -40,7 +40,7 @@ def evidence(subject: str, since: str, until: str, out: Path, as_json: bool, lan
     if as_json:
         emit_json({"file": str(out), "records": len(entries), "octets": len(octets)})
     else:
-        say(f"已写入 {out}：{len(entries)} 条记录。", f"Wrote {out}: {len(entries)} records.")
+        say(f"已写入 {out}：{len(entries)} 条记录。", f"Wrote {out}: {counted(len(entries), 'record')}.")
 
 
 async def _collect(config: Config, query: Query, blank: Material) -> tuple[Sequence[Entry], bytes]:

@@ -51,6 +51,11 @@ def warn(zh: str, en: str) -> None:
     click.echo(text(zh, en), err=True)
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number with its English noun: 1 user, 2,000 users."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def emit_json(value: Any) -> None:
     """Print one JSON document for machines on stdout."""
     click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())

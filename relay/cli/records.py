@@ -12,7 +12,7 @@ import orjson
 from rich.progress import Progress
 
 from relay.cli.opening import reading, zone_of
-from relay.cli.output import FINDINGS, emit_json, fail, option, say, text, warn
+from relay.cli.output import FINDINGS, counted, emit_json, fail, option, say, text, warn
 from relay.cli.records_report import report
 from relay.config import load_config
 from relay.ids import is_id
@@ -85,7 +85,7 @@ def verify_records(head: str, as_json: bool, lang: str | None) -> None:
         end = f"{verdict.count}:{verdict.head.hex()}"
         say(
             f"{verdict.count} 条记录完好。请把链头记在别处：{end}",
-            f"{verdict.count} records hold. Note this head elsewhere: {end}",
+            f"{counted(verdict.count, 'record')} verified, none was changed. Note this head elsewhere: {end}",
         )
 
 

@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from relay.cli.opening import legal_name_of, reading, zone_of
-from relay.cli.output import FINDINGS, emit_json, fail, language, option, require_folder, say, text
+from relay.cli.output import FINDINGS, counted, emit_json, fail, language, option, require_folder, say, text
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
 from relay.policy.difference import difference
@@ -58,7 +58,7 @@ def report(month: str, out: Path, as_json: bool, lang: str | None) -> None:
     if as_json:
         emit_json({"html": str(html), "csv": str(csv), "records": number, "intact": view.is_sound})
     else:
-        say(f"已写入 {html} 和 {csv}：{number:,} 条记录。", f"Wrote {html} and {csv}: {number:,} records.")
+        say(f"已写入 {html} 和 {csv}：{number:,} 条记录。", f"Wrote {html} and {csv}: {counted(number, 'record')}.")
     if broken := material.verdict.broken:
         fail(
             FINDINGS,

@@ -10,7 +10,7 @@ import click
 
 from relay.cli.entries import by_option, event_id, json_option, person
 from relay.cli.opening import Opened, open_all, policy_in_force
-from relay.cli.output import FINDINGS, USAGE, emit_json, fail, option, say, text
+from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
 from relay.policy.model import Rates
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
@@ -157,7 +157,8 @@ def _show(rows: list[dict[str, Any]]) -> None:
             continue
         say(
             f"  {row['window_days']} 天内发往 {row['sent']} 位收件人（满 {row['minimum']} 位起计算比率）",
-            f"  {row['sent']} recipients in {row['window_days']} days (rates count from {row['minimum']} on)",
+            f"  {counted(row['sent'], 'recipient')} in {counted(row['window_days'], 'day')}"
+            f" (rates count from {row['minimum']} on)",
         )
         for key, zh, en in (("complaints", "投诉", "complaints"), ("hard_bounces", "硬退信", "hard bounces")):
             rate = row[key]

@@ -38,7 +38,7 @@ from relay.cli.lists import (
     shown_progress,
 )
 from relay.cli.opening import open_all
-from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, require_folder, say, warn
+from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, require_folder, say, warn
 from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason, Suppression
 from relay.records.facts import imported_record
 from relay.stores.formats import FORMATS, OWN_COLUMNS, own_row
@@ -129,7 +129,7 @@ def export(out: Path, in_force: bool) -> None:
     number, nameless = asyncio.run(_export(out, in_force))
     warn(
         f"已导出 {number:,} 项，其中 {nameless:,} 项没有地址（仅有摘要）",
-        f"{number:,} entries written, {nameless:,} of them without an address (a digest stands for it)",
+        f"{counted(number, 'entry', 'entries')} written, {nameless:,} of them without an address (a digest stands for it)",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.output import FINDINGS, OK, emit_json, fail, option, say
+from relay.cli.output import FINDINGS, OK, counted, emit_json, fail, option, say
 from relay.config import fold_login, load_config, parse_owned
 from relay.doors.users import User, hash_password, is_right, load_users, save_users
 from relay.errors import ConfigurationError
@@ -85,7 +85,7 @@ def check(name: str | None, password_stdin: bool) -> None:
     """Read the file, and with NAME try a password / 检查文件，或核对密码."""
     path, held = _open()
     if name is None:
-        say(f"{path}：{len(held)} 个用户，没有问题。", f"{path}: {len(held)} users, no findings.")
+        say(f"{path}：{len(held)} 个用户，没有问题。", f"{path}: {counted(len(held), 'user')}, no findings.")
         return
     user = _existing(held, name)
     if not is_right(user.password_hash, _password(password_stdin, confirm=False)):

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from relay.cli.output import FINDINGS, emit_json, fail, language, say, write_new
+from relay.cli.output import FINDINGS, counted, emit_json, fail, language, say, write_new
 
 
 @click.group()
@@ -79,3 +79,9 @@ def test_half_a_file_is_taken_away_again(tmp_path, monkeypatch):
 
 def test_machines_get_one_json_document():
     assert json.loads(CliRunner().invoke(main, ["facts"]).stdout) == {"day": "2026-11-20", "名": 1}
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (2000, "2,000 entries")])
+def test_a_number_agrees_with_its_noun(number, said):
+    assert counted(number, "entry", "entries") == said
+    assert counted(number, "day") == said.replace("entries", "days").replace("entry", "day")
