@@ -135,7 +135,8 @@ class Dispatcher:
                 if not failed_over:
                     return results
             except UpstreamUnavailable as fault:
-                telemetry.event("upstream unavailable", id=consignment.submission.id, upstream=route.upstream, text=str(fault))
+                whose = {"id": consignment.submission.id, "upstream": route.upstream}
+                telemetry.event("upstream unavailable", level=logging.WARNING, **whose, text=str(fault))
                 results = [Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream) for recipient in group]
             except RenderingImpossible as fault:
                 refusal = refusal or replies.refused(fault.rule, str(fault), self._help_url(consignment))

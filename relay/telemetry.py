@@ -171,10 +171,10 @@ def count_refusal(bound: Bound) -> None:
     refused_by_limit_total.labels(bound).inc()
 
 
-def event(name: str, **facts: Any) -> None:
+def event(name: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Write one JSON line. `facts` hold ids, names of rules and streams, codes and counts; no addresses."""
-    if _events.isEnabledFor(logging.INFO):
-        record = logging.LogRecord(_events.name, logging.INFO, "", 0, name, None, None)  # nobody asks who wrote it
+    if _events.isEnabledFor(level):
+        record = logging.LogRecord(_events.name, level, "", 0, name, None, None)  # nobody asks who wrote it
         record.facts = facts
         _events.handle(record)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from relay.cli import check_dns, check_mailboxes, check_public
+from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams
 from relay.cli.findings import Findings, show
 from relay.cli.inspection import inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, text
@@ -18,7 +18,7 @@ from relay.errors import RelayError
 @click.option("--public", is_flag=True, help="Also try the unsubscribe address and the privacy notice / 同时试用退订网址")
 @click.option("--dns-server", default="", hidden=True, metavar="HOST:PORT", help="Ask this server")
 def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
-    """Check configuration, policies, keys, certificates, mailboxes, store / 检查配置、策略、密钥、证书、邮箱与存储."""
+    """Check configuration, policies, keys, upstreams, mailboxes, store / 检查配置、策略、密钥、上游、邮箱与存储."""
     config = load_config(option("config"))
     findings = asyncio.run(_look(config))
     try:
@@ -38,11 +38,12 @@ def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
 
 async def _look(config: Config) -> Findings:
     findings = await inspect(config)
+    await check_upstreams.look(config, findings)
     await check_mailboxes.look(config, findings)
     return findings
 
 
 def _exit_code(findings: Findings) -> int:
     if findings.faults:
-        return UNREACHABLE if findings.unreachable and len(findings.faults) == 1 else CONFIGURATION
+        return UNREACHABLE if findings.unreachable == len(findings.faults) else CONFIGURATION
     return FINDINGS if findings.to_do else OK

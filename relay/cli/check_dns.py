@@ -74,7 +74,7 @@ def look(config: Config, dns: Dns, findings: Findings) -> None:
         for sender in _senders(policy, keys):
             _look_at_dmarc(sender, dns, findings)
     except DNSException as error:
-        findings.unreachable = True
+        findings.unreachable += 1
         why = error or type(error).__name__
         findings.wrong(
             f"DNS 没有应答，请稍后重试 relay check --dns（{why}）",

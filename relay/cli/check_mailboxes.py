@@ -34,7 +34,7 @@ async def look(config: Config, findings: Findings) -> None:
         elif isinstance(fault, LoginRefused | CommandRefused):
             _refused(place, config.upstream_named(account.upstream).provider, fault, findings)
         elif isinstance(fault, MailboxUnavailable):
-            findings.unreachable = True
+            findings.unreachable += 1
             findings.wrong(
                 f"{place}：无法读取，退订邮件不会生效：{fault}；请检查 imap 地址、防火墙和 imap_ca_file",
                 f"{place}: cannot be read, so refusals by mail take no effect: {fault}; look after the address in imap,"

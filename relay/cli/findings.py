@@ -20,7 +20,7 @@ class Findings:
     fine: list[Both] = field(default_factory=list)
     faults: list[Both] = field(default_factory=list)
     to_do: list[Both] = field(default_factory=list)
-    unreachable: bool = False
+    unreachable: int = 0  # how many of the faults are of a store, an upstream, a server that does not answer
 
     def good(self, zh: str, en: str) -> None:
         self.fine.append((zh, en))

@@ -317,7 +317,7 @@ async def _store(config: Config, findings: Findings) -> None:
             await store.aclose()
         findings.good(f"存储 {store.name}", f"store {store.name}")
     except StoreUnavailable as fault:
-        findings.unreachable = True
+        findings.unreachable += 1
         findings.wrong(f"config.toml [store]：{fault.reason}：{fault}", f"config.toml [store]: {fault.reason}: {fault}")
     except RelayError as fault:
         findings.raised(fault)

@@ -134,7 +134,7 @@ class Worker:
         """Learn what each upstream takes (SIZE, SMTPUTF8) before the first mail asks for it."""
         for name, fault in (await self._assembly.upstreams.probe()).items():
             if fault:
-                telemetry.event("upstream unavailable", upstream=name, text=fault)
+                telemetry.event("upstream unavailable", level=logging.WARNING, upstream=name, text=fault)
 
     async def _report_status(self) -> None:
         """Tell the supervisor every second how this worker is; its silence would end this process."""

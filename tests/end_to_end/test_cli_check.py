@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.dovecot import Dovecot
 from tests.support.installation import Installation
+from tests.support.ports import free_port
 from tests.support.service import ACCOUNTS, NEWS, ROOT, Relay, message
 from tests.support.upstream import RecordingUpstream
 
@@ -22,9 +23,15 @@ def mailbox():
         yield server
 
 
+@pytest.fixture(scope="module")
+def upstream():
+    with RecordingUpstream() as upstream:
+        yield upstream
+
+
 @pytest.fixture
-def place(tmp_path, mailbox):
-    """An installation with nothing left to do; bounces come to a real mailbox."""
+def place(tmp_path, mailbox, upstream):
+    """An installation with nothing left to do; its upstream answers, bounces come to a real mailbox."""
     secret = tmp_path / "secret"
     secret.write_text("secret\n", "utf-8")
     secret.chmod(0o600)
@@ -36,7 +43,7 @@ password_file = "secret"
 imap = "127.0.0.1:{mailbox.tls_port}"
 imap_ca_file = "{mailbox.ca_file}"
 """
-    return Installation(tmp_path).add(account)
+    return Installation(tmp_path).add(account).set("addresses", f'["{upstream.address}"]', table="[upstream]")
 
 
 def check(place, *options, lang="en"):
@@ -50,11 +57,12 @@ def test_all_is_well(place):
     assert (done.returncode, done.stderr) == (OK, "")
     assert done.stdout.endswith("Everything is in place.\n")
     assert "✓ DKIM key of acme-mail.cn\n" in done.stdout
+    assert re.search(r"^✓ upstream up \(127\.0\.0\.1:\d+\): answers$", done.stdout, re.MULTILINE)
     assert "✓ listen submission 127.0.0.1:0 tls=implicit auth=required\n" in done.stdout
 
 
-def test_bounces_that_nobody_reads_are_still_to_do(tmp_path):
-    place = Installation(tmp_path)
+def test_bounces_that_nobody_reads_are_still_to_do(tmp_path, upstream):
+    place = Installation(tmp_path).set("addresses", f'["{upstream.address}"]', table="[upstream]")
     english, chinese = check(place), check(place, lang="zh")
     assert english.returncode == chinese.returncode == FINDINGS
     [to_do] = re.findall(r"^ +1\. (.*)$", english.stdout, re.MULTILINE)
@@ -106,6 +114,18 @@ def test_a_store_that_cannot_be_used(place):
     done = check(place)
     assert done.returncode == UNREACHABLE
     assert "  1. ✗ config.toml [store]: empty: " in done.stdout
+
+
+def test_an_upstream_that_does_not_answer(place):
+    place.set("addresses", f'["127.0.0.1:{free_port()}"]', table="[upstream]")
+    english, chinese = check(place), check(place, lang="zh")
+    assert english.returncode == chinese.returncode == UNREACHABLE
+    assert '  1. ✗ config.toml [[upstream]] "up": cannot be reached, so no mail leaves by it: 127.0.0.1:' in english.stdout
+    assert '  1. ✗ config.toml [[upstream]] "up"：无法连接' in chinese.stdout
+    (place.folder / "data" / "relay.db").unlink()
+    assert check(place).returncode == UNREACHABLE  # the store as well
+    (place.folder / "dkim.pem").unlink()
+    assert check(place).returncode == CONFIGURATION  # what people can mend here comes first
 
 
 def test_a_configuration_that_cannot_be_read(place):

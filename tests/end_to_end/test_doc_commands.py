@@ -120,8 +120,8 @@ def upstream():
 
 
 @pytest.fixture
-def empty(tmp_path):
-    with Machine(tmp_path) as machine:
+def empty(tmp_path, upstream):
+    with Machine(tmp_path, upstream) as machine:
         yield machine
 
 
@@ -134,7 +134,7 @@ def nine_answers(machine):
 @pytest.fixture(scope="module")
 def settled(tmp_path_factory, upstream):
     """An afternoon later: the relay runs, and Ada has had the newsletter. All documents but those for a start share it."""
-    with Machine(tmp_path_factory.mktemp("settled")) as machine:
+    with Machine(tmp_path_factory.mktemp("settled"), upstream) as machine:
         _settle(machine, upstream)
         yield machine
 

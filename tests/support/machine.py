@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.support.documents import ROOT
 from tests.support.ports import free_port
+from tests.support.upstream import RecordingUpstream
 from tests.support.wheel_venv import environment
 
 _OUTSIDE = re.compile(r"(?<![\w.~:/-])/(?=(?:etc|var|opt|usr/local)/)")
@@ -42,7 +43,8 @@ def borrow_libraries(venv: Path) -> None:
 class Machine:
     """`type` runs one command as it stands in a document and returns what it said and its exit code."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, upstream: RecordingUpstream):
+        self.upstream = upstream
         self.root, self.home, self.shims = folder / "root", folder / "home", folder / "shims"
         for name in _FOLDERS:
             (self.root / name).mkdir(parents=True)
@@ -116,6 +118,8 @@ class Machine:
             return
         text = self.config.read_text("utf-8")
         text = text.replace("127.0.0.1:8026", f"127.0.0.1:{self.public}")
+        ours = f'addresses = ["{self.upstream.address}"]\nca_file = "{self.upstream.ca_file}"'
+        text = re.sub(r'addresses = \["smtp.*\]', ours, text)  # nobody asks a real provider
         text = re.sub(r'help_address = ".*"', 'help_address = "127.0.0.1:0"', text)
         text = re.sub(r'address = "0\.0\.0\.0:\d+"', 'address = "127.0.0.1:0"', text)
         self.config.write_text(text.replace("[http]\n", '[http]\naddress = "127.0.0.1:0"\n'), "utf-8")

@@ -7,6 +7,7 @@ from relay.cli.main import root
 from relay.render.signing import dns_record, load_signer
 from tests.support.beginner import begin, relay
 from tests.support.dns_server import DnsServer
+from tests.support.netease import NetEase
 
 NAME = "relay1._domainkey.qingshan.test"
 SPF = "v=spf1 include:spf.qiye.163.com ~all"
@@ -16,8 +17,9 @@ DMARC = "v=DMARC1; p=none"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("afternoon")
-    begin(folder, "--private-ca")
-    return folder
+    with NetEase("news@qingshan.test", "secret") as upstream:
+        begin(folder, "--private-ca", provider=f"netease {upstream.address}", ca_file=upstream.ca_file)
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from relay.cli import check_dns, check_mailboxes, check_public, inspection
+from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams, inspection
 from relay.cli.findings import Findings, show
 from relay.cli.inspection import unknown_country
 from tests.support.findings import names_no_place
@@ -36,7 +36,9 @@ def texts(module: ModuleType) -> list[tuple[str, list[str]]]:
     return [(f"({', '.join(map(ast.unparse, both))})", [template(one) for one in both]) for both in found]
 
 
-@pytest.mark.parametrize(("module", "least"), [(inspection, 20), (check_dns, 10), (check_mailboxes, 3), (check_public, 6)])
+@pytest.mark.parametrize(
+    ("module", "least"), [(inspection, 20), (check_dns, 10), (check_mailboxes, 3), (check_public, 6), (check_upstreams, 1)]
+)
 def test_every_finding_names_a_command_a_file_or_a_section(module, least):
     every = texts(module)
     assert len(every) >= least

@@ -25,6 +25,7 @@ from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
 from tests.support import stores
 from tests.support.beginner import begin
+from tests.support.netease import NetEase
 from tests.support.records import a_first_try, a_message, a_submission, permitted
 from tests.support.stores import ADA, BOB, EVE, START, charge, consent, digest, first_try, new_redis, refusal
 
@@ -59,7 +60,13 @@ def commands(name, language):
 def folder(tmp_path_factory):
     """An afternoon's node whose service was started once: Ada had one mail, then was taken off; a message waits to be judged."""
     folder = tmp_path_factory.mktemp("guide")
-    begin(folder, "--private-ca")
+    with NetEase("news@qingshan.test", "secret") as upstream:
+        _begin(folder, upstream)
+        yield folder
+
+
+def _begin(folder, upstream):
+    begin(folder, "--private-ca", provider=f"netease {upstream.address}", ca_file=upstream.ca_file)
     (folder / "backups").mkdir()
     (folder / "message.eml").write_bytes(b"From: news@qingshan.test\r\nTo: ada@example.org\r\nSubject: News\r\n\r\nHello\r\n")
 
@@ -79,7 +86,6 @@ def folder(tmp_path_factory):
     run(folder, 'policy apply policies --reason "first"')
     asyncio.run(start())
     run(folder, "suppress add ada@example.org --reason manual")
-    return folder
 
 
 def run(folder, command):

@@ -9,7 +9,7 @@ import pytest
 
 from relay.errors import RecordsUnavailable, RuleFailed
 from relay.tasks import spawn
-from relay.telemetry import JSONFormatter, fault_text
+from relay.telemetry import JSONFormatter, event, fault_text
 
 ADDRESS = "ada@example.org"
 
@@ -120,3 +120,14 @@ async def test_a_task_that_fails_names_itself_and_the_kind(lines):
 )
 def test_a_fault_in_a_text_is_told_in_our_own_words_or_by_its_kind(fault, text):
     assert fault_text(fault) == text
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"), [(logging.INFO, ["ready", "upstream unavailable"]), (logging.WARNING, ["upstream unavailable"])]
+)
+def test_what_stops_mail_is_heard_where_only_warnings_are_kept(caplog, lines, level, heard):
+    caplog.set_level(level)
+    event("ready", workers=2)
+    event("upstream unavailable", level=logging.WARNING, upstream="netease", text="no answer")
+    assert [line["event"] for line in lines()] == heard
+    assert (lines()[-1]["level"], lines()[-1]["upstream"]) == ("warning", "netease")
