@@ -88,6 +88,8 @@ class Reserved:
 class OverLimit:
     """Nothing was charged. `name` of the first limit met; `retry_after` whole seconds, at least 1.
 
+    It may exceed the window by a sixtieth, 61 s for a minute: what is spent
+    counts until its whole bucket has left, and nobody is told a time too early.
     `in_flight` says that only reservations of others stand in the way, which may be given back any moment.
     """
 
