@@ -3,13 +3,29 @@
 import errno
 import json
 import os
+import re
 from datetime import date
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from relay.cli.output import FINDINGS, counted, emit_json, fail, language, say, write_new
+from relay.cli.output import (
+    CONFIGURATION,
+    FINDINGS,
+    OK,
+    UNREACHABLE,
+    USAGE,
+    counted,
+    emit_json,
+    fail,
+    language,
+    say,
+    write_new,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @click.group()
@@ -85,3 +101,12 @@ def test_machines_get_one_json_document():
 def test_a_number_agrees_with_its_noun(number, said):
     assert counted(number, "entry", "entries") == said
     assert counted(number, "day") == said.replace("entries", "days").replace("entry", "day")
+
+
+@pytest.mark.parametrize(
+    ("guide", "every"), [("install.md", r"exit codes: (0 [^.]+)\."), ("install.zh.md", r"退出码之一结束：(0 [^。]+)。")]
+)
+def test_the_guide_names_every_exit_code(guide, every):
+    text = (DOCS / guide).read_text("utf-8").replace("\n", " ")
+    (said,) = re.findall(every, text)
+    assert [int(code) for code in re.findall(r"\d", said)] == [OK, FINDINGS, USAGE, CONFIGURATION, UNREACHABLE]
