@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography import x509
 
 from relay.cli.findings import Both, Findings
+from relay.cli.output import counted
 from relay.config import Config, Http
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
@@ -114,7 +115,7 @@ def _dates(leaf: x509.Certificate, certificate: Path, findings: Findings) -> Non
     elif (days := (ends - now).days) < CERTIFICATE_DAYS:
         findings.later(
             f"证书 {certificate} 还有 {days} 天到期，请续期（自建证书：relay tls private-ca）",
-            f"{certificate} expires in {days} days: renew it (one of your own: relay tls private-ca)",
+            f"{certificate} expires in {counted(days, 'day')}: renew it (one of your own: relay tls private-ca)",
         )
     else:
         findings.good(f"证书有效至 {ends:%Y-%m-%d}", f"certificate valid until {ends:%Y-%m-%d}")
@@ -131,7 +132,7 @@ def _users(config: Config, findings: Findings) -> None:
     if config.auth.mode != "users":
         return
     users = load_users(config.path(config.auth.users_file))
-    findings.good(f"用户 {len(users)} 个", f"{len(users)} users")
+    findings.good(f"用户 {len(users)} 个", counted(len(users), "user"))
     if not users:
         findings.later(
             "还没有用户，任何人都无法登录：运行 relay users add", "there are no users, nobody can log in: run relay users add"
@@ -181,7 +182,8 @@ def _signing(config: Config, findings: Findings) -> None:
 def _policies(config: Config, findings: Findings) -> None:
     policy = parse_policies(read_folder(config.policies_path))
     findings.good(
-        f"策略集 {policy.hash}，{len(policy.streams)} 个邮件流", f"policy set {policy.hash}, {len(policy.streams)} streams"
+        f"策略集 {policy.hash}，{len(policy.streams)} 个邮件流",
+        f"policy set {policy.hash}, {counted(len(policy.streams), 'stream')}",
     )
     for fault in config_faults(policy, config, load_profiles()):
         findings.wrong(fault, fault)

@@ -261,7 +261,7 @@ async def test_rules_that_were_asked_have_their_words_and_their_law(records):
         rule = texts[one["rule"]]
         assert (one["text"], one["cite"]) == ({"zh": rule.text_zh, "en": rule.text}, rule.table.cite)
     english, chinese = (text_of(found[f"index.{language}.html"])[0] for language in ("en", "zh"))
-    assert "newsletter/only-there (1 recipients)" in english
+    assert "newsletter/only-there (1 recipient)" in english
     assert "newsletter/only-there Not this word Law Art 7" in english
     assert "newsletter/only-there （1 位收件人）" in chinese
     assert "newsletter/only-there 不能使用此词 Law Art 7" in chinese
