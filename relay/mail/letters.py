@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relay.mail.answers import is_refusal
 from relay.mail.bounces import Failure, delivery_failures, feedback, text_failures
 from relay.mail.decoding import decode_octets
 from relay.mail.fields import Field, readable_fields
 from relay.mail.message import Message
 from relay.mail.mime import Part
+from relay.mail.spoken_refusals import is_refusal
 from relay.mail.text import octets_of, own_lines, readable_text, text_of_part
 
 MAX_TOKENS = 20

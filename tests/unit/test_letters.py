@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.answers import is_refusal
 from relay.mail.letters import LetterKind, read_letter
 from relay.mail.message import Message, MessageError
+from relay.mail.spoken_refusals import is_refusal
 from relay.mail.text import lines_of_html, own_lines
 from tests.support import letters
 from tests.support.business import business_texts
