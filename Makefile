@@ -1,7 +1,7 @@
 # compliance-relay. `make demo`, `make test` and `make check` each do all their own set-up in .venv.
 PYTHON ?= python3
-# How the tests run: files in parallel, one process per CPU. `make test PYTEST='-n 0 -k ledger'` runs some of them in order.
-PYTEST ?= -n auto --maxprocesses 4 --dist loadfile
+# How the tests run: files in parallel, one process per CPU, the slow ones of end_to_end before the many of unit. `make test PYTEST='-n 0 -k ledger'` runs some of them in order.
+PYTEST ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check

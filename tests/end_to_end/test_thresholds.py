@@ -86,7 +86,7 @@ def _people_see_why(one, two):
     path.write_bytes(message("new@example.org"))
     explained = one.command("explain", path, "--identity", NEWS)
     assert explained.returncode == 1
-    assert "451 4.7.1 http" in explained.stdout
+    assert "451 4.7.1 [paused] The stream newsletter is paused" in explained.stdout
     assert "[paused] The stream newsletter is paused" in explained.stdout
 
 
