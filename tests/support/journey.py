@@ -102,6 +102,10 @@ class Client:
     def begin(self, journey: Journey, recipients=None, *, mail: str = "", rcpt: str = "") -> None:
         """Everything up to the 354."""
         assert self.say(f"MAIL FROM:<{journey.sender}> {mail}".rstrip())[0] == 250
+        self.address(journey, recipients, rcpt=rcpt)
+
+    def address(self, journey: Journey, recipients=None, *, rcpt: str = "") -> None:
+        """From the recipients to the 354."""
         for recipient in recipients or journey.recipients:
             assert self.say(f"RCPT TO:<{recipient}> {rcpt}".rstrip())[0] == 250
         assert self.say("DATA")[0] == 354
@@ -112,6 +116,15 @@ class Client:
 
     def send(self, journey: Journey, recipients=None, *, mail: str = "", rcpt: str = "") -> tuple[int, str]:
         self.hand_over(journey, recipients, mail=mail, rcpt=rcpt)
+        return self.reply()
+
+    def attempt(self, journey: Journey) -> tuple[int, str]:
+        """Send; the reply to the dot, or to the MAIL that was refused."""
+        code, text = self.say(f"MAIL FROM:<{journey.sender}>")
+        if code != 250:
+            return code, text
+        self.address(journey)
+        self.finish(journey)
         return self.reply()
 
     def vanish(self) -> None:

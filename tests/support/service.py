@@ -134,7 +134,9 @@ class Relay:
         ready = threading.Event()
         threading.Thread(target=self._read, args=(self.process, ready), daemon=True).start()
         ready.wait(60)
-        assert self.port, "the relay did not start:\n" + "".join(self.lines[-30:])
+        if not self.port:
+            self.stop()
+            raise AssertionError("the relay did not start:\n" + "".join(self.lines[-30:]))
         return self
 
     __enter__ = start
