@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.support.dovecot import Dovecot
+from tests.support.fixtures import an_upstream
 from tests.support.installation import Installation
 from tests.support.ports import free_port
 from tests.support.service import ACCOUNTS, NEWS, ROOT, Relay, message
@@ -23,10 +24,7 @@ def mailbox():
         yield server
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream(scope="module")
 
 
 @pytest.fixture

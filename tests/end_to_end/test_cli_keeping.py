@@ -4,18 +4,15 @@ import shutil
 
 import pytest
 
+from tests.support.fixtures import an_upstream
 from tests.support.service import ACCOUNTS, NEWS, PASSWORD, Relay, dkim_record, message
 from tests.support.terminal import LANGUAGES, Terminal
-from tests.support.upstream import RecordingUpstream
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 UPSTREAM = '[[upstream]]\nname = "up"\naddresses = ["127.0.0.1:25"]\ntls = "none"\n'
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as server:
-        yield server
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

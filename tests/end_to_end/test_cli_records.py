@@ -8,17 +8,14 @@ from contextlib import closing
 
 import pytest
 
+from tests.support.fixtures import an_upstream
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
 from tests.support.terminal import LANGUAGES, Terminal
-from tests.support.upstream import RecordingUpstream
 
 ADA = "ada@example.org"
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as server:
-        yield server
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,15 @@ from datetime import datetime
 
 import pytest
 
+from tests.support.fixtures import an_upstream
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, NEWS, SHOP, Relay, message
 from tests.support.terminal import LANGUAGES, Terminal
-from tests.support.upstream import RecordingUpstream
 
 ADA, BOB, CAROL, DAVE = "ada@example.org", "bob@example.org", "carol@example.org", "dave@example.org"
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as server:
-        yield server
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

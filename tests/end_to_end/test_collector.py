@@ -19,9 +19,9 @@ from tests.support import letters
 from tests.support.business import business_texts
 from tests.support.corpus import corpus
 from tests.support.dovecot import Dovecot
+from tests.support.fixtures import an_upstream
 from tests.support.journey import metric, records
 from tests.support.service import ACCOUNTS, NEWS, PASSWORD, Relay, message
-from tests.support.upstream import RecordingUpstream
 
 MAILS = int(os.environ.get("RELAY_TEST_MAILS", "2000"))
 MAILTO = {"streams/newsletter.toml": [("mailto = false", "mailto = true")]}
@@ -37,10 +37,7 @@ def account(folder, server, tls=True, poll="1s") -> str:
     return f'[[account]]\nidentity = "{NEWS}"\nupstream = "up"\npassword_file = "{secret}"\n{where}[collector]\npoll = "{poll}"\n'
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 def copies_of(relay, upstream, recipients, *, size=20, extra="") -> dict[str, bytes]:

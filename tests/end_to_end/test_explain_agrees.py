@@ -16,10 +16,10 @@ from relay.mail.message import MessageError
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.reading import Reader
 from tests.support.corpus import corpus
+from tests.support.fixtures import an_upstream
 from tests.support.journey import records
 from tests.support.line import CLIENT, LineHouse, author_domains
 from tests.support.service import NEWS, OFFICE, SHOP, message
-from tests.support.upstream import RecordingUpstream
 
 GONE, UNSUBSCRIBED, ELSEWHERE, EXEMPT = "gone@example.org", "left@example.org", "zoe@blocked.example", "qa@example.org"
 RECIPIENTS = ["ada@example.org", GONE, "bob@example.net", UNSUBSCRIBED, ELSEWHERE, EXEMPT]
@@ -73,10 +73,7 @@ ALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream(scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.support.corpus import corpus
+from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
 from tests.support.upstream import RecordingUpstream
@@ -13,10 +14,7 @@ from tests.support.upstream import RecordingUpstream
 GONE = "gone@example.org"
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

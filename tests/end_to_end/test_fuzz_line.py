@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.door import Talker
+from tests.support.fixtures import an_upstream
 from tests.support.fuzz import LEAKS, REPLY, Fuzz
 from tests.support.leaving import upstream_table
 from tests.support.service import Relay
@@ -66,10 +67,7 @@ class LineFuzz(Fuzz):
         return b"From: ada@example.com\r\nX-Fuzz: %d\r\nSubject: fuzz\r\n\r\n" % next(self.numbers) + body
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(lax=True) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", lax=True)
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,14 @@ import pytest
 from relay.doors.auth import Authenticator
 from relay.keys import new_keys
 from relay.mail.envelope import Client, Identity
+from tests.support.fixtures import an_upstream
 from tests.support.leaving import NEWS, a_config, upstream_table, upstreams_of
 from tests.support.stores import a_store
-from tests.support.upstream import RecordingUpstream
 
 PEOPLE = [f"person{number}@example.com" for number in range(50)]
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=dict.fromkeys([NEWS, *PEOPLE], "right")) as server:
-        yield server
+upstream = an_upstream(accounts=dict.fromkeys([NEWS, *PEOPLE], "right"))
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, ledger_states, metric, records, resend_until_taken
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
-from tests.support.upstream import RecordingUpstream
 
 PATIENCE = 'patience = "6s"\npast_dot = "2s"'
 STAGES = {  # where the kill meets the message: how often it arrives in the end, whether its second try is announced
@@ -39,10 +39,7 @@ STALLS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 @pytest.fixture(params=["sqlite", "redis"])

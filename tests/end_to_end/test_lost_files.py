@@ -6,15 +6,11 @@ from pathlib import Path
 import pytest
 
 from relay.keys import load_keys, new_keys, save_keys
+from tests.support.fixtures import an_upstream
 from tests.support.journey import readiness
 from tests.support.trusting import is_open, is_shut, trusting_relay
-from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream(scope="module")
 
 
 @pytest.fixture(scope="module")

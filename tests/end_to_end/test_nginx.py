@@ -13,10 +13,10 @@ import pytest
 from relay.cli.init.authority import issue, make_authority
 from tests.support.beginner import begin
 from tests.support.documents import ROOT, blocks
+from tests.support.fixtures import an_upstream
 from tests.support.nginx import Nginx
 from tests.support.ports import free_address
 from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
-from tests.support.upstream import RecordingUpstream
 
 PRINTED = "127.0.0.1:8026"  # the public door in what is printed
 
@@ -50,10 +50,7 @@ def of_the_small_server(folder, address):
     return block
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @contextmanager

@@ -6,18 +6,15 @@ import pytest
 
 from relay.errors import RecordsUnavailable
 from relay.records.kinds import Kind
+from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.service import NEWS, message
-from tests.support.upstream import RecordingUpstream
 
 LIMIT = {"streams/newsletter.toml": [(r"identity = \[\]", 'identity = ["1/hour"]')]}
 ADA = "ada@example.org"
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream()
 
 
 @pytest.fixture

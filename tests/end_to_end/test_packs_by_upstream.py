@@ -9,10 +9,10 @@ import json
 import pytest
 
 from relay.explain import explain
+from tests.support.fixtures import an_upstream
 from tests.support.journey import records
 from tests.support.line import CLIENT, LineHouse
 from tests.support.service import NEWS, OFFICE, SHOP, message
-from tests.support.upstream import RecordingUpstream
 
 ADA, BLOCKED = "ada@example.org", "zoe@blocked.example"
 PACK = """[pack]
@@ -41,10 +41,7 @@ def table(name, address, provider, more=""):
     return f'{head}tls = "none"\nauth = "none"\n{more}\n'
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from selenium.webdriver.common.by import By
 
 from tests.support import axe
 from tests.support.browser import asked, chromium, colours, follow
+from tests.support.fixtures import an_upstream
 from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
-from tests.support.upstream import RecordingUpstream
 
 ADDRESSES = {"zh": "zh-CN,zh", "en": "en-US,en"}
 TITLES = {
@@ -26,10 +26,7 @@ TITLES = {
 }
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,10 @@ from selenium.webdriver.common.by import By
 
 from relay.doors.pages import HEADERS
 from tests.support.browser import chromium, follow
+from tests.support.fixtures import an_upstream
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, SHOP, Relay, message, unsubscribe_url
-from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

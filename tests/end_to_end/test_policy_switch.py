@@ -8,18 +8,15 @@ from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.parse import parse_policies
 from relay.service.policies import read_folder
+from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.policies import word_rule
 from tests.support.service import NEWS, message
-from tests.support.upstream import RecordingUpstream
 
 ADA = Recipient(Mailbox.parse("ada@example.org"))
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream()
 
 
 @pytest.fixture

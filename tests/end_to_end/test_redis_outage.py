@@ -4,16 +4,12 @@ import threading
 
 import pytest
 
+from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, readiness
 from tests.support.redis_server import RedisServer
 from tests.support.trusting import is_open, is_shut, sends, trusting_relay
-from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream(scope="module")
 
 
 @pytest.fixture(scope="module")

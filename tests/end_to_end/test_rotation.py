@@ -15,20 +15,17 @@ from relay.ids import new_id
 from relay.keys import load_keys, rotated, save_keys
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import suppressed_record
+from tests.support.fixtures import an_upstream
 from tests.support.journey import readiness
 from tests.support.line import LineHouse
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
-from tests.support.upstream import RecordingUpstream
 
 RINGS = ("addresses", "tokens", "records")
 MANY = 12  # messages that leave after the last generation is in use
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 
 from relay.ids import is_id
 from relay.records.explanations import explain_record
+from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.service import NEWS, OFFICE, SHOP, message
 from tests.support.upstream import EXTENSIONS, RecordingUpstream
@@ -34,10 +35,7 @@ def going_by(*names):
     }
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream()
 
 
 def explained(house, reply):

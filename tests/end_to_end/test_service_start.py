@@ -11,6 +11,7 @@ import subprocess
 import pytest
 import trustme
 
+from tests.support.fixtures import an_upstream
 from tests.support.needs import needs
 from tests.support.redis_server import RedisServer
 from tests.support.scrape import counted
@@ -29,10 +30,7 @@ private_key_file = "relay.key"
 """
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 @pytest.fixture

@@ -14,15 +14,12 @@ from pathlib import Path
 import pytest
 
 from relay.service.loop import FILES
+from tests.support.fixtures import an_upstream
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, Relay, message
 from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 @pytest.fixture

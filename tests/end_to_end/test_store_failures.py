@@ -9,19 +9,16 @@ from itertools import repeat
 import pytest
 from redis import Redis
 
+from tests.support.fixtures import an_upstream
 from tests.support.journey import readiness
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.trusting import is_open, is_shut, sends, trusting_relay
-from tests.support.upstream import RecordingUpstream
 
 PAGE, WAL_HEADER, FRAME_HEADER = 4096, 32, 24  # octets, as SQLite's file format has it
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream() as upstream:
-        yield upstream
+upstream = an_upstream(scope="module")
 
 
 # SQLite

@@ -8,20 +8,17 @@ import pytest
 from tests.end_to_end.test_collector import account, copies_of, rates
 from tests.support import letters
 from tests.support.dovecot import Dovecot
+from tests.support.fixtures import an_upstream
 from tests.support.journey import Journey, metric, on_each_worker, records
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
-from tests.support.upstream import RecordingUpstream
 
 POLICY = {"streams/newsletter.toml": [("minimum = 500", "minimum = 5")]}
 PEOPLE = [f"reader{number}@example.org" for number in range(6)]
 PAUSED = 'relay_stream_paused{stream="newsletter"}'
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(accounts=ACCOUNTS)
 
 
 def sends_again(relay, who="new@example.org"):

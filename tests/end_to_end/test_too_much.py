@@ -7,10 +7,10 @@ import pytest
 
 from relay.mail.message import too_large
 from relay.records.reading import Reader
+from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, metric, records
 from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
-from tests.support.upstream import RecordingUpstream
 
 LARGEST = 49152  # 64 KiB without what stays free for our fields
 BOUNDS = '[smtp]\nmax_message_size = "64KiB"\nmax_line_length = 2000\n'
@@ -29,10 +29,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        yield upstream
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

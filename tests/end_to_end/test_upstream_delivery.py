@@ -9,6 +9,7 @@ from relay.mail import replies
 from relay.mail.envelope import Credentials
 from relay.upstream.outcome import OutcomeState, UpstreamUnavailable
 from relay.upstream.wire import Wire
+from tests.support.fixtures import an_upstream
 from tests.support.leaving import NEWS, SECRET, a_copy, a_recipient, send, upstream_table, upstreams_of
 from tests.support.upstream import EXTENSIONS, RecordingUpstream
 
@@ -26,10 +27,7 @@ def without(*names):
     return [extension for extension in EXTENSIONS if extension.split()[0] not in names]
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(tls="implicit", accounts=ACCOUNTS) as server:
-        yield server
+upstream = an_upstream(tls="implicit", accounts=ACCOUNTS)
 
 
 @pytest.mark.parametrize("tls", ["none", "starttls", "implicit"])

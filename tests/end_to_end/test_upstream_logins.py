@@ -7,16 +7,13 @@ import pytest
 from relay.mail.envelope import Credentials
 from relay.telemetry import upstream_connections, upstream_replies_total
 from relay.upstream.site import Rejected, Unavailable, Verified
+from tests.support.fixtures import an_upstream
 from tests.support.leaving import NEWS, SECRET, send, upstream_table, upstreams_of
-from tests.support.upstream import RecordingUpstream
 
 WRONG = Credentials(NEWS, "wrong")
 
 
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(tls="implicit", accounts={NEWS: "right", "eve@example.com": "right"}) as server:
-        yield server
+upstream = an_upstream(tls="implicit", accounts={NEWS: "right", "eve@example.com": "right"})
 
 
 @pytest.fixture
