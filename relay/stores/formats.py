@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import chain
+from itertools import islice
 
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
-from relay.stores.tables import Fault, Row, rows
+from relay.stores.tables import Fault, Lines, Row, Table, rows
 
 OWN_COLUMNS = (
     "address", "digest", "keys", "scope", "reason", "origin", "at", "expires_at", "lifted_at", "lifted_by", "note", "again_at",
@@ -46,6 +46,7 @@ class LeftOut:
     en: str
 
 
+_OBJECTS = 4000  # of JSON in one part
 _OUR_WORDS = frozenset(reason.value for reason in Reason)
 _SES_WORDS = {"BOUNCE": Reason.HARD_BOUNCE, "COMPLAINT": Reason.COMPLAINT}
 
@@ -53,26 +54,53 @@ Read = Listed | LeftOut | Fault
 Values = Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a list in their order, with what it takes to read them apart from all others."""
+
+    name: str  # of the format; "auto": each row tells
+    columns: tuple[str, ...]
+    rows: "Lines | list[Row | Fault]"
+
+    def read(self) -> Iterator[tuple[str, Read]]:
+        """What the rows mean; each item comes with the name of the format that it was read as."""
+        rows = self.rows.rows() if isinstance(self.rows, Lines) else self.rows
+        for row in rows:
+            if isinstance(row, Fault):
+                yield self.name, row
+            elif row.value is None:
+                yield self.name, _FORMATS[self.name].read(row.line, dict(zip(self.columns, row.cells, strict=False)))
+            else:
+                values = {_folded(key): _text(value) for key, value in row.value.items()}
+                chosen = self.name if self.name != "auto" else _by_names(values.keys())
+                yield chosen, _FORMATS[chosen].read(row.line, values)
+
+
 def read_list(chunks: Iterable[bytes], name: str = "auto") -> Iterator[tuple[str, Read]]:
     """Read a list; each item comes with the name of the format that it was read as."""
+    for part in parts_of(chunks, name):
+        yield from part.read()
+
+
+def parts_of(chunks: Iterable[bytes], name: str = "auto") -> Iterator[Part]:
+    """A list in parts that can be read at the same time; those of a table are about as long as a chunk."""
     found = rows(chunks)
-    for row in found:
-        if isinstance(row, Fault):
-            yield name, row
-        elif row.value is not None:
-            values = {_folded(key): _text(value) for key, value in row.value.items()}
-            chosen = name if name != "auto" else _by_names(values.keys())
-            yield chosen, _FORMATS[chosen].read(row.line, values)
-        else:
-            yield from _read_table(row, found, name)
-
-
-def _read_table(first: Row, others: Iterator[Row | Fault], name: str) -> Iterator[tuple[str, Read]]:
-    second = next((row for row in others), None)
-    reader = _table_reader(first, second, name)
-    head = [second] if reader.is_headed else [first, second]
-    for row in chain((row for row in head if row is not None), others):
-        yield reader.name, row if isinstance(row, Fault) else reader.read(row)
+    if not isinstance(found, Table):
+        while objects := list(islice(found, _OBJECTS)):
+            yield Part(name, (), objects)
+        return
+    first = next(found, None)
+    while isinstance(first, Fault):
+        yield Part(name, (), [first])
+        first = next(found, None)
+    if first is None:
+        return
+    second = next(found, None)
+    name, columns, is_headed = _layout(first, second, name)
+    head = [second] if is_headed else [first, second]
+    yield Part(name, columns, [row for row in head if row is not None])
+    for part in found.apart():
+        yield Part(name, columns, part)
 
 
 def address_column(first: Row, second: Row | Fault | None) -> tuple[int | None, bool]:
@@ -205,7 +233,8 @@ def _plain(line: int, values: Values) -> Read:
     address = next((values[name] for name in _ADDRESS_NAMES if name in values), "")
     said = values.get("reason", "").lower()
     reason = Reason(said) if said in _OUR_WORDS else None
-    return Listed(line, address, reason, next(filter(None, (parse_moment(values.get(name, "")) for name in _TIME_NAMES)), None))
+    moments = (parse_moment(values[name]) for name in _TIME_NAMES if name in values)
+    return Listed(line, address, reason, next(filter(None, moments), None))
 
 
 _ADDRESS_NAMES = (
@@ -256,33 +285,20 @@ FORMATS = tuple(_FORMATS)
 """The names of the formats, for --format."""
 
 
-class _Reader:
-    """Turns the rows of one table into what they mean."""
-
-    def __init__(self, name: str, columns: tuple[str, ...], *, is_headed: bool) -> None:
-        self.name = name
-        self.is_headed = is_headed
-        self._columns = columns
-        self._read = _FORMATS[name].read
-
-    def read(self, row: Row) -> Read:
-        return self._read(row.line, dict(zip(self._columns, row.cells, strict=False)))
-
-
-def _table_reader(first: Row, second: Row | Fault | None, name: str) -> _Reader:
+def _layout(first: Row, second: Row | Fault | None, name: str) -> tuple[str, tuple[str, ...], bool]:
+    """The format of a table, the names of its columns, and whether its first row is a heading."""
     column, is_headed = address_column(first, second)
     names = tuple(map(_folded, first.cells))
     if is_headed and column is not None:
         if names[column] not in _ADDRESS_NAMES:
             names = (*names[:column], "email", *names[column + 1 :])
-        return _Reader(name if name != "auto" else _by_names(names), names, is_headed=True)
+        return name if name != "auto" else _by_names(names), names, True
     if name == "auto":
         is_ses = len(first.cells) == 2 and first.cells[1].upper() in ("BOUNCE", "COMPLAINT")
         name = "ses" if is_ses else "plain"
     if name == "plain":
-        columns = tuple("email" if i == (column or 0) else f"column{i}" for i in range(len(first.cells)))
-        return _Reader(name, columns, is_headed=False)
-    return _Reader(name, _FORMATS[name].bare, is_headed=False)
+        return name, tuple("email" if i == (column or 0) else f"column{i}" for i in range(len(first.cells))), False
+    return name, _FORMATS[name].bare, False
 
 
 def _by_names(names: Iterable[str]) -> str:
@@ -305,17 +321,22 @@ def _text(value: object) -> str:
 # Times ---------------------------------------------------------------------------------------------------------------
 
 
+_SECONDS = re.compile(r"\d{9,10}(\.\d+)?")
+_MILLISECONDS = re.compile(r"\d{12,13}")
+_NAMED_UTC = re.compile(r"(?<=\d) UTC$")
+
+
 def parse_moment(text: str) -> float | None:
     """Read a time as services write it: epoch seconds or milliseconds, ISO 8601, RFC 5322. None when it is none of these."""
-    if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
-        return float(text)
-    if re.fullmatch(r"\d{12,13}", text):
-        return int(text) / 1000
     if not text:
         return None
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    if _MILLISECONDS.fullmatch(text):
+        return int(text) / 1000
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            moment = parse(re.sub(r"(?<=\d) UTC$", "+00:00", text))
+            moment = parse(_NAMED_UTC.sub("+00:00", text))
         except (ValueError, TypeError):
             continue
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

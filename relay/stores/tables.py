@@ -12,10 +12,10 @@ import io
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_ROW = 64 * 1024  # octets or characters of one row
 _JOINED_LINES = 20  # of one row whose quoted cells have line breaks
@@ -44,8 +44,8 @@ class Row:
     value: dict[str, Any] | None = None
 
 
-def rows(chunks: Iterable[bytes]) -> Iterator[Row | Fault]:
-    """Read a list, JSON when it begins like JSON, else a table."""
+def rows(chunks: Iterable[bytes]) -> "Iterator[Row | Fault]":
+    """Read a list: when it begins like JSON, its objects, else a `Table`."""
     octets = _as_utf8(iter(chunks))
     first = next(octets, b"").removeprefix(codecs.BOM_UTF8)
     while first and not first.strip() and len(first) < MAX_ROW:
@@ -57,81 +57,147 @@ def rows(chunks: Iterable[bytes]) -> Iterator[Row | Fault]:
     return _objects(together) if first.lstrip()[:1] in (b"{", b"[") else table(together)
 
 
-def table(chunks: Iterable[bytes]) -> Iterator[Row | Fault]:
-    """Read a table of text; blank lines and lines that begin with "# " are left out."""
-    decoder = _Decoder()
-    waiting = _Pushback(lines(chunks))
-    delimiter = ""
-    for number, raw in waiting:
-        if len(raw) > MAX_ROW:
-            yield Fault(number, decoder.excerpt(raw), "这一行过长", "this line is too long")
-            continue
-        if not raw.strip() or raw.startswith(b"# "):
-            continue
-        text = decoder.decode(raw)
-        if text is None:
-            yield Fault(number, decoder.excerpt(raw), "既不是 UTF-8 也不是 GB18030 编码", "neither UTF-8 nor GB18030")
-            continue
-        delimiter = delimiter or _delimiter(text)
-        if text.count('"') % 2 == 0:
-            yield Row(number, raw, _cells(text, delimiter), delimiter)
-        else:
-            yield _joined(number, raw, text, delimiter, decoder, waiting)
+def table(chunks: Iterable[bytes]) -> "Table":
+    """Read a table of text."""
+    return Table(_blocks(chunks))
+
+
+class Lines(NamedTuple):
+    """Lines of a table whose rows are the same when they are read apart from all others (`Table.apart`)."""
+
+    number: int  # of the first
+    raw: list[bytes]
+    encodings: tuple[str, ...]
+    delimiter: str
+
+    def rows(self) -> "Table":
+        return Table(iter([(self.number, self.raw)]), self.encodings, self.delimiter)
+
+
+class Table(Iterator[Row | Fault]):
+    """The rows of a table; blank lines and lines that begin with "# " are left out."""
+
+    def __init__(
+        self, blocks: Iterator[tuple[int, list[bytes]]], encodings: Sequence[str] = ("utf-8", "gb18030"), delimiter: str = ""
+    ) -> None:
+        self._lines = _Waiting(blocks)
+        self._decoder = _Decoder(encodings)
+        self._delimiter = delimiter
+
+    def __next__(self) -> Row | Fault:
+        for number, raw in self._lines:
+            if len(raw) > MAX_ROW:
+                return Fault(number, self._decoder.excerpt(raw), "这一行过长", "this line is too long")
+            if raw.isspace() or raw.startswith(b"# "):
+                continue
+            text = self._decoder.decode(raw)
+            if text is None:
+                return Fault(number, self._decoder.excerpt(raw), "既不是 UTF-8 也不是 GB18030 编码", "neither UTF-8 nor GB18030")
+            self._delimiter = delimiter = self._delimiter or _delimiter(text)
+            if '"' not in text or text.count('"') % 2 == 0:
+                return Row(number, raw, _cells(text, delimiter), delimiter)
+            return _joined(number, raw, text, delimiter, self._decoder, self._lines)
+        raise StopIteration
+
+    def apart(self) -> "Iterator[Lines | list[Row | Fault]]":
+        """What is left, in parts that other processes can read; what only makes sense in its order is read here."""
+        while found := self._lines.take_block():
+            number, raw = found
+            if self._stands_alone(raw):
+                yield Lines(number, raw, self._decoder.encodings, self._delimiter)
+                continue
+            self._lines.give_back(enumerate(raw, number))
+            here: list[Row | Fault] = []
+            while self._lines.has_before(number + len(raw)) and (row := next(self, None)):
+                here.append(row)
+            yield here
+
+    def _stands_alone(self, raw: list[bytes]) -> bool:
+        """Whether no cell goes on from line to line, and no line changes the encoding of those that follow."""
+        together = b"".join(raw)
+        if b'"' in together and any(line.count(b'"') % 2 for line in raw):
+            return False
+        return together.isascii() or self._decoder.is_steady(together)
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Number the lines, with their ends; of an endless one only as much is kept as shows that it is too long."""
+    for number, raw in _blocks(chunks):
+        yield from enumerate(raw, number)
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """The lines that end in each chunk, and the number of the first."""
     number, kept = 1, b""
     for chunk in chunks:
         pieces = (kept + chunk).splitlines(keepends=True)
         # The last one may go on in the next chunk; a CR at its end may be half of a CRLF.
         kept = pieces.pop() if pieces and not pieces[-1].endswith(b"\n") else b""
-        for piece in pieces:
-            yield number, piece
-            number += 1
+        yield number, pieces
+        number += len(pieces)
         if len(kept) > 2 * MAX_ROW and not kept.endswith(b"\r"):
             kept = kept[: MAX_ROW + 1] + b" "
-    for piece in kept.splitlines(keepends=True):
-        yield number, piece
-        number += 1
+    yield number, kept.splitlines(keepends=True)
 
 
 class _Decoder:
     """UTF-8 until a line is not; from there GB18030 is tried first, as one file has one encoding."""
 
-    def __init__(self) -> None:
-        self._encodings = ["utf-8", "gb18030"]
+    def __init__(self, encodings: Sequence[str]) -> None:
+        self.encodings = tuple(encodings)
 
     def decode(self, raw: bytes) -> str | None:
-        for encoding in tuple(self._encodings):
+        for encoding in self.encodings:
             try:
                 text = raw.decode(encoding)
             except UnicodeDecodeError:
                 continue
-            if encoding != self._encodings[0] and not raw.isascii():
-                self._encodings.reverse()
+            if encoding != self.encodings[0] and not raw.isascii():
+                self.encodings = self.encodings[::-1]
             return text
         return None
 
+    def is_steady(self, octets: bytes) -> bool:
+        """Whether every line of these is of the encoding that is tried first; neither has line ends inside a character."""
+        try:
+            octets.decode(self.encodings[0])
+        except UnicodeDecodeError:
+            return False
+        return True
+
     def excerpt(self, raw: bytes) -> str:
-        return raw[:200].decode(self._encodings[0], "replace").strip()
+        return raw[:200].decode(self.encodings[0], "replace").strip()
 
 
-class _Pushback(Iterator[tuple[int, bytes]]):
-    """Lines that can be given back."""
+class _Waiting(Iterator[tuple[int, bytes]]):
+    """Numbered lines, one by one or a block at once; some can be given back."""
 
-    def __init__(self, source: Iterator[tuple[int, bytes]]) -> None:
-        self._source = source
-        self._returned: deque[tuple[int, bytes]] = deque()
+    def __init__(self, blocks: Iterator[tuple[int, list[bytes]]]) -> None:
+        self._blocks = blocks
+        self._waiting: deque[tuple[int, bytes]] = deque()
 
     def __next__(self) -> tuple[int, bytes]:
-        return self._returned.popleft() if self._returned else next(self._source)
+        while not self._waiting:
+            number, raw = next(self._blocks)
+            self._waiting.extend(enumerate(raw, number))
+        return self._waiting.popleft()
 
     def give_back(self, items: Iterable[tuple[int, bytes]]) -> None:
-        self._returned.extendleft(reversed(list(items)))
+        self._waiting.extendleft(reversed(list(items)))
+
+    def has_before(self, number: int) -> bool:
+        return bool(self._waiting) and self._waiting[0][0] < number
+
+    def take_block(self) -> tuple[int, list[bytes]] | None:
+        """What was given back and what is left of the block that was begun, else the next one; never none but at the end."""
+        if self._waiting:
+            found = self._waiting[0][0], [raw for _, raw in self._waiting]
+            self._waiting.clear()
+            return found
+        return next((block for block in self._blocks if block[1]), None)
 
 
-def _joined(number: int, raw: bytes, text: str, delimiter: str, decoder: _Decoder, waiting: _Pushback) -> Row | Fault:
+def _joined(number: int, raw: bytes, text: str, delimiter: str, decoder: _Decoder, waiting: _Waiting) -> Row | Fault:
     """A quote is open at the end of the line: the cell goes on below, or the quote is a fault of this line alone."""
     if not re.search(rf'(^|{delimiter})\s*"', text):
         return Row(number, raw, tuple(cell.strip() for cell in text.split(delimiter)), delimiter)
