@@ -17,16 +17,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from relay.errors import RenderingImpossible
 from relay.mail.envelope import Client, Recipient
+from relay.mail.fields import split_fields as raw_fields
 from relay.mail.message import Message
 from relay.policy.sets import Duty
 from relay.render.duties import removed_names
 from relay.render.oneclick import RULE as ONE_CLICK_RULE
 from relay.render.oneclick import check_one_click, promises_one_click, unsubscribe_fields
-from relay.render.signing import SIGNED_NAMES, CanonicalField, Signer, body_hash, canonical_field, signed_names
+from relay.render.signing import SIGNED_NAMES, Begun, CanonicalField, Signer, body_hash, canonical_field, signed_names
 from relay.render.verification import Field, SignatureError, split_fields, verify
 
 SIGNATURE_RULE = "base/signature"
@@ -52,7 +54,7 @@ class Trace:
     client: Client
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """All that the copies of one message share, made once."""
 
@@ -60,7 +62,7 @@ class Prepared:
     fields: bytes  # the message's own and the supplied ones
     body: bytes = field(repr=False)
     body_hash: bytes
-    canonical: tuple[CanonicalField, ...]
+    canonical: tuple[CanonicalField, ...]  # of `fields` those that may be signed
     signers: tuple[Signer, ...]
     author_domains: frozenset[str]
     unsigned_fields: frozenset[bytes]
@@ -68,6 +70,39 @@ class Prepared:
     sets_unsubscribe: bool
     needs_8bit: bool
     needs_smtputf8: bool
+    _begun: dict[tuple[bytes, ...], tuple[Begun, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def header(self) -> bytes:
+        """The header section of every copy, signed and read back, where nothing in it is a copy's own."""
+        names = self._signed_names(())
+        signatures = [signer.sign(self.canonical, names, self.body_hash, self.at) for signer in self.aligned]
+        above = b"".join([self.received, *signatures])
+        _read_back(self, above, b"")
+        return above + self.fields
+
+    @cached_property
+    def read(self) -> tuple[Field, ...]:
+        """`fields` as a receiver reads them."""
+        return split_fields(self.fields)
+
+    @cached_property
+    def aligned(self) -> tuple[Signer, ...]:
+        """The signers, if each speaks for every author. Raises RenderingImpossible."""
+        for signer in self.signers:
+            if not _is_aligned(signer.domain, self.author_domains):
+                raise RenderingImpossible(SIGNATURE_RULE, f"the key of {signer.domain} does not speak for the domain in From")
+        return self.signers
+
+    def begun(self, own: tuple[bytes, ...]) -> tuple[Begun, ...]:
+        """The signatures of every copy that has fields of its own with these names, as far as they agree."""
+        if own not in self._begun:
+            names = self._signed_names(own)
+            self._begun[own] = tuple([signer.begin(self.canonical, names, self.body_hash, self.at) for signer in self.aligned])
+        return self._begun[own]
+
+    def _signed_names(self, own: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return signed_names([*[name for name, _ in self.canonical], *own], self.unsigned_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +147,18 @@ def prepare(
     if signers:
         _check_edges(kept)
     names = {name for name, _ in kept}
-    supplied = [
-        (name.lower(), b"%s: %s\r\n" % (name, text.encode()))
-        for name, text in ((b"Date", trace.date), (b"Message-ID", trace.message_id))
-        if name.lower() not in names
-    ]
-    raw = [octets for _, octets in (*kept, *supplied)]
+    for name, text in ((b"Date", trace.date), (b"Message-ID", trace.message_id)):
+        if name.lower() not in names:
+            kept.append((name.lower(), b"%s: %s\r\n" % (name, text.encode())))
     return Prepared(
         received=received_field(trace),
-        fields=b"".join(raw),
+        fields=b"".join([octets for _, octets in kept]),
         body=message.body,
         body_hash=body_hash(message.body) if signers else b"",
-        canonical=tuple(map(canonical_field, raw)) if signers else (),
+        canonical=tuple([canonical_field(octets) for name, octets in kept if name in SIGNED_NAMES]) if signers else (),
         signers=tuple(signers),
-        author_domains=frozenset(author.domain for author in message.authors or ()),
-        unsigned_fields=frozenset(name.lower().encode() for name in unsigned_fields),
+        author_domains=frozenset([author.domain for author in message.authors or ()]),
+        unsigned_fields=frozenset([name.lower().encode() for name in unsigned_fields]),
         at=int(trace.at),
         sets_unsubscribe=sets_unsubscribe,
         needs_8bit=message.has_8bit_body or message.has_8bit_header,
@@ -140,15 +172,15 @@ def render_copy(
     """Build the copy for these recipients, sign it, and read it back as a receiver would.
 
     The URIs belong to one recipient's copy and are given exactly when the
-    message was prepared for them.  Raises RenderingImpossible.
+    message was prepared for them; copies of a message without them differ in
+    nothing, so those are signed once.  Raises RenderingImpossible.
     """
-    added = b""
     if prepared.sets_unsubscribe:
-        added = unsubscribe_fields(unsubscribe_url, mailto)
+        header = _own_header(prepared, unsubscribe_fields(unsubscribe_url, mailto))
     elif unsubscribe_url or mailto:
         raise ValueError("this message was not prepared for List-Unsubscribe")
-    header = b"".join([prepared.received, *_signatures(prepared, added), prepared.fields, added])
-    _read_back(prepared, split_fields(header))
+    else:
+        header = prepared.header
     smtputf8 = prepared.needs_smtputf8 or any(recipient.mailbox.needs_smtputf8 for recipient in recipients)
     return Copy(tuple(recipients), header + b"\r\n", prepared.body, prepared.needs_8bit, smtputf8)
 
@@ -160,12 +192,17 @@ def received_field(trace: Trace) -> bytes:
     shall read of the others.  It does name the client's address; receivers
     and abuse desks trace by it.
     """
-    client, literal = trace.client, _literal(trace.client.address)
+    clauses = f"by {trace.hostname} with {trace.client.protocol} id {trace.submission_id}"
+    return f"Received: from {_source(trace.client)}\r\n\t{clauses};\r\n\t{trace.date}\r\n".encode()
+
+
+@lru_cache(maxsize=1024)  # a connection brings many mails
+def _source(client: Client) -> str:
+    literal = _literal(client.address)
     helo = client.helo if _HELO.fullmatch(client.helo) else ""
     source = f"{helo} ({literal})" if helo and literal else helo or literal or "unknown"
     tls = f"\r\n\t({re.sub('[^A-Za-z0-9 ._-]', '', client.tls)})" if client.tls else ""
-    clauses = f"by {trace.hostname} with {client.protocol} id {trace.submission_id}"
-    return f"Received: from {source}{tls}\r\n\t{clauses};\r\n\t{trace.date}\r\n".encode()
+    return source + tls
 
 
 def _literal(address: str) -> str:
@@ -190,41 +227,44 @@ def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties
         for field in message.fields
         if field.name not in removed
         and not field.name.startswith(_REMOVED_PREFIX)
-        and (field.value or field.name not in _SUPPLIED)
+        and (field.name not in _SUPPLIED or field.value)
     ]
 
 
 def _check_edges(fields: Iterable[tuple[bytes, bytes]]) -> None:
     """Refuse what verifiers read differently: some take VT and FF around a value for white space, RFC 6376 does not."""
     for name, raw in fields:
-        value = raw.partition(b":")[2].strip(b" \t\r\n")
-        if value != value.strip() and name in SIGNED_NAMES:
-            text = (
-                f"the field {name.decode()} begins or ends with a control character, on which DKIM verifiers disagree; remove it"
-            )
-            raise RenderingImpossible(SIGNATURE_RULE, text)
+        if name in SIGNED_NAMES and (b"\x0b" in raw or b"\x0c" in raw):
+            value = raw.partition(b":")[2].strip(b" \t\r\n")
+            if value != value.strip():
+                text = (
+                    f"the field {name.decode()} begins or ends with a control character,"
+                    " on which DKIM verifiers disagree; remove it"
+                )
+                raise RenderingImpossible(SIGNATURE_RULE, text)
 
 
-def _signatures(prepared: Prepared, added: bytes) -> list[bytes]:
-    if not prepared.signers:
-        return []
-    fields = [*prepared.canonical, *(canonical_field(f.name + b":" + f.value + b"\r\n") for f in split_fields(added))]
-    names = signed_names((name for name, _ in fields), prepared.unsigned_fields)
-    return [signer.sign(fields, names, prepared.body_hash, prepared.at) for signer in prepared.signers]
+def _own_header(prepared: Prepared, own: bytes) -> bytes:
+    """The header section of a copy that has fields of its own, signed and read back."""
+    canonical = [canonical_field(raw) for raw in raw_fields(own)]
+    signed = [field for field in canonical if field[0] not in prepared.unsigned_fields]
+    begun = prepared.begun(tuple([name for name, _ in canonical]))
+    above = b"".join([prepared.received, *[signature.finish(signed) for signature in begun]])
+    _read_back(prepared, above, own)
+    return above + prepared.fields + own
 
 
-def _read_back(prepared: Prepared, fields: Sequence[Field]) -> None:
-    """Verify every signature of ours on the finished octets, its alignment and what it covers."""
-    counts = Counter(field.name for field in fields)
+def _read_back(prepared: Prepared, above: bytes, below: bytes) -> None:
+    """Verify every signature of ours on the finished octets and what it covers; the fields between were read before."""
+    fields = [*split_fields(above), *prepared.read, *split_fields(below)]
+    authors = [field.name for field in fields].count(b"from")
     covered: Counter[bytes] = Counter()
     for place, signer in enumerate(prepared.signers, 1):
-        if not _is_aligned(signer.domain, prepared.author_domains):
-            raise RenderingImpossible(SIGNATURE_RULE, f"the key of {signer.domain} does not speak for the domain in From")
         try:
             named = verify(fields, place, signer, prepared.body_hash)
         except SignatureError as fault:
             raise RenderingImpossible(SIGNATURE_RULE, f"the signature of {signer.domain} would not verify: {fault}") from None
-        if named[b"from"] <= counts[b"from"]:
+        if named[b"from"] <= authors:
             raise RenderingImpossible(SIGNATURE_RULE, "From is not signed against a second one")
         covered = covered & named if place > 1 else named
     if promises_one_click(fields):

@@ -7,8 +7,10 @@ leave.  Which fields a message must keep is settled where policies are read
 (`relay.policy.model.KEPT_FIELDS`).
 """
 
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from relay.errors import RenderingImpossible
 from relay.policy.sets import Duty
@@ -28,4 +30,9 @@ def removed_names(duties: Iterable[Duty], present: Iterable[bytes]) -> frozenset
 def _removes(duty: Duty, name: bytes) -> bool:
     if duty.do != REMOVE_FIELDS:
         raise RenderingImpossible(duty.name, f'this version does not know the duty "{duty.do}"')
-    return any(fnmatchcase(name.decode("latin-1"), pattern) for pattern in duty.fields)
+    return _any_of(duty.fields).match(name.decode("latin-1")) is not None
+
+
+@lru_cache(maxsize=256)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")

@@ -42,7 +42,7 @@ def unsubscribe_fields(url: str | None, mailto: str | None) -> bytes:
 
 def promises_one_click(fields: Sequence[Field]) -> bool:
     """Whether the header section has List-Unsubscribe-Post, so that RFC 8058 binds it."""
-    return any(field.name == LIST_UNSUBSCRIBE_POST for field in fields)
+    return LIST_UNSUBSCRIBE_POST in [field.name for field in fields]
 
 
 def check_one_click(fields: Sequence[Field], covered: Counter[bytes]) -> None:

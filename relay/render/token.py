@@ -67,6 +67,7 @@ class UnsubscribeToken:
     """Made by `relay check --public`: it stands for nobody, and posting it changes nothing."""
 
 
+@lru_cache(maxsize=1024)
 def stream_number(name: str) -> bytes:
     """The four octets that stand for a stream; look them up among the names of the set's streams."""
     return hashlib.sha256(name.encode()).digest()[:4]
@@ -116,6 +117,7 @@ def _cipher(secret: bytes) -> AESSIV:
     return AESSIV(secret)
 
 
+@lru_cache(maxsize=1024)  # one submission may have a thousand recipients
 def _id_octets(submission_id: str) -> bytes:
     if not is_id(submission_id):
         raise ValueError(f'"{submission_id}" is not a submission id')

@@ -11,7 +11,7 @@ import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from relay.render.signing import PublicKey, Signer
 
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_BLANKS = re.compile(rb"[ \t]+")
+_SIGNATURE_VALUE = re.compile(rb"(;\s*b\s*=)[^;]*")
+_PADDING, _SHA256_DIGEST = PKCS1v15(), Prehashed(hashes.SHA256())
 
 
 class SignatureError(ValueError):
@@ -31,23 +32,29 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a finished header section: name in lower case, value as it stands."""
+    """One field of a finished header section: name in lower case, value as it stands and in one line without needless blanks."""
 
     name: bytes
     value: bytes
+    unfolded: bytes = field(init=False, compare=False, repr=False)
 
-    @property
-    def unfolded(self) -> bytes:
-        return _BLANKS.sub(b" ", self.value.replace(b"\r\n", b"")).strip(b" ")
+    def __post_init__(self) -> None:
+        line = self.value.replace(b"\r\n", b"").replace(b"\t", b" ")
+        while b"  " in line:  # each pass halves every run
+            line = line.replace(b"  ", b" ")
+        object.__setattr__(self, "unfolded", line.strip(b" "))
 
 
 def split_fields(header: bytes) -> tuple[Field, ...]:
-    """The fields of a header section that ends with CRLF, without the empty line."""
-    fields = []
-    for raw in _FIELD_END.split(header)[:-1]:
-        name, _, value = raw.partition(b":")
-        fields.append(Field(name.rstrip(b" \t").lower(), value))
-    return tuple(fields)
+    """The fields of a header section, or of whole fields of one, that ends with CRLF, without the empty line.
+
+    Raises SignatureError when the octets do not begin and end with a field, so that what stands beside them would flow in.
+    """
+    *fields, rest = _FIELD_END.split(header)
+    if rest or header.startswith((b" ", b"\t")):
+        raise SignatureError("the header section does not begin and end with a field")
+    parted = [raw.partition(b":") for raw in fields]
+    return tuple([Field(name.rstrip(b" \t").lower(), value) for name, _, value in parted])
 
 
 def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes) -> Counter[bytes]:
@@ -59,7 +66,7 @@ def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes
     _expect(tags, signer)
     if _base64(tags, "bh") != body_hash:
         raise SignatureError("the body hash is another body's")
-    names = [name.strip().lower().encode() for name in tags["h"].split(":")]
+    names = tags["h"].lower().encode().replace(b" ", b"").split(b":")
     if b"from" not in names:
         raise SignatureError("From is not signed")
     if not _is_signed(signer.public_key, _base64(tags, "b"), _header_hash(fields, place, names)):
@@ -95,23 +102,19 @@ def _base64(tags: dict[str, str], tag: str) -> bytes:
 
 def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes]) -> bytes:
     """RFC 6376 section 3.7: each name takes the lowest field not taken yet, then the signature itself without its b= value."""
-    hasher = hashlib.sha256()
     below: dict[bytes, list[Field]] = {}
-    for number, field in enumerate(fields):
+    for number, one in enumerate(fields):
         if number != place:
-            below.setdefault(field.name, []).append(field)
-    for name in names:
-        if left := below.get(name):
-            hasher.update(name + b":" + left.pop().unfolded + b"\r\n")
-    itself = re.sub(rb"(;\s*b\s*=)[^;]*", rb"\1", fields[place].unfolded)
-    hasher.update(b"dkim-signature:" + itself.strip(b" "))
-    return hasher.digest()
+            below.setdefault(one.name, []).append(one)
+    signed = [name + b":" + below[name].pop().unfolded + b"\r\n" for name in names if below.get(name)]
+    itself = _SIGNATURE_VALUE.sub(rb"\1", fields[place].unfolded)
+    return hashlib.sha256(b"".join([*signed, b"dkim-signature:", itself.strip(b" ")])).digest()
 
 
 def _is_signed(public: PublicKey, signature: bytes, digest: bytes) -> bool:
     try:
         if isinstance(public, RSAPublicKey):
-            public.verify(signature, digest, PKCS1v15(), Prehashed(hashes.SHA256()))
+            public.verify(signature, digest, _PADDING, _SHA256_DIGEST)
         else:
             public.verify(signature, digest)
     except InvalidSignature:

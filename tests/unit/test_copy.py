@@ -1,5 +1,6 @@
 """Copies: the message's own octets untouched, our fields around them, every signature good, or nothing leaves."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -145,6 +146,39 @@ def test_copies_share_one_body():
     copies = [render_copy(ready, [recipient()], f"{URL}{number}") for number in range(3)]
     assert all(copy.body is message.body for copy in copies)
     assert len({copy.header for copy in copies}) == 3
+
+
+@dataclass(frozen=True, slots=True)
+class Counting(Signer):
+    """A signer that notes which hashes it signed."""
+
+    signed: list[bytes] = dataclasses.field(default_factory=list, compare=False)
+
+    def signature(self, digest):
+        self.signed.append(digest)
+        return Signer.signature(self, digest)
+
+
+@pytest.mark.parametrize(("sets_unsubscribe", "signatures"), [(False, 1), (True, 3)])
+def test_copies_that_differ_in_nothing_are_signed_once(sets_unsubscribe, signatures):
+    signer = Counting("example.com", "s1", rsa_signer().private_key)
+    ready = prepared(a_message("Subject: s"), signers=(signer,), sets_unsubscribe=sets_unsubscribe)
+    urls = [f"{URL}{number}" if sets_unsubscribe else None for number in range(3)]
+    copies = [render_copy(ready, [recipient(f"{number}@example.net")], url) for number, url in enumerate(urls)]
+    assert len(set(signer.signed)) == len(signer.signed) == signatures
+    assert all(own_signatures(copy, (signer,)) == [True] for copy in copies)
+
+
+@settings(deadline=None)
+@given(messages, st.booleans(), st.booleans())
+def test_a_copy_of_many_is_what_it_is_alone(message, web, mail):
+    """What the copies share and what they were made of before leaves no trace in them."""
+    offers = [(f"{URL}{n}" if web or not mail else None, f"{MAILTO}{n}" if mail else None) for n in range(3)]
+    ready = prepared(message, sets_unsubscribe=True, signers=(ed25519_signer(),))
+    render_copy(ready, [recipient()], URL, MAILTO)
+    for offer in offers:
+        alone = prepared(message, sets_unsubscribe=True, signers=(ed25519_signer(),))
+        assert octets(render_copy(ready, [recipient()], *offer)) == octets(render_copy(alone, [recipient()], *offer))
 
 
 def test_the_same_message_and_trace_give_the_same_octets():

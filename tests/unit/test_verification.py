@@ -1,9 +1,12 @@
 """The reading back: RFC 6376 from the octets up, and what must not pass."""
 
+import re
 from base64 import b64decode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.render.signing import Signer, body_hash, canonical_field
 from relay.render.verification import SignatureError, split_fields, verify
@@ -24,6 +27,18 @@ def test_fields_are_split_at_line_ends_that_fold_nothing():
     assert [(field.name, field.unfolded) for field in split_fields(HEADER)] == [
         (b"subject", b"Hello Bob"), (b"from", b"Ada <ada@example.com>"), (b"from", b"x"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("octets", [b" x\r\n", b"\tx: y\r\n", b"Subject: Hello", b"Subject: Hello\r\nFrom: x\r\n y"])
+def test_octets_that_would_flow_into_their_neighbours_are_no_fields(octets):
+    with pytest.raises(SignatureError, match="begin and end with a field"):
+        split_fields(octets)
+
+
+@given(st.lists(st.sampled_from([b" ", b"\t", b"\r\n ", b"a", b":", b"\x0b", b"\xff"])).map(b"".join))
+def test_unfolding_is_what_the_standard_says(value):
+    (found,) = split_fields(b"Subject:" + value + b"\r\n")
+    assert found.unfolded == re.sub(rb"[ \t]+", b" ", value.replace(b"\r\n", b"")).strip(b" ")
 
 
 def test_a_good_signature_tells_what_it_names():
