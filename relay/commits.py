@@ -68,11 +68,12 @@ class Medium(Protocol[Job_contra, Answer_co]):
 
 
 class _Waiting(Generic[Job, Answer]):
-    __slots__ = ("future", "job")
+    __slots__ = ("future", "job", "late_at")
 
-    def __init__(self, job: Job, future: "asyncio.Future[Answer]") -> None:
+    def __init__(self, job: Job, future: "asyncio.Future[Answer]", late_at: float) -> None:
         self.job = job
         self.future = future
+        self.late_at = late_at
 
     def tell(self, answer: Answer | Exception) -> None:
         if self.future.done():  # the caller was cancelled or has lost patience
@@ -94,6 +95,8 @@ class Commits(Generic[Job, Answer]):
     def __init__(self, medium: Medium[Job, Answer], name: str, *, patience: float, for_absent: bool) -> None:
         self._medium, self._name, self._patience, self._for_absent = medium, name, patience, for_absent
         self._waiting: deque[_Waiting[Job, Answer]] = deque()
+        self._unanswered: deque[_Waiting[Job, Answer]] = deque()  # the oldest of them is not answered
+        self._alarm: asyncio.TimerHandle | None = None  # for the oldest
         self._group: list[_Waiting[Job, Answer]] = []
         self._answers: Sequence[Answer | Exception] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,16 +118,15 @@ class Commits(Generic[Job, Answer]):
         if len(self._waiting) >= _WAITING:
             raise self._unserved("crowded", f"{_WAITING} jobs wait to be written: the disk does not keep up")
         self._loop = loop = asyncio.get_running_loop()
-        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future())
+        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(waiting)
+        self._unanswered.append(waiting)
+        if self._alarm is None:
+            self._alarm = loop.call_at(waiting.late_at, self._lose_patience, loop)
         if not self._is_under_way:
             self._is_under_way = True
             loop.call_soon(self._start)  # who comes in the same moment goes along
-        timer = loop.call_later(self._patience, self._lose_patience, waiting)
-        try:
-            return await waiting.future
-        finally:
-            timer.cancel()
+        return await waiting.future
 
     async def finish(self) -> None:
         """Take no more jobs and wait until the last one is answered."""
@@ -141,8 +143,17 @@ class Commits(Generic[Job, Answer]):
         self._medium.abandon()
         self._tell_all(self._unserved("closed", "closed before this was written"))
 
-    def _lose_patience(self, waiting: _Waiting[Job, Answer]) -> None:
-        waiting.tell(self._unserved("late", f"not written within {self._patience:g} s"))
+    def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while (oldest := self._oldest()) is not None and oldest.late_at <= now:
+            oldest.tell(self._unserved("late", f"not written within {self._patience:g} s"))
+        self._alarm = loop.call_at(oldest.late_at, self._lose_patience, loop) if oldest else None
+
+    def _oldest(self) -> _Waiting[Job, Answer] | None:
+        """Who has waited longest, all being equally patient."""
+        while self._unanswered and self._unanswered[0].future.done():
+            self._unanswered.popleft()
+        return self._unanswered[0] if self._unanswered else None
 
     def _unserved(self, reason: str, text: str) -> Exception:
         return self._medium.told(Unserved(reason, f"{self._name}: {text}"))
@@ -221,6 +232,7 @@ class Commits(Generic[Job, Answer]):
             return
         for waiting, answer in zip(self._group, self._answers, strict=True):
             waiting.tell(answer)
+        self._oldest()  # forget who is answered
         self._go_on()
 
     def _conclude_all(self, fault: Exception) -> None:

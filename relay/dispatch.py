@@ -89,7 +89,10 @@ class Dispatcher:
             reply = replies.explained(replies.NO_ACCOUNT, self._help_url(consignment))
             return [spoken(recipient, Standing.TRANSIENT, reply) for recipient in recipients]
         cap, width = self._bounds(consignment.routes)
-        groups = iter(list(groups_of(consignment, recipients, cap)))
+        copies = list(groups_of(consignment, recipients, cap))
+        if len(copies) == 1:
+            return await self._send_whatever_happens(consignment, copies[0])
+        groups = iter(copies)
         results: list[Result] = []
 
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
@@ -98,7 +101,7 @@ class Dispatcher:
                 await asyncio.sleep(0)  # between two signatures others get their turn
 
         async with asyncio.TaskGroup() as lanes:
-            for number in range(min(width, len(recipients))):
+            for number in range(min(width, len(copies))):
                 lanes.create_task(lane(groups), name=f"lane {number} of {consignment.submission.id}")
         return results
 

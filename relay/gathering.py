@@ -81,10 +81,14 @@ async def gather(
     """
     key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
     rows = [recipient_digest(keys, recipient) for recipient in submission.recipients]
-    entry, suppressions = await asyncio.gather(
-        store.open_submission(key, proposal, ledger_ttl, rows, submission.stream),
-        suppressions_of(submission.recipients, store, records, keys),
-    )
+    opening = asyncio.ensure_future(store.open_submission(key, proposal, ledger_ttl, rows, submission.stream))
+    try:
+        suppressions = await suppressions_of(submission.recipients, store, records, keys)
+    except BaseException:
+        if not opening.cancel():
+            opening.exception()  # both failed: one fault is enough
+        raise
+    entry = await opening
     return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry)
 
 

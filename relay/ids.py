@@ -1,13 +1,15 @@
 """Submission ids: ULIDs, 26 characters, sortable by time, with 80 random bits that nobody guesses."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 ENTROPY_OCTETS = 10
 
 
 def new_id(at: float, entropy: bytes) -> str:
     """Build the id of something that happened at `at` (epoch seconds) from ten random octets."""
     number = (int(at * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(entropy[:ENTROPY_OCTETS], "big")
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def time_of(some_id: str) -> float:

@@ -11,7 +11,6 @@ together with a store that knows it (`relay.service.keeping`).
 """
 
 import hashlib
-import hmac
 import os
 import secrets
 import tomllib
@@ -32,6 +31,8 @@ RINGS = ("addresses", "records", "tokens", "held")
 SECRET_OCTETS = 64  # AES-SIV-256 takes 64; AES-GCM and HMAC use the first 32
 _NONCE_OCTETS = 12
 _DIGEST_OCTETS = 16
+_BLOCK_OCTETS = 64  # of SHA-256
+_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))  # RFC 2104 section 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +211,19 @@ class KeyFile:
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:
-    keyed = _keyed(key.secret).copy()
-    keyed.update(text.encode() if isinstance(text, str) else text)
-    return keyed.digest()[:_DIGEST_OCTETS]
+    """HMAC-SHA-256, cut short."""
+    inner, outer = _keyed(key.secret)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(text.encode() if isinstance(text, str) else text)
+    outer.update(inner.digest())
+    return outer.digest()[:_DIGEST_OCTETS]
 
 
 @lru_cache(maxsize=256)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """An HMAC that has read its key: a copy of it costs half of beginning anew, and many digests are made of each key."""
-    return hmac.new(secret[:32], digestmod="sha256")
+def _keyed(secret: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """The two hashes of an HMAC (RFC 2104) that have read the key: copies of them cost a third of the library's HMAC."""
+    key = secret[:32].ljust(_BLOCK_OCTETS, b"\0")
+    return hashlib.sha256(key.translate(_INNER)), hashlib.sha256(key.translate(_OUTER))
 
 
 def _ring(name: str, entries: object, source: str) -> Ring:

@@ -249,7 +249,9 @@ class Line:
         fate = await self._reporter.report(consignment, results)
         await self._reporter.confirm(consignment, results)
         reply = final_reply(first.submission_id, results, fate)
-        await asyncio.gather(self._finish(submission, results, fate, reply), *consignment.settling)
+        await self._finish(submission, results, fate, reply)
+        for settling in consignment.settling:  # under way meanwhile
+            await settling
         self._remember(submission, key, reply)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)

@@ -42,7 +42,7 @@ class StoreFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._write_ahead = path.with_name(path.name + "-wal")
+        self._names = (os.fspath(path), f"{path}-wal")  # text, since they are looked up in every transaction
         self._opened: tuple[tuple[int, int], ...] = ()
 
     def connect(self) -> sqlite3.Connection:
@@ -71,7 +71,7 @@ class StoreFile:
 
     def _look(self) -> tuple[tuple[int, int], ...]:
         try:
-            main, log = os.stat(self.path), os.stat(self._write_ahead)  # noqa: PTH116 - a third of the time of Path.stat
+            main, log = map(os.stat, self._names)
         except FileNotFoundError:
             return ()
         return (main.st_dev, main.st_ino), (log.st_dev, log.st_ino)

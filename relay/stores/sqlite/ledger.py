@@ -55,8 +55,10 @@ def open_submission(
 ) -> Entry:
     """Insert the submission if absent and return it with its rows; those of `recipients` belong to this try now."""
     pause = reputation.pause_of(db, stream)
-    if not _is_known(db, now, key):
-        _insert(db, key, proposal, now + ttl_seconds)
+    is_new = _insert(db, key, proposal, now + ttl_seconds)
+    if not is_new and not _is_known(db, now, key):  # it had expired
+        is_new = _insert(db, key, proposal, now + ttl_seconds)
+    if is_new:
         return Entry(proposal, is_new=True, pause=pause)
     first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
@@ -139,8 +141,9 @@ def _is_known(db: sqlite3.Connection, now: float, key: Digest) -> bool:
     return row is not None
 
 
-def _insert(db: sqlite3.Connection, key: Digest, first: FirstTry, expires_at: float) -> None:
-    db.execute(_INSERT, (key, first.submission_id, first.at, first.date, first.message_id, expires_at))
+def _insert(db: sqlite3.Connection, key: Digest, first: FirstTry, expires_at: float) -> bool:
+    """Whether it was not there yet."""
+    return db.execute(_INSERT, (key, first.submission_id, first.at, first.date, first.message_id, expires_at)).rowcount == 1
 
 
 def _obstacle(

@@ -100,12 +100,12 @@ class SQLiteStore(Store):
             raise _as_unavailable(error) from None
 
     async def check(self) -> None:
-        self._read(lambda db, now: None)
+        self._read(_nothing)
         if self._writer.failed:  # say so until a commit has worked again
             await self._writer.run(schema.try_disk)
 
     async def meta(self) -> StoreMeta:
-        return self._read(lambda db, now: schema.read_meta(db))
+        return self._snapshot(lambda db, now: schema.read_meta(db))
 
     async def extend(self, fingerprints: frozenset[str]) -> None:
         await self._writer.run(lambda db, now: schema.add_fingerprints(db, fingerprints))
@@ -134,7 +134,7 @@ class SQLiteStore(Store):
         return await self._writer.run(lambda db, now: suppressions.lift(db, now, digests, scope, reason, consent, note))
 
     async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
-        return self._read(lambda db, now: suppressions.history(db, digests))
+        return self._snapshot(lambda db, now: suppressions.history(db, digests))
 
     async def export(self) -> AsyncIterator[Suppression]:
         place = suppressions.START
@@ -148,7 +148,7 @@ class SQLiteStore(Store):
             await asyncio.sleep(0)
 
     async def count(self) -> dict[tuple[str, str], int]:
-        self._read(lambda db, now: None)
+        self._read(_nothing)
         return await asyncio.to_thread(self._count)
 
     # Limits
@@ -157,7 +157,7 @@ class SQLiteStore(Store):
         return await self._writer.run(lambda db, now: limits.Usage(db, now).reserve(charges, lease_seconds))
 
     async def used(self, charges: Sequence[Charge]) -> list[int]:
-        return self._read(lambda db, now: limits.Usage(db, now).used(charges))
+        return self._snapshot(lambda db, now: limits.Usage(db, now).used(charges))
 
     async def settle(self, reservation: str) -> None:
         await self._writer.run(lambda db, now: limits.settle(db, now, reservation))
@@ -203,21 +203,31 @@ class SQLiteStore(Store):
         await self._writer.run(lambda db, now: reputation.note(db, now, feedback))
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
-        return self._read(lambda db, now: reputation.tallies(db, now, windows))
+        return self._snapshot(lambda db, now: reputation.tallies(db, now, windows))
+
+    def _snapshot(self, query: Operation[T]) -> T:
+        """Run some short indexed queries that must agree with each other."""
+
+        def together(db: sqlite3.Connection, now: float) -> T:
+            db.execute("BEGIN")
+            try:
+                return query(db, now)
+            finally:
+                if db.in_transaction:
+                    db.execute("COMMIT")
+
+        return self._read(together)
 
     def _read(self, query: Operation[T]) -> T:
-        """Run a short indexed query in a transaction of its own, with the identity asked in the same snapshot."""
+        """Run one short indexed query; who the store is, is asked afterwards, since what it has lost it does not get back."""
         db = self._reader
         if db is None:
             raise StoreUnavailable("unreachable", "the store is closed")
         try:
             try:
-                db.execute("BEGIN")
-                self._identity.require(db)
                 answer = query(db, self._clock())
-            finally:
-                if db.in_transaction:
-                    db.execute("COMMIT")
+            finally:  # a store that has lost its tables says so, whatever the query said
+                self._identity.require(db)
             self._file.verify()
         except (sqlite3.Error, OSError) as error:
             raise _as_unavailable(error) from None
@@ -233,6 +243,10 @@ class SQLiteStore(Store):
                 db.close()
         except (sqlite3.Error, OSError) as error:
             raise _as_unavailable(error) from None
+
+
+def _nothing(db: sqlite3.Connection, now: float) -> None:
+    """What is asked when only the store itself matters."""
 
 
 def _sweep(db: sqlite3.Connection, now: float) -> bool:

@@ -80,15 +80,14 @@ class Writer:
         """Do all of them together; when one fails, do each by itself instead."""
         self._identity.require(self._db)
         now = self._clock()
-        self._db.execute("SAVEPOINT together")
         try:
             answers = [operation(self._db, now) for operation in jobs]
         except Exception:
             if not self._db.in_transaction:  # SQLite gave up the whole transaction: a full disk, an I/O error
                 raise
-            self._db.execute("ROLLBACK TO together")
+            self._db.execute("ROLLBACK")
+            self._db.execute("BEGIN IMMEDIATE")  # it is our turn still
             answers = [self._attempt(operation, now) for operation in jobs]
-        self._db.execute("RELEASE together")
         self._tidy(now)
         return answers
 
