@@ -8,7 +8,8 @@ dropped, as RFC 5321 appendix C asks.  The case of every value is kept.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from relay.mail import replies
 from relay.mail.envelope import Recipient
@@ -16,7 +17,9 @@ from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.reply import Reply
 
 _ROUTE = r"(?:@[A-Za-z0-9.-]+(?:,@[A-Za-z0-9.-]+)*:)?"
-_PATH = re.compile(rf'<{_ROUTE}((?:"(?:[^"\\]|\\.)*"|[^"<> ])*)>')
+_PATH = rf' *<{_ROUTE}((?:"(?:[^"\\]|\\.)*"|[^"<> ])*)>'
+_FROM = re.compile(f"[Ff][Rr][Oo][Mm]:{_PATH}")
+_TO = re.compile(f"[Tt][Oo]:{_PATH}")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u0080-\U0010ffff]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-~\u0080-\U0010ffff]|\+[0-9A-F]{2})*")  # RFC 6533 section 3
@@ -25,6 +28,8 @@ _MAX_ENVID, _MAX_ORCPT = 100, 500  # RFC 3461 sections 4.4 and 4.2
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 
 Values = Mapping[str, str | None]
+Known = Mapping[str, Callable[[str | None], bool]]
+_NO_VALUES: Values = {}
 
 
 class Unacceptable(Exception):
@@ -35,8 +40,7 @@ class Unacceptable(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """What MAIL said. `reverse_path` is None when null, `size` None when not declared."""
 
     reverse_path: Mailbox | None
@@ -52,19 +56,19 @@ def parse_mail(argument: str, *, extended: bool) -> Mail:
 
     Raises Unacceptable.
     """
-    path, values = _split(argument, "FROM:", replies.MAIL_SYNTAX, _MAIL_PARAMETERS if extended else {})
-    mail = Mail(
-        reverse_path=None,
+    path, values = _split(argument, _FROM, replies.MAIL_SYNTAX, _MAIL_PARAMETERS if extended else {})
+    smtputf8 = "SMTPUTF8" in values
+    mailbox = _mailbox(path, smtputf8, replies.BAD_SENDER, _sender) if path else None
+    if not values:
+        return Mail(mailbox)
+    return Mail(
+        reverse_path=mailbox,
         size=int(values["SIZE"] or 0) if "SIZE" in values else None,
         body=(values.get("BODY") or "7BIT").upper(),
-        smtputf8="SMTPUTF8" in values,
+        smtputf8=smtputf8,
         ret=(values.get("RET") or "").upper() or None,
         envid=values.get("ENVID"),
     )
-    if not path:
-        return mail
-    mailbox = _mailbox(path, mail.smtputf8, replies.BAD_SENDER)
-    return Mail(mailbox, mail.size, mail.body, mail.smtputf8, mail.ret, mail.envid)
 
 
 def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> Recipient:
@@ -72,23 +76,25 @@ def parse_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> Recipient:
 
     Raises Unacceptable.
     """
-    path, values = _split(argument, "TO:", replies.RCPT_SYNTAX, _RCPT_PARAMETERS if extended else {})
-    mailbox = _mailbox(path, smtputf8, replies.BAD_RECIPIENT)
+    path, values = _split(argument, _TO, replies.RCPT_SYNTAX, _RCPT_PARAMETERS if extended else {})
+    mailbox = _mailbox(path, smtputf8, replies.BAD_RECIPIENT, Mailbox.parse)
     notify = values.get("NOTIFY")
     return Recipient(mailbox, frozenset(notify.upper().split(",")) if notify else None, values.get("ORCPT"))
 
 
-def _split(argument: str, keyword: str, syntax: Reply, known: Mapping[str, Callable[[str | None], bool]]) -> tuple[str, Values]:
-    if argument[: len(keyword)].upper() != keyword:
+def _split(argument: str, path: re.Pattern[str], syntax: Reply, known: Known) -> tuple[str, Values]:
+    match = path.match(argument)
+    if match is None:
         raise Unacceptable(syntax)
-    rest = argument[len(keyword) :].lstrip(" ")
-    match = _PATH.match(rest)
-    if match is None or rest[match.end() : match.end() + 1] not in ("", " "):
+    rest = argument[match.end() :]
+    if not rest:
+        return match[1], _NO_VALUES
+    if rest[0] != " ":
         raise Unacceptable(syntax)
-    return match[1], _parameters(rest[match.end() :], known)
+    return match[1], _parameters(rest, known)
 
 
-def _parameters(text: str, known: Mapping[str, Callable[[str | None], bool]]) -> Values:
+def _parameters(text: str, known: Known) -> Values:
     values: dict[str, str | None] = {}
     for word in filter(None, text.split(" ")):
         match = _PARAMETER.fullmatch(word)
@@ -103,15 +109,22 @@ def _parameters(text: str, known: Mapping[str, Callable[[str | None], bool]]) ->
     return values
 
 
-def _mailbox(path: str, smtputf8: bool, bad: Reply) -> Mailbox:
-    if _SURROGATES.search(path):
-        raise Unacceptable(bad)
-    if not smtputf8 and not path.isascii():
-        raise Unacceptable(replies.NEEDS_SMTPUTF8)
+def _mailbox(path: str, smtputf8: bool, bad: Reply, parse: Callable[[str], Mailbox]) -> Mailbox:
+    if not path.isascii():
+        if _SURROGATES.search(path):
+            raise Unacceptable(bad)
+        if not smtputf8:
+            raise Unacceptable(replies.NEEDS_SMTPUTF8)
     try:
-        return Mailbox.parse(path)
+        return parse(path)
     except MailboxError:
         raise Unacceptable(bad) from None
+
+
+@lru_cache(maxsize=256)
+def _sender(path: str) -> Mailbox:
+    """A reverse-path; the same few send most of the mail."""
+    return Mailbox.parse(path)
 
 
 def _is_envid(value: str | None) -> bool:
@@ -130,7 +143,7 @@ def _is_orcpt(value: str | None) -> bool:
     return bool((_UTF8_ADDRESS if kind.lower() == "utf-8" else _XTEXT).fullmatch(address))
 
 
-_MAIL_PARAMETERS: dict[str, Callable[[str | None], bool]] = {
+_MAIL_PARAMETERS: Known = {
     "SIZE": lambda value: bool(re.fullmatch(r"[0-9]{1,20}", value or "")),
     "BODY": lambda value: (value or "").upper() in ("7BIT", "8BITMIME"),
     "SMTPUTF8": lambda value: value is None,
@@ -138,4 +151,4 @@ _MAIL_PARAMETERS: dict[str, Callable[[str | None], bool]] = {
     "ENVID": _is_envid,
     "AUTH": lambda value: bool(_XTEXT.fullmatch(value or "=")),  # taken and not believed: RFC 4954 section 5
 }
-_RCPT_PARAMETERS: dict[str, Callable[[str | None], bool]] = {"NOTIFY": _is_notify, "ORCPT": _is_orcpt}
+_RCPT_PARAMETERS: Known = {"NOTIFY": _is_notify, "ORCPT": _is_orcpt}

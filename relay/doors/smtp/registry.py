@@ -5,17 +5,16 @@ Every refusal by a bound is counted in relay_refused_by_limit_total.
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Protocol
 
 from relay import telemetry
 from relay.config import Smtp
 from relay.doors.smtp.headcount import Headcount
 from relay.mail import replies
 from relay.mail.reply import Reply
-from relay.tasks import spawn
 
-T = TypeVar("T")
 _LOOK_EVERY = 0.05  # seconds, while draining
 _LAST_WORDS = 1.0  # seconds for cancelled work to write down how far it got
 
@@ -52,6 +51,7 @@ def note_failed_handshake(listener: str, error: OSError) -> None:
     telemetry.event("handshake_failed", listener=listener, error=type(error).__name__)
 
 
+@lru_cache(maxsize=1024)
 def plain_address(address: str) -> str:
     """The address without a zone, and IPv4 where it is mapped into IPv6."""
     host = ipaddress.ip_address(address.partition("%")[0])
@@ -60,6 +60,7 @@ def plain_address(address: str) -> str:
     return str(host)
 
 
+@lru_cache(maxsize=1024)
 def neighbourhood(address: str) -> str:
     """What one client has to itself: an IPv4 address, or the /64 of an IPv6 address."""
     host = ipaddress.ip_address(address)
@@ -76,6 +77,7 @@ class Registry:
         self._work: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._in_flight = 0
+        telemetry.in_flight_octets.set_function(lambda: self._in_flight)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -128,22 +130,20 @@ class Registry:
 
     def hold(self, octets: int) -> bool:
         """Account for octets that are about to be kept; False when there is no room."""
-        if not self.has_room(octets):
+        if self._in_flight + octets > self._bounds().max_in_flight:
             return False
         self._in_flight += octets
-        telemetry.in_flight_octets.set(self._in_flight)
         return True
 
     def release(self, octets: int) -> None:
         self._in_flight -= octets
-        telemetry.in_flight_octets.set(self._in_flight)
 
-    def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run work that goes on when its client goes away, and that `drain` waits for."""
-        task = spawn(work, name)
+    def shelter(self, task: asyncio.Task[Any]) -> None:
+        """Keep a task whose client may go away: `drain` waits for it until `unshelter`."""
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return task
+
+    def unshelter(self, task: asyncio.Task[Any]) -> None:
+        self._work.discard(task)
 
     async def drain(self, deadline_seconds: float) -> int:
         """End all sessions: the idle ones at once, the busy ones when their mail is done or at the deadline.

@@ -116,8 +116,8 @@ class Session(Wire):
         login, password = await login_and_password(arg, self._ask)
         work = self.door.authenticator.authenticate(self._client(), self.listen, login, password)
         self.stop_timer()
-        # Shielded: what a guess costs must be settled even when the guesser hangs up.
-        found = await asyncio.shield(self.door.registry.run(work, "authenticate"))
+        # Sheltered: what a guess costs must be settled even when the guesser hangs up.
+        found = await self.sheltered(work)
         self.restart_timer()
         if isinstance(found, Reply):
             raise Unacceptable(found)
@@ -206,9 +206,8 @@ class Session(Wire):
             raise
         submission = replace(transaction.submission, recipients=tuple(transaction.recipients.values()))
         self.stop_timer()
-        # Shielded: the client's disconnect does not cut a forward (its outcome would be unknown).
-        work = self._submit(submission, octets, held)
-        reply = await asyncio.shield(self.door.registry.run(work, f"submission {submission.id}"))
+        # Sheltered: the client's disconnect does not cut a forward (its outcome would be unknown).
+        reply = await self.sheltered(self._submit(submission, octets, held))
         self.transaction = None
         if reply.is_positive:
             self.new_budgets()
@@ -303,8 +302,8 @@ class _Held:
 
     def heard(self) -> None:
         """The client is alive, so its time starts again; the whole DATA phase still ends at its deadline."""
-        left = self._deadline - self._session.loop.time()
-        self._session.restart_timer(max(min(left, self._session.door.config.smtp.command_timeout), 0.001))
+        session = self._session
+        session.time_out_at(min(self._deadline, session.loop.time() + session.door.config.smtp.command_timeout))
 
     def grow(self, octets: int) -> bool:
         """Count octets that are to be kept; False when there is no room."""

@@ -1,4 +1,4 @@
-"""One connection: command lines in, replies out, its timers and its budgets.
+"""One connection: command lines in, replies out, its timer and its budgets.
 
 aiosmtpd's protocol class supplies the connection; its command loop is replaced,
 because it takes lines that end in a bare LF, answers an exception with its
@@ -6,26 +6,28 @@ text, cuts a forward when the client hangs up, and writes every line by itself.
 
 - A command is one line without control characters that ends in CR LF.
 - A client that goes away, or half-closes, ends its session but never the work
-  that was begun for a whole message: that runs as a task of the registry.
+  that was begun for a whole message: until that is done the session is sheltered.
 - Replies to pipelined commands leave together, in order (RFC 2920).
 - `concluded` is told when the client has heard a final reply: when something
   arrives that cannot have been sent before that reply was written.
+- One timer serves all commands: it looks when the time is up, and sleeps on
+  when the client has spoken since.
 
-Private names of aiosmtpd 1.4 that are used here: `_handle_client`,
-`_handler_coroutine`, `_timeout_cb`, `_timeout_handle`, `_reset_timeout`,
-`_timeout_duration`, `_reader`, `_writer`, `_cb_client_connected`,
-`_original_transport`, `_tls_protocol`.
+Private names of aiosmtpd 1.4 that are used here: `_reader`, `_writer`,
+`_cb_client_connected`; of asyncio's stream protocol: `_paused`, `_stream_reader`.
 """
 
 import asyncio
 import ipaddress
 import logging
+import math
 import re
 import select
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from functools import lru_cache
+from typing import Any, ClassVar, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -39,11 +41,13 @@ from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.reply import Reply
 
+T = TypeVar("T")
 MAX_COMMAND = 2048  # octets; RFC 5321 section 4.5.3.1.4 asks for 512, the extensions we offer add 1,200
 MAX_AUTH = 12288 + 64  # RFC 4954 section 4: a BASE64 line of 12,288 octets
 _CLOSE_PATIENCE = 5.0  # seconds for a client to read the last reply
 _LINGER = 2.0  # seconds that a drained session may take to say QUIT after its final reply
 _OUT_BOUND = 16 * 1024  # replies kept back while commands are pipelined
+_TICK = 0.001  # seconds that the timer may be early: the loop counts in milliseconds
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _ERRORS = frozenset({500, 501, 502, 503, 504, 530, 535, 538, 555})
 _BAD_ADDRESSES = (replies.BAD_SENDER, replies.BAD_RECIPIENT)  # a list with dead rows is no attack
@@ -66,6 +70,8 @@ class Wire(SMTP):
     """The connection side of a session. `announced` is the address of a PROXY header, None without PROXY."""
 
     _commands: ClassVar[dict[str, str]] = {}
+    _conversation: asyncio.Task[None]
+    _paused: bool
     session: Any  # aiosmtpd's own; never read here
 
     def __init_subclass__(cls) -> None:
@@ -76,10 +82,11 @@ class Wire(SMTP):
         reader = asyncio.StreamReader(limit=CHUNK, loop=loop)
         asyncio.StreamReaderProtocol.__init__(self, reader, client_connected_cb=self._cb_client_connected, loop=loop)
         self.loop = loop
-        self.transport = self._original_transport = self._tls_protocol = None
-        self._handler_coroutine = None
-        self._timeout_handle = None
-        self._timeout_duration = door.config.smtp.command_timeout
+        self.transport = None
+        self._is_sheltered = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf  # of the loop's clock; infinite while the time is ours
+        self._patience = door.config.smtp.command_timeout
         self.door, self.listen = door, listen
         self.intake = Intake(reader)
         self.address, self.is_trusted, self.is_local, self._announced = "", False, False, announced
@@ -94,21 +101,30 @@ class Wire(SMTP):
         self._errors_left = door.config.smtp.max_errors
         self._answered: Submission | None = None
         self._was_heard = False
-        self._concluding: asyncio.Task[None] | None = None
 
     # The connection.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._place(transport)
         self._refusal = self.door.registry.enter(self, self.address)
-        super().connection_made(transport)
+        asyncio.StreamReaderProtocol.connection_made(self, transport)
+        self.transport = cast(asyncio.Transport, transport)
+        self.restart_timer()
+        self._conversation = self.loop.create_task(self._converse())
 
     def connection_lost(self, error: Exception | None) -> None:
         self.door.registry.leave(self)
-        if self._abort_handle:
-            self._abort_handle.cancel()
+        for handle in (self._abort_handle, self._timer):
+            if handle:
+                handle.cancel()
         telemetry.event("session_ended", listener=self.listen.name, seconds=round(self.loop.time() - self._began, 3))
-        super().connection_lost(error)
+        asyncio.StreamReaderProtocol.connection_lost(self, error)
+        self.transport = self._timer = None
+        if not self._is_sheltered:
+            self._conversation.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed_data(data)
 
     def eof_received(self) -> bool | None:
         """The client will send no more; what it is owed is still written (aiosmtpd would cancel the work)."""
@@ -150,17 +166,31 @@ class Wire(SMTP):
             return None
         return f"{found.version()} {(found.cipher() or ('',))[0]}"
 
-    def restart_timer(self, seconds: float | None = None) -> None:
-        """Give the client `seconds` (default: command_timeout) from now."""
-        self._reset_timeout(seconds)
+    def restart_timer(self) -> None:
+        """Give the client its whole time from now."""
+        self.time_out_at(self.loop.time() + self._patience)
+
+    def time_out_at(self, deadline: float) -> None:
+        """Give the client until then (of the loop's clock)."""
+        self._deadline = deadline
+        if self.transport is not None and (self._timer is None or deadline < self._timer.when() - _TICK):
+            self._set_timer()
 
     def stop_timer(self) -> None:
         """The time that follows is ours, not the client's."""
-        if self._timeout_handle:
-            self._timeout_handle.cancel()
+        self._deadline = math.inf
 
-    def _timeout_cb(self) -> None:
-        self.dismiss(refused_by_limit("time", replies.TIMED_OUT))
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._deadline, self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        self._timer = None
+        if self._deadline <= self.loop.time() + _TICK:
+            self.dismiss(refused_by_limit("time", replies.TIMED_OUT))
+        elif self._deadline < math.inf:
+            self._set_timer()
 
     def _place(self, transport: asyncio.BaseTransport) -> None:
         """Find out where the client is, and whether that earns trust. An announced loopback address never does."""
@@ -176,7 +206,7 @@ class Wire(SMTP):
 
     # The conversation.
 
-    async def _handle_client(self) -> None:
+    async def _converse(self) -> None:
         try:
             if await self.welcome():
                 while not self._is_leaving:
@@ -190,6 +220,22 @@ class Wire(SMTP):
         finally:
             self.hang_up()
 
+    async def sheltered(self, work: Awaitable[T]) -> T:
+        """Do work that goes on when the client goes away, and that `drain` waits for.
+
+        Raises ClientGone afterwards when it did.
+        """
+        self._is_sheltered = True
+        self.door.registry.shelter(self._conversation)
+        try:
+            found = await work
+        finally:
+            self._is_sheltered = False
+            self.door.registry.unshelter(self._conversation)
+        if self.transport is None:
+            raise ClientGone
+        return found
+
     async def welcome(self) -> bool:
         """Greet, or say why not; whether the session goes on."""
         refusal = self._refusal
@@ -200,7 +246,7 @@ class Wire(SMTP):
         return refusal is None
 
     async def _one_command(self) -> None:
-        if not self.intake.has_line or len(self._out) > _OUT_BOUND:
+        if self._out and (not self.intake.has_line or len(self._out) > _OUT_BOUND):
             await self.flush()
         self._waiting_since = self.loop.time()
         try:
@@ -209,7 +255,9 @@ class Wire(SMTP):
             line = None
         self._waiting_since = None
         self.restart_timer()
-        self._note_that_the_client_heard()
+        if self._answered and self._was_heard:  # this was not under way when the final reply was written
+            submission, self._answered = self._answered, None
+            await self.sheltered(self._conclude(submission))
         if over := self._over_budget(line):
             self.answer(over)
             await self.flush()
@@ -266,7 +314,7 @@ class Wire(SMTP):
 
     def answer(self, reply: Reply) -> None:
         """Queue a reply; it leaves before the session waits for the client again."""
-        self._out += reply.wire()
+        self._out += _octets_of(reply)
 
     def refuse(self, reply: Reply) -> None:
         """Queue a reply that says the client did something wrong."""
@@ -276,11 +324,10 @@ class Wire(SMTP):
 
     async def flush(self) -> None:
         """Write what is queued."""
-        if self._concluding:
-            await asyncio.shield(self._concluding)
-            self._concluding = None
-        if self._out:
-            self._write_out()
+        if not self._out:
+            return
+        self._write_out()
+        if self._paused or self.transport is None or self.transport.is_closing():
             try:
                 await self._writer.drain()
             except OSError as error:
@@ -290,7 +337,7 @@ class Wire(SMTP):
         """Write the final reply of a submission and remember it until the client has heard it."""
         self._answered = None if reply.is_transient else submission
         self._was_heard = False
-        self.answer(reply)
+        self._out += reply.wire()  # no other is like it
         await self.flush()
 
     def _write_out(self) -> None:
@@ -309,14 +356,14 @@ class Wire(SMTP):
         poll.register(sock.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
-    def _note_that_the_client_heard(self) -> None:
-        """A command came that was not under way when the final reply was written: the client has the reply."""
-        if self._answered and self._was_heard:
-            self._concluding = self.door.registry.run(self._conclude(self._answered), "concluded")
-            self._answered = None
-
     async def _conclude(self, submission: Submission) -> None:
         try:
             await self.door.line.concluded(submission)
         except Exception as error:  # noqa: BLE001 - the client's next command has nothing to do with it
             telemetry.event("not_concluded", submission=submission.id, error=type(error).__name__)
+
+
+@lru_cache(maxsize=256)
+def _octets_of(reply: Reply) -> bytes:
+    """A reply that is given again and again, as it goes on the wire."""
+    return reply.wire()
