@@ -3,7 +3,7 @@
     loop     begin     open a transaction, if it is nobody else's turn
     thread   begin     else wait for the turn there
     loop     write     everything that waits, in one go; commit it to the page cache and give up the turn
-    thread   sync      wait until the disk has it; other processes write meanwhile
+    thread   sync      wait until the disk has it, if one of the jobs needs that; other processes write meanwhile
     loop     confirm   a last look, then every caller has its answer
 
 A thread that computes beside a busy loop gets the interpreter lock late and
@@ -68,10 +68,11 @@ class Medium(Protocol[Job_contra, Answer_co]):
 
 
 class _Waiting(Generic[Job, Answer]):
-    __slots__ = ("future", "job", "late_at")
+    __slots__ = ("durable", "future", "job", "late_at")
 
-    def __init__(self, job: Job, future: "asyncio.Future[Answer]", late_at: float) -> None:
+    def __init__(self, job: Job, durable: bool, future: "asyncio.Future[Answer]", late_at: float) -> None:
         self.job = job
+        self.durable = durable
         self.future = future
         self.late_at = late_at
 
@@ -85,7 +86,7 @@ class _Waiting(Generic[Job, Answer]):
 
 
 class Commits(Generic[Job, Answer]):
-    """Takes jobs from one event loop and answers each when it is durable.
+    """Takes jobs from one event loop and answers each when it is durable, or at least committed.
 
     `patience` are the seconds for one job, the waiting included.  With
     `for_absent`, a job whose caller went away before its turn is done all the
@@ -107,9 +108,11 @@ class Commits(Generic[Job, Answer]):
         self._thread = threading.Thread(target=self._work, name=f"{name} writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, job: Job) -> Answer:
+    async def submit(self, job: Job, *, durable: bool = True) -> Answer:
         """Hand in a job and wait for its answer.
 
+        One that is not `durable` is answered when every process sees it: a
+        power cut may take it back, up to the next one that is.
         Raises what the medium makes of a fault of its steps, or of `Unserved`;
         the job may be committed all the same then.
         """
@@ -118,7 +121,7 @@ class Commits(Generic[Job, Answer]):
         if len(self._waiting) >= _WAITING:
             raise self._unserved("crowded", f"{_WAITING} jobs wait to be written: the disk does not keep up")
         self._loop = loop = asyncio.get_running_loop()
-        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time() + self._patience)
+        waiting: _Waiting[Job, Answer] = _Waiting(job, durable, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(waiting)
         self._unanswered.append(waiting)
         if self._alarm is None:
@@ -222,7 +225,10 @@ class Commits(Generic[Job, Answer]):
             fault = error
             self._steps.put(lambda: self._fail(fault))
         else:
-            self._steps.put(self._sync)
+            if any(waiting.durable for waiting in self._group):
+                self._steps.put(self._sync)
+            else:
+                self._confirm()
 
     def _confirm(self) -> None:
         try:

@@ -83,6 +83,22 @@ async def test_jobs_that_wait_share_one_commit_and_get_their_own_answers(writer,
     assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
 
 
+async def test_the_disk_is_waited_for_only_when_a_job_needs_it(writer, medium):
+    assert await writer.submit("a", durable=False) == "A"
+    assert medium.steps == ["begin", "write", "commit", "confirm"]
+    medium.steps.clear()
+    assert await asyncio.gather(writer.submit("b", durable=False), writer.submit("c")) == ["B", "C"]
+    assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
+
+
+@pytest.mark.parametrize("step", ["begin", "write", "commit", "confirm"])
+async def test_a_job_that_need_not_be_durable_hears_of_faults(writer, medium, step):
+    medium.faults = [step]
+    with pytest.raises(ValueError, match=step):
+        await writer.submit("a", durable=False)
+    assert await writer.submit("b", durable=False) == "B"
+
+
 @pytest.mark.parametrize("free", [True, False])
 async def test_the_loop_begins_by_itself_when_it_is_nobody_elses_turn(writer, medium, free):
     if not free:

@@ -170,8 +170,8 @@ class SQLiteStore(Store):
     async def open_submission(
         self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
     ) -> Entry:
-        return await self._writer.run(
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream)
+        return await self._writer.run(  # nothing has left yet: a power cut may take it back
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
         )
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -186,7 +186,8 @@ class SQLiteStore(Store):
         await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))
 
     async def close(self, key: Digest, submission_id: str) -> None:
-        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id))
+        # after a power cut the same bytes would be a resend once more, and nobody would get them twice
+        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id), durable=False)
 
     # Reputation
 

@@ -46,12 +46,12 @@ class Writer:
         self._log = WriteAheadLog(file.path, file.connect, self._turn)
         self._commits: Commits[Operation[Any], Any] = Commits(self, file.path.name, patience=patience, for_absent=False)
 
-    async def run(self, operation: Operation[T]) -> T:
-        """Run the operation in the next transaction and return its answer once that is durable.
+    async def run(self, operation: Operation[T], *, durable: bool = True) -> T:
+        """Run the operation in the next transaction and return its answer once that is durable, or committed (`relay.commits`).
 
         Raises StoreUnavailable, or the ValueError that the operation raised.
         """
-        return cast(T, await self._commits.submit(operation))
+        return cast(T, await self._commits.submit(operation, durable=durable))
 
     async def close(self) -> None:
         """Finish what waits, then let go of the file."""
