@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
 PASSWORD = "secret"
 ACCOUNTS = dict.fromkeys((NEWS, OFFICE, SHOP), PASSWORD)
+WHOLE_DOMAIN = f'[auth.senders]\n"{NEWS}" = ["@example.com"]\n'  # `auth` with which NEWS may write as anybody there
 _DKIM_KEY = rsa.generate_private_key(65537, 2048)
 
 
