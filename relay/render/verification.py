@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from relay.render.signing import PublicKey, Signer
 
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_SIGNATURE_VALUE = re.compile(rb"(;\s*b\s*=)[^;]*")
 _PADDING, _SHA256_DIGEST = PKCS1v15(), Prehashed(hashes.SHA256())
 
 
@@ -32,17 +32,22 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a finished header section: name in lower case, value as it stands and in one line without needless blanks."""
+    """One field of a finished header section: name in lower case, value as it stands, `line` as a signature covers it."""
 
     name: bytes
     value: bytes
-    unfolded: bytes = field(init=False, compare=False, repr=False)
+    line: bytes = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        line = self.value.replace(b"\r\n", b"").replace(b"\t", b" ")
-        while b"  " in line:  # each pass halves every run
-            line = line.replace(b"  ", b" ")
-        object.__setattr__(self, "unfolded", line.strip(b" "))
+        value = self.value.replace(b"\r\n", b"").replace(b"\t", b" ")
+        while b"  " in value:  # each pass halves every run
+            value = value.replace(b"  ", b" ")
+        object.__setattr__(self, "line", b"%b:%b\r\n" % (self.name, value.strip(b" ")))
+
+    @property
+    def unfolded(self) -> bytes:
+        """The value in one line, without needless blanks."""
+        return self.line[len(self.name) + 1 : -2]
 
 
 def split_fields(header: bytes) -> tuple[Field, ...]:
@@ -62,25 +67,39 @@ def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes
 
     Raises SignatureError.
     """
-    tags = _tags(fields[place].unfolded)
-    _expect(tags, signer)
-    if _base64(tags, "bh") != body_hash:
-        raise SignatureError("the body hash is another body's")
-    names = tags["h"].lower().encode().replace(b" ", b"").split(b":")
-    if b"from" not in names:
-        raise SignatureError("From is not signed")
-    if not _is_signed(signer.public_key, _base64(tags, "b"), _header_hash(fields, place, names)):
+    unsigned, value = _parted(fields[place].unfolded)
+    names = _names(unsigned, signer.algorithm, signer.domain, signer.selector, body_hash)
+    signature = _base64(value.decode("ascii", "replace"), "b")
+    if not _is_signed(signer.public_key, signature, _header_hash(fields, place, names, unsigned)):
         raise SignatureError("the signature does not fit the header section")
     return Counter(names)
 
 
-def _expect(tags: dict[str, str], signer: Signer) -> None:
-    expected = {"v": "1", "a": signer.algorithm, "c": "relaxed/relaxed", "d": signer.domain, "s": signer.selector}
+def _parted(signature: bytes) -> tuple[bytes, bytes]:
+    """What a DKIM-Signature says up to the value of b=, its last tag, and that value."""
+    head, semicolon, last = signature.rpartition(b";")
+    tag, equals, value = last.partition(b"=")
+    if tag.strip(b" ") != b"b":
+        raise SignatureError("the tag b= is not the last one")
+    return head + semicolon + tag + equals, value
+
+
+@lru_cache(maxsize=256)  # the signatures of all copies of a message say the same up to b=
+def _names(unsigned: bytes, algorithm: str, domain: str, selector: str, body_hash: bytes) -> tuple[bytes, ...]:
+    """The names in h= of a signature that says what it should. Raises SignatureError."""
+    tags = _tags(unsigned)
+    expected = {"v": "1", "a": algorithm, "c": "relaxed/relaxed", "d": domain, "s": selector}
     for tag, value in expected.items():
         if tags.get(tag) != value:
             raise SignatureError(f"the tag {tag}= is not {value}")
     if unknown := tags.keys() - expected.keys() - {"t", "h", "bh", "b"}:
         raise SignatureError(f"the tag {min(unknown)}= is not one that we set")
+    if _base64(tags.get("bh", ""), "bh") != body_hash:
+        raise SignatureError("the body hash is another body's")
+    names = tags.get("h", "").lower().encode().replace(b" ", b"").split(b":")
+    if b"from" not in names:
+        raise SignatureError("From is not signed")
+    return tuple(names)
 
 
 def _tags(value: bytes) -> dict[str, str]:
@@ -93,22 +112,21 @@ def _tags(value: bytes) -> dict[str, str]:
     return tags
 
 
-def _base64(tags: dict[str, str], tag: str) -> bytes:
+def _base64(text: str, tag: str) -> bytes:
     try:
-        return b64decode(tags[tag].replace(" ", ""), validate=True)
-    except (KeyError, ValueError):
+        return b64decode(text.replace(" ", ""), validate=True)
+    except ValueError:
         raise SignatureError(f"the tag {tag}= is not base64") from None
 
 
-def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes]) -> bytes:
+def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes], unsigned: bytes) -> bytes:
     """RFC 6376 section 3.7: each name takes the lowest field not taken yet, then the signature itself without its b= value."""
-    below: dict[bytes, list[Field]] = {}
+    below: dict[bytes, list[bytes]] = {}
     for number, one in enumerate(fields):
         if number != place:
-            below.setdefault(one.name, []).append(one)
-    signed = [name + b":" + below[name].pop().unfolded + b"\r\n" for name in names if below.get(name)]
-    itself = _SIGNATURE_VALUE.sub(rb"\1", fields[place].unfolded)
-    return hashlib.sha256(b"".join([*signed, b"dkim-signature:", itself.strip(b" ")])).digest()
+            below.setdefault(one.name, []).append(one.line)
+    signed = [below[name].pop() for name in names if below.get(name)]
+    return hashlib.sha256(b"".join([*signed, b"dkim-signature:", unsigned])).digest()
 
 
 def _is_signed(public: PublicKey, signature: bytes, digest: bytes) -> bool:
