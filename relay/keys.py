@@ -72,7 +72,7 @@ class Ring:
         """Encrypt with the current generation: key number, nonce, AES-256-GCM ciphertext."""
         key = self.keys[0]
         nonce = os.urandom(_NONCE_OCTETS)
-        return bytes([key.number]) + nonce + AESGCM(key.secret[:32]).encrypt(nonce, plain, associated)
+        return bytes([key.number]) + nonce + _cipher(key.secret).encrypt(nonce, plain, associated)
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """Decrypt what `seal` made under any generation.
@@ -83,7 +83,7 @@ class Ring:
             if sealed[:1] == bytes([key.number]):
                 nonce, ciphertext = sealed[1 : 1 + _NONCE_OCTETS], sealed[1 + _NONCE_OCTETS :]
                 try:
-                    return AESGCM(key.secret[:32]).decrypt(nonce, ciphertext, associated)
+                    return _cipher(key.secret).decrypt(nonce, ciphertext, associated)
                 except InvalidTag:
                     break
         raise ValueError(f"no key of the ring {self.name} opens this value")
@@ -217,6 +217,12 @@ def _digest(key: Key, text: str | bytes) -> bytes:
     inner.update(text.encode() if isinstance(text, str) else text)
     outer.update(inner.digest())
     return outer.digest()[:_DIGEST_OCTETS]
+
+
+@lru_cache(maxsize=256)
+def _cipher(secret: bytes) -> AESGCM:
+    """AES-256-GCM that has read its key, which takes as long as to seal an address."""
+    return AESGCM(secret[:32])
 
 
 @lru_cache(maxsize=256)

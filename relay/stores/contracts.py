@@ -22,8 +22,9 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
-EntryRow = tuple[Digest, str, str, str, float, bytes, str, float | None, float | None, str, float | None, float | None]
-"""The fields of a `Suppression` in their order, the reason as its word: how an import hands millions of them on."""
+EntryRow = tuple[Digest, str, str, str, float, bytes, str, float | None, float | None]
+"""What is said of a mailbox, as an import hands millions of them on: of a `Suppression` that was never lifted the digest, scope,
+reason (as its word), origin, at, sealed, note, expires_at and again_at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,16 @@ def require_recordable_rows(rows: Iterable[EntryRow]) -> None:
 
 
 def row_of(entry: Suppression) -> EntryRow:
-    """The fields of an entry in their order."""
+    """What the entry says, without its lifting."""
     return (
         entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
-        entry.expires_at, entry.lifted_at, entry.lifted_by, entry.again_at, entry.consented_at,
+        entry.expires_at, entry.again_at,
     )  # fmt: skip
 
 
 def entry_of(row: EntryRow) -> Suppression:
-    """The entry whose fields these are."""
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:])
+    """The entry that says so."""
+    return Suppression(row[0], row[1], Reason(row[2]), *row[3:8], again_at=row[8])
 
 
 def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | None) -> None:

@@ -269,7 +269,7 @@ def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
 
 
 def _entry_words(row: EntryRow) -> list[Argument]:
-    digest, scope, reason, origin, at, sealed, note, expires_at, _, _, again_at, _ = row
+    digest, scope, reason, origin, at, sealed, note, expires_at, again_at = row
     said_at, said_again, ends_at = ("" if moment is None else repr(moment) for moment in (at, again_at, expires_at))
     return [digest, scope, reason, origin, said_at, said_again, sealed, note, ends_at]
 
