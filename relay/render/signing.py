@@ -217,8 +217,11 @@ def _signed_names(present: tuple[bytes, ...], unsigned: frozenset[bytes]) -> tup
 def canonical_field(raw: bytes) -> CanonicalField:
     """Relaxed header canonicalisation of one field (RFC 6376 section 3.4.2). All line ends must be CRLF."""
     name, _, value = raw.partition(b":")
-    words = value.replace(b"\r\n", b"").replace(b"\t", b" ").split(b" ")
-    return name.rstrip(b" \t").lower(), b" ".join(filter(None, words)) + b"\r\n"
+    if b"\x0b" in value or b"\x0c" in value:  # split() takes them for white space, the RFC does not
+        words = list(filter(None, value.replace(b"\r\n", b"").replace(b"\t", b" ").split(b" ")))
+    else:
+        words = value.split()
+    return name.rstrip(b" \t").lower(), b" ".join(words) + b"\r\n"
 
 
 def body_hash(body: bytes) -> bytes:

@@ -7,11 +7,10 @@ folder.
 """
 
 import hashlib
-import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
@@ -22,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from relay.render.signing import PublicKey, Signer
 
-_FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _PADDING, _SHA256_DIGEST = PKCS1v15(), Prehashed(hashes.SHA256())
 
 
@@ -32,22 +30,15 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a finished header section: name in lower case, value as it stands, `line` as a signature covers it."""
+    """One field of a finished header section: name in lower case, value in one line without needless blanks inside."""
 
     name: bytes
     value: bytes
-    line: bytes = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        value = self.value.replace(b"\r\n", b"").replace(b"\t", b" ")
-        while b"  " in value:  # each pass halves every run
-            value = value.replace(b"  ", b" ")
-        object.__setattr__(self, "line", b"%b:%b\r\n" % (self.name, value.strip(b" ")))
 
     @property
     def unfolded(self) -> bytes:
-        """The value in one line, without needless blanks."""
-        return self.line[len(self.name) + 1 : -2]
+        """The value without blanks around it, as a signature covers it."""
+        return self.value.strip(b" ")
 
 
 def split_fields(header: bytes) -> tuple[Field, ...]:
@@ -55,11 +46,14 @@ def split_fields(header: bytes) -> tuple[Field, ...]:
 
     Raises SignatureError when the octets do not begin and end with a field, so that what stands beside them would flow in.
     """
-    *fields, rest = _FIELD_END.split(header)
-    if rest or header.startswith((b" ", b"\t")):
+    text = header.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").replace(b"\t", b" ")
+    while b"  " in text:  # each pass halves every run
+        text = text.replace(b"  ", b" ")
+    *lines, rest = text.split(b"\r\n")
+    if rest or text.startswith(b" "):
         raise SignatureError("the header section does not begin and end with a field")
-    parted = [raw.partition(b":") for raw in fields]
-    return tuple([Field(name.rstrip(b" \t").lower(), value) for name, _, value in parted])
+    parted = [line.partition(b":") for line in lines]
+    return tuple([Field(name.rstrip(b" ").lower(), value) for name, _, value in parted])
 
 
 def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes) -> Counter[bytes]:
@@ -121,11 +115,14 @@ def _base64(text: str, tag: str) -> bytes:
 
 def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes], unsigned: bytes) -> bytes:
     """RFC 6376 section 3.7: each name takes the lowest field not taken yet, then the signature itself without its b= value."""
-    below: dict[bytes, list[bytes]] = {}
+    below: dict[bytes, list[Field]] = {}
     for number, one in enumerate(fields):
         if number != place:
-            below.setdefault(one.name, []).append(one.line)
-    signed = [below[name].pop() for name in names if below.get(name)]
+            below.setdefault(one.name, []).append(one)
+    signed: list[bytes] = []
+    for name in names:
+        if left := below.get(name):
+            signed += (name, b":", left.pop().unfolded, b"\r\n")
     return hashlib.sha256(b"".join([*signed, b"dkim-signature:", unsigned])).digest()
 
 
