@@ -35,7 +35,8 @@ class Writer:
     def __init__(
         self, file: StoreFile, identity: Identity, clock: Callable[[], float], patience: float, sweep: Operation[bool]
     ) -> None:
-        self.failed = False  # whether the last transaction could not be committed
+        self.failed = False  # whether the last transaction could not be committed, or not all of it
+        self._is_whole = True
         self._file, self._identity, self._clock, self._sweep = file, identity, clock, sweep
         self._swept_at = 0.0
         self._is_closed = False
@@ -88,6 +89,7 @@ class Writer:
             self._db.execute("ROLLBACK")
             self._db.execute("BEGIN IMMEDIATE")  # it is our turn still
             answers = [self._attempt(operation, now) for operation in jobs]
+        self._is_whole = not any(isinstance(answer, StoreUnavailable) for answer in answers)
         self._tidy(now)
         return answers
 
@@ -104,7 +106,7 @@ class Writer:
         """What was committed to a file that is gone was not written."""
         self.failed = True
         self._file.verify()
-        self.failed = False
+        self.failed = not self._is_whole
 
     def abandon(self) -> None:
         """Leave nothing of an open transaction."""
