@@ -4,7 +4,7 @@ Used by the line and by `relay explain`, so that both judge the same cases.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.keys import Keys
@@ -26,6 +26,8 @@ class Gathered:
 
     cases: tuple[Case, ...]
     entry: Entry
+    key: Digest  # the submission's in the ledger
+    digests: Mapping[str, Digest]  # the recipients' there, by mailbox key
 
 
 def submission_key(keys: Keys, identity: str, reverse_path: Mailbox | None, received_digest: bytes) -> Digest:
@@ -80,8 +82,8 @@ async def gather(
     Raises StoreUnavailable and RecordsUnavailable.
     """
     key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
-    rows = [recipient_digest(keys, recipient) for recipient in submission.recipients]
-    opening = asyncio.ensure_future(store.open_submission(key, proposal, ledger_ttl, rows, submission.stream))
+    digests = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
+    opening = asyncio.ensure_future(store.open_submission(key, proposal, ledger_ttl, tuple(digests.values()), submission.stream))
     try:
         suppressions = await suppressions_of(submission.recipients, store, records, keys)
     except BaseException:
@@ -89,7 +91,7 @@ async def gather(
             opening.exception()  # both failed: one fault is enough
         raise
     entry = await opening
-    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry)
+    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry, key, digests)
 
 
 def cases_of(
