@@ -103,7 +103,7 @@ async def test_a_busy_session_finishes_its_mail_first():
         house.line.gate.clear()
         assert (await talker.say("DATA")).startswith("354")
         await talker.send(b"x\r\n.\r\n")
-        await until(lambda: house.line.handed_over)
+        await until(lambda: house.line.handed_over == 1)
         house.line.gate.set()
         assert (await talker.reply()).startswith("250")
         assert await talker.say("MAIL FROM:<ada@example.com>") == GOODBYE
@@ -131,7 +131,7 @@ async def test_at_the_deadline_what_is_left_is_cut_off():
         assert (await talker.say("DATA")).startswith("354")
         await talker.send(b"x\r\n.\r\n")
         assert (await reader.say("DATA")).startswith("354")
-        await until(lambda: house.line.handed_over)
+        await until(lambda: house.line.handed_over == 1)
         assert await house.door.registry.drain(0.2) == 3  # two sessions, one submission
         assert await talker.reply() == ""
         assert house.line.submitted == []
