@@ -69,7 +69,7 @@ class Dispatcher:
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
             for group in groups:
                 results.extend(await self._send_whatever_happens(consignment, group))
-                await asyncio.sleep(0)  # between two signatures others get their turn
+                await asyncio.sleep(0)  # past the deadline nothing else waits here
 
         async with asyncio.TaskGroup() as lanes:
             for number in range(min(width, len(copies))):
@@ -119,12 +119,14 @@ class Dispatcher:
         return results
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
+        await self.renderer.ready(consignment, route)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
         async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
+                await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)

@@ -134,11 +134,13 @@ def prepare(
     unsigned_fields: Iterable[str] = (),
     duties: Iterable[Duty] = (),
     smtputf8: bool = False,
+    hashed: bytes | None = None,
 ) -> Prepared:
     """Do once what all copies of a message share; `signers` are those of the author's domain.
 
     `unsigned_fields` are the upstream profile's; `smtputf8` is what the client
-    declared.  Raises RenderingImpossible.
+    declared; `hashed` is the hash of the body where it is known already.
+    Raises RenderingImpossible.
     """
     if signing_required and not signers:
         raise RenderingImpossible(SIGNATURE_RULE, "there is no DKIM key for the domain in From; add a [[dkim]] table")
@@ -154,7 +156,7 @@ def prepare(
         received=received_field(trace),
         fields=fields,
         body=message.body,
-        body_hash=body_hash(message.body) if signers else b"",
+        body_hash=(hashed or body_hash(message.body)) if signers else b"",
         canonical=tuple([canonical_field(octets) for name, octets in kept if name in SIGNED_NAMES]) if signers else (),
         signers=tuple(signers),
         author_domains=frozenset([author.domain for author in message.authors or ()]),
