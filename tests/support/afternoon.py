@@ -8,7 +8,7 @@ import time
 
 from tests.support.beginner import write_answers
 from tests.support.ports import free_port
-from tests.support.serving import wait_until_ready
+from tests.support.serving import Listening
 from tests.support.wheel_venv import environment, pip_install
 
 NEWS, PASSWORD = "news@qingshan.test", "ABCDEFGHIJKLMNOP"
@@ -80,7 +80,7 @@ class Afternoon:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert wait_until_ready(self.process, self.said), "".join(self.said)
+        assert Listening(self.process, self.said).until_ready(), "".join(self.said)
 
     def send(self, recipients, data, sender=NEWS):
         """As Foxmail or a script does: TLS with a certificate that is trusted, then AUTH."""
