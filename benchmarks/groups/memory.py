@@ -25,7 +25,7 @@ TLS = '[[listen]]\nname = "tls"\naddress = "127.0.0.1:0"\ntls = "implicit"\nauth
 FILES = '[tls]\ncertificate_file = "tls.pem"\nprivate_key_file = "tls.key"\n'
 ROOM = BOUNDS + 'max_in_flight = "2GiB"\n'
 NOTE = """\
-Resident memory of one worker process. Sessions have said EHLO and wait. Large messages have all been received but for their last
+Resident memory of one worker process, and of the one that watches it. Sessions have said EHLO and wait. Large messages have all been received but for their last
 line before the first is judged; the peak is the most that the kernel ever saw until all were delivered."""
 
 
@@ -37,6 +37,7 @@ def measure(bench: Bench) -> Figures:
         for name, tls in (("plain", False), ("TLS", True)):
             with _one_worker(folder / name, sink.port) as relay:
                 found[f"idle before {name}"] = _resident(relay)
+                found["supervisor"] = resident([relay.process.pid])
                 found[name] = client.run(_idle(relay, sessions, tls=tls)) - found[f"idle before {name}"]
                 bench.say(str(found))
         needed = 5 * messages * LARGE  # the relay, the sink's and the client's buffers
@@ -132,7 +133,7 @@ def describe(figures: Figures) -> Section:
     sessions, messages = figures["sessions"], figures["messages"]
     idle = figures["idle before plain"] / MB
     grown = {f"{sessions:,} idle sessions, {name}": figures[name] / MB for name in ("plain", "TLS")}
-    rows = [["idle worker", f"{idle:.0f} MB", ""]]
+    rows = [["idle worker", f"{idle:.0f} MB", ""], ["supervisor and HTTP", f"{figures['supervisor'] / MB:.0f} MB", ""]]
     rows += [[name, f"+ {size:.1f} MB", f"{1024 * size / sessions:.0f} KB each"] for name, size in grown.items()]
     times = None
     if "large" in figures:

@@ -86,6 +86,11 @@ class BenchRelay(Relay):
 
     __enter__ = start
 
+    def stop(self, seconds: float = 60) -> int:
+        """SIGTERM and wait; the exit status."""
+        end(self.process, seconds)
+        return int(self.process.returncode)
+
     def begin(self, *words: object) -> "subprocess.Popen[bytes]":
         """Begin a verb on this relay's files."""
         return subprocess.Popen(self._verb(words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
