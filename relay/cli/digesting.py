@@ -137,10 +137,13 @@ class Digester:
         if item.digest and self._is_ours(item):
             digest = item.digest
         at = min(self.defaults.at if item.at is None else item.at, self.now)
-        again_at = None if item.again_at is None or item.again_at <= at else min(item.again_at, self.now)
-        expires_at = item.expires_at if item.expires_at is not None and reason == Reason.HARD_BOUNCE else None
         origin = self._origins.setdefault(name, f"import:{name}")
-        return digest, scope, reason, origin, at, sealed if key else b"", item.note[:_MAX_NOTE], expires_at, again_at
+        # As a bytearray: SQLite takes it twice as fast as bytes.
+        row = bytearray(digest), scope, reason, origin, at, bytearray(sealed if key else b""), item.note[:_MAX_NOTE]
+        if item.again_at is None and item.expires_at is None:
+            return row
+        again_at = None if item.again_at is None or item.again_at <= at else min(item.again_at, self.now)
+        return *row, item.expires_at if reason == Reason.HARD_BOUNCE else None, again_at
 
     def _is_ours(self, item: Listed) -> bool:
         """Whether its digest, out of our own export, stands for itself because our keys made it."""

@@ -22,9 +22,13 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
-EntryRow = tuple[Digest, str, str, str, float, bytes, str, float | None, float | None]
+Octets = bytes | bytearray
+EntryRow = (
+    tuple[Octets, str, str, str, float, Octets, str]
+    | tuple[Octets, str, str, str, float, Octets, str, float | None, float | None]
+)
 """What is said of a mailbox, as an import hands millions of them on: of a `Suppression` that was never lifted the digest, scope,
-reason (as its word), origin, at, sealed, note, expires_at and again_at."""
+reason (as its word), origin, at, sealed, note, and unless both are None expires_at and again_at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def require_recordable(entry: Suppression) -> None:
 def require_recordable_rows(rows: Iterable[EntryRow]) -> None:
     """`require_recordable` for each. Raises ValueError."""
     for row in rows:
-        if row[7] is not None:
+        if len(row) > 7:
             require_recordable(entry_of(row))
 
 
@@ -40,7 +40,9 @@ def row_of(entry: Suppression) -> EntryRow:
 
 def entry_of(row: EntryRow) -> Suppression:
     """The entry that says so."""
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:8], again_at=row[8])
+    expires_at, again_at = row[7:] or (None, None)
+    said = bytes(row[0]), row[1], Reason(row[2]), row[3], row[4], bytes(row[5]), row[6]
+    return Suppression(*said, expires_at, again_at=again_at)
 
 
 def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | None) -> None:

@@ -269,9 +269,10 @@ def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
 
 
 def _entry_words(row: EntryRow) -> list[Argument]:
-    digest, scope, reason, origin, at, sealed, note, expires_at, again_at = row
+    digest, scope, reason, origin, at, sealed, note = row[:7]
+    expires_at, again_at = row[7:] or (None, None)
     said_at, said_again, ends_at = ("" if moment is None else repr(moment) for moment in (at, again_at, expires_at))
-    return [digest, scope, reason, origin, said_at, said_again, sealed, note, ends_at]
+    return [bytes(digest), scope, reason, origin, said_at, said_again, bytes(sealed), note, ends_at]
 
 
 def _consent_words(consent: ConsentEvent | None) -> list[Argument]:

@@ -87,20 +87,20 @@ def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow]) -
     new = _insert_rows(db, rows)
     if new == len(rows):
         return new
-    said = _last_said(db, {row[0] for row in rows})
+    said = _last_said(db, {bytes(row[0]) for row in rows})
     for row in rows:
-        said_at = said.get(row[:3])
-        if said_at is None or said_at < max(row[4], row[8] or row[4]):
+        said_at = said.get((bytes(row[0]), row[1], row[2]))
+        if said_at is None or said_at < (row[4] if len(row) == 7 else entry_of(row).last_at):
             new += record(db, now, entry_of(row))
     return new
 
 
 def _insert_rows(db: sqlite3.Connection, rows: Sequence[EntryRow]) -> int:
-    if any(row[7] is not None or row[8] is not None for row in rows):
-        return db.executemany(_UNLESS_KNOWN, rows).rowcount
-    # For None and for bytes, but not for a bytearray, sqlite3 seeks an adapter each time: that is half of the time.
-    short = [(bytearray(row[0]), *row[1:5], bytearray(row[5]), row[6]) for row in rows]
-    return db.executemany(_SHORT, short).rowcount
+    """How many were inserted. sqlite3 seeks an adapter for None and bytes, not for a bytearray: that takes as long as the rest."""
+    lengths = set(map(len, rows))
+    if lengths == {7}:
+        return db.executemany(_SHORT, rows).rowcount
+    return db.executemany(_UNLESS_KNOWN, rows if lengths == {9} else [(*row, None, None)[:9] for row in rows]).rowcount
 
 
 def _last_said(db: sqlite3.Connection, digests: Iterable[Digest]) -> dict[tuple[Digest, str, str], float]:
