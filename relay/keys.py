@@ -62,7 +62,7 @@ class Ring:
 
     def digests(self, text: str | bytes) -> tuple[bytes, ...]:
         """The digests under every generation, the current one first, for looking up."""
-        return tuple(_digest(key, text) for key in self.keys)
+        return tuple([_digest(key, text) for key in self.keys])
 
     def lasting_digest(self, text: str | bytes) -> bytes:
         """The digest under the oldest generation: it stays the same when the ring gets a new one."""

@@ -49,6 +49,7 @@ from relay.tries import Answered, await_others, earlier_result, settled_rows, un
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
+_RECORDS_SECONDS = 0.1  # how long MAIL believes in what was last seen of the records
 
 
 class Line:
@@ -88,6 +89,7 @@ class Line:
         self._clock = clock
         self._entropy = entropy
         self._answered = Answered()
+        self._records_look_again = 0.0
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class Line:
         now = self._clock()
         submission_id = new_id(now, self._entropy(10))
         try:
-            self.records.check()
+            self._check_records()
         except RecordsFull:
             return replies.NO_SPACE
         except RecordsUnavailable:
@@ -124,6 +126,13 @@ class Line:
             submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
         )  # fmt: skip
+
+    def _check_records(self) -> None:
+        """Look at the records, unless somebody has just done so: no record, no mail, whatever MAIL has said."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._records_look_again:
+            self.records.check()
+            self._records_look_again = now + _RECORDS_SECONDS
 
     def take_sender(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | Reply:
         """The stream that takes this sender's mail, or why none does. Writes nothing."""

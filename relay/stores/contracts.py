@@ -77,12 +77,13 @@ class FirstTry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open submission in the ledger, as `open_submission` answers it, and whether its stream is paused."""
+    """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for."""
 
     first: FirstTry
     is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
+    suppressions: tuple[tuple[Suppression, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +270,17 @@ class Ledger(Protocol):
     """
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
-        In the same step: is `stream` paused?
+        In the same round trip: is `stream` paused, and what is in force on each of `asked` (as `find` answers)?
         """
         ...
 

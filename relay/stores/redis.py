@@ -195,14 +195,21 @@ class RedisStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
         words = [key, *_listed(first), ttl_seconds, *_listed(recipients), stream]
-        is_new, kept, rows, pause = await self._link.operate("open", words)
+        opening = self._link.operate("open", words)
+        (is_new, kept, rows, pause), found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
-        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None)
+        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None, tuple(found))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))

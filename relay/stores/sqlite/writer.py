@@ -6,9 +6,9 @@ Nobody hears of success before the commit is on the disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import StoreUnavailable
@@ -47,12 +47,12 @@ class Writer:
         self._log = WriteAheadLog(file.path, file.connect, self._turn)
         self._commits: Commits[Operation[Any], Any] = Commits(self, file.path.name, patience=patience, for_absent=False)
 
-    async def run(self, operation: Operation[T], *, durable: bool = True) -> T:
+    def run(self, operation: Operation[T], *, durable: bool = True) -> Coroutine[Any, Any, T]:
         """Run the operation in the next transaction and return its answer once that is durable, or committed (`relay.commits`).
 
         Raises StoreUnavailable, or the ValueError that the operation raised.
         """
-        return cast(T, await self._commits.submit(operation, durable=durable))
+        return self._commits.submit(operation, durable=durable)
 
     async def close(self) -> None:
         """Finish what waits, then let go of the file."""
