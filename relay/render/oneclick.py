@@ -32,13 +32,12 @@ def unsubscribe_fields(url: str | None, mailto: str | None) -> bytes:
         raise RenderingImpossible(RULE, "the stream sets List-Unsubscribe but there is no URI: set [unsubscribe] base_url")
     if not all(map(_URI.fullmatch, uris)):
         raise RenderingImpossible(RULE, "a List-Unsubscribe URI has characters that no URI has")
-    lines = (b"List-Unsubscribe: " + b",\r\n ".join(b"<%s>" % uri for uri in uris)).split(b"\r\n")
-    if max(map(len, lines)) > MAX_LINE:
+    field = b"List-Unsubscribe: <" + b">,\r\n <".join(uris) + b">\r\n"
+    if len(field) > MAX_LINE and max(map(len, field.split(b"\r\n"))) > MAX_LINE:
         raise RenderingImpossible(
             RULE, f"a List-Unsubscribe line is longer than {MAX_LINE} octets: shorten [unsubscribe] base_url"
         )
-    post = [b"List-Unsubscribe-Post: " + _ONE_CLICK] if url else []
-    return b"\r\n".join([*lines, *post]) + b"\r\n"
+    return field + b"List-Unsubscribe-Post: " + _ONE_CLICK + b"\r\n" if url else field
 
 
 def promises_one_click(fields: Sequence[Field]) -> bool:
