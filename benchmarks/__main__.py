@@ -75,6 +75,7 @@ def run(bench: Bench, names: list[str], folder: Path) -> None:
             bench.say(f"{name}: {fault}")
             found = {"fault": str(fault)}
         found["seconds"] = round(time.monotonic() - begun)
+        bench.say(f"{name} took {found['seconds']} s")
         raw = read(folder)
         raw |= {"quick": bench.quick, "machine": machine.about(), "groups": raw["groups"] | {name: found}}
         (folder / RAW).write_text(json.dumps(raw, indent=1) + "\n", "utf-8")
