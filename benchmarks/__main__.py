@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> int:
     """Run the groups, keep their figures, write the page; 1 when a group could not be measured."""
     wanted = arguments()
     folder = wanted.out or (ROOT / ".venv/benchmarks" if wanted.quick else ROOT / "benchmarks")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whatever was started is ended on the way out
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65_536, most) if most >= 0 else 65_536, most))  # a thousand sessions
     bench = Bench(quick=wanted.quick, workers=wanted.workers)
