@@ -148,7 +148,7 @@ def describe(figures: Figures) -> Section:
             [
                 f"{messages} x 25 MB in flight",
                 f"+ {figures['large'] / MB:,.0f} MB",
-                f"{times:.2f} x the messages; {figures['taken']} taken at once, the others deferred",
+                f"{times:.2f} x the messages; {figures['taken']} taken at the first try",
             ]
         )
     tls = grown[f"{sessions:,} idle sessions, TLS"] * 1000 / sessions
