@@ -47,7 +47,7 @@ class Consignment:
     deadline: float = 0.0
     end: float = 0.0
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
-    settling: "list[asyncio.Future[None]]" = field(default_factory=list)
+    settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
 
     async def recorded(self) -> None:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""

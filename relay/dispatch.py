@@ -199,7 +199,7 @@ class Dispatcher:
         settling = spawn(self._settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
         if fails_over:
-            await settling  # the next way asks for leave anew
+            fails_over = await settling  # the next way asks for leave anew; what is told late would take that leave back
         if connection.late is not None:
             unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
@@ -321,7 +321,8 @@ class Dispatcher:
     def _help_url(self, consignment: Consignment) -> str:
         return self._config.http.page(consignment.submission.id)
 
-    async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
+    async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> bool:
+        """Whether the store was told."""
         settlements = [
             Settlement(
                 leave.digest,
@@ -334,14 +335,17 @@ class Dispatcher:
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
-        await self._tell_store(consignment.key, settlements)
+        return await self._tell_store(consignment.key, settlements)
 
-    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> bool:
+        """Whether it worked at once; an answer that got lost counts as no, although the store may have heard."""
         try:
             await self.store.finish(key, settlements)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
             spawn(self._settle_later(key, settlements), "settle later")
+            return False
+        return True
 
     async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""
