@@ -176,6 +176,10 @@ class StreamLimits(Table):
             return table
         return table | {"recipient_domain": {_limited_domain(domain): limits for domain, limits in domains.items()}}
 
+    def of_domain(self, domain: str) -> Limits:
+        """What binds a recipient domain: its own limits, be they none, else those of every other domain."""
+        return self.recipient_domain.get(domain, self.recipient_domain.get("*", ()))
+
 
 class Rates(Table):
     """From when on a rate warns, from when on it pauses the stream. Percent, as "0.3%"."""

@@ -220,6 +220,8 @@ def _limits(stream: Stream) -> Iterator[Sentence]:
     scopes: list[tuple[str, str, tuple[Limit, ...]]] = [("one identity", "每个账号", limits.identity)]
     for domain, some in limits.recipient_domain.items():
         scopes.append((domain, domain, some) if domain != "*" else ("each other recipient domain", "其他每个收件域名", some))
+        if not some and limits.of_domain("*"):
+            yield Sentence(f"{stream.name}: no limit for {domain}.", f"{stream.name}：对 {domain} 没有上限。")
     scopes.append(("one recipient", "每个收件人", limits.recipient))
     for en, zh, some in scopes:
         for limit in some:

@@ -118,6 +118,12 @@ def test_limits_are_said():
     assert naming(enforced, "newsletter: at most 60/minute for each other recipient domain.")
 
 
+def test_a_domain_without_the_limit_of_the_others_is_named():
+    enforced = said(newsletter(recipient_domain='{ "qq.com" = [], "*" = ["60/minute"] }'))[0]
+    assert naming(enforced, "newsletter: no limit for qq.com.")
+    assert not naming(said(newsletter(recipient_domain='{ "qq.com" = [] }'))[0], "no limit for")
+
+
 def test_both_languages_say_the_same_number_of_things():
     for section in show(newsletter(OVERRIDE.format("defer"), mode='"shadow"'), DAY):
         for sentence in (section.head, *section.sentences):
