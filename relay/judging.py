@@ -50,7 +50,7 @@ def case_at_rcpt(
 
 def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    answers = Answers()
+    answers = Answers() if len(cases) > 1 else None
     return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
 
 

@@ -12,6 +12,7 @@ from relay.stores.contracts import (
     ClearRequest,
     ConsentEvent,
     Entry,
+    EntryRow,
     FirstTry,
     OverLimit,
     Reserved,
@@ -52,6 +53,9 @@ class ClosedStore(Store):
         self._refuse()
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
+        self._refuse()
+
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
         self._refuse()
 
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:

@@ -22,6 +22,9 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
+EntryRow = tuple[Digest, str, str, str, float, bytes, str, float | None, float | None, str, float | None, float | None]
+"""The fields of a `Suppression` in their order, the reason as its word: how an import hands millions of them on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
@@ -203,6 +206,14 @@ class Suppressions(Protocol):
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
         """Record up to a few thousand entries in one short step; return how many were new."""
+        ...
+
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
+        """Record any number of entries in steps that keep mail waiting no longer than mail does; return how many were new.
+
+        What a step has recorded stays, whatever becomes of the next; to record it again changes nothing.
+        In the order of their digests they are recorded many times as fast as in any other.
+        """
         ...
 
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:

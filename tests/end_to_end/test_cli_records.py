@@ -14,7 +14,6 @@ from tests.support.terminal import LANGUAGES, Terminal
 
 ADA = "ada@example.org"
 
-
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 

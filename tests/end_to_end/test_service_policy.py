@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.policies import word_rule
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
@@ -14,11 +15,8 @@ from tests.support.upstream import RecordingUpstream
 STREAM = "streams/newsletter.toml"
 RULE = word_rule("forbidden", "no-tests")
 
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream, Relay(tmp_path_factory.mktemp("relay"), upstream, workers=2) as relay:
-        yield relay
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
+relay = a_relay(scope="module", workers=2)
 
 
 @pytest.fixture

@@ -14,19 +14,13 @@ from pathlib import Path
 import pytest
 
 from relay.service.loop import FILES
-from tests.support.fixtures import an_upstream
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, Relay, message
 from tests.support.upstream import RecordingUpstream
 
 upstream = an_upstream(accounts=ACCOUNTS)
-
-
-@pytest.fixture
-def relay(tmp_path, upstream):
-    """A relay that a test may stop or kill."""
-    with Relay(tmp_path, upstream, delivery='patience = "5s"\npast_dot = "5s"') as relay:
-        yield relay
+relay = a_relay(delivery='patience = "5s"\npast_dot = "5s"')  # which a test may stop or kill
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """Suppressions and consents, inside a transaction."""
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
-from typing import Any
 
 from relay.policy.suppression import Digest, Reason, Suppression
-from relay.stores.contracts import ConsentEvent
-from relay.stores.entries import gravest_first, lifted_by, require_liftable
+from relay.stores.contracts import ConsentEvent, EntryRow
+from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
 
 Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
@@ -16,7 +16,10 @@ START: Place = (b"", "", "", 0)
 _COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at"
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 _AT_ONCE = 200  # digests in one statement
-_INTO = f"INTO suppressions ({_COLUMNS}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER = 100  # rows between two looks at the clock
+_VALUES = ", ".join("?" * 12)
+_UNLESS_KNOWN = f"INSERT OR IGNORE INTO suppressions ({_COLUMNS}, number) VALUES ({_VALUES}, 1)"  # noqa: S608
+_ONCE_MORE = f"INSERT INTO suppressions ({_COLUMNS}, number) VALUES ({_VALUES}, ?)"  # noqa: S608
 _LAST = """
 SELECT number, coalesce(consented_at, lifted_at), expires_at FROM suppressions
  WHERE digest = ? AND scope = ? AND reason = ? ORDER BY number DESC LIMIT 1
@@ -37,7 +40,7 @@ def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Diges
         part = digests[start : start + _AT_ONCE]
         marks = ",".join("?" * len(part))
         for row in db.execute(f"SELECT {_COLUMNS} FROM suppressions WHERE digest IN ({marks}) AND {_IN_FORCE}", (*part, now)):  # noqa: S608 - marks only
-            found.setdefault(row[0], []).append(_entry(row))
+            found.setdefault(row[0], []).append(entry_of(row))
     if not found:
         return [()] * len(recipients)
     return [gravest_first(e for digest in generations for e in found.get(digest, ())) for generations in recipients]
@@ -45,7 +48,7 @@ def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Diges
 
 def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
     """Record the entry unless one is in force, or its lifting answers it too, or it has expired like the one before."""
-    if db.execute(f"INSERT OR IGNORE {_INTO}", (*_values(entry), 1)).rowcount:
+    if db.execute(_UNLESS_KNOWN, row_of(entry)).rowcount:
         return True
     place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
     number, answered_at, expires_at = db.execute(_LAST, tuple(place.values())).fetchone()
@@ -55,7 +58,7 @@ def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
         has_expired = expires_at is not None and float(expires_at) <= now
         is_new = has_expired and (entry.expires_at is None or entry.expires_at > now)
     if is_new:
-        db.execute(f"INSERT {_INTO}", (*_values(entry), number + 1))
+        db.execute(_ONCE_MORE, (*row_of(entry), number + 1))
     elif answered_at is None:
         db.execute(_SAID_AGAIN, {**place, "number": number, "again": entry.last_at})
     return is_new
@@ -63,6 +66,41 @@ def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
 
 def record_many(db: sqlite3.Connection, now: float, entries: Iterable[Suppression]) -> int:
     return sum(record(db, now, entry) for entry in entries)
+
+
+def record_some(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], seconds: float) -> tuple[int, int]:
+    """Record as many of the rows as the time allows; how many that were, and how many of them were new."""
+    until = time.monotonic() + seconds
+    done = new = 0
+    while done < len(rows) and (not done or time.monotonic() < until):
+        some = rows[done : done + _TOGETHER]
+        new += _record_rows(db, now, some)
+        done += len(some)
+    return done, new
+
+
+def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow]) -> int:
+    """`record` for each, without a question of its own about those of which nothing was known or that say nothing new."""
+    new = db.executemany(_UNLESS_KNOWN, rows).rowcount
+    if new == len(rows):
+        return new
+    said = _last_said(db, {row[0] for row in rows})
+    for row in rows:
+        said_at = said.get(row[:3])
+        if said_at is None or said_at < max(row[4], row[10] or row[4]):
+            new += record(db, now, entry_of(row))
+    return new
+
+
+def _last_said(db: sqlite3.Connection, digests: Iterable[Digest]) -> dict[tuple[Digest, str, str], float]:
+    """When it was said last, of all entries that are in force for good; none comes after such a one until it is lifted."""
+    wanted = tuple(digests)
+    rows = db.execute(
+        "SELECT digest, scope, reason, coalesce(again_at, at) FROM suppressions"  # noqa: S608 - marks only
+        f" WHERE digest IN ({','.join('?' * len(wanted))}) AND lifted_at IS NULL AND expires_at IS NULL",
+        wanted,
+    )
+    return {(digest, scope, reason): at for digest, scope, reason, at in rows}
 
 
 def lift(
@@ -93,7 +131,7 @@ def history(db: sqlite3.Connection, digests: Sequence[Digest]) -> tuple[list[Sup
     entries: list[Suppression] = []
     consents: list[ConsentEvent] = []
     for digest in dict.fromkeys(digests):
-        entries += map(_entry, db.execute(f"SELECT {_COLUMNS} FROM suppressions WHERE digest = ?", (digest,)))  # noqa: S608 - column names
+        entries += map(entry_of, db.execute(f"SELECT {_COLUMNS} FROM suppressions WHERE digest = ?", (digest,)))  # noqa: S608 - column names
         rows = db.execute(
             "SELECT id, digest, sealed, event, at, recorded_at, evidence, by FROM consents WHERE digest = ?", (digest,)
         )
@@ -109,21 +147,10 @@ def page(db: sqlite3.Connection, after: Place, size: int) -> tuple[list[Suppress
         (*after, size),
     ).fetchall()
     place = (rows[-1][0], rows[-1][1], rows[-1][2], rows[-1][-1]) if rows else after
-    return [_entry(row) for row in rows], place
+    return [entry_of(row[:12]) for row in rows], place
 
 
 def count(db: sqlite3.Connection, now: float) -> dict[tuple[str, str], int]:
     """Entries in force by (reason, scope)."""
     rows = db.execute(f"SELECT reason, scope, count(*) FROM suppressions WHERE {_IN_FORCE} GROUP BY reason, scope", (now,))  # noqa: S608
     return {(reason, scope): number for reason, scope, number in rows}
-
-
-def _values(entry: Suppression) -> tuple[Any, ...]:
-    return (
-        entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
-        entry.expires_at, entry.lifted_at, entry.lifted_by, entry.again_at, entry.consented_at,
-    )  # fmt: skip
-
-
-def _entry(row: tuple[Any, ...]) -> Suppression:
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:12])
