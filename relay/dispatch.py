@@ -253,11 +253,10 @@ class Dispatcher:
         asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
         if not asked:
             return [], results
-        past_dot = consignment.past_dot
-        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
-        clearances = await self.store.clear(
-            consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
-        )
+        now, past_dot = asyncio.get_running_loop().time(), consignment.past_dot
+        lease = max(0.0, consignment.deadline - now) + longest(copy, past_dot) + past_dot + _LEASE_SLACK
+        wanted, ttl = [request for _, request in asked], self._config.delivery.ledger_ttl
+        clearances = await self.store.clear(consignment.key, consignment.submission.id, wanted, lease, ttl)
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
@@ -322,7 +321,6 @@ class Dispatcher:
         return self._config.http.page(consignment.submission.id)
 
     async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> bool:
-        """Whether the store was told."""
         settlements = [
             Settlement(
                 leave.digest,
@@ -338,7 +336,7 @@ class Dispatcher:
         return await self._tell_store(consignment.key, settlements)
 
     async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> bool:
-        """Whether it worked at once; an answer that got lost counts as no, although the store may have heard."""
+        """Whether the store was told; an answer that got lost counts as no, although the store may have heard."""
         try:
             await self.store.finish(key, settlements)
         except StoreUnavailable as fault:
