@@ -19,7 +19,7 @@ from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
     HOLD_REFUSED,
-    ActionName,
+    IF_IMPOSSIBLE_REFUSED,
     Countries,
     Country,
     Date,
@@ -60,6 +60,12 @@ def _zone(name: str) -> str:
 def _over(value: Any) -> Any:
     if value == "hold":
         raise ValueError(HOLD_REFUSED)
+    return value
+
+
+def _if_impossible(value: Any) -> Any:
+    if value in ("warn", "defer", "hold"):
+        raise ValueError(IF_IMPOSSIBLE_REFUSED)
     return value
 
 
@@ -294,7 +300,7 @@ class DutyTable(Table):
     fields: Annotated[tuple[Annotated[str, Field(pattern=FIELD_PATTERN)], ...], Field(strict=False, min_length=1)]
     purposes: Purposes = ()
     cite: str = ""
-    if_impossible: ActionName = "reject"
+    if_impossible: Annotated[Literal["reject"], BeforeValidator(_if_impossible)] = "reject"
 
     @model_validator(mode="after")
     def _not_the_message_itself(self) -> Self:
