@@ -66,12 +66,13 @@ def send(port: int, messages: int, load: Load) -> None:
 
 
 def rate(port: int, sink: Sink, messages: int, load: Load) -> float:
-    """Messages a second from the first MAIL until the sink has the last one, whoever queues in between."""
+    """Copies a second from the first MAIL until the sink has the last one, whoever queues in between."""
     messages = max(messages, load.sessions)
+    copies = messages * load.recipients
     before, begun = sink.messages(), time.monotonic()
     send(port, messages, load)
-    sink.wait_for(before + messages)
-    return messages / (time.monotonic() - begun)
+    sink.wait_for(before + copies)
+    return copies / (time.monotonic() - begun)
 
 
 def signatures_per_second(processes: int, seconds: int = 1) -> float:

@@ -40,13 +40,13 @@ def wait_for_port(port: int, name: str, log: Path, seconds: float = 30) -> None:
     raise RuntimeError(f"{name} does not listen: {log.read_text(errors='replace')[-500:]}")
 
 
-def end(process: subprocess.Popen[Any] | None) -> None:
+def end(process: subprocess.Popen[Any] | None, seconds: float = 30) -> None:
     """Ask it to stop, then make it."""
     if process is None or process.poll() is not None:
         return
     process.terminate()
     try:
-        process.wait(30)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)

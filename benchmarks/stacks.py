@@ -86,7 +86,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """CPU seconds by group, by (group, innermost function), and how many samples tell it."""
+    """CPU seconds by group and by (group, innermost function), and how many samples of the busiest thread tell it."""
 
     groups: Counter[str] = field(default_factory=Counter)
     functions: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -116,7 +116,8 @@ def fold(raw: str, root: str, cpu: Mapping[int, float], total: float, on_behalf:
             groups[group] += seconds  # type: ignore[assignment]
             functions[group, function] += seconds  # type: ignore[assignment]
     groups[LOOP] += max(0.0, total - groups.total())  # type: ignore[assignment]
-    return Profile(groups, functions, sum(counted.total() for counted in samples.values()))
+    busiest = max(samples, key=lambda thread: cpu.get(thread, 0.0), default=None)
+    return Profile(groups, functions, samples[busiest].total() if busiest is not None else 0)
 
 
 def group_of(stack: Sequence[Frame], on_behalf: Mapping[str, str]) -> str:

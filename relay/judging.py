@@ -98,6 +98,13 @@ def kept_back(recipient: Recipient, pause: Pause, page: str) -> Result:
     return _result(recipient, objection_to(pause), page)
 
 
+def spoken(recipient: Recipient, standing: Standing, reply: Reply) -> Result:
+    """What a rule of our own says after the ruling, which its reply names; for the report in both languages."""
+    text, fix = own_rule_texts(reply.rule, str(reply))
+    why = sentence(text, fix)
+    return Result(recipient, standing, reply, reply.rule, why_zh=why["zh"], why_en=why["en"])
+
+
 def _result(recipient: Recipient, objection: Objection, page: str) -> Result:
     standing = Standing.REFUSED if objection.action is Action.REJECT else Standing.TRANSIENT
     why = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,22 @@ class BenchRelay(Relay):
 
     __enter__ = start
 
+    def stop(self, seconds: float = 60) -> int:
+        """SIGTERM and wait; the exit status."""
+        end(self.process, seconds)
+        return int(self.process.returncode)
+
+    def begin(self, *words: object) -> "subprocess.Popen[bytes]":
+        """Begin a verb on this relay's files."""
+        return subprocess.Popen(self._verb(words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+
+    def _verb(self, words: Sequence[object]) -> list[str]:
+        return [sys.executable, "-m", "relay", "--config", str(self.config), "--lang", "en", *map(str, words)]
+
     def run(self, *words: object, seconds: float) -> float:
         """Run a verb on this relay's files; how long it took."""
-        command = [sys.executable, "-m", "relay", "--config", str(self.config), "--lang", "en", *map(str, words)]
         begun = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, cwd=ROOT)
+        done = subprocess.run(self._verb(words), capture_output=True, text=True, timeout=seconds, check=False, cwd=ROOT)
         if done.returncode:
             raise RuntimeError(f"relay {words[0]} {words[1]}: {(done.stdout + done.stderr).strip()[-400:]}")
         return time.monotonic() - begun

@@ -27,8 +27,9 @@ MAX_IDS = 50
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{75}(?![A-Za-z0-9_-])")
 _MESSAGE_ID = re.compile(r"<([^<>\s@]{1,200}@[^<>\s@]{1,200})>")
 _WRITTEN_ID = re.compile(r"message-id\s*[:：]\s*<([^<>\s@]{1,200}@[^<>\s@]{1,200})>", re.IGNORECASE)
+# Every run of blanks has one reading: with two, each word before what is no token would double the work.
 _ONLY_TOKEN = re.compile(
-    r"\s*(?:(?:re|aw|回复|答复|unsubscribe|退订|取消订阅)\s*[:：]?\s*)*([A-Za-z0-9_-]{75})\s*", re.IGNORECASE
+    r"\s*(?:(?:re|aw|回复|答复|unsubscribe|退订|取消订阅)\s*(?:[:：]\s*)?)*([A-Za-z0-9_-]{75})\s*", re.IGNORECASE
 )
 _OUR_REPORT = re.compile(r"<[0-9A-HJKMNP-TV-Z]{26}\.[0-9a-f]{8}\.report@")
 _AUTO_SUBJECT = re.compile(

@@ -1,23 +1,23 @@
 """The running text of a mail: parts decoded, HTML as lines, what the writer added apart from what is quoted.
 
 For mails that come in, not for those that leave; nothing here raises on bad
-input, and every part is read up to a bound.
+input, every part is read up to a bound, and the work grows with its length
+only.
 """
 
 import re
 import unicodedata
 from binascii import a2b_qp
-from html.parser import HTMLParser
 
 from relay.mail.decoding import decode_base64, decode_octets
+from relay.mail.markup import lines_of_html
 from relay.mail.message import Message
 from relay.mail.mime import Part
 
 MAX_PART = 256 * 1024
 """Octets read of one part."""
 
-_BREAKS = frozenset({"br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "hr", "ul", "ol", "section", "pre"})
-_SKIPPED = frozenset({"style", "script", "head", "title", "blockquote", "template"})
+_MAX_LINE = 2000  # characters of a line that are brought to one form: accents without end would take time without end
 
 _ORIGINAL = (
     r"original message|original mail|原始邮件|原邮件|原始郵件|回复的原邮件|回复邮件|邮件原件|回覆郵件|転送|元のメッセージ"
@@ -65,17 +65,9 @@ def readable_text(message: Message) -> str:
     return html
 
 
-def lines_of_html(html: str) -> str:
-    """What a reader sees, without what is quoted in a blockquote."""
-    reader = _Lines()
-    reader.feed(html)
-    reader.close()
-    return "".join(reader.pieces)
-
-
 def own_lines(text: str) -> list[str]:
     """What the writer of an answer added: the lines before the quoted mail and the signature, empty ones left out."""
-    lines = [unicodedata.normalize("NFKC", line).strip() for line in text.splitlines()[:500]]
+    lines = [_plain(line) for line in text.splitlines()[:500]]
     own: list[str] = []
     for number, line in enumerate(lines):
         following = lines[number + 1] if number + 1 < len(lines) else ""
@@ -86,26 +78,5 @@ def own_lines(text: str) -> list[str]:
     return own
 
 
-class _Lines(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._skipping = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SKIPPED:
-            self._skipping += 1
-        elif tag in _BREAKS:
-            self.pieces.append("\n")
-        elif tag in ("td", "th"):
-            self.pieces.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _SKIPPED:
-            self._skipping = max(0, self._skipping - 1)
-        elif tag in _BREAKS and tag not in ("br", "hr"):
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._skipping:
-            self.pieces.append(re.sub(r"[\s\u00a0]+", " ", data))
+def _plain(line: str) -> str:
+    return (unicodedata.normalize("NFKC", line) if len(line) <= _MAX_LINE else line).strip()

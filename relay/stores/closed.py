@@ -83,7 +83,13 @@ class ClosedStore(Store):
         self._refuse()
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         self._refuse()
 

@@ -22,8 +22,13 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
-EntryRow = tuple[Digest, str, str, str, float, bytes, str, float | None, float | None, str, float | None, float | None]
-"""The fields of a `Suppression` in their order, the reason as its word: how an import hands millions of them on."""
+Octets = bytes | bytearray
+EntryRow = (
+    tuple[Octets, str, str, str, float, Octets, str]
+    | tuple[Octets, str, str, str, float, Octets, str, float | None, float | None]
+)
+"""What is said of a mailbox, as an import hands millions of them on: of a `Suppression` that was never lifted the digest, scope,
+reason (as its word), origin, at, sealed, note, and unless both are None expires_at and again_at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,13 @@ class FirstTry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open submission in the ledger, as `open_submission` answers it, and whether its stream is paused."""
+    """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for."""
 
     first: FirstTry
     is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
+    suppressions: tuple[tuple[Suppression, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +270,18 @@ class Ledger(Protocol):
     """
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
-        It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same step: is `stream` paused?
+        It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same round trip: is `stream`
+        paused, and what is in force on each of `asked` (as `find` answers)?
         """
         ...
 

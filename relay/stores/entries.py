@@ -26,21 +26,23 @@ def require_recordable(entry: Suppression) -> None:
 def require_recordable_rows(rows: Iterable[EntryRow]) -> None:
     """`require_recordable` for each. Raises ValueError."""
     for row in rows:
-        if row[7] is not None:
+        if len(row) > 7:
             require_recordable(entry_of(row))
 
 
 def row_of(entry: Suppression) -> EntryRow:
-    """The fields of an entry in their order."""
+    """What the entry says, without its lifting."""
     return (
         entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
-        entry.expires_at, entry.lifted_at, entry.lifted_by, entry.again_at, entry.consented_at,
+        entry.expires_at, entry.again_at,
     )  # fmt: skip
 
 
 def entry_of(row: EntryRow) -> Suppression:
-    """The entry whose fields these are."""
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:])
+    """The entry that says so."""
+    expires_at, again_at = row[7:] or (None, None)
+    said = bytes(row[0]), row[1], Reason(row[2]), row[3], row[4], bytes(row[5]), row[6]
+    return Suppression(*said, expires_at, again_at=again_at)
 
 
 def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | None) -> None:

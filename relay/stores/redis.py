@@ -195,14 +195,21 @@ class RedisStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
         words = [key, *_listed(first), ttl_seconds, *_listed(recipients), stream]
-        is_new, kept, rows, pause = await self._link.operate("open", words)
+        opening = self._link.operate("open", words)
+        (is_new, kept, rows, pause), found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
-        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None)
+        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None, tuple(found))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -270,9 +277,10 @@ def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
 
 
 def _entry_words(row: EntryRow) -> list[Argument]:
-    digest, scope, reason, origin, at, sealed, note, expires_at, _, _, again_at, _ = row
+    digest, scope, reason, origin, at, sealed, note = row[:7]
+    expires_at, again_at = row[7:] or (None, None)
     said_at, said_again, ends_at = ("" if moment is None else repr(moment) for moment in (at, again_at, expires_at))
-    return [digest, scope, reason, origin, said_at, said_again, sealed, note, ends_at]
+    return [bytes(digest), scope, reason, origin, said_at, said_again, bytes(sealed), note, ends_at]
 
 
 def _consent_words(consent: ConsentEvent | None) -> list[Argument]:

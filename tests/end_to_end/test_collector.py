@@ -138,6 +138,18 @@ def test_what_cannot_be_read_is_left_unread_and_counted(tmp_path, upstream):
             assert not records(relay, kind="collected")
 
 
+def test_no_stranger_can_stop_the_reading(tmp_path, upstream):
+    """Mails on which a parser raises, or works for hours, lie before a refusal."""
+    poison = [letters.mail("eve@example.org", "Hello", "", html=html) for html in letters.POISON]
+    poison.append(letters.mail("eve@example.org", "re  " * 60 + "!" * 75, "Hello"))
+    with Dovecot() as server, Relay(tmp_path / "relay", upstream, policy=MAILTO, extra=account(tmp_path, server)) as relay:
+        copy = copies_of(relay, upstream, ["ada@example.org"])["ada@example.org"]
+        server.drop(NEWS, *poison, letters.mail("ada@example.org", token_of(copy), ""))
+        relay.wait(lambda: metric(relay, 'relay_collected_total{kind="refusal_by_token"}') == 1, 30)
+        assert metric(relay, 'relay_collected_total{kind="innocent"}') == len(poison)
+        assert is_refused(relay, "ada@example.org")
+
+
 def test_two_thousand_mails_and_kill_at_random(tmp_path, upstream):
     """Each refusal, bounce and complaint takes effect exactly once, none is missed, and no innocent mail suppresses anybody.
 

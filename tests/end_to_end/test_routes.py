@@ -100,7 +100,7 @@ def test_no_other_way_is_tried_when_the_store_may_not_know_how_the_first_ended(t
         busy.fault("MAIL", "421 4.3.2 busy", close=True)
         ways = table("first", busy.address) + table("second", upstream.address)
         with LineHouse(tmp_path, upstream, upstreams=ways, policy=going_by("first", "second")) as house:
-            deaf = house.line.dispatcher.store = Deaf(house.line.store)
+            deaf = house.line.dispatcher.clearing.store = Deaf(house.line.store)
             mail = message("ada@example.org", OFFICE)
             assert house.send(OFFICE, ["ada@example.org"], mail).code == 451
             assert upstream.deliveries == []

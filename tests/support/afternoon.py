@@ -4,11 +4,11 @@ import shlex
 import smtplib
 import ssl
 import subprocess
-import time
 
 from tests.support.beginner import write_answers
 from tests.support.ports import free_port
-from tests.support.serving import wait_until_ready
+from tests.support.serving import Listening
+from tests.support.waiting import wait_until
 from tests.support.wheel_venv import environment, pip_install
 
 NEWS, PASSWORD = "news@qingshan.test", "ABCDEFGHIJKLMNOP"
@@ -80,7 +80,7 @@ class Afternoon:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert wait_until_ready(self.process, self.said), "".join(self.said)
+        assert Listening(self.process, self.said).until_ready(), "".join(self.said)
 
     def send(self, recipients, data, sender=NEWS):
         """As Foxmail or a script does: TLS with a certificate that is trusted, then AUTH."""
@@ -89,11 +89,8 @@ class Afternoon:
             client.login(NEWS, PASSWORD)
             return client.sendmail(sender, recipients, data)
 
-    def wait(self, condition, seconds=60.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "never came true:\n" + "".join(self.said[-20:])
-            time.sleep(0.2)
+    def wait(self, condition):
+        wait_until(condition, said=lambda: "".join(self.said[-20:]))
 
     def end(self):
         if self.process:

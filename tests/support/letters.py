@@ -16,6 +16,12 @@ from tests.support.corpus import shipped
 NEWS = "news@example.com"
 _numbers = itertools.count(1)
 
+POISON = (
+    "<html><![foo[ hello</html>", "<p>Hello &#" + "9" * 5000,
+    "<a " * 80_000, '<a b="' * 40_000, "<!--" * 60_000, "</" * 120_000,
+)  # fmt: skip
+"""HTML on which a parser raises, or works for minutes."""
+
 
 def mail(
     sender: str, subject: str, text: str, *, to: str = NEWS, html: str = "", extra: dict[str, str] | None = None, charset="utf-8"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.support.documents import ROOT
 from tests.support.ports import free_port
-from tests.support.serving import wait_until_ready
+from tests.support.serving import Listening
 from tests.support.upstream import RecordingUpstream
 from tests.support.wheel_venv import environment
 
@@ -171,7 +171,7 @@ class Machine:
         self.process = subprocess.Popen(
             command, cwd=self.home, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.ready = wait_until_ready(self.process, self.said)
+        self.ready = Listening(self.process, self.said).until_ready()
         assert self.ready, "".join(self.said)
 
     def stop(self) -> None:

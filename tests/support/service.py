@@ -14,7 +14,6 @@ import signal
 import smtplib
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -26,7 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.support.ports import free_address
-from tests.support.serving import wait_until_ready
+from tests.support.serving import Listening
+from tests.support.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
@@ -133,7 +133,8 @@ class Relay:
         command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", str(self.workers)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-        ready = wait_until_ready(self.process, self.lines)
+        self._listening = Listening(self.process, self.lines)
+        ready = self._listening.until_ready()
         if not ready:
             self.stop()
             raise AssertionError("the relay did not start:\n" + "".join(self.lines[-30:]))
@@ -147,16 +148,18 @@ class Relay:
         self.stop()
 
     def stop(self, seconds=60) -> int:
-        """SIGTERM and wait; the exit status."""
+        """SIGTERM and wait; the exit status. `lines` are whole then."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(seconds)
+            status: int = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._listening.to_the_end()
+        return status
 
     def kill(self) -> None:
         """kill -9 the supervisor and every worker."""
@@ -241,11 +244,8 @@ class Relay:
         url = unsubscribe_url(data)
         return self.get("recipients", url[url.index("/u/") :], b"List-Unsubscribe=One-Click")[0]
 
-    def wait(self, condition, seconds=20.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "never came true:\n" + "".join(self.lines[-20:])
-            time.sleep(0.05)
+    def wait(self, condition, seconds=SECONDS):
+        wait_until(condition, seconds, said=lambda: "".join(self.lines[-20:]))
 
 
 def unsubscribe_url(data: bytes) -> str:

@@ -6,21 +6,32 @@ import threading
 from typing import Any
 
 
-def wait_until_ready(process: subprocess.Popen[str], said: list[str], seconds: float = 60.0) -> dict[str, Any]:
-    """The event "ready"; {} when the process ended without it or never said it. Every line goes on being added to `said`."""
-    ready: dict[str, Any] = {}
-    known = threading.Event()
+class Listening:
+    """Reads what the process says, on a thread, and adds every line to `said` as it comes."""
 
-    def listen() -> None:
+    def __init__(self, process: subprocess.Popen[str], said: list[str]) -> None:
         assert process.stdout
-        for line in process.stdout:
-            said.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
-                ready.update(event)
-                known.set()
-        process.stdout.close()
-        known.set()
+        self._stdout, self._said = process.stdout, said
+        self._ready: dict[str, Any] = {}
+        self._known = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
-    threading.Thread(target=listen, daemon=True).start()
-    known.wait(seconds)
-    return ready
+    def _listen(self) -> None:
+        for line in self._stdout:
+            self._said.append(line)
+            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
+                self._ready = event
+                self._known.set()
+        self._stdout.close()
+        self._known.set()
+
+    def until_ready(self, seconds: float = 60.0) -> dict[str, Any]:
+        """The event "ready"; {} when the process ended without it or has not said it by then."""
+        self._known.wait(seconds)
+        return self._ready
+
+    def to_the_end(self, seconds: float = 60.0) -> None:
+        """Until all that the process and its children said is there; they must have ended."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), "somebody still has the standard output open"

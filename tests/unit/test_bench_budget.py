@@ -2,8 +2,10 @@
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -166,9 +168,25 @@ def test_each_group_stands_beside_its_budget():
     }
     assert told["worker_us"] == pytest.approx(1000)
     assert told["rsa_share"] == pytest.approx(0.8)
-    lines = table(told | {"python": "3.11", "store": "sqlite", "workers": 2, "load": "4 KB"}).splitlines()
+    lines = table(told | {"waited": 0.1, "python": "3.11", "store": "sqlite", "workers": 2, "load": "4 KB"}).splitlines()
     assert lines[1].split() == ["receive", "200", "100", "0.20", "0.13"]
     assert f"RSA's share of the workers' CPU: 80%, goal {RSA_GOAL:.0%}" in lines
+    assert not [line for line in lines if "busy" in line]
+
+
+def test_a_busy_machine_is_said():
+    profile = fold(f"{SUBMIT} 200\n", "/srv/relay", {7: 1.0}, 1.0)
+    told = summary(profile, 1000, 0.001) | {"waited": 0.5, "python": "3.11", "store": "sqlite", "workers": 2, "load": "4 KB"}
+    assert "The machine is busy: ready to run, the workers waited 50% of the time for a processor" in table(told).splitlines()
+
+
+def test_the_kernel_says_what_a_process_has_used():
+    before = budget.Used.of(os.getpid())
+    sum(range(10_000_000))
+    after = budget.Used.of(os.getpid())
+    assert after.used[threading.get_native_id()] > before.used[threading.get_native_id()]
+    assert after.process >= before.process > 0
+    assert after.waited.keys() == after.used.keys()
 
 
 @pytest.mark.parametrize("said", ["Error: Permission Denied: Try running again", "Error: EPERM: Operation not permitted"])

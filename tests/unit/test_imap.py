@@ -237,3 +237,39 @@ async def test_nobody_listens():
     with pytest.raises(MailboxUnavailable, match="no connection"):
         async with connected("127.0.0.1", 1, None):
             pass
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Unsafe Login of ada@example.org", "Unsafe Login of ***"),
+        ("no user ada%40example.org", "no user ***"),
+        ("no user ada＠example.org", "no user ***"),
+        ('no user "ada l"@example.org', "no user ***"),
+        ("用户不存在\x07", "?" * 6),
+        ("x" * 500, "x" * 200),
+        (f"{'a@b.example ' * 83}eve@example.org", f"{'*** ' * 82}***"[:200]),
+    ],
+)
+async def test_what_a_server_says_is_shown_without_addresses(said, shown):
+    class Saying(Holding):
+        async def on_uid_fetch(self, _):
+            return f"NO {said}"
+
+    async with opened(Saying()) as session:
+        with pytest.raises(CommandRefused) as refused:
+            await session.fetch(5)
+    assert str(refused.value) == shown
+
+
+async def test_half_an_address_is_not_shown():
+    """What is looked at ends within it; the addresses before leave room for it in what is shown."""
+
+    class Saying(Holding):
+        async def on_uid_fetch(self, _):
+            return "NO " + f"{'a' * 90}@example.org " * 9 + "ada.lovelace" + "x" * 200 + "@example.org"
+
+    async with opened(Saying()) as session:
+        with pytest.raises(CommandRefused) as refused:
+            await session.fetch(5)
+    assert str(refused.value) == " ".join(["***"] * 9)

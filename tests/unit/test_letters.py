@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mail.letters import LetterKind, read_letter
+from relay.mail.markup import lines_of_html
 from relay.mail.message import Message, MessageError
 from relay.mail.spoken_refusals import is_refusal
-from relay.mail.text import lines_of_html, own_lines
+from relay.mail.text import own_lines
 from tests.support import letters
 from tests.support.business import business_texts
 from tests.support.corpus import SHIPPED, corpus, shipped
@@ -400,3 +401,22 @@ def test_reading_never_raises(octets):
 def test_no_text_breaks_the_readers(text):
     is_refusal(text, own_lines(lines_of_html(text)))
     is_refusal(text, own_lines(text))
+
+
+@pytest.mark.parametrize("html", letters.POISON)
+def test_no_stranger_can_make_the_reading_fail_or_last(html):
+    assert read(letters.mail("eve@example.org", "Hello", "", html=html)).kind is LetterKind.INNOCENT
+
+
+def test_a_subject_that_almost_is_a_token_is_read_once():
+    """Each of these words once doubled the work, and more: sixty would not end."""
+    assert read(letters.mail("eve@example.org", "re  " * 60 + "!" * 75, "Hello")).kind is LetterKind.INNOCENT
+    for words in ("Re:", "re : 回复：  ", "unsubscribe ", "Re"):
+        assert read(letters.mail("ada@example.org", f"{words}{TOKEN}", "")).tokens == (TOKEN,)
+
+
+def test_a_line_without_end_is_not_brought_to_one_form():
+    """Unicode's normalisation sorts accents, in a time that grows with the square of their number."""
+    assert own_lines("Ａ" * 2000) == ["A" * 2000]
+    assert own_lines("Ａ" * 2001) == ["Ａ" * 2001]
+    assert not is_refusal("", own_lines("退订" + "\u3000" * 2000 + "三箱货物"))

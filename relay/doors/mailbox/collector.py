@@ -19,7 +19,7 @@ from relay.config import Account, Config
 from relay.doors.mailbox.effects import UNREADABLE, Effects
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, Session, connected
 from relay.doors.refusals import Refusals, lacks_keys
-from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
+from relay.errors import ConfigurationError, RecordsUnavailable, RelayError, StoreUnavailable
 from relay.hosts import split_host_port
 from relay.keys import Keys
 from relay.policy.sets import PolicySet
@@ -36,7 +36,10 @@ IDLE_SECONDS = 300.0  # then it looks by itself: a server that offers IDLE need 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 LOGIN_PAUSE = 300.0  # providers lock accounts on which somebody keeps guessing
 BATCH = 20
-TRIES = 3  # for a mail that the server does not hand out
+TRIES = 3  # for a mail that the server does not hand out, or that breaks its reading
+BREAKS = (
+    10  # for one at which the connection ends: some servers hang up instead of saying no; a quarter of an hour, as pauses grow
+)
 
 
 class Watch:
@@ -63,7 +66,7 @@ class Watch:
         self._clock = clock
         self._mailbox = mailbox_digest(keys, account.identity)
         self._pause = FIRST_PAUSE
-        self._withheld: Counter[int] = Counter()  # how often the server did not hand out a mail
+        self._failed: Counter[int] = Counter()  # how often a mail stood in its own way
 
     async def run(self) -> None:
         """Watch until cancelled, whatever happens to the connection."""
@@ -114,28 +117,39 @@ class Watch:
 
     async def _read(self, session: Session, numbers: list[int]) -> None:
         counts: Counter[str] = Counter()
-        for number in numbers:
-            place = Handled(self._mailbox, session.validity, number, to_mark=True)
-            octets = await self._fetch(session, number)
-            if octets is not None:
-                counts[await self._effects.handle(octets, place) if octets else UNREADABLE] += 1
-        await self._records.handle(Handled(self._mailbox, session.validity, numbers[-1]))
-        for kind, count in counts.items():
-            telemetry.collected_total.labels(kind).inc(count)
+        read = 0
+        try:
+            for number in numbers:
+                if kind := await self._take(session, number):
+                    counts[kind] += 1
+                read = number
+        finally:  # what came before a fault is not read again
+            if read:
+                await self._records.handle(Handled(self._mailbox, session.validity, read))
+            for kind, count in counts.items():
+                telemetry.collected_total.labels(kind).inc(count)
         with suppress(StoreUnavailable):  # the journal has them; they are carried over when the store is back
             await replay(self._records, self._store(), self._clock)
         await self._mark(session)
 
-    async def _fetch(self, session: Session, number: int) -> bytes | None:
-        """The mail's octets, b"" when the server will not hand it out, None when it is gone."""
+    async def _take(self, session: Session, number: int) -> str:
+        """Let a mail take effect and say what it was, "" when it is gone.
+
+        One that fails again and again is passed over: no mail keeps those behind it from being read.
+        """
         try:
-            return await session.fetch(number)
-        except CommandRefused:
-            self._withheld[number] += 1
-            if self._withheld[number] < TRIES:
+            octets = await session.fetch(number)
+            place = Handled(self._mailbox, session.validity, number, to_mark=True)
+            kind = "" if octets is None else await self._effects.handle(octets, place)
+        except Exception as fault:
+            self._failed[number] += (tries := _tries(fault)) > 0
+            if not tries or self._failed[number] < tries:
                 raise
-            del self._withheld[number]
-            return b""
+            trace = None if isinstance(fault, MailboxUnavailable) else fault
+            _log.error("mailbox %s: mail %d cannot be read and is passed over: look at it", self.name, number, exc_info=trace)
+            kind = UNREADABLE
+        self._failed.pop(number, None)
+        return kind
 
     async def _mark(self, session: Session) -> None:
         """Mark as read what was handled; a mailbox that does not allow it stays as it is."""
@@ -147,6 +161,14 @@ class Watch:
         except CommandRefused as fault:
             _log.warning("mailbox %s: mails cannot be marked as read: %s", self.name, fault)
         await self._records.marked(Handled(self._mailbox, session.validity, numbers[-1]))
+
+
+def _tries(fault: Exception) -> int:
+    """How often a mail is tried on which this came; 0 when the fault is this node's, and no mail's."""
+    if isinstance(fault, MailboxUnavailable) and not isinstance(fault, CommandRefused):
+        return BREAKS
+    ours = isinstance(fault, RelayError | OSError | MemoryError)
+    return 0 if ours and not isinstance(fault, CommandRefused | TimeoutError) else TRIES
 
 
 class Collector:

@@ -37,6 +37,7 @@ from relay.upstream.profile import Profile, ReplyClass, classify
 
 UNMATCHED, REPEATED, UNREADABLE = "unmatched", "repeated", "unreadable"
 _ENDS_HERE = frozenset({LetterKind.INNOCENT, LetterKind.NOTICE, LetterKind.AUTO_REPLY})
+READ_SECONDS = 60.0  # a mail is read in a tenth of one; the thread of one that is not cannot be stopped, but left
 _MAX_HEADER = 256 * 1024
 _MAX_FIELDS = 1000
 
@@ -94,10 +95,12 @@ class Effects:
         """Let one mail take effect and return what it was, for the metric.
 
         When something follows, the mail counts as handled on return; else the
-        caller says so.  Raises RecordsUnavailable; then nothing has happened.
+        caller says so.  Raises RecordsUnavailable, and TimeoutError when the
+        reading does not end; then nothing has happened.
         """
         try:
-            letter = await asyncio.to_thread(_read, octets)
+            async with asyncio.timeout(READ_SECONDS):
+                letter = await asyncio.to_thread(_read, octets)
         except MessageError:
             return UNREADABLE
         if letter.kind in _ENDS_HERE:

@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import relay
+from relay.mail.mailbox import masked
 
 PATIENCE_SECONDS = 60.0  # for one answer; a large mailbox takes its time to search
 MAX_LINE = 8 * 1024**2  # one answer to SEARCH may name a hundred thousand mails
 MAX_MAIL = 512 * 1024  # octets read of one mail: what we look for stands at its beginning
+_MAX_SAID = 1000  # octets of what a server says that are looked at for the log
 _MAX_LITERAL = MAX_MAIL + 64 * 1024
 
 _LITERAL = re.compile(rb"\{(\d{1,10})\+?\}$")
@@ -253,6 +255,7 @@ def _quoted(text: str) -> bytes:
 
 
 def _shown(text: bytes) -> str:
-    """What a server says, for the log: ASCII, short, other people's addresses masked."""
-    plain = "".join(chr(octet) if 32 <= octet < 127 else "?" for octet in text[:200])
-    return re.sub(r"[^\s<>@]+@[^\s<>@]+", "***", plain)
+    """What a server says, for the log: ASCII, short, every word that may be an address masked."""
+    whole = text if len(text) <= _MAX_SAID else text[:_MAX_SAID].rpartition(b" ")[0]  # half an address shows no sign of being one
+    said = masked(whole.decode("utf-8", "replace"))
+    return "".join(character if " " <= character <= "~" else "?" for character in said[:200])

@@ -179,10 +179,16 @@ class SQLiteStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         return await self._writer.run(  # nothing has left yet: a power cut may take it back
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream, asked), durable=False
         )
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -244,6 +250,7 @@ class SQLiteStore(Store):
                 self._identity.require(db)
             self._file.verify()
         except (sqlite3.Error, OSError) as error:
+            self._writer.failed = True  # `check` says so until a commit has worked
             raise _as_unavailable(error) from None
         return answer
 
