@@ -153,9 +153,11 @@ def describe(figures: Figures) -> Section:
     )
     plots = {}
     if len(sizes) > 1:
-        points = {name: [(float(size), about[name] * 1e6) for size, about in sizes.items()] for name in ("p50", "p99")}
+        points = {
+            f"look-up {name}": [(float(size), about[name] * 1e6) for size, about in sizes.items()] for name in ("p50", "p99")
+        }
         points["CPU of a message"] = cost = [(float(size), about["cpu"]) for size, about in sizes.items()]
         plots["lists.svg"] = lines("Look-up and message by the length of the list", "rows", "microseconds", points)
-        for what, line in (("look-up's p50", points["p50"]), ("message's cost", cost)):
+        for what, line in (("look-up's p50", points["look-up p50"]), ("message's cost", cost)):
             parts.append(f"The {what} grows with the power {short(slope(line))}: {growth(slope(line))}.")
     return Section("Suppression lists", "\n\n".join(parts), plots, claims)
