@@ -125,8 +125,9 @@ async def test_a_row_that_ends_by_itself_must_be_a_bounce(store):
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_rows_change_what_entries_one_by_one_would(store, clock, seed):
+async def test_rows_change_what_entries_one_by_one_would(store, clock, seed, monkeypatch):
     """Whatever is known already: nothing, in force, said again, lifted, expired, or in force once more."""
+    monkeypatch.setattr("relay.stores.sqlite.suppressions._TOGETHER", 7)
     random = Random(seed)
 
     def said(person):

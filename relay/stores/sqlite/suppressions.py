@@ -7,7 +7,7 @@ from dataclasses import astuple
 from typing import Any
 
 from relay.policy.suppression import Digest, Reason, Suppression
-from relay.stores.contracts import ConsentEvent, EntryRow
+from relay.stores.contracts import ConsentEvent, EntryRow, Octets
 from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
 
 Place = tuple[bytes, str, str, int]
@@ -75,19 +75,24 @@ def record_some(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], se
     """Record as many of the rows as the time allows; how many that were, and how many of them were new."""
     until = time.monotonic() + seconds
     done = new = 0
+    are_known = False
     while done < len(rows) and (not done or time.monotonic() < until):
         some = rows[done : done + _TOGETHER]
-        new += _record_rows(db, now, some)
-        done += len(some)
+        of_them = _record_rows(db, now, some, are_known=are_known)
+        are_known = of_them < len(some) // 2  # a list that comes again: so are the next
+        done, new = done + len(some), new + of_them
     return done, new
 
 
-def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow]) -> int:
-    """`record` for each, without a question of its own about those of which nothing was known or that say nothing new."""
-    new = _insert_rows(db, rows)
+def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], *, are_known: bool) -> int:
+    """`record` for each, without a question of its own about those of which nothing was known or that say nothing new.
+
+    `are_known` is a guess: most of them need not be tried to insert.
+    """
+    new = 0 if are_known else _insert_rows(db, rows)
     if new == len(rows):
         return new
-    said = _last_said(db, {bytes(row[0]) for row in rows})
+    said = _last_said(db, [row[0] for row in rows])
     for row in rows:
         said_at = said.get((bytes(row[0]), row[1], row[2]))
         if said_at is None or said_at < (row[4] if len(row) == 7 else entry_of(row).last_at):
@@ -103,13 +108,12 @@ def _insert_rows(db: sqlite3.Connection, rows: Sequence[EntryRow]) -> int:
     return db.executemany(_UNLESS_KNOWN, rows if lengths == {9} else [(*row, None, None)[:9] for row in rows]).rowcount
 
 
-def _last_said(db: sqlite3.Connection, digests: Iterable[Digest]) -> dict[tuple[Digest, str, str], float]:
+def _last_said(db: sqlite3.Connection, digests: Sequence[Octets]) -> dict[tuple[Digest, str, str], float]:
     """When it was said last, of all entries that are in force for good; none comes after such a one until it is lifted."""
-    wanted = tuple(digests)
     rows = db.execute(
         "SELECT digest, scope, reason, coalesce(again_at, at) FROM suppressions"  # noqa: S608 - marks only
-        f" WHERE digest IN ({','.join('?' * len(wanted))}) AND lifted_at IS NULL AND expires_at IS NULL",
-        wanted,
+        f" WHERE digest IN ({','.join('?' * len(digests))}) AND lifted_at IS NULL AND expires_at IS NULL",
+        digests,
     )
     return {(digest, scope, reason): at for digest, scope, reason, at in rows}
 
