@@ -73,7 +73,11 @@ class Clearing:
         past_dot = consignment.past_dot
         lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
         clearances = await self.store.clear(
-            consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
+            consignment.key,
+            consignment.submission.id,
+            [request for _, request in asked],
+            lease + _LEASE_SLACK,
+            self._config.delivery.ledger_ttl,
         )
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
@@ -139,8 +143,8 @@ class Clearing:
     def _help_url(self, consignment: Consignment) -> str:
         return self._config.http.page(consignment.submission.id)
 
-    async def settle(self, consignment: Consignment, leaving: Sequence[Leave], outcomes: Sequence[Outcome]) -> None:
-        """Write the outcomes into the ledger, later if the store is away. Never raises for that."""
+    async def settle(self, consignment: Consignment, leaving: Sequence[Leave], outcomes: Sequence[Outcome]) -> bool:
+        """Write the outcomes into the ledger, later if the store is away; say whether it was told. Never raises for that."""
         settlements = [
             Settlement(
                 leave.digest,
@@ -153,7 +157,7 @@ class Clearing:
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
-        await self._tell_store(consignment.key, settlements)
+        return await self._tell_store(consignment.key, settlements)
 
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""
@@ -163,12 +167,15 @@ class Clearing:
         ]
         await self._tell_store(consignment.key, settlements)
 
-    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> bool:
+        """An answer that got lost counts as no, although the store may have heard."""
         try:
             await self.store.finish(key, settlements)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
             spawn(self._settle_later(key, settlements), "settle later")
+            return False
+        return True
 
     async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""

@@ -52,7 +52,7 @@ class Consignment:
     end: float = 0.0
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    settling: "list[asyncio.Future[None]]" = field(default_factory=list)
+    settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
 
     async def recorded(self) -> None:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""

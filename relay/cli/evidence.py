@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.opening import legal_name_of, open_all, zone_of
+from relay.cli.opening import open_all, ours
 from relay.cli.output import FINDINGS, counted, emit_json, fail, option, require_new, say, write_new
 from relay.cli.records import query_for
 from relay.config import Config, load_config
@@ -33,9 +33,10 @@ def evidence(subject: str, since: str, until: str, out: Path, as_json: bool, lan
     """Collect everything recorded on a submission or a mailbox: pages in zh and en, JSON, checksums / 导出证明材料."""
     config = load_config(option("config"))
     require_new(out)  # before all that is to be collected
-    zone = zone_of(config)
+    zone, legal_name = ours(config)
     query = query_for(subject, since, until, zone)
-    entries, octets = asyncio.run(_collect(config, query, Material(subject, query.mailbox, time.time(), zone, ())))
+    blank = Material(subject, query.mailbox, time.time(), zone, (), legal_name=legal_name)
+    entries, octets = asyncio.run(_collect(config, query, blank))
     write_new(out, octets)
     if as_json:
         emit_json({"file": str(out), "records": len(entries), "octets": len(octets)})
@@ -60,7 +61,7 @@ async def _collect(config: Config, query: Query, blank: Material) -> tuple[Seque
             blank.subject, blank.mailbox, blank.made_at, blank.zone, entries,
             _policy_sets(config, entries, blank.made_at),
             [await _history(opened.store, opened.keys.addresses.digests(mailbox), mailbox) for mailbox in mailboxes],
-            legal_name_of(config),
+            blank.legal_name,
         )  # fmt: skip
         return entries, build_evidence(material, reader)
 

@@ -1,17 +1,16 @@
 """`relay keys`: show the rings, give one a new generation."""
 
 import asyncio
-import os
 import time
 from datetime import date
 
 import click
 
+from relay.cli.entries import by_option, event_id, person
 from relay.cli.opening import open_all
 from relay.cli.output import emit_json, option, say
 from relay.config import Config, load_config
 from relay.errors import StoreUnavailable
-from relay.ids import new_id
 from relay.keys import RINGS, Keys, load_keys, rotated, save_keys
 from relay.records.facts import keys_record
 from relay.stores.opening import alone
@@ -42,10 +41,10 @@ def show(as_json: bool) -> None:
 
 @keys.command("rotate")
 @click.argument("ring", type=click.Choice(RINGS))
-@click.option("--by", default="", help="Who does it, for the records / 操作人")
+@by_option
 def rotate(ring: str, by: str) -> None:
     """Add a new current generation; the old ones stay, no restart is needed / 增加新一代密钥，旧密钥继续有效，无需重启."""
-    asyncio.run(_rotate(ring, by))
+    asyncio.run(_rotate(ring, person(by)))
 
 
 async def _rotate(ring: str, by: str) -> None:
@@ -64,7 +63,7 @@ async def _rotate(ring: str, by: str) -> None:
             _judge(fault, config, opened.keys, before)
         now = time.time()
         fingerprints = getattr(opened.keys, ring).fingerprints
-        await opened.records.append(keys_record(new_id(now, os.urandom(10)), now, ring=ring, fingerprints=fingerprints, by=by))
+        await opened.records.append(keys_record(event_id(now), now, ring=ring, fingerprints=fingerprints, by=by))
     say(
         f"密钥环 {ring} 已有新一代密钥，运行中的中继会自行启用，无需重启。请重新备份。",
         f"The ring {ring} has a new generation; a running relay takes it up by itself, without a restart. Make a new backup.",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, date, tzinfo
 from pathlib import Path
@@ -82,19 +82,22 @@ def reading(config: Config) -> Iterator[Reader]:
         yield reader
 
 
-def zone_of(config: Config) -> tzinfo:
-    """The organisation's time zone; UTC, with a remark, where the policy folder does not tell."""
-    try:
-        return parse_policies(read_folder(config.policies_path)).zone
-    except ConfigurationError:
-        warn("策略目录无法读取，时间按 UTC 显示", "The policy folder cannot be read; times are in UTC")
-        return UTC
+class Ours(NamedTuple):
+    """What pages and times of this organisation are written with; `legal_name` by language."""
+
+    zone: tzinfo
+    legal_name: Mapping[str, str]
 
 
-def legal_name_of(config: Config) -> dict[str, str]:
-    """The organisation's legal name by language; nothing where the policy folder does not tell."""
+def ours(config: Config) -> Ours:
+    """As the set in force says; UTC and no name, with a remark, where it cannot be read."""
     try:
-        name = parse_policies(read_folder(config.policies_path)).organisation.legal_name
-    except ConfigurationError:
-        return {}
-    return {"zh": name.zh, "en": name.en}
+        policy = policy_in_force(config)
+    except ConfigurationError as fault:
+        warn(
+            f"生效的策略无法读取，时间按 UTC 显示，不写单位名称：{fault}",
+            f"The policy set in force cannot be read; times are in UTC, the organisation is not named: {fault}",
+        )
+        return Ours(UTC, {})
+    name = policy.organisation.legal_name
+    return Ours(policy.zone, {"zh": name.zh, "en": name.en})

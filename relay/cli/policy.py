@@ -1,29 +1,28 @@
 """`relay policy` and `relay schema`: put a policy set in force, say what it means, help editors."""
 
 import asyncio
-import getpass
 import os
 import time
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 import orjson
 
+from relay.cli.entries import by_option, person
 from relay.cli.inspection import unknown_country
+from relay.cli.opening import refuse_foreign_root
 from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, text, warn
 from relay.config import Config, load_config
-from relay.errors import ConfigurationError
-from relay.ids import new_id
-from relay.policy.difference import Change, difference
-from relay.policy.parse import PolicySet, parse_policies
 from relay.policy.schema import KINDS
 from relay.policy.schema import schema as schema_of
 from relay.policy.show import placeholders, show
 from relay.records.append import Records
-from relay.records.facts import policy_record
-from relay.service.policies import PolicyArchive, Switch, config_faults, read_folder, unknown_countries
+from relay.records.kinds import Record
+from relay.service.applying import Applied, Applying
+from relay.service.policies import PolicyArchive, read_folder, unknown_countries
 from relay.stores.opening import load_or_create_keys
 from relay.upstream.profile import load_profiles
 
@@ -36,29 +35,24 @@ def policy() -> None:
 @policy.command("apply")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--reason", required=True, help="Why; kept in the records / 修改原因（写入记录）")
-@click.option("--by", default="", help="Who decided; default: the login name / 决定人，默认为登录名")
+@by_option
 @click.option("--json", "as_json", is_flag=True)
 def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
     """Validate the FOLDER, say what changes, put it in force whole, record it / 校验目录、显示差异、整体生效并记录."""
     if not reason.strip():
         fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
     config = load_config(option("config"))
-    files = read_folder(folder)
-    new = parse_policies(files)
-    if faults := config_faults(new, config, load_profiles()):
-        raise ConfigurationError("\n".join(faults))
-    archive = PolicyArchive(config.data_path)
-    before = archive.in_force()
-    changes = difference(_earlier(archive, before), new)
-    archive.keep(files)
-    if before != new.hash:
-        switch = Switch(new.hash, time.time(), by.strip() or getpass.getuser(), reason.strip())
-        asyncio.run(_record(config, new, switch, before, changes))
-        archive.put_in_force(switch.hash, switch.at, switch.by, switch.reason)
+    refuse_foreign_root(config.data_path)
+    archive, profiles = PolicyArchive(config.data_path), load_profiles()
+    applying = Applying(config, profiles, archive, partial(_record, config), clock=time.time, entropy=os.urandom)
+    applied = asyncio.run(applying.apply(read_folder(folder), by=person(by), reason=reason.strip()))
+    if fault := applied.uncompared:
+        warn(f"无法与原策略比较：{fault}", f"The set in force cannot be compared with: {fault}")
     if as_json:
-        emit_json({"hash": new.hash, "before": before, "changes": [asdict(change) for change in changes]})
+        changes = [asdict(change) for change in applied.changes]
+        emit_json({"hash": applied.policy.hash, "before": applied.before, "changes": changes})
     else:
-        _tell(folder, config, new, before, changes)
+        _tell(folder, config, applied)
 
 
 @policy.command("show")
@@ -98,37 +92,18 @@ def schema(kind: str) -> None:
     click.echo(orjson.dumps(schema_of(kind), option=orjson.OPT_INDENT_2).decode())
 
 
-def _earlier(archive: PolicyArchive, name: str | None) -> PolicySet | None:
-    """The set in force until now, None when there is none or when it can no longer be read."""
-    try:
-        return archive.load(name) if name else None
-    except ConfigurationError as fault:
-        warn(f"无法与原策略比较：{fault}", f"The set in force cannot be compared with: {fault}")
-        return None
-
-
-async def _record(config: Config, new: PolicySet, switch: Switch, before: str | None, changes: tuple[Change, ...]) -> None:
-    """No record, no switch: the record is durable before the set is in force."""
+async def _record(config: Config, record: Record) -> None:
     keys = load_or_create_keys(config, date.today())  # noqa: DTZ011 - a date for people
     records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
-    record = policy_record(
-        new_id(switch.at, os.urandom(10)),
-        switch.at,
-        policy_hash=switch.hash,
-        previous=before or "",
-        reason=switch.reason,
-        by=switch.by,
-        laxer=sum(change.laxer for change in changes),
-        shadow=[stream.name for stream in new.streams if stream.mode == "shadow"],
-    )
     try:
         await records.append(record)
     finally:
         await records.aclose()
 
 
-def _tell(folder: Path, config: Config, new: PolicySet, before: str | None, changes: tuple[Change, ...]) -> None:
-    if before == new.hash:
+def _tell(folder: Path, config: Config, applied: Applied) -> None:
+    new, changes = applied.policy, applied.changes
+    if applied.before == new.hash:
         say(f"策略 {new.hash} 已经生效，没有变化。", f"Policy set {new.hash} is in force already; nothing changed.")
         return
     for change in changes:

@@ -11,7 +11,7 @@ import click
 import orjson
 from rich.progress import Progress
 
-from relay.cli.opening import reading, zone_of
+from relay.cli.opening import ours, reading
 from relay.cli.output import FINDINGS, counted, emit_json, fail, option, say, text, warn
 from relay.cli.records_report import report
 from relay.config import load_config
@@ -45,7 +45,7 @@ def search_records(
 ) -> None:
     """Find records by submission id, mailbox, kind and time; oldest first / 按编号、邮箱、类别和时间查询."""
     config = load_config(option("config"))
-    zone = zone_of(config)
+    zone = ours(config).zone
     query = query_for(subject, since, until, zone, frozenset(map(Kind, kinds)))
     found = 0
     with reading(config) as reader:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
-from relay.cli.opening import legal_name_of, reading, zone_of
+from relay.cli.opening import Ours, ours, reading
 from relay.cli.output import FINDINGS, counted, emit_json, fail, language, option, require_folder, say, text
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
@@ -44,11 +44,11 @@ _FIRST_YEAR = 2000
 def report(month: str, out: Path, as_json: bool, lang: str | None) -> None:
     """Add up a month: outcomes, refusals, bounces, policy changes, relaxed rules; HTML and CSV / 月度报告."""
     config = load_config(option("config"))
-    zone, now = zone_of(config), time.time()
-    since, until = _bounds(month, zone, now)
+    we, now = ours(config), time.time()
+    since, until = _bounds(month, we.zone, now)
     html, csv = _targets(out, month)
     with reading(config) as reader, Progress(disable=as_json or not os.isatty(2), transient=True) as progress:
-        material = _material(config, reader, progress, (month, zone, since, until, now))
+        material = _material(config, reader, progress, (month, we, since, until, now))
     view = View(material, language())
     for path, octets in ((html, page(view)), (csv, spreadsheet(view))):
         partial = path.with_name(f".{path.name}.part")
@@ -103,8 +103,8 @@ def _targets(out: Path, month: str) -> tuple[Path, Path]:
     return out / f"{name}.html", out / f"{name}.csv"
 
 
-def _material(config: Config, reader: Reader, progress: Progress, period: tuple[str, tzinfo, float, float, float]) -> Material:
-    month, zone, since, until, now = period
+def _material(config: Config, reader: Reader, progress: Progress, period: tuple[str, Ours, float, float, float]) -> Material:
+    month, (zone, legal_name), since, until, now = period
     task = progress.add_task(text("核验", "Verifying"), total=None)
     verdict = verify(reader, lambda done, total: progress.update(task, completed=done, total=total))
     progress.update(task, description=text("统计", "Counting"), completed=0)
@@ -121,7 +121,7 @@ def _material(config: Config, reader: Reader, progress: Progress, period: tuple[
         chain=reader.chain, verdict=verdict, counts=counts, unfinished=_unfinished(reader, counts),
         effects=effects_between(reader, since, until),
         applied=[_applied(event, kept) for event in counts.events if event.kind is Kind.POLICY],
-        held=held, relaxed=relaxations(held, zone), legal_name=legal_name_of(config),
+        held=held, relaxed=relaxations(held, zone), legal_name=legal_name,
     )  # fmt: skip
 
 

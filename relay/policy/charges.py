@@ -49,8 +49,7 @@ def _scopes(
     limits, domain = stream.limits, recipient.mailbox.domain
     if limits.identity:
         yield ("identity", stream.name, submission.identity.name), f"{stream.name}: identity", limits.identity
-    by_domain = limits.recipient_domain.get(domain, limits.recipient_domain.get("*", ()))
-    if by_domain:
+    if by_domain := limits.of_domain(domain):
         yield ("recipient_domain", stream.name, domain), f"{stream.name}: recipient domain {domain}", by_domain
     if limits.recipient:
         yield ("recipient", stream.name, recipient.key), f"{stream.name}: recipient", limits.recipient

@@ -90,14 +90,13 @@ def _streams(old: PolicySet, new: PolicySet) -> Iterator[Change]:
             f"{name}: stream removed; a later stream may take its mail", f"{name}：邮件流已移除，其邮件可能落入后面的邮件流", True
         )
     for name, stream in after.items():
-        if name not in before:
-            laxer = stream.purpose is not Purpose.MARKETING
-            yield Change(f"{name}: new stream ({stream.purpose})", f"{name}：新邮件流（{stream.purpose}）", laxer)
+        if name not in before:  # it takes its mail from a stream behind it, or from nobody, who refused it
+            yield Change(f"{name}: new stream ({stream.purpose})", f"{name}：新邮件流（{stream.purpose}）", laxer=True)
         else:
-            yield from _stream(before[name], stream)
+            yield from _stream(before[name], stream, is_last=stream is new.streams[-1])
 
 
-def _stream(old: Stream, new: Stream) -> Iterator[Change]:
+def _stream(old: Stream, new: Stream, *, is_last: bool) -> Iterator[Change]:
     name = new.name
     if old.purpose != new.purpose:
         laxer = bool(BINDS[old.purpose] - BINDS[new.purpose]) or new.purpose is Purpose.CORRESPONDENCE
@@ -107,7 +106,8 @@ def _stream(old: Stream, new: Stream) -> Iterator[Change]:
     if old.mode != new.mode:
         yield Change(f"{name}: mode {old.mode} -> {new.mode}", f"{name}：模式 {old.mode} → {new.mode}", new.mode == "shadow")
     if old.match != new.match:
-        yield Change(f"{name}: takes other mail than before", f"{name}：匹配的邮件已改变", _match_is_laxer(old, new))
+        laxer = not (is_last and _takes_less(old, new))
+        yield Change(f"{name}: takes other mail than before", f"{name}：匹配的邮件已改变", laxer)
     if old.refusals != new.refusals:
         yield Change(f"{name}: refusals are told by {new.refusals}", f"{name}：拒收方式改为 {new.refusals}")
     if old.upstream != new.upstream:
@@ -135,11 +135,10 @@ def _leaves_a_reach(old: Stream, new: Stream) -> bool:
     return is_asked and not (old.upstream and set(old.upstream) <= set(new.upstream))
 
 
-def _match_is_laxer(old: Stream, new: Stream) -> bool:
-    """Marketing that takes less, or anything else that takes more, moves mail to fewer rules."""
-    smaller, larger = (new, old) if new.purpose is Purpose.MARKETING else (old, new)
-    pairs = zip(larger.match.lists, smaller.match.lists, strict=True)
-    return not all((not small and not large) or (small and set(large) <= set(small)) for large, small in pairs)
+def _takes_less(old: Stream, new: Stream) -> bool:
+    """Whether the stream takes no mail that it did not take before. What it leaves goes to the streams behind it."""
+    pairs = zip(old.match.lists, new.match.lists, strict=True)
+    return all(not before or (after and set(after) <= set(before)) for before, after in pairs)
 
 
 def _unsubscribe(old: Stream, new: Stream) -> Iterator[Change]:
@@ -157,7 +156,8 @@ def _unsubscribe(old: Stream, new: Stream) -> Iterator[Change]:
 
 
 def _limits(old: Stream, new: Stream) -> Iterator[Change]:
-    was, now = _limit_table(old), _limit_table(new)
+    domains = sorted({*old.limits.recipient_domain, *new.limits.recipient_domain})
+    was, now = _limit_table(old, domains), _limit_table(new, domains)
     for key in sorted(was.keys() | now.keys()):
         scope, unit = key
         before, after = was.get(key), now.get(key)
@@ -185,10 +185,11 @@ def _thresholds(old: Stream, new: Stream) -> Iterator[Change]:
         yield Change(f"{name}: rates are taken over {shown} days", f"{name}：比率的统计天数：{shown}", laxer=True)
 
 
-def _limit_table(stream: Stream) -> dict[tuple[str, str], Limit]:
+def _limit_table(stream: Stream, domains: Iterable[str]) -> dict[tuple[str, str], Limit]:
+    """The limits that bind, by scope and unit; for a domain that the stream does not name, those on "*"."""
     limits = stream.limits
     scopes: dict[str, Iterable[Limit]] = {"identity": limits.identity, "recipient": limits.recipient}
-    scopes |= {f"recipient_domain {domain}": some for domain, some in limits.recipient_domain.items()}
+    scopes |= {f"recipient_domain {domain}": limits.of_domain(domain) for domain in domains}
     return {(scope, limit.unit): limit for scope, some in scopes.items() for limit in some}
 
 

@@ -19,7 +19,7 @@ from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
     HOLD_REFUSED,
-    ActionName,
+    IF_IMPOSSIBLE_REFUSED,
     Countries,
     Country,
     Date,
@@ -60,6 +60,12 @@ def _zone(name: str) -> str:
 def _over(value: Any) -> Any:
     if value == "hold":
         raise ValueError(HOLD_REFUSED)
+    return value
+
+
+def _if_impossible(value: Any) -> Any:
+    if value in ("warn", "defer", "hold"):
+        raise ValueError(IF_IMPOSSIBLE_REFUSED)
     return value
 
 
@@ -176,6 +182,10 @@ class StreamLimits(Table):
             return table
         return table | {"recipient_domain": {_limited_domain(domain): limits for domain, limits in domains.items()}}
 
+    def of_domain(self, domain: str) -> Limits:
+        """What binds a recipient domain: its own limits, be they none, else those of every other domain."""
+        return self.recipient_domain.get(domain, self.recipient_domain.get("*", ()))
+
 
 class Rates(Table):
     """From when on a rate warns, from when on it pauses the stream. Percent, as "0.3%"."""
@@ -290,7 +300,7 @@ class DutyTable(Table):
     fields: Annotated[tuple[Annotated[str, Field(pattern=FIELD_PATTERN)], ...], Field(strict=False, min_length=1)]
     purposes: Purposes = ()
     cite: str = ""
-    if_impossible: ActionName = "reject"
+    if_impossible: Annotated[Literal["reject"], BeforeValidator(_if_impossible)] = "reject"
 
     @model_validator(mode="after")
     def _not_the_message_itself(self) -> Self:

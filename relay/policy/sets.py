@@ -7,7 +7,6 @@ from datetime import date, tzinfo
 
 from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
-from relay.policy.case import Action
 from relay.policy.jurisdiction import Reach
 from relay.policy.model import (
     Exempt,
@@ -31,16 +30,14 @@ class Duty:
     """What rendering must do to every copy of a stream.
 
     do "remove-fields": `fields` are lower-case names; a final "*" stands for
-    any rest.  `if_impossible` is what happens to the recipient otherwise.
-    `reach` is that of its pack; a duty on some recipients of a stream is done
-    for all of them.
+    any rest.  `reach` is that of its pack; a duty on some recipients of a
+    stream is done for all of them.
     """
 
     name: str  # "base/internal-fields"
     do: str
     fields: tuple[str, ...]
     cite: str = ""
-    if_impossible: Action = Action.REJECT
     reach: Reach | None = None
 
 

@@ -116,6 +116,7 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
         yield from _limits(stream)
         yield from _thresholds(stream)
     yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
+    yield from _packs(policy)
     for name, pack in sorted(policy.packs.items()):
         if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
             yield Sentence(
@@ -150,9 +151,10 @@ def _duties(stream: Stream) -> Iterator[Sentence]:
         # What some recipients' law asks for is done to the copies of all: only the upstream servers tell mail apart.
         is_for_all = duty.reach is None or duty.reach.recipients
         where, where_zh = ("", "") if is_for_all else _reached(duty.reach)
+        cite = f" [{duty.cite}]" if duty.cite else ""
         yield Sentence(
-            f"{stream.name}: the fields {fields} are removed{where} ({duty.name}).",
-            f"{stream.name}：移除邮件头 {fields}{where_zh}（{duty.name}）。",
+            f"{stream.name}: the fields {fields} are removed{where} ({duty.name}){cite}.",
+            f"{stream.name}：移除邮件头 {fields}{where_zh}（{duty.name}）{cite}。",
         )
 
 
@@ -194,6 +196,23 @@ def _rules(policy: PolicySet, wanted: Callable[[Stream, Rule], bool]) -> Iterato
         )
 
 
+def _packs(policy: PolicySet) -> Iterator[Sentence]:
+    """What each pack that some stream uses rests on, who vouches for it until when, and what a breach costs."""
+    for name in sorted({pack.name for stream in policy.streams for pack in stream.packs}):
+        facts = policy.packs[name].pack
+        said = [(f"The pack {name}: version {facts.version}", f"规则包 {name}：版本 {facts.version}")]
+        if facts.sources:
+            said.append((f"rests on {', '.join(facts.sources)}", f"依据 {'、'.join(facts.sources)}"))
+        if facts.reviewed_on:
+            said.append((f"reviewed on {facts.reviewed_on}", f"{facts.reviewed_on} 复核"))
+        if facts.expires_on:
+            said.append((f"expires on {facts.expires_on}", f"有效期至 {facts.expires_on}"))
+        penalty = facts.penalty
+        if penalty.en or penalty.zh:
+            said.append((f"penalty: {penalty.en or penalty.zh}", f"违反的后果：{penalty.zh or penalty.en}"))
+        yield Sentence("; ".join(en for en, _ in said) + ".", "；".join(zh for _, zh in said) + "。")
+
+
 def _where(rule: Rule) -> tuple[str, str]:
     domains = ", ".join(rule.table.recipient_domains)
     said, said_zh = (f" for {domains}", f"（{domains}）") if domains else ("", "")
@@ -220,6 +239,8 @@ def _limits(stream: Stream) -> Iterator[Sentence]:
     scopes: list[tuple[str, str, tuple[Limit, ...]]] = [("one identity", "每个账号", limits.identity)]
     for domain, some in limits.recipient_domain.items():
         scopes.append((domain, domain, some) if domain != "*" else ("each other recipient domain", "其他每个收件域名", some))
+        if not some and limits.of_domain("*"):
+            yield Sentence(f"{stream.name}: no limit for {domain}.", f"{stream.name}：对 {domain} 没有上限。")
     scopes.append(("one recipient", "每个收件人", limits.recipient))
     for en, zh, some in scopes:
         for limit in some:

@@ -20,6 +20,10 @@ from relay.policy.suppression import Purpose
 MAX_TEXT = 300
 """Characters of a text that goes on the wire: with rule name and codes it must fit one reply line."""
 
+IF_IMPOSSIBLE_REFUSED = (
+    'a recipient for whom a duty cannot be done is refused ("reject"); other ways come with a later version'
+    ' / 无法执行处理时一律拒收（"reject"），其他方式将在以后的版本提供'
+)
 HOLD_REFUSED = 'holding comes with a later version; use "defer" / 暂存功能将在以后的版本提供，请使用 "defer"'
 
 

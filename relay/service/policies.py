@@ -7,9 +7,11 @@ A switch is one appended line, so a crash leaves the old set or the new one in
 force, never half of each (law 7).
 """
 
+import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,13 +19,14 @@ import orjson
 
 from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
-from relay.files import sync_folder, write_durably
+from relay.files import Turn, sync_folder, write_durably
 from relay.policy.parse import parse_policies
 from relay.policy.sets import PolicySet, Stream, set_hash
 from relay.upstream.profile import Profile
 
 MAX_FILE = 1024 * 1024
 MAX_FILES = 1000
+_TURN_SECONDS = 0.05
 _REMEMBERED = 4  # compiled sets that one process keeps
 
 
@@ -44,6 +47,19 @@ class PolicyArchive:
         self._folder = data_dir / "policies"
         self._history = self._folder / "history.jsonl"
         self._compiled: dict[str, PolicySet] = {}
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One process at a time looks at what is in force and changes it; the others wait, and their loops go on."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(exist_ok=True)
+        turn = Turn(self._history)  # an empty history is none yet
+        try:
+            while not turn.take(wait=False):  # noqa: ASYNC110 - another process sets no event here
+                await asyncio.sleep(_TURN_SECONDS)
+            yield
+        finally:
+            turn.close()
 
     def keep(self, files: Mapping[str, bytes]) -> str:
         """Store a set durably and return its hash; storing it again changes nothing."""

@@ -13,17 +13,13 @@ from relay.doors.http import HttpDoors
 from relay.doors.mailbox.collector import Collector
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
-from relay.ids import new_id
 from relay.keys import KeyFile, Keys, dump_keys
-from relay.policy.difference import difference
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
-from relay.records.facts import policy_record
 from relay.records.journal import keep_replaying
+from relay.service.applying import Applying
 from relay.service.keeping import StoreKeeper
-from relay.service.policies import PolicyArchive, config_faults, read_folder
+from relay.service.policies import PolicyArchive, read_folder
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import Store
 from relay.tasks import spawn
@@ -70,36 +66,12 @@ class Surroundings:
 
         Raises ConfigurationError and RecordsUnavailable; then nothing has changed.
         """
-        files = read_folder(self._config.policies_path)
-        policy = parse_policies(files)
-        if faults := config_faults(policy, self._config, load_profiles()):
-            raise ConfigurationError("\n".join(faults))
-        before = self._archive.in_force()
-        self._archive.keep(files)
-        if policy.hash != before:
-            now = time.time()
-            changes = difference(self._earlier(before), policy)
-            record = policy_record(
-                new_id(now, os.urandom(10)),
-                now,
-                policy_hash=policy.hash,
-                previous=before or "",
-                reason=reason,
-                by="relay",
-                laxer=sum(change.laxer for change in changes),
-                shadow=[stream.name for stream in policy.streams if stream.mode == "shadow"],
-            )
-            await self._records.append(record)
-            self._archive.put_in_force(policy.hash, now, "relay", reason)
-        return policy.hash
-
-    def _earlier(self, name: str | None) -> PolicySet | None:
-        """The set in force until now, None when there is none or when it can no longer be read."""
-        try:
-            return self._archive.load(name) if name else None
-        except ConfigurationError as fault:
-            _log.warning("the new policy set cannot be compared with the one before: %s", fault)
-            return None
+        profiles, append = load_profiles(), self._records.append
+        applying = Applying(self._config, profiles, self._archive, append, clock=time.time, entropy=os.urandom)
+        applied = await applying.apply(read_folder(self._config.policies_path), by="relay", reason=reason)
+        if applied.uncompared:
+            _log.warning("the new policy set cannot be compared with the one before: %s", applied.uncompared)
+        return applied.policy.hash
 
     def shadow_streams(self, policy_hash: str) -> int:
         """How many streams of the set only observe."""

@@ -97,7 +97,7 @@ class ClosedStore(Store):
         self._refuse()
 
     async def clear(
-        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
     ) -> list[Clearance]:
         self._refuse()
 

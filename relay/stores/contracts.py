@@ -280,7 +280,8 @@ class Ledger(Protocol):
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
-        In the same round trip: is `stream` paused, and what is in force on each of `asked` (as `find` answers)?
+        It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same round trip: is `stream`
+        paused, and what is in force on each of `asked` (as `find` answers)?
         """
         ...
 
@@ -289,7 +290,7 @@ class Ledger(Protocol):
         ...
 
     async def clear(
-        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
     ) -> list[Clearance]:
         """One atomic step for all recipients of one copy, directly before MAIL.
 
@@ -297,7 +298,7 @@ class Ledger(Protocol):
 
         Each recipient is cleared or not by itself, in order; a row that is
         taken belongs to this try now too.  `key` must be open (it is
-        re-created from nothing if it expired meanwhile).
+        re-created from nothing, for `ttl_seconds`, if it expired meanwhile).
         """
         ...
 

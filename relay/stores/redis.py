@@ -215,10 +215,11 @@ class RedisStore(Store):
         return tuple(map(_row, await self._link.operate("rows", [key])))
 
     async def clear(
-        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
     ) -> list[Clearance]:
         words = [_request_words(request) for request in requests]
-        answers = await self._link.operate("clear", [key, submission_id, lease_seconds, _new_reservation(), *_listed(words)])
+        asked = [key, submission_id, lease_seconds, ttl_seconds, _new_reservation(), *_listed(words)]
+        answers = await self._link.operate("clear", asked)
         return [_clearance(answer, request) for answer, request in zip(answers, requests, strict=True)]
 
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:

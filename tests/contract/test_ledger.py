@@ -21,7 +21,7 @@ async def opened(store, key=MAIL, proposal=ONE):
 
 
 async def cleared(store, *requests, key=MAIL, submission_id=ONE.submission_id, lease=LEASE):
-    return await store.clear(key, submission_id, requests or [request()], lease)
+    return await store.clear(key, submission_id, requests or [request()], lease, TTL)
 
 
 async def states(store, key=MAIL):
@@ -273,6 +273,28 @@ async def test_an_open_submission_is_forgotten_after_its_time(store, clock):
     assert (again.first, again.is_new, again.rows) == (TWO, True, ())
 
 
+async def test_it_is_remembered_from_its_last_try_on(store, clock):
+    await opened(store)
+    await cleared(store)
+    await store.finish(MAIL, [delivered(ADA)])
+    for number in range(2, 5):
+        clock.pass_(TTL - 1)
+        assert [row.state for row in (await opened(store, proposal=first_try(number))).rows] == [RowState.DELIVERED]
+    clock.pass_(TTL)
+    assert (await opened(store, proposal=first_try(5))).is_new
+
+
+async def test_one_that_expired_before_it_was_cleared_is_remembered_as_long_as_any(store, clock):
+    await opened(store)
+    clock.pass_(TTL)
+    await store.clear(MAIL, ONE.submission_id, [request()], LEASE, 600.0)
+    await store.finish(MAIL, [delivered(ADA)])
+    clock.pass_(599)
+    assert await states(store) == {ADA: RowState.DELIVERED}
+    clock.pass_(1)
+    assert await states(store) == {}
+
+
 async def test_clearing_a_forgotten_submission_starts_it_from_nothing(store, clock):
     await opened(store)
     await cleared(store)
@@ -418,6 +440,6 @@ async def test_a_thousand_recipients_are_cleared_and_finished_at_once(store):
 
 async def test_clearing_or_finishing_nobody_is_no_fault(store):
     await opened(store)
-    assert await store.clear(MAIL, ONE.submission_id, [], LEASE) == []
+    assert await store.clear(MAIL, ONE.submission_id, [], LEASE, TTL) == []
     await store.finish(MAIL, [])
     assert await store.rows(MAIL) == ()

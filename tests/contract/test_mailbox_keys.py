@@ -20,7 +20,7 @@ async def clearance(store, spelling: str):
     digests = ADDRESSES.digests(mailbox.key)
     asked = ClearRequest(digests[0], digests, (ORGANISATION,), frozenset(Reason))
     await store.open_submission(digest(spelling), first_try(), 60.0)
-    (answer,) = await store.clear(digest(spelling), first_try().submission_id, [asked], 30.0)
+    (answer,) = await store.clear(digest(spelling), first_try().submission_id, [asked], 30.0, 3600.0)
     return answer
 
 

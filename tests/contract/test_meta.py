@@ -44,7 +44,7 @@ OPERATIONS = {
     "refund": lambda s: s.refund("00" * 12),
     "open_submission": lambda s: s.open_submission(MAIL, first_try(), 60.0),
     "rows": lambda s: s.rows(MAIL),
-    "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0),
+    "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0, 3600.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
     "close": lambda s: s.close(MAIL, ""),
 }

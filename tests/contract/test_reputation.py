@@ -36,7 +36,7 @@ def complaint(number=1, at=START, stream="news", measure=Measure.COMPLAINTS, who
 
 async def send(store, *settlements, key=MAIL):
     await store.open_submission(key, TRY, TTL)
-    await store.clear(key, TRY.submission_id, [asking(s.recipient) for s in settlements], LEASE)
+    await store.clear(key, TRY.submission_id, [asking(s.recipient) for s in settlements], LEASE, TTL)
     await store.finish(key, settlements)
 
 
@@ -136,7 +136,7 @@ async def test_a_paused_stream_is_told_with_everything_else(store):
 async def test_nothing_of_a_paused_stream_is_cleared(store):
     await store.open_submission(MAIL, TRY, TTL)
     await store.pause(PAUSE)
-    answers = await store.clear(MAIL, TRY.submission_id, [asking(ADA), asking(BOB, "offers"), asking(EVE, "")], LEASE)
+    answers = await store.clear(MAIL, TRY.submission_id, [asking(ADA), asking(BOB, "offers"), asking(EVE, "")], LEASE, TTL)
     assert answers == [Paused(PAUSE), Cleared(), Cleared()]
     assert {row.recipient for row in await store.rows(MAIL)} == {BOB, EVE}
 
@@ -145,7 +145,7 @@ async def test_a_refusal_and_what_is_settled_come_before_the_pause(store):
     await send(store, took(ADA))
     await store.suppress(refusal(BOB))
     await store.pause(PAUSE)
-    taken, refused = await store.clear(MAIL, TRY.submission_id, [asking(ADA), asking(BOB)], LEASE)
+    taken, refused = await store.clear(MAIL, TRY.submission_id, [asking(ADA), asking(BOB)], LEASE, TTL)
     assert isinstance(taken, Taken)
     assert isinstance(refused, Refused)
 
@@ -170,7 +170,7 @@ async def test_resuming_ends_the_pause_and_begins_the_counts_anew(store, clock):
     assert await store.resume("news") is None
     assert await store.paused() == {}
     assert await tally(store) == Tally(counted_from=START + 60)
-    assert await store.clear(MAIL, TRY.submission_id, [asking(EVE)], LEASE) == [Cleared()]
+    assert await store.clear(MAIL, TRY.submission_id, [asking(EVE)], LEASE, TTL) == [Cleared()]
 
 
 async def test_after_resuming_only_new_mail_counts(store, clock):

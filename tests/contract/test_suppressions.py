@@ -218,6 +218,17 @@ async def test_lifting_writes_the_consent_into_the_history(store):
     assert (entry.lifted_at, entry.lifted_by) == (START, consent().id)
 
 
+async def test_consents_are_told_in_the_order_in_which_they_were_given(store, clock):
+    """Not in the order in which somebody wrote them down."""
+    later, earlier = consent(at=START - 10, number=1), replace(consent(at=START - 50, number=2), recorded_at=START + 60)
+    await store.suppress(refusal())
+    assert await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, later, "")
+    await store.suppress(refusal(ADA, scope=NEWS))
+    clock.pass_(60)
+    assert await store.lift([ADA], NEWS, Reason.UNSUBSCRIBE, earlier, "")
+    assert (await store.history([ADA]))[1] == [earlier, later]
+
+
 async def test_lifting_what_is_not_in_force_changes_nothing(store):
     assert not await store.lift([ADA], ORGANISATION, Reason.UNSUBSCRIBE, consent(), "")
     await store.suppress(refusal(ADA, scope=NEWS))

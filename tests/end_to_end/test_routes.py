@@ -6,6 +6,7 @@ from email.policy import default
 import pytest
 from prometheus_client import REGISTRY
 
+from relay.errors import StoreUnavailable
 from relay.ids import is_id
 from relay.records.explanations import explain_record
 from tests.support.fixtures import an_upstream
@@ -74,6 +75,38 @@ def test_what_one_provider_cannot_carry_the_next_may(tmp_path, upstream, second,
             assert reply.status == "5.6.3"
             assert [rule for rule, _ in explained(house, reply)] == ["base/encoding"]
     assert [delivery.recipients for delivery in upstream.deliveries] == ([["ada@example.org"]] if code == 250 else [])
+
+
+class Deaf:
+    """The store of a house whose first answer to `finish` gets lost on its way; it did what it was asked."""
+
+    def __init__(self, store):
+        self._store = store
+        self.told = []
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    async def finish(self, key, settlements):
+        await self._store.finish(key, settlements)
+        self.told.append(list(settlements))
+        if len(self.told) == 1:
+            raise StoreUnavailable("timeout", "no answer came")
+
+
+def test_no_other_way_is_tried_when_the_store_may_not_know_how_the_first_ended(tmp_path, upstream):
+    """What is told again later would take the second way's claim away, and a resend could leave beside it."""
+    with RecordingUpstream() as busy:
+        busy.fault("MAIL", "421 4.3.2 busy", close=True)
+        ways = table("first", busy.address) + table("second", upstream.address)
+        with LineHouse(tmp_path, upstream, upstreams=ways, policy=going_by("first", "second")) as house:
+            deaf = house.line.dispatcher.clearing.store = Deaf(house.line.store)
+            mail = message("ada@example.org", OFFICE)
+            assert house.send(OFFICE, ["ada@example.org"], mail).code == 451
+            assert upstream.deliveries == []
+            assert house.send(OFFICE, ["ada@example.org"], mail).code == 250
+            busy.wait(lambda: deaf.told.count(deaf.told[0]) == 2)  # the settlement of the first try, told again
+            assert len(upstream.deliveries) == 1
 
 
 def test_who_needs_smtputf8_is_refused_alone_and_named_with_a_remedy(tmp_path):

@@ -47,7 +47,7 @@ def try_to_deliver(path, worker, start, answers, recipients):
         await store.open_submission(key, first_try(worker), HOUR)
 
         async def one(number: int) -> int | None:
-            (answer,) = await store.clear(key, name, [request(digest(number))], 60.0)
+            (answer,) = await store.clear(key, name, [request(digest(number))], 60.0, HOUR)
             if isinstance(answer, Cleared):
                 await store.finish(key, [delivered(digest(number), answer.reservation, name)])
             return number if isinstance(answer, Cleared) else None
@@ -75,7 +75,7 @@ def deliver_until_told(path, worker, told, answers, afterwards):
             begun_after = told.is_set()
             left -= begun_after
             try:
-                (answer,) = await store.clear(digest((worker, number)), first_try().submission_id, [request(ADA)], 60.0)
+                (answer,) = await store.clear(digest((worker, number)), first_try().submission_id, [request(ADA)], 60.0, HOUR)
                 cleared[begun_after] += isinstance(answer, Cleared)
             except StoreUnavailable as fault:
                 faults.add(fault.reason)

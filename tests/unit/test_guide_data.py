@@ -129,7 +129,7 @@ async def keys_of(server):
         await store.lift([ADA], "organisation", refusal().reason, consent(), "")
         key = digest("a message")
         await store.open_submission(key, first_try(), 86400.0, [BOB])
-        await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5)), stores.request(EVE)], 60.0)
+        await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5)), stores.request(EVE)], 60.0, 3600.0)
         await store.finish(key, [replace(stores.delivered(EVE), stream="news")])
         pause = Pause("offers", START, "Wang Min", Measure.MANUAL, "wrong prices", "wrong prices")
         await store.pause(pause)

@@ -31,7 +31,7 @@ class Process:
     async def clear(self):
         reasons = frozenset({Reason.UNSUBSCRIBE})
         request = ClearRequest(digest("row"), self.keys.addresses.digests(BOX), (ORGANISATION,), reasons)
-        (answer,) = await self.keeper.store.clear(MAIL, first_try().submission_id, [request], 30.0)
+        (answer,) = await self.keeper.store.clear(MAIL, first_try().submission_id, [request], 30.0, 3600.0)
         return answer
 
     async def refuse(self) -> None:

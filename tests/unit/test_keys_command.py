@@ -57,6 +57,12 @@ def test_the_new_generation_is_in_the_file_the_store_and_the_records(path, ring)
     assert of_the_store() == (after.fingerprints, ["Wang Min"])
 
 
+def test_who_rotated_is_on_record_although_nobody_said_so(path, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "limei")
+    assert CliRunner().invoke(root, ["keys", "rotate", "tokens"]).exit_code == 0
+    assert of_the_store()[1] == ["limei"]
+
+
 def test_a_node_that_lacks_the_newest_keys_makes_none(path):
     async def elsewhere():
         async with open_all(None) as opened:

@@ -1,6 +1,7 @@
 """`relay policy` and `relay schema`: what people see, what is recorded, what a wrong set changes (nothing)."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -158,6 +159,17 @@ def test_an_earlier_set_that_was_altered_does_not_stop_a_new_one(desk):
     edit(desk, 'mode = "enforce"', 'mode = "shadow"')
     assert apply(desk).exit_code == 0
     assert PolicyArchive(desk / "data").load(in_force(desk)).stream("newsletter").mode == "shadow"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can own nothing here")
+def test_root_applies_nothing_in_the_services_folder(desk):
+    """The service could not open keys and records that root made."""
+    (desk / "data").mkdir()
+    os.chown(desk / "data", 12345, 12345)
+    result = apply(desk)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "sudo -u" in str(result.exception)
+    assert list((desk / "data").iterdir()) == []
 
 
 # show ----------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import re
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -160,6 +161,44 @@ def test_records_that_are_not_there_are_not_made(folder):
     result = CliRunner().invoke(records, ["search"])
     assert isinstance(result.exception, RecordsUnavailable)
     assert not (folder / "data" / "records.db").exists()
+
+
+def edited(folder, old: str, new: str) -> None:
+    """The folder that config.toml names from now on has this change, which nobody has applied."""
+    shutil.copytree(ROOT / "policies", folder / "policies")
+    facts = folder / "policies" / "organisation.toml"
+    text = facts.read_text("utf-8")
+    assert old in text
+    facts.write_text(text.replace(old, new), "utf-8")
+    config = (folder / "config.toml").read_text("utf-8")
+    (folder / "config.toml").write_text(config.replace(f"{ROOT / 'policies'}", "policies"), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("Asia/Shanghai", "America/New_York"), ("Example Company", "Another Company"), ("country", "county")],
+    ids=["time zone", "name", "broken"],
+)
+def test_pages_go_by_the_set_in_force_not_by_the_folder(folder, old, new):
+    edited(folder, old, new)
+    result = run(evidence, "ada@example.org", "--out", str(folder / "letter.zip"))
+    assert result.stderr == ""
+    with zipfile.ZipFile(folder / "letter.zip") as archive:
+        document = orjson.loads(archive.read("evidence.json"))
+        assert "2026-11-18 19:06:40" in archive.read("index.en.html").decode()
+    assert document["legal_name"]["en"].startswith("Example Company")
+    assert "2026-11-18T19:06:40.000+08:00" in run(records, "search", "ada@example.org").output
+    assert run(records, "report", "--month", "2026-11", "--out", str(folder / "out")).exit_code == 0
+    assert "Example Company" in (folder / "out" / "relay-report-2026-11.en.html").read_text("utf-8")
+
+
+def test_a_set_in_force_that_was_altered_is_named(folder):
+    for kept in (folder / "data" / "policies" / "sets").glob("*/organisation.toml"):
+        kept.write_text("# gone\n")
+    result = run(records, "search", "ada@example.org")
+    assert "2026-11-18T11:06:40.000+00:00" in result.stdout
+    assert "times are in UTC, the organisation is not named" in result.stderr
+    assert "the kept policy set was altered; apply your policies again" in result.stderr
 
 
 def test_evidence_is_written_with_history_and_policy_set(folder):

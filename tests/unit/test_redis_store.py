@@ -106,7 +106,7 @@ async def test_what_was_acknowledged_survives_a_power_cut(own_server):
         for n in range(300):
             assert await store.suppress(refusal(digest(n)))
         await store.open_submission(MAIL, first_try(), 600.0)
-        assert await store.clear(MAIL, "one", [request(ADA)], LEASE) == [Cleared()]
+        assert await store.clear(MAIL, "one", [request(ADA)], LEASE, 3600.0) == [Cleared()]
         await store.finish(MAIL, [delivered(ADA)])
         own_server.kill()
         assert await why(store.find([(ADA,)])) == "unreachable"
@@ -123,7 +123,7 @@ async def test_a_flushed_store_clears_nobody_from_that_moment_on(store, server):
     async def load(number):
         while True:
             try:
-                answers.append(await store.clear(digest(number), "one", [request(ADA), request(BOB)], LEASE))
+                answers.append(await store.clear(digest(number), "one", [request(ADA), request(BOB)], LEASE, 3600.0))
             except StoreUnavailable as fault:
                 answers.append(fault.reason)
                 return
@@ -173,7 +173,10 @@ async def test_a_failing_operation_does_not_sink_those_beside_it(store, server):
     await client.delete(b"{relay}:l:" + broken)
     await client.set(b"{relay}:l:" + broken, "not a hash")
     limit = charge(5)
-    calls = store.clear(MAIL, "one", [request(ADA, limit)], LEASE), store.clear(broken, "one", [request(ADA, limit)], LEASE)
+    calls = (
+        store.clear(MAIL, "one", [request(ADA, limit)], LEASE, 3600.0),
+        store.clear(broken, "one", [request(ADA, limit)], LEASE, 3600.0),
+    )
     good, bad = (asyncio.ensure_future(call) for call in calls)
     assert await store.find([(ADA,)]) == [()]
     assert [type(answer) for answer in await good] == [Cleared]
@@ -219,7 +222,7 @@ async def test_a_refusal_on_one_node_binds_the_next_recipient_on_the_other(store
     async with a_store_on(server) as other:
         for n in range(50):
             await store.suppress(refusal(digest(n)))
-            (answer,) = await other.clear(MAIL, "one", [request(digest(n))], LEASE)
+            (answer,) = await other.clear(MAIL, "one", [request(digest(n))], LEASE, 3600.0)
             assert not isinstance(answer, Cleared)
 
 

@@ -61,6 +61,36 @@ def test_an_exemption_names_who_why_and_until_when():
     ]
 
 
+LAW = (
+    '[pack]\nversion = "7"\nsources = ["Advertising Law", "SAMR Order 37"]\nreviewed_on = 2026-11-01\nexpires_on = 2027-11-01\n'
+    'penalty = { zh = "罚款三万元以下", en = "a fine of up to 30,000 yuan" }\n'
+)
+
+
+def test_a_pack_says_what_it_rests_on_and_what_a_breach_costs():
+    policy = a_policy(changes={NEWS: ('packs = ["base"]', 'packs = ["base", "law"]')}, law=LAW)
+    (english,) = naming(said(policy)[0], "The pack law")
+    assert english.startswith("The pack law: version 7; rests on Advertising Law, SAMR Order 37; reviewed on 2026-11-01;")
+    assert english.endswith("; expires on 2027-11-01; penalty: a fine of up to 30,000 yuan.")
+    (chinese,) = [sentence.zh for sentence in show(policy, DAY)[0].sentences if "规则包 law" in sentence.zh]
+    assert chinese.startswith("规则包 law：版本 7；依据 Advertising Law、SAMR Order 37；2026-11-01 复核；")
+    assert chinese.endswith("；有效期至 2027-11-01；违反的后果：罚款三万元以下。")
+    assert not naming(said(a_policy(law=LAW))[0], "The pack law")  # no stream uses it
+
+
+def test_a_duty_is_said_with_what_asks_for_it():
+    cited = a_policy(changes={"packs/base.toml": ('do = "remove-fields"', 'do = "remove-fields"\ncite = "house rule 3"')})
+    assert naming(
+        said(cited)[0], "newsletter: the fields x-internal-*, x-relay-* are removed (base/internal-fields) [house rule 3]."
+    )
+
+
+def test_the_one_way_out_of_a_duty_may_be_written_down():
+    """Sets that were kept say so."""
+    written = a_policy(changes={"packs/base.toml": ('do = "remove-fields"', 'do = "remove-fields"\nif_impossible = "reject"')})
+    assert written.stream("newsletter").duties == a_policy().stream("newsletter").duties
+
+
 def test_an_expired_pack_is_said():
     pack = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
     changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
@@ -116,6 +146,12 @@ def test_limits_are_said():
     assert naming(enforced, "newsletter: at most 5/hour for one identity.")
     assert naming(enforced, "newsletter: at most 20/minute for qq.com.")
     assert naming(enforced, "newsletter: at most 60/minute for each other recipient domain.")
+
+
+def test_a_domain_without_the_limit_of_the_others_is_named():
+    enforced = said(newsletter(recipient_domain='{ "qq.com" = [], "*" = ["60/minute"] }'))[0]
+    assert naming(enforced, "newsletter: no limit for qq.com.")
+    assert not naming(said(newsletter(recipient_domain='{ "qq.com" = [] }'))[0], "no limit for")
 
 
 def test_both_languages_say_the_same_number_of_things():

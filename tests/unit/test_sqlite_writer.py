@@ -182,7 +182,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing_half_done(store, disk, tmp
     disk.fill((tmp_path / "relay.db-wal").stat().st_size)
     for work in (
         store.suppress_many([refusal(digest(n), note="x" * 500) for n in range(2000)]),
-        store.clear(MAIL, first_try().submission_id, [request(BOB, charge(1))], 30.0),
+        store.clear(MAIL, first_try().submission_id, [request(BOB, charge(1))], 30.0, 3600.0),
         store.finish(MAIL, [delivered(BOB)]),
     ):
         with pytest.raises(StoreUnavailable) as caught:
@@ -225,7 +225,7 @@ async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):
     store = await new_sqlite(tmp_path, clock)
     for n in range(30):
         await store.open_submission(digest(n), first_try(), 60.0)
-        await store.clear(digest(n), first_try().submission_id, [request(ADA, charge(1, key=n))], 30.0)
+        await store.clear(digest(n), first_try().submission_id, [request(ADA, charge(1, key=n))], 30.0, 3600.0)
         await store.finish(digest(n), [delivered(ADA)])
         await store.reserve([charge(1, key=("held", n))], 30.0)
     for _ in range(20):

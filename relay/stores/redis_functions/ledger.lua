@@ -3,8 +3,6 @@
 -- Fields of a row.
 local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY = 1, 2, 3, 4, 5
 
-local LEDGER_TTL = 432000 -- of a submission that expired before its copy was cleared
-
 local function ledger_key(step)
   return TAG .. "l:" .. take(step)
 end
@@ -56,7 +54,7 @@ local function open(step)
     write(step, "DEL", key)
   end
   if not kept then
-    write(step, "HSET", key, "first", pack(first), "ttl", exact(ttl))
+    write(step, "HSET", key, "first", pack(first))
   end
   for _, recipient in ipairs(known and recipients or {}) do
     ask(step, key, recipient, first[1])
@@ -113,16 +111,15 @@ local function clear_one(step, key, submission, lease, id)
 end
 
 local function clear(step)
-  local key, submission, lease, id = ledger_key(step), take(step), take_number(step), take(step)
-  if not is_open(step, key) then
-    redis.call("UNLINK", key) -- what is left of an expired one, so that its rows are not read
+  local key, submission, lease, ttl, id = ledger_key(step), take(step), take_number(step), take_number(step), take(step)
+  if not is_open(step, key) then -- it expired meanwhile
+    redis.call("UNLINK", key) -- with what is left of it, so that its rows are not read
+    prolong(step, key, ttl)
   end
-  local ttl = tonumber(hash_get(step, key, "ttl") or LEDGER_TTL)
   local answer = {}
   for i = 1, take_number(step) do
     answer[i] = clear_one(step, key, submission, lease, id .. "." .. i)
   end
-  prolong(step, key, ttl)
   return answer
 end
 

@@ -15,7 +15,7 @@
 --   {relay}:w:KEY:WINDOW     string  packed: held, soonest and latest lease end, then bucket, units, ...
 --   {relay}:h:KEY:WINDOW     zset    living reservation -> when its lease ends
 --   {relay}:v:RESERVATION    string  packed: reserved at, lease end, then per charge its window and member
---   {relay}:l:KEY            hash    first, ttl, ends, and "r" .. recipient -> packed row
+--   {relay}:l:KEY            hash    first, ends, and "r" .. recipient -> packed row
 --   {relay}:pauses           hash    stream -> packed: at, by, measure, reason, reason_zh
 --   {relay}:from             hash    stream -> when it was resumed last; what was sent before counts no more
 --   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC

@@ -22,9 +22,6 @@ from relay.stores.contracts import (
 )
 from relay.stores.sqlite import limits, reputation, suppressions
 
-RECREATED_TTL = 5 * 86400.0
-"""How long a submission is remembered that expired while it was being delivered."""
-
 _INSERT = "INSERT OR IGNORE INTO submissions (key, submission_id, at, date, message_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 _OUTCOME = """
 INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by)
@@ -41,6 +38,7 @@ VALUES (:key, :recipient, 'leaving', '', :try, :until, :try)
     ON CONFLICT (key, recipient) DO UPDATE
    SET state = excluded.state, reply = '', submission_id = :try, lease_until = :until, asked_by = :try
 """
+_PROLONG = "UPDATE submissions SET expires_at = ? WHERE key = ?"
 _ASK = "UPDATE ledger SET asked_by = ? WHERE key = ? AND recipient = ?"
 
 
@@ -61,6 +59,7 @@ def open_submission(
         is_new = _insert(db, key, proposal, now + ttl_seconds)
     if is_new:
         return Entry(proposal, is_new=True, pause=pause, suppressions=found)
+    db.execute(_PROLONG, (now + ttl_seconds, key))
     first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
         first = replace(first, date=proposal.date, message_id=proposal.message_id)
@@ -80,11 +79,17 @@ def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:
 
 
 def clear(
-    db: sqlite3.Connection, now: float, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+    db: sqlite3.Connection,
+    now: float,
+    key: Digest,
+    submission_id: str,
+    requests: Sequence[ClearRequest],
+    lease_seconds: float,
+    ttl_seconds: float,
 ) -> list[Clearance]:
     """Clear each recipient by itself, in order: refusal? row free? stream paused? limits free? then claim."""
     if not _is_known(db, now, key):
-        _insert(db, key, FirstTry(submission_id, now, "", ""), now + RECREATED_TTL)
+        _insert(db, key, FirstTry(submission_id, now, "", ""), now + ttl_seconds)
     usage = limits.Usage(db, now)
     found = suppressions.find(db, now, [request.suppression_digests for request in requests])
     pauses = {stream: reputation.pause_of(db, stream) for stream in {request.stream for request in requests}}

@@ -195,9 +195,11 @@ class SQLiteStore(Store):
         return self._read(lambda db, now: ledger.rows(db, now, key))
 
     async def clear(
-        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float
+        self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
     ) -> list[Clearance]:
-        return await self._writer.run(lambda db, now: ledger.clear(db, now, key, submission_id, requests, lease_seconds))
+        return await self._writer.run(
+            lambda db, now: ledger.clear(db, now, key, submission_id, requests, lease_seconds, ttl_seconds)
+        )
 
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))

@@ -151,7 +151,7 @@ def history(db: sqlite3.Connection, digests: Sequence[Digest]) -> tuple[list[Sup
             "SELECT id, digest, sealed, event, at, recorded_at, evidence, by FROM consents WHERE digest = ?", (digest,)
         )
         consents += [ConsentEvent(*row) for row in rows]
-    return sorted(entries, key=lambda e: e.at), sorted(consents, key=lambda c: c.recorded_at)
+    return sorted(entries, key=lambda e: e.at), sorted(consents, key=lambda c: c.at)
 
 
 def page(db: sqlite3.Connection, after: Place, size: int) -> tuple[list[Suppression], Place]:
