@@ -19,7 +19,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -65,15 +65,6 @@ def proof(keys: Keys, text: str) -> str:
     return keys.tokens.lasting_digest(f"relay-check-1 {text}").hex()
 
 
-async def lacks_keys(store: Store) -> bool:
-    """Whether the store was written with keys that this node does not have yet."""
-    try:
-        await store.check()
-    except StoreUnavailable as fault:
-        return fault.reason == "keys"
-    return False
-
-
 class _Turn:
     """One refusal being written; lives as long as somebody waits."""
 
@@ -92,6 +83,7 @@ class Refusals:
         records: Records,
         store: Callable[[], Store],
         policy: Callable[[], PolicySet],
+        lacks_keys: Callable[[], Awaitable[bool]],
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -100,6 +92,7 @@ class Refusals:
         self._records = records
         self._store = store
         self._policy = policy
+        self._lacks_keys = lacks_keys
         self._clock = clock
         self._entropy = entropy
         self._turns: WeakValueDictionary[tuple[bytes, str], _Turn] = WeakValueDictionary()
@@ -116,11 +109,14 @@ class Refusals:
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
 
     async def may_be_new(self, text: str) -> bool:
-        """Whether a token that `read` does not know may come from another node, which has a newer key than this one."""
+        """Whether a token that `read` does not know may come from another node, which has a newer key than this one.
+
+        Anybody can ask that, so it must cost the store nothing.
+        """
         try:
             read_token(text, self._keys.tokens.keys)
         except UnknownKey:
-            return await lacks_keys(self._store())
+            return await self._lacks_keys()
         except TokenError:
             return False
         return True
