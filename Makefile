@@ -1,4 +1,4 @@
-# compliance-relay. `make demo`, `make test` and `make check` each do all their own set-up in .venv.
+# compliance-relay. `make demo`, `make test`, `make check` and `make bench` each do all their own set-up in .venv.
 PYTHON ?= python3
 # How the tests run: files in parallel, one process per CPU, the slow ones of end_to_end before the many of unit. `make test PYTEST='-n 0 -k ledger'` runs some of them in order.
 PYTEST ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check bench docs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/relay demo
@@ -21,6 +21,12 @@ check: $(VENV)/.tested
 	$(BIN)/ruff format --check relay tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/architecture tests/operations
+
+# Beside Postfix with OpenDKIM and Haraka, into benchmarks/RESULTS.md: about 15 minutes on an idle machine with two cores.
+# `make bench BENCH=--quick` shows in two minutes that everything runs; `make bench BENCH='--only memory'` measures one group.
+bench: $(VENV)/.tested
+	@.ci/servers bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # The documents that are generated from the code; tests keep them equal.
 docs: $(VENV)/.installed

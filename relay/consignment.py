@@ -1,6 +1,7 @@
 """One message on its way to the upstream, and the copies that are made of it."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -18,11 +19,14 @@ from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
 from relay.render.report import Heading, Named, Notice, build_report
-from relay.render.signing import Signers
+from relay.render.signing import Signers, relaxed_body
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.routing import Route, Routing
 from relay.stores.contracts import FirstTry
+from relay.tasks import Turns
 from relay.upstream.delivery import Upstreams
+
+_STEP = 1024**2  # octets of a body that are hashed at a time: about 3 ms
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Consignment:
     deadline: float = 0.0
     end: float = 0.0
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: "list[asyncio.Future[None]]" = field(default_factory=list)
 
     async def recorded(self) -> None:
@@ -85,6 +90,21 @@ class Renderer:
         self._upstreams = upstreams
         self._routing = routing
         self._signers = signers
+        self._turns = Turns()
+
+    async def ready(self, consignment: Consignment, route: Route, *, encoded: bool = False) -> None:
+        """Wait until the copy may be made: a large body is hashed in steps, and one copy is signed in each pass of the loop.
+
+        Raises RenderingImpossible.
+        """
+        if len(consignment.message.body) > _STEP:
+            async with consignment.preparing:
+                if (route.upstream, encoded) not in consignment.prepared:
+                    message = self._as_taken(consignment, route.upstream, encoded=encoded)
+                    hashed = await _hash_in_steps(message.body)
+                    prepared = self._prepare(consignment, route.upstream, message, hashed)
+                    consignment.prepared[route.upstream, encoded] = prepared
+        await self._turns.take()
 
     def copy(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
         """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
@@ -96,7 +116,7 @@ class Renderer:
         upstream = route.upstream
         prepared = consignment.prepared.get((upstream, encoded))
         if prepared is None:
-            prepared = self._prepare(consignment, upstream, encoded=encoded)
+            prepared = self._prepare(consignment, upstream, self._as_taken(consignment, upstream, encoded=encoded))
             consignment.prepared[upstream, encoded] = prepared
         if not prepared.sets_unsubscribe:
             return render_copy(prepared, group)
@@ -108,14 +128,17 @@ class Renderer:
             self._mailto(consignment, token) if offered.mailto else None,
         )
 
-    def _prepare(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Prepared:
-        """What all copies of the message share on their way to this upstream."""
-        stream, submission, first = consignment.stream, consignment.submission, consignment.first
+    def _as_taken(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Message:
+        """The message with the octets that this upstream takes."""
         profile = self._upstreams.profile(upstream)
         eight_bit, long_lines = encoded or profile.eight_bit == "encode", profile.long_lines == "encode"
-        message = consignment.message
         if eight_bit or long_lines:
-            message = encode_message(message, eight_bit=eight_bit, long_lines=long_lines)
+            return encode_message(consignment.message, eight_bit=eight_bit, long_lines=long_lines)
+        return consignment.message
+
+    def _prepare(self, consignment: Consignment, upstream: str, message: Message, hashed: bytes | None = None) -> Prepared:
+        """What all copies of the message share on their way to this upstream."""
+        stream, submission, first = consignment.stream, consignment.submission, consignment.first
         author = (message.authors or (None,))[0]
         return prepare(
             message,
@@ -124,9 +147,10 @@ class Renderer:
             signing_required=stream.signing_required,
             sets_unsubscribe=stream.unsubscribe.is_offered,
             existing=stream.unsubscribe.existing,
-            unsigned_fields=profile.unsigned_fields,
+            unsigned_fields=self._upstreams.profile(upstream).unsigned_fields,
             duties=stream.duties_for(self._routing.countries(consignment.routes)),
             smtputf8=submission.smtputf8,
+            hashed=hashed,
         )
 
     def _token(self, consignment: Consignment, recipient: Recipient) -> str:
@@ -195,6 +219,19 @@ class Renderer:
         if result.upstream and not result.rule:
             host, _ = split_host_port(self._config.upstream_named(result.upstream).addresses[0])
         return Named(result.recipient, result.reply, result.why_zh, result.why_en, host)
+
+
+async def _hash_in_steps(body: bytes) -> bytes:
+    """As `body_hash`, and others get their turn in between."""
+    hasher = hashlib.sha256()
+    since = 0
+    for piece in relaxed_body(body):
+        hasher.update(piece)
+        since += len(piece)
+        if since > _STEP:
+            since = 0
+            await asyncio.sleep(0)
+    return hasher.digest()
 
 
 def _mailbox_of(route: Route) -> Mailbox | None:

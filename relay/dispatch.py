@@ -1,59 +1,37 @@
 """Hand the copies of one message to the upstream.
 
-Per copy: render it, take a connection, `clear` (refusal? already leaving?
-limits free? one atomic step, directly before MAIL), transact, write the
-outcome into the ledger.  Copies of one message leave side by side as far as
-the provider's connections allow; what has not begun by the deadline waits for
-the client's next try.
+Per copy: render it, take a connection, `clear` (`relay.clearing`, directly
+before MAIL), transact, write the outcome into the ledger.  Copies of one
+message leave side by side as far as the provider's connections allow; what has
+not begun by the deadline waits for the client's next try.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import replace
 
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.bounced import Outcomes
+from relay.clearing import Clearing, Leave
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
-from relay.gathering import recipient_digest
-from relay.judging import kept_back
-from relay.keys import Keys
+from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import Recipient
-from relay.mail.reply import Reply, parse_reply
-from relay.policy.charges import charges_for
-from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
-from relay.records.append import Records
-from relay.records.wording import own_rule_texts, sentence
+from relay.mail.reply import Reply
 from relay.render.copy import Copy
 from relay.routing import Route
-from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, Row, RowState, Settlement, Store, Taken
+from relay.stores.contracts import ClearRequest
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
 from relay.upstream.profile import ReplyClass
-from relay.upstream.transaction import longest
 
 _log = logging.getLogger("relay.dispatch")
-_LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
-_FINISH_TRIES = 20
-_FINISH_PAUSE = 30.0  # seconds between them, at most
-_SUPPRESSION = "base/suppression"
 _SMTPUTF8 = "base/smtputf8"
-
-
-@dataclass(frozen=True, slots=True)
-class _Leave:
-    """A recipient who was cleared."""
-
-    recipient: Recipient
-    digest: Digest
-    reservation: str
-    stream: str
 
 
 class Dispatcher:
@@ -63,30 +41,23 @@ class Dispatcher:
         self,
         config: Config,
         *,
-        keys: Keys,
-        store: Store,
-        records: Records,
+        clearing: Clearing,
         outcomes: Outcomes,
         upstreams: Upstreams,
         renderer: Renderer,
-        clock: Callable[[], float],
     ) -> None:
         self._config = config
-        self._keys = keys
-        self.store = store
-        self._records = records
+        self.clearing = clearing
         self._outcomes = outcomes
         self._upstreams = upstreams
         self.renderer = renderer
-        self._clock = clock
-        self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
 
     # Sending ---------------------------------------------------------------------------------------------------------
 
     async def send(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
         """Deliver to each recipient once; one result for each, in no particular order. Never raises for the outside's faults."""
         if not consignment.routes:
-            reply = replies.explained(replies.NO_ACCOUNT, self._help_url(consignment))
+            reply = replies.explained(replies.NO_ACCOUNT, self._config.http.page(consignment.submission.id))
             return [spoken(recipient, Standing.TRANSIENT, reply) for recipient in recipients]
         cap, width = self._bounds(consignment.routes)
         copies = list(groups_of(consignment, recipients, cap))
@@ -98,7 +69,7 @@ class Dispatcher:
         async def lane(groups: Iterator[tuple[Recipient, ...]]) -> None:
             for group in groups:
                 results.extend(await self._send_whatever_happens(consignment, group))
-                await asyncio.sleep(0)  # between two signatures others get their turn
+                await asyncio.sleep(0)  # past the deadline nothing else waits here
 
         async with asyncio.TaskGroup() as lanes:
             for number in range(min(width, len(copies))):
@@ -142,20 +113,22 @@ class Dispatcher:
                 telemetry.event("upstream unavailable", level=logging.WARNING, **whose, text=str(fault))
                 results = [Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream) for recipient in group]
             except RenderingImpossible as fault:
-                refusal = refusal or replies.refused(fault.rule, str(fault), self._help_url(consignment))
+                refusal = refusal or replies.refused(fault.rule, str(fault), self._config.http.page(consignment.submission.id))
         if refusal and not results:
             return [spoken(recipient, Standing.REFUSED, refusal) for recipient in group]
         return results
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
+        await self.renderer.ready(consignment, route)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
         async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
+                await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
-            requests = [self._request(consignment, route, recipient) for recipient in group]
+            requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
     async def carry(
@@ -173,9 +146,9 @@ class Dispatcher:
     ) -> tuple[list[Result], bool]:
         """Ask for each recipient's leave, send to those who may have it; say whether another way may be tried."""
         try:
-            leaving, results = await self._clear(consignment, copy, requests)
+            leaving, results = await self.clearing.clear(consignment, copy, requests)
         except StoreUnavailable as fault:
-            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            telemetry.store_errors_total.labels(self.clearing.store.name, fault.reason).inc()
             return [Result(r, Standing.TRANSIENT, replies.STORE_UNAVAILABLE) for r in copy.recipients], False
         except RecordsUnavailable as fault:
             _log.error("no record, no mail: %s", fault)
@@ -185,7 +158,9 @@ class Dispatcher:
         try:
             await consignment.recorded()  # law 5; writing it began before the copy was rendered
         except RecordsUnavailable:
-            return await self._give_back(consignment, leaving, results)
+            await self.clearing.give_back(consignment, leaving)
+            results += [Result(leave.recipient, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for leave in leaving]
+            return results, False
         submission = consignment.submission
         outcomes = await connection.transact(
             submission.reverse_path,
@@ -196,7 +171,7 @@ class Dispatcher:
             past_dot=consignment.past_dot,
         )
         fails_over = all(map(_may_fail_over, outcomes))
-        settling = spawn(self._settle(consignment, leaving, outcomes), "settle")
+        settling = spawn(self.clearing.settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
         if fails_over:
             await settling  # the next way asks for leave anew
@@ -208,22 +183,11 @@ class Dispatcher:
         results += [_result(leave.recipient, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
         return results, fails_over
 
-    async def _give_back(
-        self, consignment: Consignment, leaving: Sequence[_Leave], results: list[Result]
-    ) -> tuple[list[Result], bool]:
-        """There is no record, so there is no mail: nobody's leave was used."""
-        settlements = [
-            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
-            for leave in leaving
-        ]
-        await self._tell_store(consignment.key, settlements)
-        return [*results, *(Result(leave.recipient, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for leave in leaving)], False
-
     async def _heed(
         self,
         consignment: Consignment,
         route: Route,
-        leaving: Sequence[_Leave],
+        leaving: Sequence[Leave],
         unknown: Sequence[int],
         late: Awaitable[Sequence[Outcome]],
     ) -> None:
@@ -233,7 +197,7 @@ class Dispatcher:
         if not heard:
             return
         submission_id = consignment.submission.id
-        await self._settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
+        await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
         results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
@@ -241,150 +205,13 @@ class Dispatcher:
         except RecordsUnavailable:
             _log.exception("the late outcome of %s could not be recorded", submission_id)
 
-    # Clear and settle ------------------------------------------------------------------------------------------------
 
-    async def _clear(
-        self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
-    ) -> tuple[list[_Leave], list[Result]]:
-        """Who may leave now, with their reservations, and the results of the others."""
-        pending = self._records.pending([d for request in requests for d in request.suppression_digests])
-        held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
-        results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
-        asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
-        if not asked:
-            return [], results
-        past_dot = consignment.past_dot
-        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
-        clearances = await self.store.clear(
-            consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
-        )
-        leaving = []
-        for (recipient, request), clearance in zip(asked, clearances, strict=True):
-            if isinstance(clearance, Cleared):
-                leaving.append(_Leave(recipient, request.recipient, clearance.reservation, request.stream))
-            else:
-                results.append(self._not_cleared(consignment, recipient, clearance))
-        return leaving, results
-
-    def _not_cleared(
-        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | Paused | OverLimit
-    ) -> Result:
-        match clearance:
-            case Refused():
-                return self._refused(consignment, recipient)
-            case Taken(row) if row.state is RowState.LEAVING:
-                return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
-            case Taken(row):
-                return earlier_result(recipient, row)
-            case Paused(pause):
-                return kept_back(recipient, pause, self._help_url(consignment))
-            case OverLimit(name, retry_after):
-                telemetry.limit_reached_total.labels(consignment.stream.name).inc()
-                reply = replies.over_limit(name, retry_after, self._help_url(consignment))
-                return spoken(recipient, Standing.TRANSIENT, reply)
-
-    def _request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
-        stream = consignment.stream
-        now = datetime.fromtimestamp(self._clock(), consignment.policy.zone)
-        charges = charges_for(
-            consignment.policy,
-            stream,
-            route.upstream,
-            self._limits[route.upstream],
-            consignment.submission,
-            recipient,
-            now,
-            self._keys.addresses.lasting_digest,
-        )
-        return ClearRequest(
-            recipient_digest(self._keys, recipient),
-            self._keys.addresses.digests(recipient.key),
-            (ORGANISATION, stream_scope(stream.name)),
-            BINDS[stream.purpose],
-            charges,
-            stream.name,
-        )
-
-    def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
-        """A refusal came between the ruling and the leaving."""
-        rule = next(rule for rule in consignment.stream.rules if rule.name == _SUPPRESSION)  # every stream has it
-        reply = replies.refused(rule.name, rule.text, self._help_url(consignment))
-        return Result(
-            recipient,
-            Standing.REFUSED,
-            reply,
-            rule.name,
-            why_zh=f"{rule.text_zh}。{rule.fix_zh}",
-            why_en=f"{rule.text}. {rule.fix}",
-        )
-
-    def _help_url(self, consignment: Consignment) -> str:
-        return self._config.http.page(consignment.submission.id)
-
-    async def _settle(self, consignment: Consignment, leaving: Sequence[_Leave], outcomes: Sequence[Outcome]) -> None:
-        settlements = [
-            Settlement(
-                leave.digest,
-                _ROW_STATES[outcome.state],
-                outcome.reply.wire().decode(),
-                leave.reservation,
-                consignment.submission.id,
-                leave.stream,
-                no_mailbox=bool(outcome.gone),
-            )
-            for leave, outcome in zip(leaving, outcomes, strict=True)
-        ]
-        await self._tell_store(consignment.key, settlements)
-
-    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> None:
-        try:
-            await self.store.finish(key, settlements)
-        except StoreUnavailable as fault:
-            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
-            spawn(self._settle_later(key, settlements), "settle later")
-
-    async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
-        """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""
-        for attempt in range(_FINISH_TRIES):
-            await asyncio.sleep(min(2.0**attempt, _FINISH_PAUSE))
-            try:
-                await self.store.finish(key, settlements)
-            except StoreUnavailable:
-                continue
-            return
-        _log.warning("%d outcomes could not be told to the store; a retry may deliver them again", len(settlements))
-
-
-_ROW_STATES: dict[OutcomeState, RowState | None] = {
-    OutcomeState.DELIVERED: RowState.DELIVERED,
-    OutcomeState.PERMANENT: RowState.REFUSED,
-    OutcomeState.INDETERMINATE: RowState.INDETERMINATE,
-    OutcomeState.TRANSIENT: None,
-}
 _STANDINGS = {
     OutcomeState.DELIVERED: Standing.DELIVERED,
     OutcomeState.PERMANENT: Standing.REFUSED,
     OutcomeState.INDETERMINATE: Standing.INDETERMINATE,
     OutcomeState.TRANSIENT: Standing.TRANSIENT,
 }
-
-
-def _binds(entry: Suppression, request: ClearRequest) -> bool:
-    return entry.digest in request.suppression_digests and entry.scope in request.scopes and entry.reason in request.reasons
-
-
-def earlier_result(recipient: Recipient, row: Row) -> Result:
-    """What an earlier try of the same submission settled: delivered or refused."""
-    if row.state is RowState.DELIVERED:
-        return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
-    return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
-
-
-def spoken(recipient: Recipient, standing: Standing, reply: Reply) -> Result:
-    """What a rule of our own says after the ruling, which its reply names; for the report in both languages."""
-    text, fix = own_rule_texts(reply.rule, str(reply))
-    why = sentence(text, fix)
-    return Result(recipient, standing, reply, reply.rule, why_zh=why["zh"], why_en=why["en"])
 
 
 def _check_plain(consignment: Consignment, copy: Copy) -> None:

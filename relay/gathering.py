@@ -3,8 +3,7 @@
 Used by the line and by `relay explain`, so that both judge the same cases.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.keys import Keys
@@ -26,6 +25,8 @@ class Gathered:
 
     cases: tuple[Case, ...]
     entry: Entry
+    key: Digest  # the submission's in the ledger
+    digests: Mapping[str, Digest]  # the recipients' there, by mailbox key
 
 
 def submission_key(keys: Keys, identity: str, reverse_path: Mailbox | None, received_digest: bytes) -> Digest:
@@ -53,10 +54,19 @@ async def suppressions_of(
     """
     digests = [keys.addresses.digests(recipient.key) for recipient in recipients]
     # The journal first: a refusal that is applied between the two looks is then seen in one of them.
-    pending = records.pending([digest for generations in digests for digest in generations])
-    found = await store.find(digests)
+    pending = _pending(digests, records)
+    return _with_pending(await store.find(digests), digests, pending)
+
+
+def _pending(digests: Sequence[Sequence[Digest]], records: Records) -> list[Suppression]:
+    return records.pending([digest for generations in digests for digest in generations])
+
+
+def _with_pending(
+    found: Sequence[tuple[Suppression, ...]], digests: Sequence[Sequence[Digest]], pending: Sequence[Suppression]
+) -> list[tuple[Suppression, ...]]:
     if not pending:
-        return found
+        return list(found)
     return [
         (*in_store, *(entry for entry in pending if entry.digest in generations))
         for in_store, generations in zip(found, digests, strict=True)
@@ -80,16 +90,12 @@ async def gather(
     Raises StoreUnavailable and RecordsUnavailable.
     """
     key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
-    rows = [recipient_digest(keys, recipient) for recipient in submission.recipients]
-    opening = asyncio.ensure_future(store.open_submission(key, proposal, ledger_ttl, rows, submission.stream))
-    try:
-        suppressions = await suppressions_of(submission.recipients, store, records, keys)
-    except BaseException:
-        if not opening.cancel():
-            opening.exception()  # both failed: one fault is enough
-        raise
-    entry = await opening
-    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry)
+    rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
+    asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
+    pending = _pending(asked, records)  # first, as above
+    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked)
+    suppressions = _with_pending(entry.suppressions, asked, pending)
+    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry, key, rows)
 
 
 def cases_of(

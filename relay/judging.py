@@ -50,7 +50,7 @@ def case_at_rcpt(
 
 def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    answers = Answers()
+    answers = Answers() if len(cases) > 1 else None
     return [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases]
 
 
@@ -96,6 +96,13 @@ def objected(ruling: Ruling, page: str) -> Result:
 def kept_back(recipient: Recipient, pause: Pause, page: str) -> Result:
     """What becomes of a recipient when the stream was paused between the ruling and the leaving."""
     return _result(recipient, objection_to(pause), page)
+
+
+def spoken(recipient: Recipient, standing: Standing, reply: Reply) -> Result:
+    """What a rule of our own says after the ruling, which its reply names; for the report in both languages."""
+    text, fix = own_rule_texts(reply.rule, str(reply))
+    why = sentence(text, fix)
+    return Result(recipient, standing, reply, reply.rule, why_zh=why["zh"], why_en=why["en"])
 
 
 def _result(recipient: Recipient, objection: Objection, page: str) -> Result:

@@ -15,7 +15,7 @@ import os
 import secrets
 import tomllib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -62,17 +62,28 @@ class Ring:
 
     def digests(self, text: str | bytes) -> tuple[bytes, ...]:
         """The digests under every generation, the current one first, for looking up."""
-        return tuple(_digest(key, text) for key in self.keys)
+        return tuple([_digest(key, text) for key in self.keys])
 
     def lasting_digest(self, text: str | bytes) -> bytes:
         """The digest under the oldest generation: it stays the same when the ring gets a new one."""
         return _digest(self.keys[-1], text)
 
+    def digest_each(self, texts: Iterable[bytes]) -> list[bytes]:
+        """`digest` of many: one after the other without anything between takes half as long."""
+        inner, outer = _keyed(self.keys[0].secret)
+        return [_digest_with(inner, outer, text) for text in texts]
+
     def seal(self, plain: bytes, associated: bytes) -> bytes:
         """Encrypt with the current generation: key number, nonce, AES-256-GCM ciphertext."""
+        return self.seal_each([plain], associated)[0]
+
+    def seal_each(self, plains: Sequence[bytes], associated: bytes) -> list[bytes]:
+        """`seal` many."""
         key = self.keys[0]
-        nonce = os.urandom(_NONCE_OCTETS)
-        return bytes([key.number]) + nonce + AESGCM(key.secret[:32]).encrypt(nonce, plain, associated)
+        number, encrypt = bytes([key.number]), _cipher(key.secret).encrypt
+        random = os.urandom(_NONCE_OCTETS * len(plains))
+        nonces = [random[at : at + _NONCE_OCTETS] for at in range(0, len(random), _NONCE_OCTETS)]
+        return [number + nonce + encrypt(nonce, plain, associated) for nonce, plain in zip(nonces, plains, strict=True)]
 
     def open(self, sealed: bytes, associated: bytes) -> bytes:
         """Decrypt what `seal` made under any generation.
@@ -83,7 +94,7 @@ class Ring:
             if sealed[:1] == bytes([key.number]):
                 nonce, ciphertext = sealed[1 : 1 + _NONCE_OCTETS], sealed[1 + _NONCE_OCTETS :]
                 try:
-                    return AESGCM(key.secret[:32]).decrypt(nonce, ciphertext, associated)
+                    return _cipher(key.secret).decrypt(nonce, ciphertext, associated)
                 except InvalidTag:
                     break
         raise ValueError(f"no key of the ring {self.name} opens this value")
@@ -213,10 +224,20 @@ class KeyFile:
 def _digest(key: Key, text: str | bytes) -> bytes:
     """HMAC-SHA-256, cut short."""
     inner, outer = _keyed(key.secret)
+    return _digest_with(inner, outer, text.encode() if isinstance(text, str) else text)
+
+
+def _digest_with(inner: "hashlib._Hash", outer: "hashlib._Hash", text: bytes) -> bytes:
     inner, outer = inner.copy(), outer.copy()
-    inner.update(text.encode() if isinstance(text, str) else text)
+    inner.update(text)
     outer.update(inner.digest())
     return outer.digest()[:_DIGEST_OCTETS]
+
+
+@lru_cache(maxsize=256)
+def _cipher(secret: bytes) -> AESGCM:
+    """AES-256-GCM that has read its key, which takes as long as to seal an address."""
+    return AESGCM(secret[:32])
 
 
 @lru_cache(maxsize=256)

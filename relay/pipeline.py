@@ -13,7 +13,6 @@ not know becomes a 4yz: the client keeps the message and tries again (law 1).
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from email.utils import format_datetime
@@ -23,9 +22,9 @@ from relay.answer import ReportFate, Result, final_reply
 from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment
-from relay.dispatch import Dispatcher, earlier_result
+from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
-from relay.gathering import gather, recipient_digest, submission_key, suppressions_of
+from relay.gathering import Gathered, gather, suppressions_of
 from relay.ids import new_id
 from relay.judging import judge, judge_at_rcpt, objected, paused, reply_to
 from relay.keys import Keys
@@ -37,7 +36,6 @@ from relay.mail.reply import Reply
 from relay.policy.case import Ruling
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import received_record
@@ -45,14 +43,13 @@ from relay.records.kinds import Record
 from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
-from relay.stores.contracts import Entry, FirstTry, Row, RowState, Store
+from relay.stores.contracts import FirstTry, Store
 from relay.tasks import spawn
+from relay.tries import Answered, await_others, earlier_result, settled_rows, unknown_digests
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
-_REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
-_SETTLED = (RowState.DELIVERED, RowState.REFUSED)
-_POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
+_RECORDS_SECONDS = 0.1  # how long MAIL believes in what was last seen of the records
 
 
 class Line:
@@ -91,7 +88,8 @@ class Line:
         self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
         self._entropy = entropy
-        self._answered: OrderedDict[str, Digest] = OrderedDict()
+        self._answered = Answered()
+        self._records_look_again = 0.0
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
@@ -111,7 +109,7 @@ class Line:
         now = self._clock()
         submission_id = new_id(now, self._entropy(10))
         try:
-            self.records.check()
+            self._check_records()
         except RecordsFull:
             return replies.NO_SPACE
         except RecordsUnavailable:
@@ -128,6 +126,13 @@ class Line:
             submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
         )  # fmt: skip
+
+    def _check_records(self) -> None:
+        """Look at the records, unless somebody has just done so: no record, no mail, whatever MAIL has said."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._records_look_again:
+            self.records.check()
+            self._records_look_again = now + _RECORDS_SECONDS
 
     def take_sender(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | Reply:
         """The stream that takes this sender's mail, or why none does. Writes nothing."""
@@ -222,7 +227,6 @@ class Line:
                 message = self.parse(data)
         except MessageError as fault:
             return await self._refuser.message(submission, fault, stream, policy.hash)
-        key = submission_key(self.keys, submission.identity.name, submission.reverse_path, message.received_digest)
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
@@ -234,16 +238,18 @@ class Line:
         with telemetry.stage("decide"):
             rulings = judge(policy, stream, gathered.cases, self.today(policy))
         count_objections(rulings)
-        again = self._perhaps_again(gathered.entry, rulings)
+        unknown = unknown_digests(gathered.entry.rows)
+        free = [ruling.recipient for ruling in rulings if ruling.leading is None]
+        again = [recipient for recipient in free if gathered.digests[recipient.key] in unknown]
         marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
         record = received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
         recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
         consignment = Consignment(
-            submission, message, policy, stream, key, first, routes, recording, deadline, deadline + delivery.past_dot
+            submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot
         )
         try:
-            results = await self._results(consignment, gathered.entry.rows, rulings)
+            results = await self._results(consignment, gathered, rulings)
         finally:
             await consignment.recorded()
         fate = await self._reporter.report(consignment, results)
@@ -252,7 +258,8 @@ class Line:
         await self._finish(submission, results, fate, reply)
         for settling in consignment.settling:  # under way meanwhile
             await settling
-        self._remember(submission, key, reply)
+        if not reply.is_transient:
+            self._answered.remember(submission.id, gathered.key)
         if reply.is_positive and message.message_id is None:
             await self.concluded(submission)
         return reply
@@ -280,12 +287,12 @@ class Line:
             )
         return message
 
-    async def _results(self, consignment: Consignment, rows: Sequence[Row], rulings: Sequence[Ruling]) -> list[Result]:
+    async def _results(self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling]) -> list[Result]:
         """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""
         settled: dict[str, Result] = {}
-        earlier = {row.recipient: row for row in rows if row.state in _SETTLED}
+        earlier = settled_rows(gathered.entry.rows)
         for ruling in rulings:
-            row = earlier.get(recipient_digest(self.keys, ruling.recipient))
+            row = earlier.get(gathered.digests[ruling.recipient.key])
             if row is not None:
                 settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
             elif ruling.leading is not None:
@@ -294,37 +301,16 @@ class Line:
         if leaving:
             with telemetry.stage("deliver"):
                 results = await self.dispatcher.send(consignment, leaving)
-                settled |= {result.recipient.key: result for result in await self._await_others(consignment, results)}
+                results = await self._await_others(consignment, gathered, results)
+                settled |= {result.recipient.key: result for result in results}
         return [settled[ruling.recipient.key] for ruling in rulings]
 
-    def _perhaps_again(self, entry: Entry, rulings: Sequence[Ruling]) -> list[Recipient]:
-        """Who is tried now although nobody knows whether an earlier try reached them.
-
-        One that is leaving counts too: its lease may end before this try asks for leave.
-        """
-        unknown = {row.recipient for row in entry.rows if row.state not in _SETTLED}
-        free = (ruling.recipient for ruling in rulings if ruling.leading is None)
-        return [recipient for recipient in free if recipient_digest(self.keys, recipient) in unknown]
-
-    async def _await_others(self, consignment: Consignment, results: Sequence[Result]) -> list[Result]:
-        """Wait for recipients whom another try of the same submission is delivering right now."""
-        waiting = {recipient_digest(self.keys, r.recipient): r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
-        settled = {r.recipient.key: r for r in results}
-        while waiting and asyncio.get_running_loop().time() < consignment.deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-            try:
-                rows = {row.recipient: row for row in await self.store.rows(consignment.key)}
-            except StoreUnavailable as fault:
-                self._store_failed(fault)
-                break
-            for digest, result in list(waiting.items()):
-                row = rows.get(digest)
-                if row is not None and row.state in _SETTLED:
-                    settled[result.recipient.key] = earlier_result(result.recipient, row)
-                    del waiting[digest]
-                elif row is None or row.state is RowState.INDETERMINATE:
-                    del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
-        return [settled[r.recipient.key] for r in results]
+    async def _await_others(self, consignment: Consignment, gathered: Gathered, results: list[Result]) -> list[Result]:
+        try:
+            return await await_others(self.store, gathered.key, gathered.digests, results, consignment.deadline)
+        except StoreUnavailable as fault:
+            self._store_failed(fault)
+            return results
 
     async def _record(self, record: Record) -> RecordsUnavailable | None:
         """Write it down while the copies are made; the fault, if there was one, is for whoever waits for the record."""
@@ -355,20 +341,13 @@ class Line:
 
         A resend that is still under way has a client of its own and keeps what it asked about.
         """
-        key = self._answered.pop(submission.id, None)
+        key = self._answered.take(submission.id)
         if key is None:
             return
         try:
             await self.store.close(key, submission.id)
         except StoreUnavailable as fault:
             self._store_failed(fault)
-
-    def _remember(self, submission: Submission, key: Digest, reply: Reply) -> None:
-        if reply.is_transient:
-            return
-        self._answered[submission.id] = key
-        while len(self._answered) > _REMEMBERED:
-            self._answered.popitem(last=False)
 
     # Small things ----------------------------------------------------------------------------------------------------
 

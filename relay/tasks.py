@@ -1,4 +1,4 @@
-"""Background tasks that are kept, named, and whose failure is heard.
+"""Background tasks that are kept, named, and whose failure is heard; turns at what holds the loop.
 
 asyncio holds tasks by weak reference only, and a task that nobody awaits
 swallows its exception; both lose work silently.
@@ -6,6 +6,7 @@ swallows its exception; both lose work silently.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -26,3 +27,33 @@ def _ended(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("task %s failed", task.get_name(), exc_info=error)
+
+
+class Turns:
+    """One in every pass of the loop, first come first served.
+
+    What takes a millisecond each, asked for by a hundred at once, would keep everybody else waiting for a hundred.
+    """
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Return when nobody else has the turn of this pass."""
+        loop = asyncio.get_running_loop()
+        if self._is_taken:
+            self._waiting.append(loop.create_future())
+            await self._waiting[-1]
+        else:
+            self._is_taken = True
+            loop.call_soon(self._pass_on, loop)
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():  # who was cancelled has no turn
+                waiter.set_result(None)
+                loop.call_soon(self._pass_on, loop)
+                return
+        self._is_taken = False

@@ -143,6 +143,12 @@ collected_total = _counter("relay_collected_total", "Mails read in watched mailb
 collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")
 
 
+@cache
+def series(metric: Counter, *labels: str) -> Counter:
+    """The counter with these labels; finding it again costs less than asking the library for it."""
+    return metric.labels(*labels)
+
+
 class stage:  # noqa: N801 - reads as a word in a with statement
     """Observe how long a stage of the line takes."""
 

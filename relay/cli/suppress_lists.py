@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import click
 from rich.progress import MofNCompleteColumn
 
+from relay.cli.digesting import Defaults, Digester
 from relay.cli.entries import (
     REASONS,
     address_of,
@@ -25,21 +27,11 @@ from relay.cli.entries import (
     scope_of,
     stream_option,
 )
-from relay.cli.lists import (
-    TOGETHER,
-    Binding,
-    Defaults,
-    Tally,
-    clean_rows,
-    count_new,
-    import_rows,
-    opened_faults,
-    opened_source,
-    shown_progress,
-)
+from relay.cli.importing import Tally, count_new, import_rows
+from relay.cli.lists import TOGETHER, Binding, Cleaned, clean_rows, opened_faults, opened_source, shown_progress
 from relay.cli.opening import open_all
 from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, require_folder, say, warn
-from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason, Suppression
+from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason
 from relay.records.facts import imported_record
 from relay.stores.formats import FORMATS, OWN_COLUMNS, own_row
 
@@ -87,17 +79,15 @@ async def _import(file: Path, defaults: Defaults, rejects: Path | None, dry_run:
     tally = Tally()
     async with open_all(option("config")) as opened:
         opened.records.check()
-
-        async def write(batch: list[Suppression]) -> int:
-            return await (count_new(opened, batch) if dry_run else opened.store.suppress_many(batch))
-
-        with opened_source(file) as source, opened_faults(rejects) as faults:
+        digester = Digester(opened.keys.addresses, opened.keys.records, defaults, now)
+        write = partial(count_new, opened.store) if dry_run else opened.store.suppress_rows
+        with opened_source(file, is_written=True) as source, opened_faults(rejects) as faults:
             try:
-                await import_rows(opened.keys, source, defaults, tally, faults, write, now)
+                await import_rows(digester, source, opened.config.data_path, tally, faults, write)
             finally:  # what an interrupted import has written is recorded too
                 if tally.written and not dry_run:
                     origin = f"import:{','.join(sorted(tally.formats))}"
-                    counts = {"rows": tally.rows, "new": tally.new, "rejected": tally.rejected}
+                    counts = {"rows": tally.written, "new": tally.new, "rejected": tally.rejected}
                     record = imported_record(event_id(now), now, origin=origin, file_sha256=source.sha256, by=by, **counts)
                     await opened.records.append(record)
         faults.show(file.name)
@@ -178,7 +168,7 @@ def clean(file: Path, out: Path, purpose: str, stream: str | None, column: str, 
     raise click.exceptions.Exit(FINDINGS if tally.rejected else OK)
 
 
-async def _clean(file: Path, out: Path, binding: Binding, column: str, rejects: Path | None) -> Tally:
+async def _clean(file: Path, out: Path, binding: Binding, column: str, rejects: Path | None) -> Cleaned:
     async with open_all(option("config")) as opened:
         with opened_source(file, out) as source, opened_faults(rejects) as faults, _written(out) as written:
             tally = await clean_rows(opened, source, binding, column, written, faults)

@@ -7,14 +7,12 @@ field and no folding ends the reading with a fault instead of a guess.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from typing import NamedTuple
 
-# One field: a line and the lines that fold it. After normalisation every CR is followed by LF.
-_FIELDS = re.compile(rb"[^\r]*\r\n(?:[ \t][^\r]*\r\n)*")
-# RFC 5322 section 2.2: printable ASCII but the colon. 8-bit octets are let through to be named as a defect.
-_NAME = re.compile(rb"([!-9;-~\x80-\xff]+)[ \t]*:")
+# One field: a line and the lines that fold it, its name and its colon. After normalisation every CR is followed by LF.
+# A name (RFC 5322 section 2.2) is printable ASCII but the colon; 8-bit octets are let through to be named as a defect.
+_FIELDS = re.compile(rb"(([!-9;-~\x80-\xff]*+)[ \t]*+(:?)[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+)")
 # RFC 5322 section 4.2 obsoletes a folded line of white space only; some readers end the header there.
 _BLANK_FOLD = re.compile(rb"\n[ \t]+\r\n")
 
@@ -28,14 +26,13 @@ _ONCE = {
 """RFC 5322 section 3.6 at most once; the last two because readers disagree on which of two counts (RFC 2045 section 3)."""
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One header field. `name` is lower-case, `raw` the whole field with its folding and final CRLF."""
 
     name: bytes
     raw: bytes
 
-    @cached_property
+    @property
     def value(self) -> bytes:
         """The body of the field in one line, without the white space around it."""
         return self.raw.partition(b":")[2].replace(b"\r\n", b"").strip(b" \t")
@@ -52,7 +49,7 @@ class FieldError(ValueError):
 
 def split_fields(header: bytes) -> list[bytes]:
     """Split a header section (CRLF line ends, the last included) into raw fields."""
-    return _FIELDS.findall(header)
+    return [raw for raw, _, _ in _FIELDS.findall(header)]
 
 
 def read_fields(header: bytes) -> tuple[Field, ...]:
@@ -60,39 +57,37 @@ def read_fields(header: bytes) -> tuple[Field, ...]:
 
     Raises FieldError when a line is neither a field nor the folding of one.
     """
-    fields = []
-    for number, raw in enumerate(split_fields(header), 1):
-        match = _NAME.match(raw)
-        if match is None:
-            raise FieldError(_fault(raw, number))
-        fields.append(Field(match[1].lower(), raw))
+    fields: list[Field] = []
+    for raw, name, colon in _FIELDS.findall(header):
+        if not (name and colon):
+            raise FieldError(_fault(raw, len(fields) + 1))
+        fields.append(Field(name.lower(), raw))
     return tuple(fields)
 
 
 def readable_fields(header: bytes) -> tuple[Field, ...]:
     """Read what can be read, as in the parts of a body, whose headers nobody needs to trust."""
-    found = ((raw, _NAME.match(raw)) for raw in split_fields(header))
-    return tuple(Field(match[1].lower(), raw) for raw, match in found if match)
+    return tuple([Field(name.lower(), raw) for raw, name, colon in _FIELDS.findall(header) if name and colon])
 
 
-def structure_defects(fields: Iterable[Field]) -> list[str]:
+def structure_defects(fields: Sequence[Field]) -> list[str]:
     """Name what RFC 5322 forbids in a header section, each defect once."""
-    counts: dict[bytes, int] = {}
     defects: dict[str, None] = {}
-    for field in fields:
-        name, raw = field.name, field.raw
-        counts[name] = counts.get(name, 0) + 1
+    for name, raw in fields:
         if raw[len(name)] != 0x3A:
             defects["obsolete-colon-space"] = None
         if not name.isascii():
             defects["8bit-field-name"] = None
         if raw.find(b"\n", 0, -1) >= 0 and _BLANK_FOLD.search(raw):
             defects["blank-folded-line"] = None
-    if counts.get(b"from", 0) != 1:
-        defects["two-from" if b"from" in counts else "no-from"] = None
-    for name, count in counts.items():
-        if count > 1 and name in _ONCE:
-            defects[f"duplicate-{name.decode()}"] = None
+    names = [name for name, _ in fields]
+    authors = names.count(b"from")
+    if authors != 1:
+        defects["two-from" if authors else "no-from"] = None
+    if len(set(names)) < len(names):
+        for name in dict.fromkeys(names):
+            if name in _ONCE and names.count(name) > 1:
+                defects[f"duplicate-{name.decode()}"] = None
     return list(defects)
 
 

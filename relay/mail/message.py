@@ -80,7 +80,9 @@ class Message:
             raise MessageError(_STRUCTURE, "6.0", str(error)) from None
         if len(fields) > max_fields:
             raise MessageError(_STRUCTURE, "6.0", f"the header has more than {max_fields} fields", "header_fields")
-        return cls(fields, body)
+        message = cls(fields, body)
+        message.__dict__["header"] = header  # it is at hand
+        return message
 
     @cached_property
     def header(self) -> bytes:
@@ -100,18 +102,19 @@ class Message:
         return digest.digest()
 
     @cached_property
-    def _by_name(self) -> dict[bytes, tuple[Field, ...]]:
-        named: dict[bytes, tuple[Field, ...]] = {}
+    def _by_name(self) -> dict[bytes, list[Field]]:
+        named: dict[bytes, list[Field]] = {}
         for field in self.fields:
-            named[field.name] = (*named.get(field.name, ()), field)
+            named.setdefault(field.name, []).append(field)
         return named
 
     def all(self, name: str) -> tuple[Field, ...]:
         """Every field of that name, in order; case does not matter."""
-        return self._by_name.get(name.lower().encode(), ())
+        return tuple(self._by_name.get(name.lower().encode(), ()))
 
     def first(self, name: str) -> Field | None:
-        return next(iter(self.all(name)), None)
+        found = self._by_name.get(name.lower().encode())
+        return found[0] if found else None
 
     def text(self, name: str) -> str | None:
         """The first field of that name in one line, encoded-words decoded (RFC 2047); None without one."""
@@ -184,7 +187,7 @@ class Message:
     def has_8bit_body(self) -> bool:
         return not self.body.isascii()
 
-    @cached_property
+    @property
     def has_8bit_header(self) -> bool:
         return not self.header.isascii()
 

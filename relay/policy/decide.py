@@ -18,8 +18,8 @@ failure is recorded as an objection and lets the mail pass, as any objection
 of that rule would have.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
@@ -52,33 +52,52 @@ _ON_PARTS = frozenset({"attachments", "sealed"})
 
 
 _UNASKED = Finding("not asked yet")
+_RAISED = Finding("error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What the rules said of everybody at one domain, all of them silent where they are asked of each recipient anew."""
+
+    asked: tuple[Asked, ...]
+    own: tuple[tuple[int, Rule], ...]  # what is asked of each recipient anew, and where its answer stands in `asked`
+    objects: bool
 
 
 class Answers:
     """What was found once for all recipients of one message, so that nothing is asked a thousand times.
 
-    Make one per message and stream and hand it to every `decide` on it; it changes no ruling.
+    Make one per message and stream and hand it to every `decide` on it, of one phase and day; it changes no ruling.
     """
 
-    __slots__ = ("_facts", "_found")
+    __slots__ = ("_facts", "_found", "rounds")
 
     def __init__(self) -> None:
-        self._found: dict[str, Finding | None] = {}
+        self._found: dict[str | tuple[str, str], Finding | None] = {}
         self._facts: dict[str, Any] = {}  # members of `message`
+        self.rounds: dict[tuple[object, ...], _Round] = {}
 
     def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
         if rule.scope == "recipient":
             return self._ask(rule, stream, case)
-        key = rule.name if rule.scope == "message" else f"{rule.name} {case.recipient.mailbox.domain}"
+        key = rule.name if rule.scope == "message" else (rule.name, case.recipient.mailbox.domain)
         found = self._found.get(key, _UNASKED)
         if found is _UNASKED:
             found = self._found[key] = self._ask(rule, stream, case)
         return found
 
     def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
-        if rule.check is not None:
-            return rule.check.ask(case, stream.setting, rule.table)
+        try:
+            if rule.check is not None:
+                return rule.check.ask(case, stream.setting, rule.table)
+            return self._evaluate(rule, stream, case)
+        except Exception as error:
+            if stream.mode == "shadow" and not rule.protected:
+                return _RAISED
+            raise RuleFailed(rule.name) from error
+
+    def _evaluate(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
         expression = rule.expression
         if expression is None:
             raise ValueError(f"{rule.name} has neither check nor expression")
@@ -107,25 +126,57 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
 
     Raises RuleFailed from whatever a rule raises, except in shadow mode.
     """
-    answers = answers or Answers()
+    if answers is None:
+        asked, _ = _ask_all(policy, stream, case, phase, today, Answers())
+        return _ruling(case, asked)
+    place = (case.recipient.mailbox.domain, case.jurisdictions, case.upstream_countries, case.pause)
+    round_ = answers.rounds.get(place)
+    if round_ is None:
+        asked, own = _ask_all(policy, stream, case, phase, today, answers)
+        answers.rounds[place] = _round(asked, own)
+        return _ruling(case, asked)
+    said = [_answer(rule, policy, stream, case, today, answers) for _, rule in round_.own]
+    if not round_.objects and not any(one.objection for one in said):
+        return Ruling(case.recipient, Action.PERMIT, (), round_.asked)
+    asked = list(round_.asked)
+    for (number, _), one in zip(round_.own, said, strict=True):
+        asked[number] = one
+    return _ruling(case, asked)
+
+
+def _ask_all(
+    policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers
+) -> tuple[list[Asked], list[tuple[int, Rule]]]:
+    """What every rule says, in their order, and which are to be asked of other recipients at this domain anew."""
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
     if case.pause is not None:
         asked.append(Asked(PAUSED, True, "asked", objection_to(case.pause)))
-    try:
-        for rule in stream.rules:
-            if rule.never:
-                asked.append(rule.silent)
-            elif rule.reach is not None and not rule.reach.covers(case):
-                asked.append(rule.outside)
-            elif left_out := _left_out(rule, case, phase):
-                asked.append(left_out)
-            elif (objection := _objection(rule, stream, case, answers)) is None:
-                asked.append(rule.silent)
-            else:
-                asked.append(_relaxed(objection, rule, policy, stream, case, today))
-    except Exception as error:
-        raise RuleFailed(rule.name) from error
-    return _ruling(case, asked)
+    own = []
+    for rule in stream.rules:
+        if rule.never:
+            answer = rule.silent
+        elif rule.reach is not None and not rule.reach.covers(case):
+            answer = rule.outside
+        elif left_out := _left_out(rule, case, phase):
+            answer = left_out
+        else:
+            answer = _answer(rule, policy, stream, case, today, answers)
+            if rule.scope == "recipient" or answer is not rule.silent:  # an objection may be exempt for one mailbox alone
+                own.append((len(asked), rule))
+        asked.append(answer)
+    return asked, own
+
+
+def _round(asked: Sequence[Asked], own: Sequence[tuple[int, Rule]]) -> _Round:
+    silent = list(asked)
+    for number, rule in own:
+        silent[number] = rule.silent
+    return _Round(tuple(silent), tuple(own), any(one.objection for one in silent))
+
+
+def _answer(rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date, answers: Answers) -> Asked:
+    finding = answers.find(rule, stream, case)
+    return rule.silent if finding is None else _relaxed(_objection(rule, finding), rule, policy, stream, case, today)
 
 
 def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
@@ -154,15 +205,7 @@ def _left_out(rule: Rule, case: Case, phase: Phase) -> Asked | None:
     return None
 
 
-def _objection(rule: Rule, stream: Stream, case: Case, answers: Answers) -> Objection | None:
-    try:
-        finding = answers.find(rule, stream, case)
-    except Exception:
-        if stream.mode != "shadow" or rule.protected:
-            raise
-        finding = Finding("error")
-    if finding is None:
-        return None
+def _objection(rule: Rule, finding: Finding) -> Objection:
     check = rule.check
     return Objection(
         rule=rule.name,

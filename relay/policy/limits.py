@@ -7,7 +7,8 @@ that is what providers and people mean by a day.
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from relay.policy.suppression import Digest
 
@@ -48,9 +49,13 @@ class Limit:
         """The window that `now` (aware) falls into; sliding except for days."""
         if self.unit != "day":
             return Window(self.count, SECONDS[self.unit])
-        local = now.astimezone(zone)
-        midnight = datetime(local.year, local.month, local.day, tzinfo=zone) + timedelta(days=1)
-        return Window(self.count, SECONDS["day"], local.date().isoformat(), midnight.timestamp())
+        return _day(self.count, now.astimezone(zone).date(), zone)
+
+
+@lru_cache(maxsize=64)
+def _day(count: int, day: date, zone: tzinfo) -> Window:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(days=1)
+    return Window(count, SECONDS["day"], day.isoformat(), midnight.timestamp())
 
 
 def parse_limit(text: str) -> Limit:

@@ -9,7 +9,7 @@ down.
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,7 +101,7 @@ class Records:
 
         Raises RecordsUnavailable.
         """
-        return (await self.append_many((record,)))[0]
+        return (await self._submit(_Job((chain.line_of(record),))))[0]
 
     async def append_many(self, records: Iterable[Record], entries: Iterable[Suppression] = ()) -> tuple[int, ...]:
         """Write records, and journal the suppressions that follow from them, in one transaction, all or none.
@@ -204,8 +204,8 @@ class Records:
             self._commits.close()
             self._closing.close()
 
-    async def _submit(self, job: _Job) -> tuple[int, ...]:
-        return await self._commits.submit(job)
+    def _submit(self, job: _Job) -> Coroutine[Any, Any, tuple[int, ...]]:
+        return self._commits.submit(job)
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._closed:

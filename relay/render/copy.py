@@ -76,15 +76,14 @@ class Prepared:
     def header(self) -> bytes:
         """The header section of every copy, signed and read back, where nothing in it is a copy's own."""
         names = self._signed_names(())
-        signatures = [signer.sign(self.canonical, names, self.body_hash, self.at) for signer in self.aligned]
-        above = b"".join([self.received, *signatures])
-        _read_back(self, above, b"")
-        return above + self.fields
+        signatures = b"".join([signer.sign(self.canonical, names, self.body_hash, self.at) for signer in self.aligned])
+        _read_back(self, signatures, b"")
+        return self.received + signatures + self.fields
 
     @cached_property
-    def read(self) -> tuple[Field, ...]:
-        """`fields` as a receiver reads them."""
-        return split_fields(self.fields)
+    def read(self) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+        """`received` and `fields` as a receiver reads them."""
+        return split_fields(self.received), split_fields(self.fields)
 
     @cached_property
     def aligned(self) -> tuple[Signer, ...]:
@@ -135,26 +134,29 @@ def prepare(
     unsigned_fields: Iterable[str] = (),
     duties: Iterable[Duty] = (),
     smtputf8: bool = False,
+    hashed: bytes | None = None,
 ) -> Prepared:
     """Do once what all copies of a message share; `signers` are those of the author's domain.
 
     `unsigned_fields` are the upstream profile's; `smtputf8` is what the client
-    declared.  Raises RenderingImpossible.
+    declared; `hashed` is the hash of the body where it is known already.
+    Raises RenderingImpossible.
     """
     if signing_required and not signers:
         raise RenderingImpossible(SIGNATURE_RULE, "there is no DKIM key for the domain in From; add a [[dkim]] table")
     kept = _kept_fields(message, sets_unsubscribe, existing, duties)
-    if signers:
-        _check_edges(kept)
     names = {name for name, _ in kept}
     for name, text in ((b"Date", trace.date), (b"Message-ID", trace.message_id)):
         if name.lower() not in names:
             kept.append((name.lower(), b"%s: %s\r\n" % (name, text.encode())))
+    fields = b"".join([octets for _, octets in kept])
+    if signers and (b"\x0b" in fields or b"\x0c" in fields):
+        _check_edges(kept)
     return Prepared(
         received=received_field(trace),
-        fields=b"".join([octets for _, octets in kept]),
+        fields=fields,
         body=message.body,
-        body_hash=body_hash(message.body) if signers else b"",
+        body_hash=(hashed or body_hash(message.body)) if signers else b"",
         canonical=tuple([canonical_field(octets) for name, octets in kept if name in SIGNED_NAMES]) if signers else (),
         signers=tuple(signers),
         author_domains=frozenset([author.domain for author in message.authors or ()]),
@@ -234,14 +236,12 @@ def _kept_fields(message: Message, sets_unsubscribe: bool, existing: str, duties
 def _check_edges(fields: Iterable[tuple[bytes, bytes]]) -> None:
     """Refuse what verifiers read differently: some take VT and FF around a value for white space, RFC 6376 does not."""
     for name, raw in fields:
-        if name in SIGNED_NAMES and (b"\x0b" in raw or b"\x0c" in raw):
-            value = raw.partition(b":")[2].strip(b" \t\r\n")
-            if value != value.strip():
-                text = (
-                    f"the field {name.decode()} begins or ends with a control character,"
-                    " on which DKIM verifiers disagree; remove it"
-                )
-                raise RenderingImpossible(SIGNATURE_RULE, text)
+        value = raw.partition(b":")[2].strip(b" \t\r\n")
+        if value != value.strip() and name in SIGNED_NAMES:
+            text = (
+                f"the field {name.decode()} begins or ends with a control character, on which DKIM verifiers disagree; remove it"
+            )
+            raise RenderingImpossible(SIGNATURE_RULE, text)
 
 
 def _own_header(prepared: Prepared, own: bytes) -> bytes:
@@ -249,14 +249,15 @@ def _own_header(prepared: Prepared, own: bytes) -> bytes:
     canonical = [canonical_field(raw) for raw in raw_fields(own)]
     signed = [field for field in canonical if field[0] not in prepared.unsigned_fields]
     begun = prepared.begun(tuple([name for name, _ in canonical]))
-    above = b"".join([prepared.received, *[signature.finish(signed) for signature in begun]])
-    _read_back(prepared, above, own)
-    return above + prepared.fields + own
+    signatures = b"".join([signature.finish(signed) for signature in begun])
+    _read_back(prepared, signatures, own)
+    return b"".join([prepared.received, signatures, prepared.fields, own])
 
 
-def _read_back(prepared: Prepared, above: bytes, below: bytes) -> None:
-    """Verify every signature of ours on the finished octets and what it covers; the fields between were read before."""
-    fields = [*split_fields(above), *prepared.read, *split_fields(below)]
+def _read_back(prepared: Prepared, signatures: bytes, own: bytes) -> None:
+    """Verify every signature of ours on the finished octets and what it covers; what all copies share is read once."""
+    trace, shared = prepared.read
+    fields = [*trace, *split_fields(signatures), *shared, *split_fields(own)]
     authors = [field.name for field in fields].count(b"from")
     covered: Counter[bytes] = Counter()
     for place, signer in enumerate(prepared.signers, 1):

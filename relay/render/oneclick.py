@@ -18,6 +18,7 @@ MAX_LINE = 200
 _ONE_CLICK = b"List-Unsubscribe=One-Click"
 _URI = re.compile(rb"[!-;=?-~]+")
 _BRACKETED = re.compile(rb"<([!-;=?-~]+)>")
+_ONE_SECURE = re.compile(rb"<https://[!-;=?-~]+>")
 _LOCAL = re.compile(rb"http://(127\.0\.0\.1|\[::1\]|localhost)[:/]", re.IGNORECASE)
 
 
@@ -31,13 +32,12 @@ def unsubscribe_fields(url: str | None, mailto: str | None) -> bytes:
         raise RenderingImpossible(RULE, "the stream sets List-Unsubscribe but there is no URI: set [unsubscribe] base_url")
     if not all(map(_URI.fullmatch, uris)):
         raise RenderingImpossible(RULE, "a List-Unsubscribe URI has characters that no URI has")
-    lines = (b"List-Unsubscribe: " + b",\r\n ".join(b"<%s>" % uri for uri in uris)).split(b"\r\n")
-    if max(map(len, lines)) > MAX_LINE:
+    field = b"List-Unsubscribe: <" + b">,\r\n <".join(uris) + b">\r\n"
+    if len(field) > MAX_LINE and max(map(len, field.split(b"\r\n"))) > MAX_LINE:
         raise RenderingImpossible(
             RULE, f"a List-Unsubscribe line is longer than {MAX_LINE} octets: shorten [unsubscribe] base_url"
         )
-    post = [b"List-Unsubscribe-Post: " + _ONE_CLICK] if url else []
-    return b"\r\n".join([*lines, *post]) + b"\r\n"
+    return field + b"List-Unsubscribe-Post: " + _ONE_CLICK + b"\r\n" if url else field
 
 
 def promises_one_click(fields: Sequence[Field]) -> bool:
@@ -50,14 +50,13 @@ def check_one_click(fields: Sequence[Field], covered: Counter[bytes]) -> None:
 
     `covered` is what the verified signature names.  Raises RenderingImpossible.
     """
-    values = {
-        name: [field.unfolded for field in fields if field.name == name] for name in (LIST_UNSUBSCRIBE, LIST_UNSUBSCRIBE_POST)
-    }
-    if [len(found) for found in values.values()] != [1, 1]:
+    offers = [field.unfolded for field in fields if field.name == LIST_UNSUBSCRIBE]
+    promises = [field.unfolded for field in fields if field.name == LIST_UNSUBSCRIBE_POST]
+    if len(offers) != 1 or len(promises) != 1:
         raise RenderingImpossible(RULE, "List-Unsubscribe and List-Unsubscribe-Post must both stand exactly once")
-    if values[LIST_UNSUBSCRIBE_POST] != [_ONE_CLICK]:
+    if promises != [_ONE_CLICK]:
         raise RenderingImpossible(RULE, "List-Unsubscribe-Post must say List-Unsubscribe=One-Click and nothing else")
-    if not _has_one_https_uri(values[LIST_UNSUBSCRIBE][0]):
+    if not _has_one_https_uri(offers[0]):
         raise RenderingImpossible(RULE, "List-Unsubscribe must hold exactly one https URI, in angle brackets without blanks")
     if not (covered[LIST_UNSUBSCRIBE] and covered[LIST_UNSUBSCRIBE_POST]):
         raise RenderingImpossible(RULE, "List-Unsubscribe and List-Unsubscribe-Post are not covered by a valid DKIM signature")
@@ -65,6 +64,8 @@ def check_one_click(fields: Sequence[Field], covered: Counter[bytes]) -> None:
 
 def _has_one_https_uri(value: bytes) -> bool:
     """RFC 2369 section 2: URIs in angle brackets with commas between; mailto may stand beside the one https URI."""
+    if _ONE_SECURE.fullmatch(value):
+        return True
     uris = _BRACKETED.findall(value)
     between = _BRACKETED.sub(b"", value).replace(b" ", b"")
     web = [uri for uri in uris if uri.lower().startswith((b"http:", b"https:"))]

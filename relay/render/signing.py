@@ -81,9 +81,9 @@ class Signer:
 
     def signature(self, digest: bytes) -> bytes:
         """What b= says of the hash of a header section."""
-        if isinstance(self.private_key, RSAPrivateKey):
-            return self.private_key.sign(digest, _PADDING, _SHA256_DIGEST)
-        return self.private_key.sign(digest)  # RFC 8463 section 3: PureEdDSA over the SHA-256 digest
+        if isinstance(self.private_key, Ed25519PrivateKey):
+            return self.private_key.sign(digest)  # RFC 8463 section 3: PureEdDSA over the SHA-256 digest
+        return self.private_key.sign(digest, _PADDING, _SHA256_DIGEST)
 
 
 class Begun:
@@ -202,6 +202,11 @@ def signed_names(present: Iterable[bytes], unsigned: frozenset[bytes] = frozense
 
     `unsigned` is what the upstream rewrites; From is signed whatever it says (RFC 6376 section 5.4).
     """
+    return _signed_names(tuple(present), unsigned)
+
+
+@lru_cache(maxsize=256)
+def _signed_names(present: tuple[bytes, ...], unsigned: frozenset[bytes]) -> tuple[bytes, ...]:
     count = Counter(present)
     names = [name for name in _SHARED for _ in range(count[name] + 1) if name == b"from" or name not in unsigned]
     names += [name for name in SIGNED_IF_PRESENT for _ in range(count[name]) if name not in unsigned]
@@ -212,8 +217,11 @@ def signed_names(present: Iterable[bytes], unsigned: frozenset[bytes] = frozense
 def canonical_field(raw: bytes) -> CanonicalField:
     """Relaxed header canonicalisation of one field (RFC 6376 section 3.4.2). All line ends must be CRLF."""
     name, _, value = raw.partition(b":")
-    words = value.replace(b"\r\n", b"").replace(b"\t", b" ").split(b" ")
-    return name.rstrip(b" \t").lower(), b" ".join(filter(None, words)) + b"\r\n"
+    if b"\x0b" in value or b"\x0c" in value:  # split() takes them for white space, the RFC does not
+        words = list(filter(None, value.replace(b"\r\n", b"").replace(b"\t", b" ").split(b" ")))
+    else:
+        words = value.split()
+    return name.rstrip(b" \t").lower(), b" ".join(words) + b"\r\n"
 
 
 def body_hash(body: bytes) -> bytes:

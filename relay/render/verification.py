@@ -7,11 +7,11 @@ folder.
 """
 
 import hashlib
-import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -21,8 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from relay.render.signing import PublicKey, Signer
 
-_FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_SIGNATURE_VALUE = re.compile(rb"(;\s*b\s*=)[^;]*")
 _PADDING, _SHA256_DIGEST = PKCS1v15(), Prehashed(hashes.SHA256())
 
 
@@ -32,17 +30,15 @@ class SignatureError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a finished header section: name in lower case, value as it stands and in one line without needless blanks."""
+    """One field of a finished header section: name in lower case, value in one line without needless blanks inside."""
 
     name: bytes
     value: bytes
-    unfolded: bytes = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        line = self.value.replace(b"\r\n", b"").replace(b"\t", b" ")
-        while b"  " in line:  # each pass halves every run
-            line = line.replace(b"  ", b" ")
-        object.__setattr__(self, "unfolded", line.strip(b" "))
+    @property
+    def unfolded(self) -> bytes:
+        """The value without blanks around it, as a signature covers it."""
+        return self.value.strip(b" ")
 
 
 def split_fields(header: bytes) -> tuple[Field, ...]:
@@ -50,11 +46,14 @@ def split_fields(header: bytes) -> tuple[Field, ...]:
 
     Raises SignatureError when the octets do not begin and end with a field, so that what stands beside them would flow in.
     """
-    *fields, rest = _FIELD_END.split(header)
-    if rest or header.startswith((b" ", b"\t")):
+    text = header.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").replace(b"\t", b" ")
+    while b"  " in text:  # each pass halves every run
+        text = text.replace(b"  ", b" ")
+    *lines, rest = text.split(b"\r\n")
+    if rest or text.startswith(b" "):
         raise SignatureError("the header section does not begin and end with a field")
-    parted = [raw.partition(b":") for raw in fields]
-    return tuple([Field(name.rstrip(b" \t").lower(), value) for name, _, value in parted])
+    parted = [line.partition(b":") for line in lines]
+    return tuple([Field(name.rstrip(b" ").lower(), value) for name, _, value in parted])
 
 
 def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes) -> Counter[bytes]:
@@ -62,25 +61,39 @@ def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes
 
     Raises SignatureError.
     """
-    tags = _tags(fields[place].unfolded)
-    _expect(tags, signer)
-    if _base64(tags, "bh") != body_hash:
-        raise SignatureError("the body hash is another body's")
-    names = tags["h"].lower().encode().replace(b" ", b"").split(b":")
-    if b"from" not in names:
-        raise SignatureError("From is not signed")
-    if not _is_signed(signer.public_key, _base64(tags, "b"), _header_hash(fields, place, names)):
+    unsigned, value = _parted(fields[place].unfolded)
+    names = _names(unsigned, signer.algorithm, signer.domain, signer.selector, body_hash)
+    signature = _base64(value.decode("ascii", "replace"), "b")
+    if not _is_signed(signer.public_key, signature, _header_hash(fields, place, names, unsigned)):
         raise SignatureError("the signature does not fit the header section")
     return Counter(names)
 
 
-def _expect(tags: dict[str, str], signer: Signer) -> None:
-    expected = {"v": "1", "a": signer.algorithm, "c": "relaxed/relaxed", "d": signer.domain, "s": signer.selector}
+def _parted(signature: bytes) -> tuple[bytes, bytes]:
+    """What a DKIM-Signature says up to the value of b=, its last tag, and that value."""
+    head, semicolon, last = signature.rpartition(b";")
+    tag, equals, value = last.partition(b"=")
+    if tag.strip(b" ") != b"b":
+        raise SignatureError("the tag b= is not the last one")
+    return head + semicolon + tag + equals, value
+
+
+@lru_cache(maxsize=256)  # the signatures of all copies of a message say the same up to b=
+def _names(unsigned: bytes, algorithm: str, domain: str, selector: str, body_hash: bytes) -> tuple[bytes, ...]:
+    """The names in h= of a signature that says what it should. Raises SignatureError."""
+    tags = _tags(unsigned)
+    expected = {"v": "1", "a": algorithm, "c": "relaxed/relaxed", "d": domain, "s": selector}
     for tag, value in expected.items():
         if tags.get(tag) != value:
             raise SignatureError(f"the tag {tag}= is not {value}")
     if unknown := tags.keys() - expected.keys() - {"t", "h", "bh", "b"}:
         raise SignatureError(f"the tag {min(unknown)}= is not one that we set")
+    if _base64(tags.get("bh", ""), "bh") != body_hash:
+        raise SignatureError("the body hash is another body's")
+    names = tags.get("h", "").lower().encode().replace(b" ", b"").split(b":")
+    if b"from" not in names:
+        raise SignatureError("From is not signed")
+    return tuple(names)
 
 
 def _tags(value: bytes) -> dict[str, str]:
@@ -93,22 +106,24 @@ def _tags(value: bytes) -> dict[str, str]:
     return tags
 
 
-def _base64(tags: dict[str, str], tag: str) -> bytes:
+def _base64(text: str, tag: str) -> bytes:
     try:
-        return b64decode(tags[tag].replace(" ", ""), validate=True)
-    except (KeyError, ValueError):
+        return b64decode(text.replace(" ", ""), validate=True)
+    except ValueError:
         raise SignatureError(f"the tag {tag}= is not base64") from None
 
 
-def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes]) -> bytes:
+def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes], unsigned: bytes) -> bytes:
     """RFC 6376 section 3.7: each name takes the lowest field not taken yet, then the signature itself without its b= value."""
     below: dict[bytes, list[Field]] = {}
     for number, one in enumerate(fields):
         if number != place:
             below.setdefault(one.name, []).append(one)
-    signed = [name + b":" + below[name].pop().unfolded + b"\r\n" for name in names if below.get(name)]
-    itself = _SIGNATURE_VALUE.sub(rb"\1", fields[place].unfolded)
-    return hashlib.sha256(b"".join([*signed, b"dkim-signature:", itself.strip(b" ")])).digest()
+    signed: list[bytes] = []
+    for name in names:
+        if left := below.get(name):
+            signed += (name, b":", left.pop().unfolded, b"\r\n")
+    return hashlib.sha256(b"".join([*signed, b"dkim-signature:", unsigned])).digest()
 
 
 def _is_signed(public: PublicKey, signature: bytes, digest: bytes) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.bounced import Outcomes
+from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
 from relay.dispatch import Dispatcher
@@ -88,16 +89,8 @@ async def assemble(
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
-    dispatcher = Dispatcher(
-        config,
-        keys=keys,
-        store=store,
-        records=records,
-        outcomes=outcomes,
-        upstreams=upstreams,
-        renderer=renderer,
-        clock=clock,
-    )
+    clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
+    dispatcher = Dispatcher(config, clearing=clearing, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
     line = Line(
         config,
         policy,
@@ -114,7 +107,7 @@ async def assemble(
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
 
     def use_store(fresh: Store) -> None:
-        line.store = line.dispatcher.store = authenticator.store = fresh
+        line.store = clearing.store = authenticator.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
     return Assembly(config, keys, records, upstreams, line, authenticator, keeper)

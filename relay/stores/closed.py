@@ -12,6 +12,7 @@ from relay.stores.contracts import (
     ClearRequest,
     ConsentEvent,
     Entry,
+    EntryRow,
     FirstTry,
     OverLimit,
     Reserved,
@@ -54,6 +55,9 @@ class ClosedStore(Store):
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
         self._refuse()
 
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
+        self._refuse()
+
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         self._refuse()
 
@@ -79,7 +83,13 @@ class ClosedStore(Store):
         self._refuse()
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         self._refuse()
 

@@ -22,6 +22,14 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 
+Octets = bytes | bytearray
+EntryRow = (
+    tuple[Octets, str, str, str, float, Octets, str]
+    | tuple[Octets, str, str, str, float, Octets, str, float | None, float | None]
+)
+"""What is said of a mailbox, as an import hands millions of them on: of a `Suppression` that was never lifted the digest, scope,
+reason (as its word), origin, at, sealed, note, and unless both are None expires_at and again_at."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
@@ -69,12 +77,13 @@ class FirstTry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open submission in the ledger, as `open_submission` answers it, and whether its stream is paused."""
+    """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for."""
 
     first: FirstTry
     is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
+    suppressions: tuple[tuple[Suppression, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +214,14 @@ class Suppressions(Protocol):
         """Record up to a few thousand entries in one short step; return how many were new."""
         ...
 
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
+        """Record any number of entries in steps that keep mail waiting no longer than mail does; return how many were new.
+
+        What a step has recorded stays, whatever becomes of the next; to record it again changes nothing.
+        In the order of their digests they are recorded many times as fast as in any other.
+        """
+        ...
+
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         """Lift the entry in force; False when there is none.
 
@@ -253,11 +270,17 @@ class Ledger(Protocol):
     """
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
-        In the same step: is `stream` paused?
+        In the same round trip: is `stream` paused, and what is in force on each of `asked` (as `find` answers)?
         """
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from relay.policy.suppression import REFUSALS, Reason, Suppression
-from relay.stores.contracts import ConsentEvent
+from relay.stores.contracts import ConsentEvent, EntryRow
 
 GRAVITY = {reason: rank for rank, reason in enumerate(Reason)}
 """0 is the gravest."""
@@ -21,6 +21,28 @@ def require_recordable(entry: Suppression) -> None:
     """
     if entry.expires_at is not None and entry.reason is not Reason.HARD_BOUNCE:
         raise ValueError(f"an entry for {entry.reason} cannot expire: only a hard bounce may")
+
+
+def require_recordable_rows(rows: Iterable[EntryRow]) -> None:
+    """`require_recordable` for each. Raises ValueError."""
+    for row in rows:
+        if len(row) > 7:
+            require_recordable(entry_of(row))
+
+
+def row_of(entry: Suppression) -> EntryRow:
+    """What the entry says, without its lifting."""
+    return (
+        entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
+        entry.expires_at, entry.again_at,
+    )  # fmt: skip
+
+
+def entry_of(row: EntryRow) -> Suppression:
+    """The entry that says so."""
+    expires_at, again_at = row[7:] or (None, None)
+    said = bytes(row[0]), row[1], Reason(row[2]), row[3], row[4], bytes(row[5]), row[6]
+    return Suppression(*said, expires_at, again_at=again_at)
 
 
 def require_liftable(entries: Iterable[Suppression], consent: ConsentEvent | None) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.stores.tables import Fault, Lines, Row, Table, rows
@@ -21,8 +23,7 @@ OWN_COLUMNS = (
 """The columns of an export. Where no address is known, the digest stands for it; `keys` says which keys made it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One mailbox of a list. What the list does not say is None or ""; `reason` None is for the importer to say."""
 
     line: int
@@ -230,11 +231,17 @@ def _postmark(line: int, values: Values) -> Read:
 
 
 def _plain(line: int, values: Values) -> Read:
-    address = next((values[name] for name in _ADDRESS_NAMES if name in values), "")
+    address_name, time_names = _told_by(tuple(values))
     said = values.get("reason", "").lower()
     reason = Reason(said) if said in _OUR_WORDS else None
-    moments = (parse_moment(values[name]) for name in _TIME_NAMES if name in values)
-    return Listed(line, address, reason, next(filter(None, moments), None))
+    at = next(filter(None, (parse_moment(values[name]) for name in time_names)), None) if time_names else None
+    return Listed(line, values.get(address_name, ""), reason, at)
+
+
+@lru_cache(maxsize=8)  # the rows of a list have the same columns
+def _told_by(names: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Which of the columns has the address, and which may have a time."""
+    return next((name for name in _ADDRESS_NAMES if name in names), ""), [name for name in _TIME_NAMES if name in names]
 
 
 _ADDRESS_NAMES = (

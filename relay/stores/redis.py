@@ -21,6 +21,7 @@ from relay.stores.contracts import (
     ClearRequest,
     ConsentEvent,
     Entry,
+    EntryRow,
     FirstTry,
     OverLimit,
     Paused,
@@ -33,10 +34,11 @@ from relay.stores.contracts import (
     StoreMeta,
     Taken,
 )
-from relay.stores.entries import gravest_first, lifted_by, require_recordable
+from relay.stores.entries import gravest_first, lifted_by, require_recordable_rows, row_of
 from relay.stores.redis_link import Argument, RedisLink
 
-_TOGETHER = 1000  # recipients or entries in one operation: Redis serves nobody else meanwhile
+_TOGETHER = 1000  # recipients in one operation: Redis serves nobody else meanwhile
+_ENTRIES = 250  # recorded in one operation; that takes longer than to look them up
 
 
 class RedisStore(Store):
@@ -143,11 +145,13 @@ class RedisStore(Store):
         return await self.suppress_many([entry]) == 1
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
-        for entry in entries:
-            require_recordable(entry)
+        return await self.suppress_rows(list(map(row_of, entries)))
+
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
+        require_recordable_rows(rows)
         new = 0
-        for i in range(0, len(entries), _TOGETHER):
-            chunk = [_entry_words(entry) for entry in entries[i : i + _TOGETHER]]
+        for i in range(0, len(rows), _ENTRIES):
+            chunk = list(map(_entry_words, rows[i : i + _ENTRIES]))
             new += await self._link.operate("suppress", _listed(chunk), on_replica=True)
         return new
 
@@ -191,14 +195,21 @@ class RedisStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
         words = [key, *_listed(first), ttl_seconds, *_listed(recipients), stream]
-        is_new, kept, rows, pause = await self._link.operate("open", words)
+        opening = self._link.operate("open", words)
+        (is_new, kept, rows, pause), found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
-        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None)
+        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None, tuple(found))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -264,9 +275,11 @@ def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
     return [number, *words]
 
 
-def _entry_words(entry: Suppression) -> list[Argument]:
-    at, again_at, expires_at = ("" if moment is None else repr(moment) for moment in (entry.at, entry.again_at, entry.expires_at))
-    return [entry.digest, entry.scope, entry.reason, entry.origin, at, again_at, entry.sealed, entry.note, expires_at]
+def _entry_words(row: EntryRow) -> list[Argument]:
+    digest, scope, reason, origin, at, sealed, note = row[:7]
+    expires_at, again_at = row[7:] or (None, None)
+    said_at, said_again, ends_at = ("" if moment is None else repr(moment) for moment in (at, again_at, expires_at))
+    return [bytes(digest), scope, reason, origin, said_at, said_again, bytes(sealed), note, ends_at]
 
 
 def _consent_words(consent: ConsentEvent | None) -> list[Argument]:

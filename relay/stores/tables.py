@@ -33,8 +33,7 @@ class Fault:
     en: str
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: `cells` of a table, or `value`, an object of JSON. `raw` is the row as it came, line ends and all."""
 
     line: int
@@ -217,7 +216,7 @@ def _joined(number: int, raw: bytes, text: str, delimiter: str, decoder: _Decode
 
 def _cells(text: str, delimiter: str) -> tuple[str, ...]:
     if '"' not in text:
-        return tuple(cell.strip() for cell in text.split(delimiter))
+        return tuple(map(str.strip, text.split(delimiter)))
     if delimiter not in text and not text.rstrip().endswith('"'):
         return (text.strip(),)  # "a quoted local part"@example.com
     try:

@@ -8,9 +8,8 @@ upstream cannot have the message.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Self
 
 from relay.config import Config
 from relay.mail.envelope import Credentials
@@ -34,21 +33,13 @@ class Upstreams:
         self._sites = {upstream.name: Site(config, upstream, profiles, self._remembered) for upstream in config.upstream}
         self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
 
-    @asynccontextmanager
-    async def lease(
-        self, upstream: str, identity: str, credentials: Credentials | None, deadline: float
-    ) -> AsyncIterator["Connection"]:
-        """A connection of this identity, opened if need be; `deadline` is of the loop's clock.
+    def lease(self, upstream: str, identity: str, credentials: Credentials | None, deadline: float) -> "Connection":
+        """A connection of this identity, for `async with`, opened if need be; `deadline` is of the loop's clock.
 
         Raises UpstreamUnavailable.
         """
         site = self._site(upstream)
-        connection = Connection(site, site.key(identity, credentials), credentials)
-        await connection.acquire(deadline)
-        try:
-            yield connection
-        finally:
-            connection.release()
+        return Connection(site, site.key(identity, credentials), credentials, deadline)
 
     async def verify(self, upstream: str, identity: str, credentials: Credentials) -> Verification:
         """Ask the upstream whether it takes this login, by opening the identity's connection; its mail will use it.
@@ -114,13 +105,23 @@ class Connection:
     quiet, or cuts it when its place is needed.
     """
 
-    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None) -> None:
-        self._site, self._key, self._credentials = site, key, credentials
+    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None, deadline: float) -> None:
+        self._site, self._key, self._credentials, self._deadline = site, key, credentials, deadline
         self._channel: Channel | None = None
         self._is_new = True
         self.late: asyncio.Task[list[Outcome]] | None = None
 
-    async def acquire(self, deadline: float) -> None:
+    async def __aenter__(self) -> Self:
+        await self._acquire(self._deadline)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the connection back to the pool, which closes it unless its last reply was clean."""
+        if self._channel is not None:
+            self._site.pool.put(self._channel)
+            self._channel = None
+
+    async def _acquire(self, deadline: float) -> None:
         """Take an idle connection from the pool, or open one. Raises UpstreamUnavailable."""
         channel = await self._site.pool.take(self._key, deadline)
         self._is_new = channel is None
@@ -162,19 +163,13 @@ class Connection:
         self._count(outcomes)
         return outcomes
 
-    def release(self) -> None:
-        """Give the connection back to the pool, which closes it unless its last reply was clean."""
-        if self._channel is not None:
-            self._site.pool.put(self._channel)
-            self._channel = None
-
     def _count(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             self._site.count(outcome.reply_class)
 
     async def _once(self, mail: Mail, deadline: float, past_dot: float) -> Result:
         if self._channel is None:
-            await self.acquire(deadline)
+            await self._acquire(deadline)
         elif self._channel.wire.fault or self._channel.mails >= self._site.bounds.mails:
             await self._replace(deadline)
         channel = self._held

@@ -8,6 +8,7 @@ ledger, records and reports, and whoever reads it there knows whom it is about.
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from relay.mail import replies
 from relay.mail.mailbox import masked
@@ -58,8 +59,7 @@ class Outcome:
     gone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamReply:
+class UpstreamReply(NamedTuple):
     """A reply as the upstream sent it: its code and its lines without the code."""
 
     code: int
@@ -78,7 +78,8 @@ class UpstreamReply:
     @property
     def shown(self) -> str:
         """The text without codes, every address masked."""
-        lines = (line.removeprefix(self.enhanced).strip() for line in self.text)
+        enhanced = self.enhanced
+        lines = (line.removeprefix(enhanced).strip() for line in self.text)
         return ascii_text(masked(" ".join(filter(None, lines))))[:MAX_TEXT]
 
 
@@ -102,18 +103,18 @@ class UpstreamUnavailable(ConnectionError):
 
 def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool, own: bool = False) -> Outcome:
     """The outcome that a definite reply of the upstream makes; `own` says that it is about this one recipient."""
-    said = reply.shown
-    own_words = f"{reply.code} {f'{reply.enhanced} ' if reply.enhanced else ''}{said}".rstrip()
+    said, enhanced = reply.shown, reply.enhanced
+    own_words = f"{reply.code} {f'{enhanced} ' if enhanced else ''}{said}".rstrip()
     if reply.is_positive:
         return Outcome(
             OutcomeState.DELIVERED, replies.upstream_said(250, "0.0", said), ReplyClass.ACCEPTED, upstream_text=own_words
         )
-    meaning = classify(profile, reply.code, reply.enhanced, " ".join(reply.text))
+    meaning = classify(profile, reply.code, enhanced, " ".join(reply.text))
     state = OutcomeState.PERMANENT if meaning.permanent else OutcomeState.TRANSIENT
-    detail = reply.enhanced[2:] or _DETAILS.get(meaning.reply_class, "0.0")
+    detail = enhanced[2:] or _DETAILS.get(meaning.reply_class, "0.0")
     shown = replies.upstream_said(_code(reply.code, permanent=meaning.permanent), detail, said)
     is_gone = own and meaning.permanent and meaning.reply_class is ReplyClass.RECIPIENT_GONE
-    gone = (reply.enhanced or str(reply.code)) if is_gone else ""
+    gone = (enhanced or str(reply.code)) if is_gone else ""
     return Outcome(state, shown, meaning.reply_class, before_dot, own_words, gone)
 
 

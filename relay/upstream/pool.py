@@ -17,6 +17,7 @@ from relay.upstream.outcome import UpstreamUnavailable
 from relay.upstream.profile import Capabilities
 from relay.upstream.wire import Wire
 
+_TICK = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
 MAX_AGE = 600.0  # seconds; DNS and certificates change, and load balancers cut old connections
 
 
@@ -40,6 +41,7 @@ class Channel:
     capabilities: Capabilities
     opened_at: float
     mails: int = 0
+    idle_since: float = 0.0  # of the loop's clock; while it is idle
     expiry: asyncio.TimerHandle | None = None
 
 
@@ -85,6 +87,10 @@ class Pool:
         """
         if self._is_draining:
             raise _draining(self._upstream)
+        if not self._waiters and not fresh and (channel := self._latest_idle(key)) is not None:
+            self._use(channel)
+            self._update()
+            return channel
         waiter = _Waiter(key, fresh, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self._serve()
@@ -104,6 +110,7 @@ class Pool:
         """The promised slot became this connection, which is in use."""
         self._opening[channel.key.identity] -= 1
         self._busy.add(channel)
+        channel.wire.on_fault = lambda: self._lost(channel)
         self._update()
 
     def give_back(self, key: PoolKey) -> None:
@@ -119,8 +126,9 @@ class Pool:
             return
         self._busy.discard(channel)
         self._idle.append(channel)
-        channel.wire.on_fault = lambda: self._lost(channel)
-        channel.expiry = asyncio.get_running_loop().call_later(self._bounds.idle, self._close_idle, channel)
+        channel.idle_since = asyncio.get_running_loop().time()
+        if channel.expiry is None:
+            self._let_expire(channel)
         self._serve()
 
     def discard(self, channel: Channel) -> None:
@@ -162,7 +170,7 @@ class Pool:
             waiter.granted.exception()  # heard by `take`, unless its caller has gone
         self._waiters.clear()
         for channel in list(self._idle):
-            self._close_idle(channel)
+            self._lost(channel)
         try:
             async with asyncio.timeout_at(deadline):
                 while self._busy or self._listening or self._opening.total():
@@ -192,14 +200,17 @@ class Pool:
             return True
         channel = None if waiter.fresh else self._latest_idle(waiter.key)
         if channel is not None:
-            self._take_from_idle(channel)
-            self._busy.add(channel)
+            self._use(channel)
         elif self._make_room(waiter.key.identity):
             self._opening[waiter.key.identity] += 1
         else:
             return False
         waiter.granted.set_result(channel)
         return True
+
+    def _use(self, channel: Channel) -> None:
+        self._idle.remove(channel)
+        self._busy.add(channel)
 
     def _latest_idle(self, key: PoolKey) -> Channel | None:
         return next((channel for channel in reversed(self._idle) if channel.key == key and not channel.wire.fault), None)
@@ -221,29 +232,38 @@ class Pool:
             return False
         channel = candidates[0]
         if channel in self._idle:
-            self._take_from_idle(channel)
+            self._idle.remove(channel)
             self._close(channel)
         else:
             self._listening.remove(channel)
             channel.wire.abort("needed")
         return True
 
-    def _take_from_idle(self, channel: Channel) -> None:
-        self._idle.remove(channel)
-        channel.wire.on_fault = lambda: None
-        if channel.expiry is not None:
-            channel.expiry.cancel()
-            channel.expiry = None
+    def _let_expire(self, channel: Channel) -> None:
+        """Look at the connection when it may have been idle for too long; one that was used since is looked at again."""
+        due = channel.idle_since + self._bounds.idle
+        channel.expiry = asyncio.get_running_loop().call_at(due, self._look_at, channel)
 
-    def _close_idle(self, channel: Channel) -> None:
+    def _look_at(self, channel: Channel) -> None:
+        channel.expiry = None
+        if channel not in self._idle:
+            return  # `put` begins anew
+        if channel.idle_since + self._bounds.idle > asyncio.get_running_loop().time() + _TICK:
+            self._let_expire(channel)
+        else:
+            self._lost(channel)
+
+    def _lost(self, channel: Channel) -> None:
+        """It was idle for too long, or the other side closed it or said something unasked."""
         if channel in self._idle:
-            self._take_from_idle(channel)
+            self._idle.remove(channel)
             self._close(channel)
             self._serve()
 
-    _lost = _close_idle  # the other side closed it, or said something unasked
-
     def _close(self, channel: Channel) -> None:
+        if channel.expiry is not None:
+            channel.expiry.cancel()
+            channel.expiry = None
         if not channel.wire.fault:
             task = spawn(channel.wire.close(), name=f"close {self._upstream}")
             self._closing.add(task)
@@ -264,7 +284,7 @@ class Pool:
     def _update(self) -> None:
         self._changed.set()
         self._idle_gauge.set(len(self._idle))
-        self._busy_gauge.set(len(self._busy) + len(self._listening) + self._opening.total())
+        self._busy_gauge.set(len(self._busy) + len(self._listening) + sum(self._opening.values()))
 
 
 def _draining(upstream: str) -> UpstreamUnavailable:

@@ -12,7 +12,6 @@ fault afterwards.  A cancelled transaction cuts it.
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,9 +60,9 @@ class Mail:
     @property
     def needs_smtputf8(self) -> bool:
         """Whether envelope or header cannot be said without SMTPUTF8 (RFC 6531 section 3.2)."""
-        mailboxes = [recipient.mailbox for recipient in self.copy.recipients]
-        mailboxes += [self.reverse_path] if self.reverse_path else []
-        return self.copy.needs_smtputf8 or any(mailbox.needs_smtputf8 for mailbox in mailboxes)
+        if self.copy.needs_smtputf8 or (self.reverse_path and self.reverse_path.needs_smtputf8):
+            return True
+        return any(recipient.mailbox.needs_smtputf8 for recipient in self.copy.recipients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +100,34 @@ async def transact(
 
 
 class _Transaction:
-    """The replies so far; `why` is what a recipient without a definite reply is told."""
+    """The replies so far."""
 
     def __init__(self, wire: Wire, profile: Profile, offered: Capabilities, mail: Mail) -> None:
         self._wire, self._profile, self._offered, self._mail = wire, profile, offered, mail
         self._replies: list[UpstreamReply] = []  # to MAIL, each RCPT, DATA
-        self._why: Reply = replies.UPSTREAM_CONNECTION_LOST
+        self._has_waited_enough = False
         self._dot_written = False
 
     async def run(self, deadline: float, past_dot: float) -> Result:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._wire.settled()
-                await self._envelope()
-                if self._goes_ahead and not self._accepted:
-                    await self._lone_dot()
-        except TimeoutError:
-            self._why = replies.UPSTREAM_TIMED_OUT
-            self._wire.abort("timeout")
-        except WireLostError:
-            pass
+        self._wire.when(deadline, self._time_is_up)
+        await self._wire.settled()
+        await self._envelope()
+        if self._goes_ahead and not self._accepted:
+            await self._lone_dot()
+        self._wire.when(deadline, None)
         if self._wire.fault or not self._goes_ahead or not self._accepted:
             return self._refused()
         return await self._content(deadline, past_dot)
+
+    def _time_is_up(self) -> None:
+        """Ending the connection answers everything that is waited for."""
+        self._wire.abort("timeout")
+
+    @property
+    def _why(self) -> Reply:
+        """What a recipient without a definite reply is told."""
+        is_late = self._has_waited_enough or self._wire.fault == "timeout"
+        return replies.UPSTREAM_TIMED_OUT if is_late else replies.UPSTREAM_CONNECTION_LOST
 
     async def _envelope(self) -> None:
         """Send MAIL, RCPT and DATA and read every status; stops early only where nothing is in flight."""
@@ -131,10 +135,7 @@ class _Transaction:
         for batch in _batches(commands, pipelining=self._offered.pipelining):
             if self._is_pointless(batch):
                 return
-            answers = self._wire.ask(*batch)
-            with suppress(WireLostError):  # what was answered before counts
-                await self._wire.drain()
-            for answer in answers:
+            for answer in self._wire.ask(*batch):
                 reply = await answer
                 if reply is None or not self._fits(reply):
                     return
@@ -161,22 +162,35 @@ class _Transaction:
     async def _content(self, deadline: float, past_dot: float) -> Result:
         copy, loop = self._mail.copy, asyncio.get_running_loop()
         answer = self._wire.expect()
+        self._wire.when(loop.time() + longest(copy, past_dot), self._time_is_up)
         try:
-            async with asyncio.timeout(longest(copy, past_dot)):
-                await self._write_content(answer, past_dot)
+            await self._write_content(answer, past_dot)
         except TimeoutError:
-            self._why = replies.UPSTREAM_TIMED_OUT
-            self._wire.abort("timeout")
+            self._time_is_up()
         except WireLostError:
             pass
         if not self._dot_written:
             self._wire.abort("unfinished")
             return Result(self._after_content(answer.result()))
-        await asyncio.wait([answer], timeout=max(loop.time(), deadline) + past_dot - loop.time())
+        if not answer.done():
+            await self._wait_for(answer, max(loop.time(), deadline) + past_dot)
+        self._wire.when(deadline, None)
         if answer.done():
             return Result(self._after_content(answer.result()))
-        self._why = replies.UPSTREAM_TIMED_OUT
+        self._has_waited_enough = True
         return Result(self._after_content(None), late=lambda: self._hear(answer))
+
+    async def _wait_for(self, answer: asyncio.Future[UpstreamReply | None], until: float) -> None:
+        """Wait for the reply, or until then; the reply may still come later."""
+        woken = asyncio.get_running_loop().create_future()
+
+        def wake(_: object = None) -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        answer.add_done_callback(wake)
+        self._wire.when(until, wake)
+        await woken
 
     async def _hear(self, answer: asyncio.Future[UpstreamReply | None]) -> list[Outcome]:
         """Wait on for the reply to the dot; when it never comes nothing has changed."""

@@ -6,14 +6,17 @@ a pairing that may be wrong is worth less than a new connection.
 """
 
 import asyncio
+import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from relay.upstream.outcome import UpstreamReply
 
 MAX_REPLY_LINE = 2048  # RFC 5321 section 4.5.3.1.5 says 512; providers put links and ids into theirs
 MAX_REPLY_LINES = 100
 SERVICE_CLOSING = 421
+_TICK = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
+_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
 
 class WireLostError(ConnectionError):
@@ -33,9 +36,12 @@ class Wire(asyncio.Protocol):
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._asked: deque[asyncio.Future[UpstreamReply | None]] = deque()
-        self._buffer = bytearray()
-        self._lines: list[bytes] = []
+        self._buffer = b""
+        self._lines: list[str] = []
         self._code = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._when_due: Callable[[], None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._resetting: asyncio.Future[UpstreamReply | None] | None = None
@@ -69,6 +75,37 @@ class Wire(asyncio.Protocol):
         if self.fault or self._transport.is_closing():
             raise WireLostError(self.fault)
 
+    def when(self, due: float, call: Callable[[], None] | None) -> None:
+        """Call this at `due` (of the loop's clock), in place of what was asked for before; None for nothing.
+
+        The timer is left running and looks, when its time is up, whether there
+        is still something to do: most that is waited for comes in time.
+        """
+        self._due, self._when_due = due, call
+        if call is not None and (self._timer is None or due < self._timer.when() - _TICK):
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._due, self._look_at_the_time)
+
+    def _stop_timer(self) -> None:
+        self._when_due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_at_the_time(self) -> None:
+        self._timer, call = None, self._when_due
+        if call is None:
+            return
+        if self._due > self._loop.time() + _TICK:
+            self._set_timer()
+        else:
+            self._when_due = None
+            call()
+
     def reset(self) -> None:
         """Ask for RSET without waiting: the transaction was refused, the connection is fine (RFC 5321 section 4.1.1.5)."""
         (self._resetting,) = self.ask(b"RSET\r\n")
@@ -85,6 +122,7 @@ class Wire(asyncio.Protocol):
             return
         self.fault = fault
         self._transport.abort()
+        self._stop_timer()
         asked, self._asked = self._asked, deque()
         for answer in asked:
             if not answer.done():
@@ -96,6 +134,7 @@ class Wire(asyncio.Protocol):
         """Say QUIT and close; cut the line when the other side does not follow in time."""
         if not self.fault:
             self.fault = "closed"
+            self._stop_timer()
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
         await asyncio.wait([self._ended], timeout=patience)
@@ -111,11 +150,13 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.fault:
             return
-        self._buffer += data
-        while not self.fault and (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[:end]).removesuffix(b"\r")
-            del self._buffer[: end + 1]
-            self._take(line)
+        if self._buffer:
+            data = self._buffer + data
+        *lines, self._buffer = data.split(b"\n")
+        for line in lines:
+            if self.fault:
+                return
+            self._take(line.removesuffix(b"\r"))
         if len(self._buffer) > MAX_REPLY_LINE:
             self.abort("malformed")
 
@@ -147,17 +188,24 @@ class Wire(asyncio.Protocol):
             self.abort("malformed")
 
     def _take(self, line: bytes) -> None:
-        code, mark = line[:3], line[3:4]
-        well_formed = len(code) == 3 and code.isdigit() and b"200" <= code <= b"599" and mark in (b" ", b"-", b"")
-        same_code = not self._lines or code == self._code
-        if not (well_formed and same_code) or len(line) > MAX_REPLY_LINE or len(self._lines) >= MAX_REPLY_LINES:
+        found = _LINE.fullmatch(line)
+        if found is None or len(line) > MAX_REPLY_LINE or len(self._lines) >= MAX_REPLY_LINES:
             self.abort("malformed")
             return
-        self._code = code
-        self._lines.append(line[4:])
-        if mark != b"-":
-            lines, self._lines = self._lines, []
-            self._answered(UpstreamReply(int(code), _texts(lines)))
+        code, mark, octets = found.groups()
+        text = octets.decode("utf-8", "replace").strip() if octets else ""
+        if self._lines or mark == b"-":
+            if self._lines and code != self._code:
+                self.abort("malformed")
+                return
+            self._code = code
+            self._lines.append(text)
+            if mark == b"-":
+                return
+            texts, self._lines = tuple(self._lines), []
+        else:
+            texts = (text,)
+        self._answered(UpstreamReply(int(code), texts))
 
     def _answered(self, reply: UpstreamReply) -> None:
         if not self._asked:
@@ -168,7 +216,3 @@ class Wire(asyncio.Protocol):
             answer.set_result(reply)
         if reply.code == SERVICE_CLOSING:
             self.abort("closing")
-
-
-def _texts(lines: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(line.decode("utf-8", "replace").strip() for line in lines)

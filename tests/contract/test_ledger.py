@@ -36,6 +36,17 @@ async def test_a_submission_is_new_once(store, clock):
     assert (again.first, again.is_new, again.rows) == (ONE, False, ())
 
 
+async def test_opening_answers_what_is_in_force_on_each_who_is_asked_about(store):
+    old = digest("old generation of ada")
+    await store.suppress(refusal(old))
+    await store.suppress(refusal(EVE, Reason.LEGAL))
+    people = [(ADA, old), (BOB,), (EVE,)]
+    for proposal in (ONE, TWO):  # the first try and a resend
+        entry = await store.open_submission(MAIL, proposal, TTL, asked=people)
+        assert list(entry.suppressions) == await store.find(people)
+        assert [len(found) for found in entry.suppressions] == [1, 0, 1]
+
+
 async def test_every_try_gets_the_id_date_and_message_id_of_the_first(store):
     await opened(store)
     await store.finish(MAIL, [Settlement(ADA, None)])

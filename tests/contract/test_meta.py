@@ -7,6 +7,7 @@ import pytest
 from relay.errors import StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason
 from relay.stores.contracts import Store
+from relay.stores.entries import row_of
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import (
@@ -33,6 +34,7 @@ OPERATIONS = {
     "find": lambda s: s.find([(ADA,)]),
     "suppress": lambda s: s.suppress(refusal()),
     "suppress_many": lambda s: s.suppress_many([refusal()]),
+    "suppress_rows": lambda s: s.suppress_rows([row_of(refusal())]),
     "lift": lambda s: s.lift([ADA], ORGANISATION, Reason.MANUAL, None, "note"),
     "history": lambda s: s.history([ADA]),
     "export": lambda s: anext(s.export()),

@@ -1,10 +1,14 @@
 """Every store keeps the same promises about who must not be written to."""
 
 import asyncio
+from dataclasses import replace
+from operator import itemgetter
+from random import Random
 
 import pytest
 
 from relay.policy.suppression import ORGANISATION, REFUSALS, Reason, stream_scope
+from relay.stores.entries import row_of
 from tests.support.stores import ADA, BOB, EVE, START, consent, digest, refusal
 
 NEWS = stream_scope("news")
@@ -98,6 +102,56 @@ async def test_many_entries_are_recorded_in_one_step(store):
 
 async def test_no_entries_are_no_work(store):
     assert await store.suppress_many([]) == 0
+    assert await store.suppress_rows([]) == 0
+
+
+async def test_rows_of_any_number_are_recorded(store):
+    known = refusal(digest(7), at=START - 50)
+    await store.suppress(known)
+    fresh = refusal(digest(8), Reason.HARD_BOUNCE, scope=NEWS, sealed=b"\x00\xff", note="550 用户不存在", expires_at=START + 60)
+    entries = [refusal(digest(n % 3000), at=START - 70, origin="import:csv") for n in range(3500) if n not in (8, 3008)]
+    rows = sorted((row_of(entry) for entry in (*entries, fresh)), key=itemgetter(0))
+    assert await store.suppress_rows(rows) == 2999
+    assert await store.suppress_rows(rows) == 0
+    found = await store.find([(digest(n),) for n in range(3001)])
+    assert [len(one) for one in found] == [1] * 3000 + [0]
+    assert (found[7], found[8]) == ((known,), (fresh,))
+
+
+async def test_a_row_that_ends_by_itself_must_be_a_bounce(store):
+    with pytest.raises(ValueError, match="expire"):
+        await store.suppress_rows([row_of(refusal(BOB)), row_of(refusal(ADA, expires_at=START + 60))])
+    assert await store.find([(ADA,), (BOB,)]) == [(), ()]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_rows_change_what_entries_one_by_one_would(store, clock, seed):
+    """Whatever is known already: nothing, in force, said again, lifted, expired, or in force once more."""
+    random = Random(seed)
+
+    def said(person):
+        reason, at = random.choice((Reason.MANUAL, Reason.HARD_BOUNCE)), START + random.randrange(-90, 90)
+        ends = START + random.randrange(1, 99) if reason is Reason.HARD_BOUNCE and random.random() < 0.7 else None
+        again = at + random.randrange(99) if random.random() < 0.3 else None
+        return refusal(digest(person), reason, at=at, expires_at=ends, again_at=again)
+
+    def of(world, who):
+        return digest((world, who))
+
+    before, entries = [said(n % 9) for n in range(12)], [said(n % 12) for n in range(40)]
+    for world in "ab":
+        for entry in before:
+            await store.suppress(replace(entry, digest=of(world, entry.digest)))
+        for person in range(5):
+            for reason in (Reason.MANUAL, Reason.HARD_BOUNCE):
+                await store.lift([of(world, digest(person))], ORGANISATION, reason, None, "mistake")
+    clock.pass_(50)
+    one_by_one = sum([await store.suppress(replace(entry, digest=of("a", entry.digest))) for entry in entries])
+    assert await store.suppress_rows([row_of(replace(entry, digest=of("b", entry.digest))) for entry in entries]) == one_by_one
+    for person in range(12):
+        histories = [(await store.history([of(world, digest(person))]))[0] for world in "ab"]
+        a, b = ([replace(entry, digest=b"") for entry in history] for history in histories)
+        assert a == b
 
 
 async def test_a_hard_bounce_expires(store, clock):

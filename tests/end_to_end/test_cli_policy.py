@@ -5,16 +5,13 @@ import shutil
 
 import pytest
 
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.policies import word_rule
-from tests.support.service import ACCOUNTS, NEWS, Relay, message
+from tests.support.service import ACCOUNTS, NEWS, message
 from tests.support.terminal import LANGUAGES, Terminal
-from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream, Relay(tmp_path_factory.mktemp("relay"), upstream) as running:
-        yield running
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
+relay = a_relay(scope="module")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

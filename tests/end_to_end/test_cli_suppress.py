@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.fixtures import an_upstream
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, NEWS, SHOP, Relay, message
 from tests.support.terminal import LANGUAGES, Terminal
@@ -16,12 +16,7 @@ ADA, BOB, CAROL, DAVE = "ada@example.org", "bob@example.org", "carol@example.org
 
 
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
-
-
-@pytest.fixture(scope="module")
-def relay(upstream, tmp_path_factory):
-    with Relay(tmp_path_factory.mktemp("relay"), upstream, workers=2) as running:
-        yield running
+relay = a_relay(scope="module", workers=2)
 
 
 @pytest.fixture

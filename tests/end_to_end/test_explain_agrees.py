@@ -72,7 +72,6 @@ ALL = {
     "organisation.toml": [(r"\Z", lambda _: EXEMPTION)],
 }
 
-
 upstream = an_upstream(scope="module")
 
 

@@ -8,19 +8,17 @@ import pytest
 from tests.support.corpus import corpus
 from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
-from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
+from tests.support.service import ACCOUNTS, NEWS, OFFICE, WHOLE_DOMAIN, Relay, message
 from tests.support.upstream import RecordingUpstream
 
 GONE = "gone@example.org"
-
 
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory, upstream):
-    senders = f'[auth.senders]\n"{NEWS}" = ["@example.com"]\n'
-    with Relay(tmp_path_factory.mktemp("relay"), upstream, auth=senders) as relay:
+    with Relay(tmp_path_factory.mktemp("relay"), upstream, auth=WHOLE_DOMAIN) as relay:
         added = relay.command("suppress", "add", GONE, "--reason", "hard_bounce", "--note", "a test")
         assert added.returncode == 0, added.stderr
         yield relay

@@ -14,7 +14,6 @@ from tests.support.stores import a_store
 
 PEOPLE = [f"person{number}@example.com" for number in range(50)]
 
-
 upstream = an_upstream(accounts=dict.fromkeys([NEWS, *PEOPLE], "right"))
 
 

@@ -38,7 +38,6 @@ STALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "DOT": ("DOT", {"delay": 60}),
 }
 
-
 upstream = an_upstream(accounts=ACCOUNTS)
 
 

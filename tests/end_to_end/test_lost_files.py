@@ -20,7 +20,7 @@ def relay(tmp_path_factory, upstream):
         yield relay
 
 
-@pytest.mark.parametrize(("name", "reason"), [("relay.db", "store: removed"), ("records.db", "records: ")])
+@pytest.mark.parametrize(("name", "reason"), [("relay.db", "store: empty"), ("records.db", "records: ")])
 def test_a_database_that_is_removed(relay, upstream, name, reason):
     here, away = relay.data / name, relay.folder / name
     here.rename(away)

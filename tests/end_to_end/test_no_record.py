@@ -13,7 +13,6 @@ from tests.support.service import NEWS, message
 LIMIT = {"streams/newsletter.toml": [(r"identity = \[\]", 'identity = ["1/hour"]')]}
 ADA = "ada@example.org"
 
-
 upstream = an_upstream()
 
 

@@ -8,8 +8,8 @@ from selenium.webdriver.common.by import By
 
 from tests.support import axe
 from tests.support.browser import asked, chromium, colours, follow
-from tests.support.fixtures import an_upstream
-from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_url
+from tests.support.fixtures import a_relay, an_upstream
+from tests.support.service import ACCOUNTS, NEWS, message, unsubscribe_url
 
 ADDRESSES = {"zh": "zh-CN,zh", "en": "en-US,en"}
 TITLES = {
@@ -25,14 +25,8 @@ TITLES = {
     "not now": ("暂时无法退订", "Not possible right now"),
 }
 
-
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory, upstream):
-    with Relay(tmp_path_factory.mktemp("relay"), upstream) as relay:
-        yield relay
+relay = a_relay(scope="module")
 
 
 class Journey:

@@ -9,16 +9,11 @@ from selenium.webdriver.common.by import By
 
 from relay.doors.pages import HEADERS
 from tests.support.browser import chromium, follow
-from tests.support.fixtures import an_upstream
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, SHOP, Relay, message, unsubscribe_url
 
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory, upstream):
-    with Relay(tmp_path_factory.mktemp("relay"), upstream) as relay:
-        yield relay
+relay = a_relay(scope="module")
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tests.support.service import NEWS, message
 
 ADA = Recipient(Mailbox.parse("ada@example.org"))
 
-
 upstream = an_upstream()
 
 

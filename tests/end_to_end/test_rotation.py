@@ -24,7 +24,6 @@ from tests.support.service import ACCOUNTS, NEWS, Relay, message, unsubscribe_ur
 RINGS = ("addresses", "tokens", "records")
 MANY = 12  # messages that leave after the last generation is in use
 
-
 upstream = an_upstream(accounts=ACCOUNTS)
 
 

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.policies import word_rule
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
@@ -14,11 +15,8 @@ from tests.support.upstream import RecordingUpstream
 STREAM = "streams/newsletter.toml"
 RULE = word_rule("forbidden", "no-tests")
 
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream, Relay(tmp_path_factory.mktemp("relay"), upstream, workers=2) as relay:
-        yield relay
+upstream = an_upstream(scope="module", accounts=ACCOUNTS)
+relay = a_relay(scope="module", workers=2)
 
 
 @pytest.fixture
@@ -30,6 +28,7 @@ def text(relay):
     path.write_text(before, "utf-8")
     relay.process.send_signal(signal.SIGHUP)
     relay.wait(lambda: policy_hash(relay) == in_force)
+    relay.wait(lambda: relay.get("operators", "/readyz")[0] == 200)  # the workers use it too
 
 
 def policy_hash(relay):
@@ -39,6 +38,11 @@ def policy_hash(relay):
 
 def failures(relay):
     return counted(relay, "relay_policy_apply_failures_total")
+
+
+def refusals(relay):
+    """What the log says of sets that were not taken up."""
+    return [event for event in relay.events("relay.service") if "refused" in event["text"]]
 
 
 def change(relay, text):
@@ -75,13 +79,14 @@ def test_a_worker_that_is_started_later_uses_the_set_in_force(relay, text):
 
 
 def test_a_broken_folder_changes_nothing_and_says_where(relay, text):
-    before, counted = policy_hash(relay), failures(relay)
+    before, counted, said = policy_hash(relay), failures(relay), len(refusals(relay))
     change(relay, text.replace('purpose = "marketing"', 'purpose = "marketting"'))
     relay.process.send_signal(signal.SIGHUP)
     relay.wait(lambda: failures(relay) == counted + 1)
+    relay.wait(lambda: len(refusals(relay)) == said + 1)
     assert policy_hash(relay) == before
     assert relay.get("operators", "/readyz")[0] == 200
-    refused = [event for event in relay.events("relay.service") if "refused" in event["text"]][-1]
+    refused = refusals(relay)[-1]
     assert refused["level"] == "error"
     assert re.search(r"streams/newsletter\.toml: line \d+: purpose: expected", refused["text"])
     assert replies(relay, "still fine", 2) == {250}
@@ -122,5 +127,5 @@ def test_a_start_with_a_broken_folder_keeps_the_last_set(tmp_path):
         relay.start()
         assert policy_hash(relay) == before
         assert failures(relay) == 1
-        assert any("the last set in force stays" in event["text"] for event in relay.events("relay.service"))
+        relay.wait(lambda: any("the last set in force stays" in event["text"] for event in relay.events("relay.service")))
         assert relay.send(OFFICE, ["ada@example.org"], message(sender=OFFICE))[0] == 250

@@ -16,19 +16,10 @@ from tests.support.needs import needs
 from tests.support.redis_server import RedisServer
 from tests.support.scrape import counted
 from tests.support.service import ACCOUNTS, NEWS, Relay, message
+from tests.support.small import LISTEN_TLS
 from tests.support.upstream import RecordingUpstream
 
 CONFIGURATION = 3
-LISTEN_TLS = """
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "implicit"
-[tls]
-certificate_file = "relay.crt"
-private_key_file = "relay.key"
-"""
-
 
 upstream = an_upstream(accounts=ACCOUNTS)
 

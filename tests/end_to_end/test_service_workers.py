@@ -5,7 +5,7 @@ import re
 import signal
 import smtplib
 import socket
-import time
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,19 +14,13 @@ from pathlib import Path
 import pytest
 
 from relay.service.loop import FILES
-from tests.support.fixtures import an_upstream
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, Relay, message
 from tests.support.upstream import RecordingUpstream
 
 upstream = an_upstream(accounts=ACCOUNTS)
-
-
-@pytest.fixture
-def relay(tmp_path, upstream):
-    """A relay that a test may stop or kill."""
-    with Relay(tmp_path, upstream, delivery='patience = "5s"\npast_dot = "5s"') as relay:
-        yield relay
+relay = a_relay(delivery='patience = "5s"\npast_dot = "5s"')  # which a test may stop or kill
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +84,43 @@ def test_counters_never_fall(standing):
     wait_ready(standing)
 
 
+@contextmanager
+def unanswered(upstream):
+    """As long as the block lasts, the upstream answers no dot."""
+    end = threading.Event()
+    upstream.on_delivery = lambda _: end.wait(60)
+    try:
+        yield
+    finally:
+        end.set()
+
+
+def is_stopping(relay):
+    return relay.get("operators", "/readyz") == (503, "stopping\n")
+
+
 def test_sigterm_lets_a_message_finish(relay, upstream):
-    upstream.fault("DOT", delay=1.5)
     with in_background(relay.send, NEWS, ["ada@example.org"], message()) as reply:
-        upstream.wait(lambda: upstream.deliveries)
+        with unanswered(upstream):
+            upstream.wait(lambda: upstream.deliveries)
+            relay.process.terminate()
+            relay.wait(lambda: is_stopping(relay))
         assert relay.stop() == 0
         assert reply() == (250, "")
     assert len(upstream.accepted) == 1
 
 
 def test_sigterm_ends_idle_sessions_with_421_and_new_ones_are_not_taken(relay, upstream):
-    upstream.fault("DOT", delay=2)
     with in_background(relay.send, OFFICE, ["ada@example.org"], message(sender=OFFICE)) as reply:
         idle = relay.connect(login=None)
-        upstream.wait(lambda: upstream.deliveries)
-        relay.process.terminate()
-        assert idle.getreply() == (421, b"4.3.2 The relay is shutting down, connect again")
-        assert idle.sock.recv(1) == b""
-        idle.close()
-        assert late_greeting(relay) == b""
-        assert relay.get("operators", "/readyz") == (503, "stopping\n")
+        with unanswered(upstream):
+            upstream.wait(lambda: upstream.deliveries)
+            relay.process.terminate()
+            assert idle.getreply() == (421, b"4.3.2 The relay is shutting down, connect again")
+            assert idle.sock.recv(1) == b""
+            idle.close()
+            assert late_greeting(relay) == b""
+            assert is_stopping(relay)
         assert reply() == (250, "")
     assert relay.stop() == 0
 
@@ -126,7 +137,7 @@ def test_a_session_in_the_middle_of_a_mail_gets_its_reply_after_sigterm(relay, u
     client.mail(NEWS)
     client.rcpt("ada@example.org")
     relay.process.terminate()
-    time.sleep(0.3)
+    relay.wait(lambda: is_stopping(relay) and late_greeting(relay) == b"")
     assert client.data(message())[0] == 250
     client.close()
     assert len(upstream.accepted) == 1

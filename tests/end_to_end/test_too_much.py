@@ -7,10 +7,10 @@ import pytest
 
 from relay.mail.message import too_large
 from relay.records.reading import Reader
-from tests.support.fixtures import an_upstream
+from tests.support.fixtures import a_relay, an_upstream
 from tests.support.journey import Client, Journey, metric, records
 from tests.support.line import LineHouse
-from tests.support.service import ACCOUNTS, NEWS, Relay, message
+from tests.support.service import ACCOUNTS, NEWS, WHOLE_DOMAIN, message
 
 LARGEST = 49152  # 64 KiB without what stays free for our fields
 BOUNDS = '[smtp]\nmax_message_size = "64KiB"\nmax_line_length = 2000\n'
@@ -28,15 +28,8 @@ CASES = {
     "a long line while it comes": ("line_length", 554, LONG_LINE, MARK * 4000 + "\r\n"),
 }
 
-
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory, upstream):
-    senders = f'[auth.senders]\n"{NEWS}" = ["@example.com"]\n'
-    with Relay(tmp_path_factory.mktemp("relay"), upstream, auth=senders, extra=BOUNDS) as relay:
-        yield relay
+relay = a_relay(scope="module", auth=WHOLE_DOMAIN, extra=BOUNDS)
 
 
 def counted(relay, limit, rule):

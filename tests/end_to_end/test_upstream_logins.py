@@ -12,7 +12,6 @@ from tests.support.leaving import NEWS, SECRET, send, upstream_table, upstreams_
 
 WRONG = Credentials(NEWS, "wrong")
 
-
 upstream = an_upstream(tls="implicit", accounts={NEWS: "right", "eve@example.com": "right"})
 
 

@@ -1,15 +1,14 @@
 """Somebody's first afternoon with an installed relay, from `pip install .` to `relay serve`."""
 
-import json
 import shlex
 import smtplib
 import ssl
 import subprocess
-import threading
 import time
 
 from tests.support.beginner import write_answers
 from tests.support.ports import free_port
+from tests.support.serving import Listening
 from tests.support.wheel_venv import environment, pip_install
 
 NEWS, PASSWORD = "news@qingshan.test", "ABCDEFGHIJKLMNOP"
@@ -26,7 +25,6 @@ class Afternoon:
         self.folder, self.upstream, self.install = folder, upstream, install
         self.typed: list[str] = []
         self.port, self.public = free_port(), free_port()
-        self.ready: dict[str, dict[str, str]] = {}
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
 
@@ -82,19 +80,7 @@ class Afternoon:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        began = threading.Event()
-        threading.Thread(target=self.listen, args=(self.process.stdout, began), daemon=True).start()
-        assert began.wait(60)
-        assert self.ready, "".join(self.said)
-
-    def listen(self, stdout, began):
-        for line in stdout:
-            self.said.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
-                self.ready = event
-                began.set()
-        stdout.close()
-        began.set()
+        assert Listening(self.process, self.said).until_ready(), "".join(self.said)
 
     def send(self, recipients, data, sender=NEWS):
         """As Foxmail or a script does: TLS with a certificate that is trusted, then AUTH."""

@@ -33,6 +33,7 @@ class RecordingLine:
 
     def __init__(self) -> None:
         self.began: list[tuple[Client, Identity, Mailbox | None]] = []
+        self.handed_over = 0  # submissions, with those at the gate
         self.submitted: list[tuple[Submission, bytes]] = []
         self.refused: list[tuple[Submission, MessageError]] = []
         self.concluded_ids: list[str] = []
@@ -57,6 +58,7 @@ class RecordingLine:
         return self.replies.get(recipient.mailbox.wire, replies.RECIPIENT_OK)
 
     async def submit(self, submission: Submission, data: bytes) -> Reply:
+        self.handed_over += 1
         await self.gate.wait()
         self.submitted.append((submission, data))
         self.finished.set()

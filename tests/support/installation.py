@@ -21,21 +21,13 @@ from relay.config import load_config
 from relay.doors.users import User, hash_password, save_users
 from relay.stores.opening import load_or_create_keys, open_store
 from tests.support.policies import shipped_files
+from tests.support.small import LISTEN_TLS
 
-CONFIG = """\
+CONFIG = f"""\
 hostname = "relay.example.com"
 data_dir = "data"
 policies = "policies"
-
-[[listen]]
-name = "submission"
-address = "127.0.0.1:0"
-tls = "implicit"
-
-[tls]
-certificate_file = "relay.crt"
-private_key_file = "relay.key"
-
+{LISTEN_TLS}
 [[upstream]]
 name = "up"
 provider = "generic"

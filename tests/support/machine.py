@@ -5,7 +5,6 @@ machine's root.  `sudo` goes on as the same user, files are given to nobody, and
 `systemctl` does with the unit's own command what systemd would do with it.
 """
 
-import json
 import os
 import re
 import shlex
@@ -14,12 +13,12 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.documents import ROOT
 from tests.support.ports import free_port
+from tests.support.serving import Listening
 from tests.support.upstream import RecordingUpstream
 from tests.support.wheel_venv import environment
 
@@ -167,24 +166,13 @@ class Machine:
 
     def _serve(self, command: list[str]) -> None:
         assert self.process is None, "it is running already"
-        self.ready, self.said = {}, []
+        self.said = []
         command[0] = shutil.which(command[0], path=self.environment["PATH"]) or command[0]
         self.process = subprocess.Popen(
             command, cwd=self.home, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        began = threading.Event()
-        threading.Thread(target=self._listen, args=(self.process.stdout, began), daemon=True).start()
-        assert began.wait(60)
+        self.ready = Listening(self.process, self.said).until_ready()
         assert self.ready, "".join(self.said)
-
-    def _listen(self, stdout, began) -> None:
-        for line in stdout:
-            self.said.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
-                self.ready = event
-                began.set()
-        stdout.close()
-        began.set()
 
     def stop(self) -> None:
         if self.process:

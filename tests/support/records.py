@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from relay.ids import new_id
 from relay.keys import Keys, new_keys
@@ -13,6 +14,7 @@ from relay.mail.message import Message
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.suppression import Reason, Suppression
 from relay.records.append import Records
+from relay.records.facts import suppressed_record
 from relay.records.kinds import Kind, Record
 from relay.stores.contracts import FirstTry
 
@@ -83,3 +85,16 @@ def rejected(recipient: Recipient, objection: Objection = GONE) -> Ruling:
 def a_refusal(mailbox: str = "ada@example.org", at: float = NOW, keys: Keys = KEYS, **changes: object) -> Suppression:
     facts: dict[str, object] = {"scope": "organisation", "reason": Reason.UNSUBSCRIBE, "origin": "one_click", **changes}
     return Suppression(keys.addresses.digest(mailbox), at=at, sealed=keys.records.seal(mailbox.encode(), b"address"), **facts)  # type: ignore[arg-type]
+
+
+async def journal(records: Records, number: int, refusal: Suppression) -> None:
+    """What is written down before a recipient reads that it was understood."""
+    record = suppressed_record(an_id(number, refusal.at), refusal.at, refusal, "recipient")
+    await records.journal_refusal(record, refusal)
+
+
+async def refuse(records: Records, number: int, clock: Callable[[], float], **changes: Any) -> Suppression:
+    """The refusal of a person of that number, written down."""
+    refusal = a_refusal(f"person{number}@example.org", clock(), **changes)
+    await journal(records, number, refusal)
+    return refusal

@@ -14,7 +14,6 @@ import signal
 import smtplib
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -27,11 +26,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.support.ports import free_address
+from tests.support.serving import Listening
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
 PASSWORD = "secret"
 ACCOUNTS = dict.fromkeys((NEWS, OFFICE, SHOP), PASSWORD)
+WHOLE_DOMAIN = f'[auth.senders]\n"{NEWS}" = ["@example.com"]\n'  # `auth` with which NEWS may write as anybody there
 _DKIM_KEY = rsa.generate_private_key(65537, 2048)
 
 
@@ -77,6 +78,7 @@ class Relay:
         self.process: Any = None
         self.port = 0
         self.environment: dict[str, str] = {}  # for `serve`, beside that of the tests
+        self.listen: dict[str, str] = {}
         self.http: dict[str, str] = {}
         self.public = free_address()
         self.help = free_address()
@@ -131,12 +133,13 @@ class Relay:
         command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", str(self.workers)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-        ready = threading.Event()
-        threading.Thread(target=self._read, args=(self.process, ready), daemon=True).start()
-        ready.wait(60)
-        if not self.port:
+        self._listening = Listening(self.process, self.lines)
+        ready = self._listening.until_ready()
+        if not ready:
             self.stop()
             raise AssertionError("the relay did not start:\n" + "".join(self.lines[-30:]))
+        self.listen, self.http = ready["listen"], ready["http"]
+        self.port = int(next(iter(self.listen.values())).rpartition(":")[2])
         return self
 
     __enter__ = start
@@ -144,28 +147,19 @@ class Relay:
     def __exit__(self, *_):
         self.stop()
 
-    def _read(self, process, ready):
-        for line in process.stdout:
-            self.lines.append(line)
-            if line.startswith("{") and (event := json.loads(line))["event"] == "ready":
-                self.port = int(next(iter(event["listen"].values())).rpartition(":")[2])
-                self.listen = event["listen"]
-                self.http = event["http"]
-                ready.set()
-        process.stdout.close()
-        ready.set()
-
     def stop(self, seconds=60) -> int:
-        """SIGTERM and wait; the exit status."""
+        """SIGTERM and wait; the exit status. `lines` are whole then."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(seconds)
+            status: int = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._listening.to_the_end()
+        return status
 
     def kill(self) -> None:
         """kill -9 the supervisor and every worker."""

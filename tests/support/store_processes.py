@@ -59,17 +59,21 @@ def try_to_deliver(path, worker, start, answers, recipients):
     asyncio.run(work())
 
 
-def deliver_until_stopped(path, worker, told, answers, stop):
-    """Clear ADA in one new submission after the other; answer how many were begun after `told` and cleared."""
+def deliver_until_told(path, worker, told, answers, afterwards):
+    """Clear ADA in one new submission after the other, `afterwards` of them begun after `told`.
+
+    Answers how many of those were cleared, and why the store was unavailable at any time.
+    """
 
     async def work() -> None:
         store = open_here(path)
         cleared = {False: 0, True: 0}
         faults = set()
-        number = 0
-        while not stop.is_set():
+        number, left = 0, afterwards
+        while left:
             number += 1
             begun_after = told.is_set()
+            left -= begun_after
             try:
                 (answer,) = await store.clear(digest((worker, number)), first_try().submission_id, [request(ADA)], 60.0)
                 cleared[begun_after] += isinstance(answer, Cleared)

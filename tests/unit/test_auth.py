@@ -43,11 +43,6 @@ def a_client(address: str = "192.0.2.7") -> Client:
     return Client("submission", address, "client.example", "TLSv1.3 X", "ESMTPS")
 
 
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture(params=["sqlite", "redis"])
 async def store(request, tmp_path, clock):
     async with a_store(request, tmp_path, clock) as opened:

@@ -9,11 +9,11 @@ from relay.doors.background import background_of
 from relay.errors import StoreUnavailable
 from relay.ids import new_id, time_of
 from relay.policy.suppression import ORGANISATION, Reason
-from relay.records.facts import received_record, suppressed_record
+from relay.records.facts import received_record
 from relay.render.token import UnsubscribeToken, stream_number
 from relay.stores.contracts import ConsentEvent
 from tests.support.clocks import Clock
-from tests.support.records import KEYS, NOW, a_first_try, a_message, a_refusal, a_submission, an_id, opened, permitted
+from tests.support.records import KEYS, NOW, a_first_try, a_message, a_refusal, a_submission, an_id, journal, permitted
 from tests.support.stores import new_sqlite
 
 ADA, BOB = "ada@example.org", "bob@example.org"
@@ -24,12 +24,6 @@ async def store(tmp_path):
     store = await new_sqlite(tmp_path, Clock(NOW))
     yield store
     await store.aclose()
-
-
-@pytest.fixture
-def records(tmp_path):
-    with opened(tmp_path / "records.db") as records:
-        yield records
 
 
 FIRST = an_id(1)
@@ -47,10 +41,6 @@ async def sent(records, *recipients):
     submission = a_submission(1, recipients)
     rulings = [permitted(recipient) for recipient in submission.recipients]
     await records.append(received_record(submission, a_message(), rulings, "0" * 16, a_first_try(submission), records.person))
-
-
-async def journal(records, entry):
-    await records.journal_refusal(suppressed_record(an_id(77), entry.at, entry, "recipient"), entry)
 
 
 def test_an_id_tells_its_time():
@@ -102,7 +92,7 @@ async def test_what_others_entered_is_no_refusal_of_the_recipients(records, stor
 
 
 async def test_a_refusal_on_its_way_to_the_store_counts(records, store):
-    await journal(records, a_refusal(at=NOW))
+    await journal(records, 77, a_refusal(at=NOW))
     assert (await background_of(a_token(), KEYS, records, store)).refused == {ORGANISATION: NOW}
 
 
@@ -143,7 +133,7 @@ async def test_the_latest_consent_counts_and_nothing_but_consents(records):
 async def test_while_the_store_is_away_the_page_is_shown_all_the_same(records, store, monkeypatch, caplog):
     monkeypatch.setattr(background_module, "STORE_SECONDS", 0.01)
     await sent(records, ADA)
-    await journal(records, a_refusal(at=NOW))
+    await journal(records, 77, a_refusal(at=NOW))
     found = await background_of(a_token(), KEYS, records, store)
     assert found.recipient == "a***@example.org"
     assert found.refused == {ORGANISATION: NOW}

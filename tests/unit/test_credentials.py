@@ -12,18 +12,6 @@ RIGHT, WRONG = Credentials(NEWS, "right"), Credentials(NEWS, "wrong")
 UPSTREAM = '[[upstream]]\nname = "netease"\naddresses = ["127.0.0.1:25"]\ntls = "none"'
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def remembered(clock):
     return Remembered(KEY, clock)

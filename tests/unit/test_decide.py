@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import RuleFailed
-from relay.judging import reply_to
+from relay.judging import judge, reply_to
 from relay.policy.case import Action, Phase
 from relay.policy.decide import Answers, decide
 from relay.policy.suppression import Reason, stream_scope
@@ -374,3 +374,38 @@ def test_answers_change_no_ruling_and_ask_once_what_is_the_same_for_all():
     broken = a_case(THREE, to="c@163.com")  # the expression is not asked again, or it would raise
     objections = decide(policy, stream, broken, Phase.DATA, TODAY, answers).objections
     assert [o.rule for o in objections] == ["base/mass-disclosure"]
+
+
+BOX = '[[rule]]\nid = "box"\nwhen = "recipient.address.startsWith(\'a\')"\ntext = "x"\ntext_zh = "x"\n'
+ABOUT = {
+    "message": 'check = "size"\nabove_mb = 0.00001',
+    "domain": 'check = "domains"\ndeny = ["qq.com"]',
+    "some domains": 'check = "size"\nabove_mb = 0.00001\nrecipient_domains = ["qq.com"]',
+}
+recipients = st.tuples(
+    st.sampled_from(["ada", "bob", "qa"]), st.sampled_from(["qq.com", "mail.example.org"]), st.sampled_from([None, *Reason])
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(["warn", "defer", "reject"]), st.sampled_from(sorted(ABOUT))), max_size=3),
+    st.sampled_from(['"enforce"', '"shadow"']),
+    st.booleans(),
+    st.sampled_from([PLAIN, PROGRAM, MANY]),
+    st.lists(recipients, min_size=1, max_size=8),
+)
+def test_all_recipients_of_a_message_are_ruled_on_as_each_alone(rules, mode, exempt, message, found):
+    text = BOX + "".join(a_rule(f"r{number}", action, ABOUT[about]) for number, (action, about) in enumerate(rules))
+    added = {"streams/newsletter.toml": text} | (
+        {"organisation.toml": EXEMPT.replace("*/att", 'newsletter/*", "*/att')} if exempt else {}
+    )
+    policy = a_policy(added=added, changes={"streams/newsletter.toml": ('mode = "enforce"', f"mode = {mode}")})
+    stream = policy.stream("newsletter")
+    cases = [
+        a_case(message, to=f"{local}@{domain}", suppressed=why, jurisdictions=frozenset({"CN"} if domain == "qq.com" else ()))
+        for local, domain, why in found
+    ]
+    together, alone = judge(policy, stream, cases, TODAY), [ruled(policy, case) for case in cases]
+    assert together == alone
+    assert [ruling.asked for ruling in together] == [ruling.asked for ruling in alone]

@@ -23,18 +23,11 @@ from tests.support.records import (
     a_record,
     a_submission,
     an_id,
-    opened,
     permitted,
     rejected,
 )
 
 OK = reply(250, "0.0", "OK")
-
-
-@pytest.fixture
-def records(tmp_path):
-    with opened(tmp_path / "records.db") as records:
-        yield records
 
 
 def explained(records, *found, now=NOW):

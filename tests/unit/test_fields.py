@@ -40,6 +40,19 @@ def test_a_line_that_is_no_field_is_named(header, word):
         read_fields(header)
 
 
+@given(
+    st.lists(st.sampled_from([b"a", b"From", b":", b" ", b"\t", b"\xff", b"\x7f", b"\r\n", b"\r\n ", b"\r\n\t"])).map(b"".join)
+)
+def test_a_name_is_what_stands_before_the_first_colon(octets):
+    """Line by line, as the standard says it; a line that begins with white space belongs to the one above."""
+    read, lines = readable_fields(octets + b"\r\n"), (octets + b"\r\n").split(b"\r\n")[:-1]
+    starts = [n for n, line in enumerate(lines) if n == 0 or line[:1] not in (b" ", b"\t")]
+    raws = [b"".join(line + b"\r\n" for line in lines[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    names = [(raw.partition(b":")[0].rstrip(b" \t"), raw) for raw in raws if b":" in raw.split(b"\r\n")[0]]
+    fits = [(name.lower(), raw) for name, raw in names if name and all(33 <= octet != 127 for octet in name)]
+    assert [(field.name, field.raw) for field in read] == fits
+
+
 def test_the_headers_of_parts_are_read_as_far_as_they_can_be():
     assert [field.name for field in readable_fields(b" x\r\nA: b\r\nnonsense\r\nC : d\r\n")] == [b"a", b"c"]
 

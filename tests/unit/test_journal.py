@@ -9,11 +9,9 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.policy.suppression import Suppression
 from relay.records import journal
 from relay.records.append import REMEMBERED_SECONDS
-from relay.records.facts import suppressed_record
 from relay.records.journal import Replayed, keep_replaying, replay
 from relay.telemetry import suppressions_total, unsubscribe_to_effect_seconds
-from tests.support.clocks import Clock
-from tests.support.records import a_refusal, an_id, opened
+from tests.support.records import opened, refuse
 
 
 class Memory:
@@ -35,23 +33,6 @@ class Memory:
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
         return sum([await self.suppress(entry) for entry in entries])
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def records(tmp_path, clock):
-    with opened(tmp_path / "records.db", clock=clock) as records:
-        yield records
-
-
-async def refuse(records, number, clock, **changes):
-    entry = a_refusal(f"person{number}@example.org", clock(), **changes)
-    await records.journal_refusal(suppressed_record(an_id(number), clock(), entry, "recipient"), entry)
-    return entry
 
 
 async def test_pending_refusals_are_carried_over_once(records, clock, monkeypatch):

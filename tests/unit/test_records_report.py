@@ -21,12 +21,12 @@ from relay.cli.main import root
 from relay.cli.opening import open_all
 from relay.keys import load_keys
 from relay.policy.suppression import Reason
-from relay.records.facts import policy_record, suppressed_record
+from relay.records.facts import policy_record
 from relay.records.monthly.counts import Month
 from relay.records.reading import Reader
 from relay.records.search import Query, search
 from tests.support.months import ZONE, a_node
-from tests.support.records import a_refusal, an_id
+from tests.support.records import a_refusal, an_id, journal
 
 START = datetime(2026, 10, 1, tzinfo=ZONE)
 
@@ -284,7 +284,7 @@ def test_how_soon_the_store_had_a_refusal_and_what_still_waits(node):
             at = START.timestamp() + 60
             for number, mailbox in enumerate(("ada@example.org", "bob@example.org")):
                 entry = a_refusal(mailbox, at + number * 3600, opened.keys, reason=Reason.UNSUBSCRIBE)
-                await opened.records.journal_refusal(suppressed_record(an_id(number, at), at, entry, "recipient"), entry)
+                await journal(opened.records, number, entry)
             await opened.records.applied(opened.records.take_pending(1))
 
     asyncio.run(write())

@@ -15,9 +15,8 @@ from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import received_record
 from relay.records.search import found_by_id
 from relay.render.token import UnsubscribeToken, make_token, stream_number
-from tests.support.clocks import Clock
 from tests.support.policies import a_policy
-from tests.support.records import KEYS, a_first_try, a_message, a_submission, has_all_keys, opened, permitted
+from tests.support.records import KEYS, a_first_try, a_message, a_submission, has_all_keys, permitted
 
 ADA = "ada@example.org"
 DIGEST = KEYS.addresses.digest(ADA)
@@ -51,19 +50,8 @@ class Memory:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
 def store():
     return Memory()
-
-
-@pytest.fixture
-def records(tmp_path, clock):
-    with opened(tmp_path / "records.db", clock=clock) as records:
-        yield records
 
 
 @pytest.fixture

@@ -98,12 +98,12 @@ async def test_a_busy_session_finishes_its_mail_first():
     async with a_house(a_trusted_config()) as house, a_talker(house) as talker:
         await open_transaction(talker)
         draining = asyncio.ensure_future(house.door.registry.drain(30))
-        await asyncio.sleep(0.1)
+        await until(lambda: house.door.registry.is_draining)
         assert (await talker.say("RCPT TO:<eve@example.org>")).startswith("250")
         house.line.gate.clear()
         assert (await talker.say("DATA")).startswith("354")
         await talker.send(b"x\r\n.\r\n")
-        await asyncio.sleep(0.1)
+        await until(lambda: house.line.handed_over == 1)
         house.line.gate.set()
         assert (await talker.reply()).startswith("250")
         assert await talker.say("MAIL FROM:<ada@example.com>") == GOODBYE
@@ -117,7 +117,7 @@ async def test_a_session_may_say_quit_while_the_process_drains():
         await open_transaction(talker)
         assert (await send_message(talker, b"x\r\n.\r\n")).startswith("250")
         draining = asyncio.ensure_future(house.door.registry.drain(30))
-        await asyncio.sleep(0.1)
+        await until(lambda: house.door.registry.is_draining)
         assert (await talker.say("QUIT")).startswith("221")
         assert await draining == 0
         assert len(house.line.concluded_ids) == 1
@@ -131,7 +131,7 @@ async def test_at_the_deadline_what_is_left_is_cut_off():
         assert (await talker.say("DATA")).startswith("354")
         await talker.send(b"x\r\n.\r\n")
         assert (await reader.say("DATA")).startswith("354")
-        await asyncio.sleep(0.05)
+        await until(lambda: house.line.handed_over == 1)
         assert await house.door.registry.drain(0.2) == 3  # two sessions, one submission
         assert await talker.reply() == ""
         assert house.line.submitted == []

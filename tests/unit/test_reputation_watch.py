@@ -18,7 +18,6 @@ from relay.records.search import Query, search
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import RowState, Settlement
 from relay.telemetry import stream_paused, stream_ratio, stream_sent, stream_warning, upstream_limit_used
-from tests.support.clocks import Clock
 from tests.support.policies import newsletter
 from tests.support.records import KEYS, NOW, an_id, opened
 from tests.support.stores import digest, first_try, new_sqlite
@@ -31,17 +30,6 @@ CONFIG = parse_config(
     Path(),
 )
 POLICY = newsletter(minimum="4", complaints=FEW)
-
-
-@pytest.fixture
-def clock():
-    return Clock(NOW)
-
-
-@pytest.fixture
-def records(tmp_path, clock):
-    with opened(tmp_path / "records.db", clock=clock) as records:
-        yield records
 
 
 @pytest.fixture

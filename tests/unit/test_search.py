@@ -10,7 +10,7 @@ from relay.errors import RecordsUnavailable
 from relay.keys import new_keys, rotated
 from relay.records import chain, search
 from relay.records.append import Records
-from relay.records.facts import received_record, suppressed_record
+from relay.records.facts import received_record
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import Query, found_by_id, mask, sealed_recipient, verify
@@ -23,6 +23,7 @@ from tests.support.records import (
     a_refusal,
     a_submission,
     an_id,
+    journal,
     opened,
     permitted,
 )
@@ -87,8 +88,7 @@ async def test_addresses_are_shown_under_the_right_keys_only(path):
 
 async def test_a_refusal_by_link_is_found_by_the_address_that_nobody_recorded(path):
     with opened(path) as records:
-        refusal = a_refusal("ada@example.org")
-        await records.journal_refusal(suppressed_record(an_id(7), NOW, refusal, "recipient"), refusal)
+        await journal(records, 7, a_refusal("ada@example.org"))
         assert seqs(records.reader, mailbox="ada@example.org") == [1]
         assert seqs(records.reader, mailbox="bob@example.org") == []
 

@@ -92,7 +92,7 @@ async def test_a_pipelined_command_that_arrives_while_the_line_works_says_nothin
         house.line.gate.clear()
         assert (await talker.say("DATA")).startswith("354")
         await talker.send(b"x\r\n.\r\n")
-        await asyncio.sleep(0.05)
+        await until(lambda: house.line.handed_over == 1)
         await talker.send(b"QUIT\r\n")
         await asyncio.sleep(0.05)
         house.line.gate.set()

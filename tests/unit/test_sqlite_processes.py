@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 import sqlite3
-import time
 
 import pytest
 
@@ -62,14 +61,12 @@ def test_tries_of_one_submission_in_all_processes_deliver_each_recipient_once(pa
 
 
 def while_delivering(started, path, change):
-    """Let all processes deliver, change something, and return what each says of what it began afterwards."""
-    told, stop, answers = spawn.Event(), spawn.Event(), spawn.Queue()
+    """Let all processes deliver, change something, and return what each says of the fifty that it began afterwards."""
+    told, answers = spawn.Event(), spawn.Queue()
     for worker in range(PROCESSES):
-        started(store_processes.deliver_until_stopped, str(path), worker, told, answers, stop)
+        started(store_processes.deliver_until_told, str(path), worker, told, answers, 50)
     assert [answers.get(timeout=120) for _ in range(PROCESSES)] == ["busy"] * PROCESSES
     change(told)
-    time.sleep(0.3)
-    stop.set()
     return [answers.get(timeout=120) for _ in range(PROCESSES)]
 
 

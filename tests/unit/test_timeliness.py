@@ -1,29 +1,9 @@
 """How long refusals took to reach the store is counted before the journal forgets them."""
 
-import pytest
-
 from relay.policy.suppression import Reason
 from relay.records.append import REMEMBERED_SECONDS
-from relay.records.facts import suppressed_record
 from relay.records.timeliness import LONGER, Effects, effects_between
-from tests.support.clocks import Clock
-from tests.support.records import a_refusal, an_id, opened
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def records(tmp_path, clock):
-    with opened(tmp_path / "records.db", clock=clock) as records:
-        yield records
-
-
-async def refuse(records, number, clock, **changes):
-    entry = a_refusal(f"person{number}@example.org", clock(), **changes)
-    await records.journal_refusal(suppressed_record(an_id(number), clock(), entry, "recipient"), entry)
+from tests.support.records import opened, refuse
 
 
 def numbers(records):

@@ -36,6 +36,36 @@ class NoRoom(Exception):
     """The process holds too much mail; the message has been read to its end."""
 
 
+class Inlet(asyncio.StreamReader):
+    """asyncio's reader, whose `read` takes one step where the original takes three: a session spends its life in it."""
+
+    _buffer: bytearray
+    _eof: bool
+    _exception: Exception | None
+    _loop: asyncio.AbstractEventLoop
+    _paused: bool
+    _waiter: asyncio.Future[None] | None
+    _maybe_resume_transport: Callable[[], None]
+
+    async def read(self, n: int = -1) -> bytes:
+        """What has arrived, at most `n` octets, which are more than none; b"" at the end."""
+        if self._exception is not None:
+            raise self._exception
+        if not self._buffer and not self._eof:
+            if self._paused:
+                self._maybe_resume_transport()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = bytes(memoryview(self._buffer)[:n])
+        del self._buffer[:n]
+        if self._paused:
+            self._maybe_resume_transport()
+        return data
+
+
 class Intake:
     """The input side of one connection. When it ends every reader raises ClientGone."""
 
@@ -66,15 +96,18 @@ class Intake:
 
         Raises LineTooLong when it was longer.
         """
-        searched, too_long = 0, False
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            if len(self._buffer) > limit:
+        buffer, searched, too_long = self._buffer, 0, False
+        while (end := buffer.find(b"\n", searched)) < 0:
+            if len(buffer) > limit:
                 too_long = True
-                self._buffer.clear()
-            searched = len(self._buffer)
-            self._buffer += await self._chunk()
-        line = bytes(self._buffer[: end + 1])
-        del self._buffer[: end + 1]
+                buffer.clear()
+            searched = len(buffer)
+            try:
+                buffer += await self._reader.read(CHUNK) or _gone()
+            except OSError as error:
+                raise ClientGone from error
+        line = bytes(buffer[: end + 1])
+        del buffer[: end + 1]
         if too_long or len(line) > limit:
             raise LineTooLong
         return line
@@ -94,7 +127,10 @@ class Intake:
         while (end := buffer.find(TERMINATOR, searched)) < 0:
             keeper.drop_what_is_refused()
             searched = max(0, len(buffer) - _OVERLAP)
-            chunk = await self._chunk()
+            try:
+                chunk = await self._reader.read(CHUNK) or _gone()
+            except OSError as error:
+                raise ClientGone from error
             heard()
             buffer += chunk
             keeper.take(len(chunk))
@@ -104,15 +140,6 @@ class Intake:
         data = bytes(memoryview(buffer)[2 : end + 2])
         del buffer[:]
         return _unstuff(data, max_size)
-
-    async def _chunk(self) -> bytes:
-        try:
-            chunk = await self._reader.read(CHUNK)
-        except OSError as error:
-            raise ClientGone from error
-        if not chunk:
-            raise ClientGone
-        return chunk
 
     @property
     def _unread(self) -> bytearray:
@@ -160,3 +187,7 @@ def _unstuff(data: bytes, max_size: int) -> bytes:
     if len(data) > max_size:
         raise TooBig
     return data
+
+
+def _gone() -> bytes:
+    raise ClientGone

@@ -33,6 +33,7 @@ class Session(Wire):
     _helo = ""
     _is_extended = False
     _identity: Identity | None = None
+    _seen: Client | None = None  # as the line was told last; None when something about the connection has changed
 
     async def welcome(self) -> bool:
         if self.listen.auth == "none":
@@ -55,7 +56,7 @@ class Session(Wire):
         # Windows sends the computer's name as it is, in Chinese too; what cannot stand in a Received field becomes "?".
         self._helo = "".join(c if c in _HOST_CHARACTERS else "?" for c in hostname[:_MAX_HOST])
         self._is_extended = extended
-        self.transaction = None
+        self.transaction = self._seen = None
 
     def _extensions(self) -> list[str]:
         offered = ["PIPELINING", f"SIZE {self.door.size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN"]
@@ -97,7 +98,7 @@ class Session(Wire):
             raise ClientGone from error
         self.transport = self._writer.transport
         self.intake.follow(self.transport)
-        self.transaction = None
+        self.transaction = self._seen = None
         self._helo, self._is_extended = "", False
         if self.listen.auth == "required":
             self._identity = None
@@ -121,7 +122,7 @@ class Session(Wire):
         self.restart_timer()
         if isinstance(found, Reply):
             raise Unacceptable(found)
-        self._identity = found
+        self._identity, self._seen = found, None
         self.answer(replies.AUTHENTICATED)
 
     async def _ask(self, challenge: str) -> bytes:
@@ -284,11 +285,15 @@ class Session(Wire):
 
     def _client(self, smtputf8: bool = False) -> Client:
         """The connection as it is now; `protocol` is the word of RFC 3848 and RFC 6531 section 4.3."""
-        secured = "S" if self.tls else ""
-        authenticated = "A" if self._identity and self._identity.kind is not IdentityKind.TRUSTED else ""
-        word = "UTF8SMTP" if smtputf8 else "ESMTP" if self._is_extended else "SMTP"
-        protocol = f"{word}{secured}{authenticated}" if self._is_extended else "SMTP"
-        return Client(self.listen.name, self.address, self._helo, self.tls, protocol)
+        seen = self._seen
+        if seen is None or smtputf8 or seen.protocol.startswith("UTF8"):
+            tls = self.tls
+            secured = "S" if tls else ""
+            authenticated = "A" if self._identity and self._identity.kind is not IdentityKind.TRUSTED else ""
+            word = "UTF8SMTP" if smtputf8 else "ESMTP"
+            protocol = f"{word}{secured}{authenticated}" if self._is_extended else "SMTP"
+            seen = self._seen = Client(self.listen.name, self.address, self._helo, tls, protocol)
+        return seen
 
 
 class _Held:

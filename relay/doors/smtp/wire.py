@@ -35,7 +35,7 @@ from relay import telemetry
 from relay.config import Listen
 from relay.doors.smtp.arguments import Unacceptable
 from relay.doors.smtp.contracts import Door
-from relay.doors.smtp.intake import CHUNK, ClientGone, Intake, LineTooLong
+from relay.doors.smtp.intake import CHUNK, ClientGone, Inlet, Intake, LineTooLong
 from relay.doors.smtp.registry import plain_address, refused_by_limit
 from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
@@ -69,17 +69,17 @@ class Transaction:
 class Wire(SMTP):
     """The connection side of a session. `announced` is the address of a PROXY header, None without PROXY."""
 
-    _commands: ClassVar[dict[str, str]] = {}
+    _commands: ClassVar[dict[str, Callable[["Wire", str], Awaitable[None]]]] = {}
     _conversation: asyncio.Task[None]
     _paused: bool
     session: Any  # aiosmtpd's own; never read here
 
     def __init_subclass__(cls) -> None:
-        cls._commands = {name[5:]: name for name in dir(cls) if name.startswith("smtp_")}
+        cls._commands = {name[5:]: getattr(cls, name) for name in dir(cls) if name.startswith("smtp_")}
 
     def __init__(self, door: Door, listen: Listen, announced: str | None, loop: asyncio.AbstractEventLoop) -> None:
         # aiosmtpd's own constructor spends a third of a millisecond on reflection; what its inherited methods need is set here.
-        reader = asyncio.StreamReader(limit=CHUNK, loop=loop)
+        reader = Inlet(limit=CHUNK, loop=loop)
         asyncio.StreamReaderProtocol.__init__(self, reader, client_connected_cb=self._cb_client_connected, loop=loop)
         self.loop = loop
         self.transport = None
@@ -93,6 +93,7 @@ class Wire(SMTP):
         self.transaction: Transaction | None = None
         self._out = bytearray()
         self._refusal: Reply | None = None
+        self._socket: Any = None  # as the transport shows it, once it was asked for
         self._abort_handle: asyncio.TimerHandle | None = None
         self._is_leaving = False
         self._waiting_since: float | None = None
@@ -293,12 +294,12 @@ class Wire(SMTP):
         verb = verb.upper()
         if len(line) > MAX_COMMAND and verb != "AUTH":
             raise Unacceptable(replies.COMMAND_TOO_LONG)
-        if verb in _BROWSER:  # a web page made a browser speak to us: what follows are not commands
-            self._errors_left = 0
-        method: Callable[[str], Awaitable[None]] | None = getattr(self, self._commands.get(verb, ""), None)
-        if method is None:
+        command = self._commands.get(verb)
+        if command is None:
+            if verb in _BROWSER:  # a web page made a browser speak to us: what follows are not commands
+                self._errors_left = 0
             raise Unacceptable(replies.UNKNOWN_COMMAND)
-        await method(argument.strip(" "))
+        await command(self, argument.strip(" "))
 
     def new_budgets(self) -> None:
         """A message was taken: the session is what it says it is."""
@@ -349,11 +350,13 @@ class Wire(SMTP):
 
     def _has_unread_octets(self) -> bool:
         """Whether the system holds octets that the loop has not handed over yet."""
-        sock = self._writer.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
+        if self._socket is None:
+            self._socket = self._writer.get_extra_info("socket")
+        descriptor = -1 if self._socket is None else self._socket.fileno()
+        if descriptor < 0:
             return True
         poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
     async def _conclude(self, submission: Submission) -> None:

@@ -17,6 +17,7 @@ from relay.stores.contracts import (
     ClearRequest,
     ConsentEvent,
     Entry,
+    EntryRow,
     FirstTry,
     OverLimit,
     Reserved,
@@ -25,7 +26,7 @@ from relay.stores.contracts import (
     Store,
     StoreMeta,
 )
-from relay.stores.entries import require_recordable
+from relay.stores.entries import require_recordable, require_recordable_rows
 from relay.stores.sqlite import ledger, limits, reputation, schema, suppressions
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.schema import Identity
@@ -37,6 +38,7 @@ PATIENCE = 10.0
 """Seconds that a write waits for its turn and the disk before its caller hears that the store is unavailable."""
 
 _PAGE = 1000
+_TURN = 0.002  # seconds of writing in one step of many rows: everybody else waits for as long, and for its commit
 _SWEEP_ROWS = 200
 _SWEEP_SUBMISSIONS = 10
 
@@ -130,6 +132,15 @@ class SQLiteStore(Store):
             require_recordable(entry)
         return await self._writer.run(lambda db, now: suppressions.record_many(db, now, entries))
 
+    async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
+        require_recordable_rows(rows)
+        done = new = 0
+        while done < len(rows):
+            left = rows[done:]
+            some, of_them = await self._writer.run(lambda db, now, left=left: suppressions.record_some(db, now, left, _TURN))  # type: ignore[misc]
+            done, new = done + some, new + of_them
+        return new
+
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         return await self._writer.run(lambda db, now: suppressions.lift(db, now, digests, scope, reason, consent, note))
 
@@ -168,10 +179,16 @@ class SQLiteStore(Store):
     # Ledger
 
     async def open_submission(
-        self, key: Digest, proposal: FirstTry, ttl_seconds: float, recipients: Sequence[Digest] = (), stream: str = ""
+        self,
+        key: Digest,
+        proposal: FirstTry,
+        ttl_seconds: float,
+        recipients: Sequence[Digest] = (),
+        stream: str = "",
+        asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
         return await self._writer.run(  # nothing has left yet: a power cut may take it back
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream, asked), durable=False
         )
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -231,6 +248,7 @@ class SQLiteStore(Store):
                 self._identity.require(db)
             self._file.verify()
         except (sqlite3.Error, OSError) as error:
+            self._writer.failed = True  # `check` says so until a commit has worked
             raise _as_unavailable(error) from None
         return answer
 

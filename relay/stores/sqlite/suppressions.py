@@ -1,13 +1,14 @@
 """Suppressions and consents, inside a transaction."""
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
 
 from relay.policy.suppression import Digest, Reason, Suppression
-from relay.stores.contracts import ConsentEvent
-from relay.stores.entries import gravest_first, lifted_by, require_liftable
+from relay.stores.contracts import ConsentEvent, EntryRow
+from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
 
 Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
@@ -16,7 +17,12 @@ START: Place = (b"", "", "", 0)
 _COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at"
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 _AT_ONCE = 200  # digests in one statement
-_INTO = f"INTO suppressions ({_COLUMNS}, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER = 100  # rows between two looks at the clock
+_SAID = "digest, scope, reason, origin, at, sealed, note"
+_INTO = f"INTO suppressions ({_SAID}, expires_at, again_at, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?"
+_UNLESS_KNOWN = f"INSERT OR IGNORE {_INTO}, 1)"
+_ONCE_MORE = f"INSERT {_INTO}, ?)"
+_SHORT = f"INSERT OR IGNORE INTO suppressions ({_SAID}, number) VALUES (?, ?, ?, ?, ?, ?, ?, 1)"  # noqa: S608
 _LAST = """
 SELECT number, coalesce(consented_at, lifted_at), expires_at FROM suppressions
  WHERE digest = ? AND scope = ? AND reason = ? ORDER BY number DESC LIMIT 1
@@ -45,7 +51,7 @@ def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Diges
 
 def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
     """Record the entry unless one is in force, or its lifting answers it too, or it has expired like the one before."""
-    if db.execute(f"INSERT OR IGNORE {_INTO}", (*_values(entry), 1)).rowcount:
+    if db.execute(_UNLESS_KNOWN, row_of(entry)).rowcount:
         return True
     place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
     number, answered_at, expires_at = db.execute(_LAST, tuple(place.values())).fetchone()
@@ -55,7 +61,7 @@ def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
         has_expired = expires_at is not None and float(expires_at) <= now
         is_new = has_expired and (entry.expires_at is None or entry.expires_at > now)
     if is_new:
-        db.execute(f"INSERT {_INTO}", (*_values(entry), number + 1))
+        db.execute(_ONCE_MORE, (*row_of(entry), number + 1))
     elif answered_at is None:
         db.execute(_SAID_AGAIN, {**place, "number": number, "again": entry.last_at})
     return is_new
@@ -63,6 +69,49 @@ def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
 
 def record_many(db: sqlite3.Connection, now: float, entries: Iterable[Suppression]) -> int:
     return sum(record(db, now, entry) for entry in entries)
+
+
+def record_some(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], seconds: float) -> tuple[int, int]:
+    """Record as many of the rows as the time allows; how many that were, and how many of them were new."""
+    until = time.monotonic() + seconds
+    done = new = 0
+    while done < len(rows) and (not done or time.monotonic() < until):
+        some = rows[done : done + _TOGETHER]
+        new += _record_rows(db, now, some)
+        done += len(some)
+    return done, new
+
+
+def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow]) -> int:
+    """`record` for each, without a question of its own about those of which nothing was known or that say nothing new."""
+    new = _insert_rows(db, rows)
+    if new == len(rows):
+        return new
+    said = _last_said(db, {bytes(row[0]) for row in rows})
+    for row in rows:
+        said_at = said.get((bytes(row[0]), row[1], row[2]))
+        if said_at is None or said_at < (row[4] if len(row) == 7 else entry_of(row).last_at):
+            new += record(db, now, entry_of(row))
+    return new
+
+
+def _insert_rows(db: sqlite3.Connection, rows: Sequence[EntryRow]) -> int:
+    """How many were inserted. For None and bytes sqlite3 seeks an adapter, for a bytearray not: that takes half of the time."""
+    lengths = set(map(len, rows))
+    if lengths == {7}:
+        return db.executemany(_SHORT, rows).rowcount
+    return db.executemany(_UNLESS_KNOWN, rows if lengths == {9} else [(*row, None, None)[:9] for row in rows]).rowcount
+
+
+def _last_said(db: sqlite3.Connection, digests: Iterable[Digest]) -> dict[tuple[Digest, str, str], float]:
+    """When it was said last, of all entries that are in force for good; none comes after such a one until it is lifted."""
+    wanted = tuple(digests)
+    rows = db.execute(
+        "SELECT digest, scope, reason, coalesce(again_at, at) FROM suppressions"  # noqa: S608 - marks only
+        f" WHERE digest IN ({','.join('?' * len(wanted))}) AND lifted_at IS NULL AND expires_at IS NULL",
+        wanted,
+    )
+    return {(digest, scope, reason): at for digest, scope, reason, at in rows}
 
 
 def lift(
@@ -116,13 +165,6 @@ def count(db: sqlite3.Connection, now: float) -> dict[tuple[str, str], int]:
     """Entries in force by (reason, scope)."""
     rows = db.execute(f"SELECT reason, scope, count(*) FROM suppressions WHERE {_IN_FORCE} GROUP BY reason, scope", (now,))  # noqa: S608
     return {(reason, scope): number for reason, scope, number in rows}
-
-
-def _values(entry: Suppression) -> tuple[Any, ...]:
-    return (
-        entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note,
-        entry.expires_at, entry.lifted_at, entry.lifted_by, entry.again_at, entry.consented_at,
-    )  # fmt: skip
 
 
 def _entry(row: tuple[Any, ...]) -> Suppression:

@@ -6,9 +6,9 @@ Nobody hears of success before the commit is on the disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import StoreUnavailable
@@ -35,7 +35,8 @@ class Writer:
     def __init__(
         self, file: StoreFile, identity: Identity, clock: Callable[[], float], patience: float, sweep: Operation[bool]
     ) -> None:
-        self.failed = False  # whether the last transaction could not be committed
+        self.failed = False  # whether the last transaction could not be committed, or not all of it
+        self._is_whole = True
         self._file, self._identity, self._clock, self._sweep = file, identity, clock, sweep
         self._swept_at = 0.0
         self._is_closed = False
@@ -46,12 +47,12 @@ class Writer:
         self._log = WriteAheadLog(file.path, file.connect, self._turn)
         self._commits: Commits[Operation[Any], Any] = Commits(self, file.path.name, patience=patience, for_absent=False)
 
-    async def run(self, operation: Operation[T], *, durable: bool = True) -> T:
+    def run(self, operation: Operation[T], *, durable: bool = True) -> Coroutine[Any, Any, T]:
         """Run the operation in the next transaction and return its answer once that is durable, or committed (`relay.commits`).
 
         Raises StoreUnavailable, or the ValueError that the operation raised.
         """
-        return cast(T, await self._commits.submit(operation, durable=durable))
+        return self._commits.submit(operation, durable=durable)
 
     async def close(self) -> None:
         """Finish what waits, then let go of the file."""
@@ -88,6 +89,7 @@ class Writer:
             self._db.execute("ROLLBACK")
             self._db.execute("BEGIN IMMEDIATE")  # it is our turn still
             answers = [self._attempt(operation, now) for operation in jobs]
+        self._is_whole = not any(isinstance(answer, StoreUnavailable) for answer in answers)
         self._tidy(now)
         return answers
 
@@ -104,7 +106,7 @@ class Writer:
         """What was committed to a file that is gone was not written."""
         self.failed = True
         self._file.verify()
-        self.failed = False
+        self.failed = not self._is_whole
 
     def abandon(self) -> None:
         """Leave nothing of an open transaction."""

@@ -1,0 +1,1 @@
+"""The systems that are compared: the relay, Postfix with OpenDKIM, Haraka with its dkim plugin."""

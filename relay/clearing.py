@@ -1,0 +1,194 @@
+"""May it leave? Ask for each recipient directly before MAIL, and tell the ledger what became of it.
+
+`clear` is one atomic step of the store per copy (refusal? already leaving?
+stream paused? limits free?) after a look at the refusals that are journalled
+here and not in the store yet: no refusal that was said before it is passed by.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from relay import telemetry
+from relay.answer import Result, Standing
+from relay.config import Config
+from relay.consignment import Consignment
+from relay.errors import StoreUnavailable
+from relay.gathering import recipient_digest
+from relay.judging import kept_back, spoken
+from relay.keys import Keys
+from relay.mail import replies
+from relay.mail.envelope import Recipient
+from relay.policy.charges import charges_for
+from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
+from relay.records.append import Records
+from relay.render.copy import Copy
+from relay.routing import Route
+from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, RowState, Settlement, Store, Taken
+from relay.tasks import spawn
+from relay.tries import earlier_result
+from relay.upstream.outcome import Outcome, OutcomeState
+from relay.upstream.transaction import longest
+
+_log = logging.getLogger("relay.clearing")
+_LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
+_FINISH_TRIES = 20
+_FINISH_PAUSE = 30.0  # seconds between them, at most
+_SUPPRESSION = "base/suppression"
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A recipient who was cleared."""
+
+    recipient: Recipient
+    digest: Digest
+    reservation: str
+    stream: str
+
+
+class Clearing:
+    """One per worker."""
+
+    def __init__(self, config: Config, *, keys: Keys, store: Store, records: Records, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._keys = keys
+        self.store = store
+        self._records = records
+        self._clock = clock
+        self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
+
+    async def clear(
+        self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
+    ) -> tuple[list[Leave], list[Result]]:
+        """Who may leave now, with their reservations, and the results of the others."""
+        pending = self._records.pending([d for request in requests for d in request.suppression_digests])
+        held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
+        results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
+        asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
+        if not asked:
+            return [], results
+        past_dot = consignment.past_dot
+        lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
+        clearances = await self.store.clear(
+            consignment.key, consignment.submission.id, [request for _, request in asked], lease + _LEASE_SLACK
+        )
+        leaving = []
+        for (recipient, request), clearance in zip(asked, clearances, strict=True):
+            if isinstance(clearance, Cleared):
+                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream))
+            else:
+                results.append(self._not_cleared(consignment, recipient, clearance))
+        return leaving, results
+
+    def _not_cleared(
+        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | Paused | OverLimit
+    ) -> Result:
+        match clearance:
+            case Refused():
+                return self._refused(consignment, recipient)
+            case Taken(row) if row.state is RowState.LEAVING:
+                return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
+            case Taken(row):
+                return earlier_result(recipient, row)
+            case Paused(pause):
+                return kept_back(recipient, pause, self._help_url(consignment))
+            case OverLimit(name, retry_after):
+                telemetry.limit_reached_total.labels(consignment.stream.name).inc()
+                reply = replies.over_limit(name, retry_after, self._help_url(consignment))
+                return spoken(recipient, Standing.TRANSIENT, reply)
+
+    def request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
+        """What the store must know to let this recipient's copy leave by this way."""
+        stream = consignment.stream
+        now = datetime.fromtimestamp(self._clock(), consignment.policy.zone)
+        charges = charges_for(
+            consignment.policy,
+            stream,
+            route.upstream,
+            self._limits[route.upstream],
+            consignment.submission,
+            recipient,
+            now,
+            self._keys.addresses.lasting_digest,
+        )
+        return ClearRequest(
+            recipient_digest(self._keys, recipient),
+            self._keys.addresses.digests(recipient.key),
+            (ORGANISATION, stream_scope(stream.name)),
+            BINDS[stream.purpose],
+            charges,
+            stream.name,
+        )
+
+    def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
+        """A refusal came between the ruling and the leaving."""
+        rule = next(rule for rule in consignment.stream.rules if rule.name == _SUPPRESSION)  # every stream has it
+        reply = replies.refused(rule.name, rule.text, self._help_url(consignment))
+        return Result(
+            recipient,
+            Standing.REFUSED,
+            reply,
+            rule.name,
+            why_zh=f"{rule.text_zh}。{rule.fix_zh}",
+            why_en=f"{rule.text}. {rule.fix}",
+        )
+
+    def _help_url(self, consignment: Consignment) -> str:
+        return self._config.http.page(consignment.submission.id)
+
+    async def settle(self, consignment: Consignment, leaving: Sequence[Leave], outcomes: Sequence[Outcome]) -> None:
+        """Write the outcomes into the ledger, later if the store is away. Never raises for that."""
+        settlements = [
+            Settlement(
+                leave.digest,
+                _ROW_STATES[outcome.state],
+                outcome.reply.wire().decode(),
+                leave.reservation,
+                consignment.submission.id,
+                leave.stream,
+                no_mailbox=bool(outcome.gone),
+            )
+            for leave, outcome in zip(leaving, outcomes, strict=True)
+        ]
+        await self._tell_store(consignment.key, settlements)
+
+    async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
+        """Nobody left, nobody's leave was used."""
+        settlements = [
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
+            for leave in leaving
+        ]
+        await self._tell_store(consignment.key, settlements)
+
+    async def _tell_store(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        try:
+            await self.store.finish(key, settlements)
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            spawn(self._settle_later(key, settlements), "settle later")
+
+    async def _settle_later(self, key: Digest, settlements: Sequence[Settlement]) -> None:
+        """The store was away when the upstream answered: tell it as soon as it is back; what is delivered counts late too."""
+        for attempt in range(_FINISH_TRIES):
+            await asyncio.sleep(min(2.0**attempt, _FINISH_PAUSE))
+            try:
+                await self.store.finish(key, settlements)
+            except StoreUnavailable:
+                continue
+            return
+        _log.warning("%d outcomes could not be told to the store; a retry may deliver them again", len(settlements))
+
+
+_ROW_STATES: dict[OutcomeState, RowState | None] = {
+    OutcomeState.DELIVERED: RowState.DELIVERED,
+    OutcomeState.PERMANENT: RowState.REFUSED,
+    OutcomeState.INDETERMINATE: RowState.INDETERMINATE,
+    OutcomeState.TRANSIENT: None,
+}
+
+
+def _binds(entry: Suppression, request: ClearRequest) -> bool:
+    return entry.digest in request.suppression_digests and entry.scope in request.scopes and entry.reason in request.reasons

@@ -1,0 +1,75 @@
+"""What earlier tries of the same submission settled, and what another try settles right now."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from relay.answer import Result, Standing
+from relay.mail import replies
+from relay.mail.envelope import Recipient
+from relay.mail.reply import parse_reply
+from relay.policy.suppression import Digest
+from relay.stores.contracts import Row, RowState, Store
+
+_SETTLED = (RowState.DELIVERED, RowState.REFUSED)
+_POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
+_REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
+
+
+def settled_rows(rows: Sequence[Row]) -> dict[Digest, Row]:
+    """The recipients, by their ledger digests, for whom an earlier try has an answer."""
+    return {row.recipient: row for row in rows if row.state in _SETTLED}
+
+
+def unknown_digests(rows: Sequence[Row]) -> frozenset[Digest]:
+    """The recipients of whom nobody knows whether an earlier try reached them.
+
+    One that is leaving counts too: its lease may end before this try asks for leave.
+    """
+    return frozenset(row.recipient for row in rows if row.state not in _SETTLED)
+
+
+def earlier_result(recipient: Recipient, row: Row) -> Result:
+    """What an earlier try of the same submission settled: delivered or refused."""
+    if row.state is RowState.DELIVERED:
+        return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
+    return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
+
+
+async def await_others(
+    store: Store, key: Digest, digests: Mapping[str, Digest], results: Sequence[Result], deadline: float
+) -> list[Result]:
+    """Wait for recipients whom another try of the same submission is delivering right now.
+
+    `digests` names recipients by their mailbox keys; `deadline` is in the loop's time.  Raises StoreUnavailable.
+    """
+    waiting = {digests[r.recipient.key]: r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
+    settled = {r.recipient.key: r for r in results}
+    while waiting and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        rows = {row.recipient: row for row in await store.rows(key)}
+        for digest, result in list(waiting.items()):
+            row = rows.get(digest)
+            if row is not None and row.state in _SETTLED:
+                settled[result.recipient.key] = earlier_result(result.recipient, row)
+                del waiting[digest]
+            elif row is None or row.state is RowState.INDETERMINATE:
+                del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
+    return [settled[r.recipient.key] for r in results]
+
+
+class Answered:
+    """Submissions that were answered, until their clients go on."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, Digest] = OrderedDict()
+
+    def remember(self, submission_id: str, key: Digest) -> None:
+        """Keep the ledger key; who is not heard of again is forgotten, the longest known first."""
+        self._keys[submission_id] = key
+        while len(self._keys) > _REMEMBERED:
+            self._keys.popitem(last=False)
+
+    def take(self, submission_id: str) -> Digest | None:
+        """The ledger key, once; None for what was not answered, or so long ago."""
+        return self._keys.pop(submission_id, None)

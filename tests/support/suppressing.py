@@ -1,0 +1,46 @@
+"""A folder with a configuration, in which `relay suppress` is run within the test."""
+
+import asyncio
+import json
+
+from click.testing import CliRunner
+
+from relay.cli.opening import open_all
+from relay.cli.suppress import suppress
+from relay.records.kinds import Kind
+from tests.support.small import SMALL_CONFIG
+
+
+class Relay:
+    def __init__(self, folder, more=""):
+        self.folder = folder
+        (folder / "policies" / "streams").mkdir(parents=True)
+        (folder / "policies" / "streams" / "newsletter.toml").touch()
+        (folder / "config.toml").write_text(SMALL_CONFIG + more)
+
+    def __call__(self, *words, code=0, input=None, lang="en"):  # noqa: A002 - click's word for it
+        environment = {"RELAY_CONFIG": str(self.folder / "config.toml"), "RELAY_LANG": lang}
+        result = CliRunner().invoke(suppress, [str(word) for word in words], env=environment, input=input)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *words, code=0):
+        return json.loads(self(*words, "--json", code=code).stdout)
+
+    def file(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def records(self):
+        async def read():
+            async with open_all(str(self.folder / "config.toml")) as opened:
+                bodies = opened.records.reader.read("SELECT kind, body FROM records ORDER BY seq", ())
+                return [(kind, json.loads(body)) for kind, body in bodies]
+
+        return asyncio.run(read())
+
+    def facts(self, kind: Kind):
+        return [body["facts"] for found, body in self.records() if found == kind.value]

@@ -1,0 +1,112 @@
+"""What the benchmark makes of its measurements: figures, promises, plots, the page."""
+
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.bench import Section
+from benchmarks.figures import Claim, growth, percentile, ratio_of, short, slope, table
+from benchmarks.groups import throughput
+from benchmarks.groups.throughput import MAIN
+from benchmarks.peers.line_up import RELAY
+from benchmarks.peers.postfix import Postfix
+from benchmarks.plot import bars, lines
+from benchmarks.report import not_held, page
+
+NUMBERS = st.lists(st.floats(0.001, 1e6), min_size=1)
+
+
+@given(NUMBERS)
+def test_a_percentile_is_one_of_the_values_and_enough_are_below(values):
+    for share in (0.5, 0.99):
+        found = percentile(values, share)
+        assert found in values
+        assert sum(value <= found for value in values) >= share * len(values)
+
+
+def test_the_99th_percentile_of_a_hundred_is_the_last_but_one():
+    assert percentile(list(range(100)), 0.99) == 98
+    assert percentile([7.0], 0.99) == 7.0
+
+
+def test_ratios_are_taken_within_a_round():
+    """A round on a busy machine halves both figures and changes no ratio."""
+    assert ratio_of([(500, 1000), (250, 500), (10, 1000)]) == 0.5
+
+
+@pytest.mark.parametrize(("power", "word"), [(0, "flat"), (0.5, "less than linear"), (1, "linear"), (2, "more than linear")])
+def test_growth_is_the_slope_of_the_logarithms(power, word):
+    found = slope([(x, 3 * x**power) for x in (1, 10, 100, 1000)])
+    assert found == pytest.approx(power)
+    assert growth(found) == word
+
+
+def test_a_promise_is_kept_at_its_target_and_not_when_nothing_was_measured():
+    assert Claim("rate", 0.5, 0.5).holds
+    assert not Claim("rate", 0.5, 0.49).holds
+    assert Claim("memory", 60, 60, " MB", at_most=True).holds
+    assert not Claim("memory", 60, 61, " MB", at_most=True).holds
+    assert not Claim("rate", 0.5, None).holds
+    assert Claim("rate", 0.5, None).row()[2:] == ["not measured", "not held"]
+
+
+def test_figures_are_short():
+    assert [short(number) for number in (0, 0.00012, 0.1234, 12.34, 1234.5)] == ["0", "1.2e-04", "0.123", "12.3", "1,234"]
+
+
+def test_a_table_is_markdown():
+    assert table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_bars_are_as_long_as_what_they_show():
+    svg = bars("Rates <all>", [("4 KB", {"relay": 10.0, "peer": 5.0}), ("1 MB", {"relay": 2.5})], {"target": 8.0})
+    assert {"Rates <all>", "4 KB", "1 MB", "relay", "peer", "target 8"} <= set(texts(svg))
+    rectangles = [element for element in ElementTree.fromstring(svg) if element.get("height") == "14"]
+    longest, half, quarter = [float(element.get("width", "")) for element in rectangles]
+    assert half / longest == pytest.approx(0.5, abs=0.01)
+    assert quarter / longest == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_is_linear_is_a_straight_line():
+    svg = lines("Cost", "recipients", "us", {"line": [(1, 10), (10, 100), (100, 1000)], "flat": [(1, 50), (100, 50)]})
+    straight, flat = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}polyline")
+    places = [tuple(map(float, point.split(","))) for point in straight.get("points", "").split()]
+    (x1, y1), (x2, y2), (x3, y3) = places
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+    assert y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+    assert len({point.split(",")[1] for point in flat.get("points", "").split()}) == 1
+
+
+FIGURES = {
+    "cases": {
+        str(MAIN): {"ceilings": [1000.0, 2000.0, 1000.0], "rates": {RELAY: [600.0, 1200.0, 500.0], Postfix.title: [100.0] * 3}}
+    },
+    "absent": {"Haraka": "npm could not fetch it"},
+}
+
+
+def test_the_page_says_what_holds_what_does_not_and_who_is_missing():
+    section = throughput.describe(FIGURES)
+    text = page({"cores": "2"}, [section], {"memory": "it broke"}, quick=False)
+    assert "2 of 5 lines hold" in text
+    assert "| at least 0.5 | 0.6 | **held** |" in text
+    assert "| at least 3.5 | 6 | **held** |" in text
+    assert "| at least 3 | not measured | not held |" in text
+    assert "Left out: Haraka - npm could not fetch it" in text
+    assert "**Not measured: memory.** it broke" in text
+    assert "![Throughput](results/throughput.svg)" in text
+    assert "--quick" not in text
+    assert len(not_held([section])) == 3
+
+
+def test_a_system_that_failed_in_a_round_has_no_figure():
+    case = {"ceilings": [1000.0, 1000.0], "rates": {RELAY: [500.0, None]}}
+    section = throughput.describe({"cases": {str(MAIN): case}, "absent": {}})
+    assert section.claims[0].measured is None
+    assert isinstance(section, Section)
