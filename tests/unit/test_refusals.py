@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from relay.doors import background
 from relay.doors import refusals as refusals_module
 from relay.doors.refusals import Refusals
 from relay.errors import RecordsUnavailable, StoreUnavailable
@@ -175,13 +176,16 @@ async def test_without_records_it_is_not_confirmed(refusals, records, store):
     assert store.entries == []
 
 
-async def test_the_address_is_kept_sealed_where_the_mail_was_sent(refusals, records, store):
+async def test_the_address_is_looked_for_once_and_kept_sealed(refusals, records, store, monkeypatch):
     submission = a_submission(1, [f"someone{number}@example.org" for number in range(5)] + [ADA])
     rulings = [permitted(recipient) for recipient in submission.recipients]
     message = a_message()
     await records.append(received_record(submission, message, rulings, "0" * 16, a_first_try(submission), records.person))
-    await refusals.refuse(refusals.read(a_token(submission=submission.id)), "one_click")
+    offer = refusals.read(a_token(submission=submission.id))
+    found = await refusals.refuse(offer, "page")
     assert KEYS.records.open(store.entries[0].sealed, b"address") == ADA.encode()
+    monkeypatch.setattr(background, "addressee_named", lambda *_: pytest.fail("looked for once more"))
+    assert (await refusals.background(offer, found)).recipient == "a***@example.org"
 
 
 async def test_an_address_that_the_store_knows_is_not_looked_for(refusals, records, store, clock):
