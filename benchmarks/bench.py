@@ -39,7 +39,7 @@ class Bench:
     @property
     def seconds(self) -> float:
         """What one measurement of a rate should take."""
-        return 0.6 if self.quick else 1.2
+        return 0.6 if self.quick else 1.0
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

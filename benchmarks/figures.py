@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import ge, le
 
 median = statistics.median
+FLAT = 0.05  # a tenth more for every ten times as many
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -30,7 +31,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 def growth(power: float) -> str:
     """What the power means, in a word."""
-    if power < 0.1:
+    if power < FLAT:
         return "flat"
     if power < 0.9:
         return "less than linear"

@@ -10,12 +10,13 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, Literal
+from typing import Any, Literal, Self, TextIO
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram
@@ -45,9 +46,39 @@ METRICS: list[Documented] = []
 """Every metric, in the order of the documentation."""
 
 
+class _Counter(Counter):
+    """A counter that a message counts up many times: a series is looked up once, and only ever goes up by what we say."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._found: dict[tuple[object, ...], Self] = {}
+
+    def labels(self, *values: object, **named: object) -> Self:
+        """The series with these values."""
+        if named:
+            return super().labels(*values, **named)
+        found = self._found.get(values)
+        if found is None:
+            found = self._found[values] = super().labels(*values)
+        return found
+
+    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        """Count up."""
+        self._value.inc(amount)
+
+
+class _Histogram(Histogram):
+    """A histogram that finds the bucket by halving."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Take a value in."""
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+
+
 def _counter(name: str, text: str, *labels: str) -> Counter:
     METRICS.append(Documented(name, "counter", labels, text))
-    return Counter(name, text, labels)
+    return _Counter(name, text, labels)
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -57,7 +88,7 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
     METRICS.append(Documented(name, "histogram", labels, text))
-    return Histogram(name, text, labels, buckets=buckets)
+    return _Histogram(name, text, labels, buckets=buckets)
 
 
 submissions_total = _counter(
@@ -143,12 +174,6 @@ collected_total = _counter("relay_collected_total", "Mails read in watched mailb
 collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")
 
 
-@cache
-def series(metric: Counter, *labels: str) -> Counter:
-    """The counter with these labels; finding it again costs less than asking the library for it."""
-    return metric.labels(*labels)
-
-
 class stage:  # noqa: N801 - reads as a word in a with statement
     """Observe how long a stage of the line takes."""
 
@@ -179,10 +204,19 @@ def count_refusal(bound: Bound) -> None:
 
 def event(name: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Write one JSON line. `facts` hold ids, names of rules and streams, codes and counts; no addresses."""
-    if _events.isEnabledFor(level):
-        record = logging.LogRecord(_events.name, level, "", 0, name, None, None)  # nobody asks who wrote it
-        record.facts = facts
-        _events.handle(record)
+    if not _events.isEnabledFor(level):
+        return
+    handlers = logging.root.handlers
+    if len(handlers) == 1 and isinstance(handlers[0], _Output):
+        handlers[0].say(name, level, facts)
+    else:  # somebody else listens
+        _events.handle(_record(name, level, facts))
+
+
+def _record(name: str, level: int, facts: Mapping[str, Any]) -> logging.LogRecord:
+    record = logging.LogRecord(_events.name, level, "", 0, name, None, None)  # nobody asks who wrote it
+    record.facts = facts
+    return record
 
 
 _MOST_PLACES = 12
@@ -232,19 +266,37 @@ class JSONFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        second, offset = _second(int(record.created))
-        line: dict[str, Any] = {
-            "time": f"{second}.{int(record.msecs):03d}{offset}",
-            "level": record.levelname.lower(),
-            "event": record.getMessage() if record.name == "relay.event" else record.name,
-        }
+        is_event = record.name == "relay.event"
+        line = _line(record.created, record.levelname, record.getMessage() if is_event else record.name)
         fault = record.exc_info[1] if record.exc_info else None
-        if record.name != "relay.event" and (fault is None or record.name.startswith("relay.")):
+        if not is_event and (fault is None or record.name.startswith("relay.")):
             line["text"] = record.getMessage()
         line.update(getattr(record, "facts", {}))
         if fault is not None:
             line.update(fault_facts(fault))
         return orjson.dumps(line, default=str).decode()
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Standard output, which takes an event without the way of a log record: it is written at once, in one piece."""
+
+    def say(self, name: str, level: int, facts: Mapping[str, Any]) -> None:
+        """Write the line of an event."""
+        line = _line(time.time(), logging.getLevelName(level), name)
+        line.update(facts)
+        self.acquire()
+        try:
+            self.stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE).decode())
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 - as with any line that cannot be written
+            self.handleError(_record(name, level, facts))
+        finally:
+            self.release()
+
+
+def _line(at: float, level: str, event: str) -> dict[str, Any]:
+    second, offset = _second(int(at))
+    return {"time": f"{second}.{int(at % 1 * 1000):03d}{offset}", "level": level.lower(), "event": event}
 
 
 @lru_cache(maxsize=1)
@@ -257,7 +309,7 @@ def _second(at: int) -> tuple[str, str]:
 def configure_logging(level: str) -> None:
     """Send every log record of this process to stdout as JSON."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Output(sys.stdout)
     handler.setFormatter(JSONFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses and passwords at INFO

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.bench import Bench, Figures, Section
 from benchmarks.cost import Point, cpu_per_message, growth_rows
-from benchmarks.figures import Claim, growth, short, slope, table
+from benchmarks.figures import FLAT, Claim, growth, short, slope, table
 from benchmarks.load import Load, Sink
 from benchmarks.peers.relay import BenchRelay
 from benchmarks.plot import lines
@@ -79,7 +79,7 @@ def describe(figures: Figures) -> Section:
     claims = []
     for name, heading, target in (
         ("recipients", "recipients of a submission", 1.1),
-        ("history", "messages on record", 0.1),
+        ("history", "messages on record", FLAT),
     ):
         points, rows = growth_rows(figures[name])
         power = slope(points)

@@ -8,12 +8,13 @@ same list records the rest.
 """
 
 import asyncio
+import errno
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -70,8 +71,8 @@ async def import_rows(digester: Digester, source: Source, folder: Path, tally: T
     `tally` is true at every moment, so also when this is interrupted.
     """
     unexplained: int | None = None
-    pouring: asyncio.Task[None] | None = None
-    with ExitStack() as files:
+    pouring: _Pouring | None = None
+    with _room_in(folder), ExitStack() as files:
         aside = _SetAside(files.enter_context(TemporaryFile(dir=folder)))
         try:
             async with aclosing(_digested(parts_of(source, digester.defaults.format), digester)) as parts:
@@ -80,14 +81,12 @@ async def import_rows(digester: Digester, source: Source, folder: Path, tally: T
                     for fault in done.faults:
                         faults.add(fault)
                     if aside.rows >= _SET_ASIDE:
-                        if pouring:
-                            await pouring
-                        pouring = spawn(_pour(aside, source, tally, write), "writing the list")
+                        await _ended(pouring)
+                        pouring = spawn(_pour_beside(aside, source, tally, write), "writing the list")
                         aside = _SetAside(files.enter_context(TemporaryFile(dir=folder)))
                     if (unexplained := done.unexplained) is not None:
                         break
-            if pouring:
-                await pouring
+            await _ended(pouring)
             await _pour(aside, source, tally, write)
         finally:
             if pouring:
@@ -105,6 +104,21 @@ async def count_new(store: Store, rows: Sequence[EntryRow]) -> int:
     found = await store.find([(bytes(row[0]),) for row in rows])
     pairs = zip(rows, found, strict=True)
     return sum(row[1:3] not in {(entry.scope, entry.reason) for entry in there} for row, there in pairs)
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """End the command when the disk has no room for what is set aside."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        fail(
+            UNREACHABLE,
+            f"{folder}：磁盘已满，无法暂存名单；请腾出空间后再次运行本命令，已写入的不受影响",
+            f"{folder}: the disk is full, nothing can be set aside; make room and run the command again, what was written stays",
+        )
 
 
 class _SetAside:
@@ -150,6 +164,23 @@ async def _pour(aside: _SetAside, source: Source, tally: Tally, write: Write) ->
         tally.new += await write(rows)
         tally.written += len(rows)
         source.written(len(rows) / tally.rows)
+
+
+_Pouring = asyncio.Task[Exception | None]
+
+
+async def _pour_beside(aside: _SetAside, source: Source, tally: Tally, write: Write) -> Exception | None:
+    """`_pour` while the next rows are read; who waits for the end hears of a fault (`_ended`)."""
+    try:
+        await _pour(aside, source, tally, write)
+    except Exception as fault:  # noqa: BLE001 - nobody waits yet
+        return fault
+    return None
+
+
+async def _ended(pouring: _Pouring | None) -> None:
+    if pouring and (fault := await pouring):
+        raise fault
 
 
 # Processes -----------------------------------------------------------------------------------------------------------

@@ -159,6 +159,8 @@ _SIGNS_OF_AN_ADDRESS = ("@", "\uff20", "%40")
 
 def masked(text: str) -> str:
     """Text that somebody wrote, with *** for every word that may be an address."""
+    if not any(sign in text for sign in _SIGNS_OF_AN_ADDRESS):
+        return text
     return _WORD.sub(_masked_word, text)
 
 

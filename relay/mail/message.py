@@ -17,12 +17,12 @@ What happens to a message that is not as RFC 5322 wants it:
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from relay.mail.addresses import AddressList, parse_address_list
 from relay.mail.decoding import decode_unstructured
 from relay.mail.fields import Field, FieldError, read_fields, structure_defects
+from relay.mail.lazy import lazy
 from relay.mail.mailbox import Mailbox
 from relay.mail.mime import Attachment, Structure, walk
 
@@ -84,7 +84,7 @@ class Message:
         message.__dict__["header"] = header  # it is at hand
         return message
 
-    @cached_property
+    @lazy
     def header(self) -> bytes:
         """The header section without the empty line after it."""
         return b"".join([field.raw for field in self.fields])
@@ -94,14 +94,14 @@ class Message:
         """Octets of header section, empty line and body."""
         return len(self.header) + 2 + len(self.body)
 
-    @cached_property
+    @lazy
     def received_digest(self) -> bytes:
         """SHA-256 of the message, line ends normalised; the same bytes sent again give the same digest."""
         digest = hashlib.sha256(self.header + b"\r\n")
         digest.update(self.body)
         return digest.digest()
 
-    @cached_property
+    @lazy
     def _by_name(self) -> dict[bytes, list[Field]]:
         named: dict[bytes, list[Field]] = {}
         for field in self.fields:
@@ -121,7 +121,7 @@ class Message:
         field = self.first(name)
         return decode_unstructured(field.value) if field else None
 
-    @cached_property
+    @lazy
     def defects(self) -> tuple[str, ...]:
         """What parses but must be refused (RFC 5322 section 3.6).
 
@@ -130,17 +130,17 @@ class Message:
         unreadable = ["unreadable-sender"] if self.first("Sender") and self.sender is None else []
         return (*structure_defects(self.fields), *unreadable)
 
-    @cached_property
+    @lazy
     def subject(self) -> str:
         """The decoded subject, "" without one."""
         return self.text("Subject") or ""
 
-    @cached_property
+    @lazy
     def authors(self) -> tuple[Mailbox, ...] | None:
         """The mailboxes of the one From field; None when readers could disagree on who they are."""
         return self._mailboxes_of("From")
 
-    @cached_property
+    @lazy
     def sender(self) -> Mailbox | None:
         """The mailbox of the one Sender field; None without one, and when it cannot be read (a defect)."""
         mailboxes = self._mailboxes_of("Sender")
@@ -153,7 +153,7 @@ class Message:
         found = parse_address_list(fields[0].value)
         return found.mailboxes if found.mailboxes and not found.faults and not found.has_group else None
 
-    @cached_property
+    @lazy
     def _addressed(self) -> AddressList:
         lists = [parse_address_list(field.value) for name in ("To", "Cc") for field in self.all(name)]
         distinct = {mailbox.key: mailbox for found in reversed(lists) for mailbox in reversed(found.mailboxes)}
@@ -169,12 +169,12 @@ class Message:
         """How many mailboxes To and Cc show; entries that cannot be read count too."""
         return len(self._addressed.mailboxes) + self._addressed.faults
 
-    @cached_property
+    @lazy
     def structure(self) -> Structure:
         """The MIME parts; see `Structure.is_complete` before taking an absence for a fact."""
         return walk(self.fields, self.body)
 
-    @cached_property
+    @lazy
     def attachments(self) -> tuple[Attachment, ...]:
         return self.structure.attachments()
 
@@ -183,7 +183,7 @@ class Message:
         """Whether any part is sealed by S/MIME or OpenPGP/MIME, so that its octets must not change."""
         return self.structure.is_signed_or_encrypted
 
-    @cached_property
+    @lazy
     def has_8bit_body(self) -> bool:
         return not self.body.isascii()
 
@@ -191,7 +191,7 @@ class Message:
     def has_8bit_header(self) -> bool:
         return not self.header.isascii()
 
-    @cached_property
+    @lazy
     def longest_line(self) -> int:
         """Octets of the longest line of header and body, without CRLF."""
         return max(_longest_line(self.header), _longest_line(self.body))

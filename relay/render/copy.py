@@ -17,12 +17,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 from relay.errors import RenderingImpossible
 from relay.mail.envelope import Client, Recipient
 from relay.mail.fields import split_fields as raw_fields
+from relay.mail.lazy import lazy
 from relay.mail.message import Message
 from relay.policy.sets import Duty
 from relay.render.duties import removed_names
@@ -72,7 +73,7 @@ class Prepared:
     needs_smtputf8: bool
     _begun: dict[tuple[bytes, ...], tuple[Begun, ...]] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
+    @lazy
     def header(self) -> bytes:
         """The header section of every copy, signed and read back, where nothing in it is a copy's own."""
         names = self._signed_names(())
@@ -80,12 +81,12 @@ class Prepared:
         _read_back(self, signatures, b"")
         return self.received + signatures + self.fields
 
-    @cached_property
+    @lazy
     def read(self) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
         """`received` and `fields` as a receiver reads them."""
         return split_fields(self.received), split_fields(self.fields)
 
-    @cached_property
+    @lazy
     def aligned(self) -> tuple[Signer, ...]:
         """The signers, if each speaks for every author. Raises RenderingImpossible."""
         for signer in self.signers:

@@ -133,7 +133,7 @@ class Site:
     def count(self, reply_class: ReplyClass | None) -> None:
         """Count a reply of the upstream."""
         if reply_class is not None:
-            telemetry.series(telemetry.upstream_replies_total, self.name, reply_class.value).inc()
+            telemetry.upstream_replies_total.labels(self.name, reply_class.value).inc()
 
     async def _log_in(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> tuple[str, Wire, Capabilities]:
         refusal = self._remembered.refusal(key.login) if credentials else None

@@ -26,7 +26,8 @@ from typing import Any
 import pytest
 
 from relay.mail.reply import Reply, parse_reply
-from tests.support.door import Authority, House, OneAccount, Talker, a_config, a_house, a_trusted_config, until
+from tests.support.door import Authority, House, OneAccount, Talker, a_config, a_house, a_trusted_config
+from tests.support.waiting import until
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 _ESCAPES = {"r": b"\r", "n": b"\n", "0": b"\0", "t": b"\t", "\\": b"\\"}

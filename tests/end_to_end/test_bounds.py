@@ -15,10 +15,11 @@ from relay.doors.http import BODY_OCTETS, public_app
 from relay.doors.smtp import listening, session
 from relay.mail import replies
 from relay.telemetry import Bound
-from tests.support.door import Authority, Talker, a_config, a_house, a_talker, a_trusted_config, open_transaction, until
+from tests.support.door import Authority, Talker, a_config, a_house, a_talker, a_trusted_config, open_transaction
 from tests.support.journey import Client, Journey, metric
 from tests.support.service import ACCOUNTS, Relay, message
 from tests.support.upstream import RecordingUpstream
+from tests.support.waiting import until
 from tests.support.web import served
 
 PROXIED: dict[str, Any] = {"listen": [{"name": "in", "address": "127.0.0.1:0", "tls": "none", "proxy_from": ["127.0.0.1/32"]}]}

@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from relay.cli.demo import upstream as provider
 from relay.cli.demo.client import compose, send, visible
 from relay.cli.demo.stage import Stage
 from relay.cli.main import root
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 ULID = r"[0-9A-HJKMNP-TV-Z]{26}"
@@ -61,13 +61,6 @@ def found(pattern, text):
     assert match, f"nothing fits {pattern} in:\n{text}"
     groups = match.groups()
     return groups[0] if len(groups) == 1 else groups
-
-
-def wait_until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.1)
 
 
 def told(folder, *options, **variables):

@@ -9,7 +9,6 @@ import re
 import shlex
 import smtplib
 import ssl
-import time
 
 import click
 import pytest
@@ -31,6 +30,7 @@ from tests.support.machine import Machine, is_root, today
 from tests.support.needs import needs
 from tests.support.netease import NetEase
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 NEWS, PASSWORD = "news@example.com", "ABCDEFGHIJKLMNOP"
 MAIL = (
@@ -194,10 +194,7 @@ def prepare(machine, command):
 
 def wait_for_the_new_key(machine):
     """The running relay follows its key file within seconds; what comes next needs it."""
-    end = time.monotonic() + 60
-    while "is answered by this relay" not in machine.type("relay check --public")[1]:
-        assert time.monotonic() < end
-        time.sleep(0.5)
+    wait_until(lambda: "is answered by this relay" in machine.type("relay check --public")[1])
 
 
 def typed_into(machine, command):

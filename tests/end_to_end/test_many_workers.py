@@ -13,7 +13,7 @@ BULK, BULK_LIMIT = "bulk@example.com", 60
 POLICY = {
     "streams/newsletter.toml": [
         ("identities = .*?\\]", f'identities = ["{NEWS}", "{BULK}"]'),
-        ("identity = ..", f'identity = ["{BULK_LIMIT}/minute"]'),
+        ("identity = ..", f'identity = ["{BULK_LIMIT}/hour"]'),
     ]
 }
 
@@ -59,7 +59,7 @@ def test_a_limit_is_exact_over_all_workers(relay, upstream):
     assert (codes.count(250), codes.count(450)) == (BULK_LIMIT, 200 - BULK_LIMIT)
     assert sum(delivery.reverse_path == BULK for delivery in upstream.accepted) == BULK_LIMIT
     over = {text.split("\n")[0] for code, text in replies if code == 450}
-    assert all(re.fullmatch(rf"4\.7\.1 \[limit\] .*{BULK_LIMIT}/minute reached, try again in [1-9]\d* s", text) for text in over)
+    assert all(re.fullmatch(rf"4\.7\.1 \[limit\] .*{BULK_LIMIT}/hour reached, try again in [1-9]\d* s", text) for text in over)
 
 
 def test_an_identity_never_leaves_over_the_connection_of_another(relay, upstream):

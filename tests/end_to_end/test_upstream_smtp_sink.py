@@ -6,13 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 
 from relay.upstream.outcome import OutcomeState
 from tests.support.leaving import a_copy, send, upstream_table, upstreams_of
+from tests.support.ports import free_port
+from tests.support.waiting import wait_for_server
 
 SINK = shutil.which("smtp-sink", path=os.environ.get("PATH", "") + ":/usr/sbin")
 BODY = b".\r\n..two\r\n" + b"line\r\n" * 3000
@@ -26,29 +27,21 @@ def sink(tmp_path, request):
         if os.environ.get("CI"):
             pytest.fail("smtp-sink is missing")
         pytest.skip("smtp-sink is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     owner = ["-u", "root"] if os.geteuid() == 0 else []
     command = [SINK, *owner, *request.param, "-d", str(tmp_path / "mail."), f"127.0.0.1:{port}", "100"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=sys.stderr)
     try:
-        _wait_for(port, process)
+        wait_for_server(process, lambda: _listens(port))
         yield port, tmp_path
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_for(port, process):
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        assert process.poll() is None, "smtp-sink ended at once"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail("smtp-sink does not listen")
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def table(port):

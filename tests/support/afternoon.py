@@ -4,11 +4,11 @@ import shlex
 import smtplib
 import ssl
 import subprocess
-import time
 
 from tests.support.beginner import write_answers
 from tests.support.ports import free_port
 from tests.support.serving import Listening
+from tests.support.waiting import wait_until
 from tests.support.wheel_venv import environment, pip_install
 
 NEWS, PASSWORD = "news@qingshan.test", "ABCDEFGHIJKLMNOP"
@@ -89,11 +89,8 @@ class Afternoon:
             client.login(NEWS, PASSWORD)
             return client.sendmail(sender, recipients, data)
 
-    def wait(self, condition, seconds=60.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "never came true:\n" + "".join(self.said[-20:])
-            time.sleep(0.2)
+    def wait(self, condition):
+        wait_until(condition, said=lambda: "".join(self.said[-20:]))
 
     def end(self):
         if self.process:

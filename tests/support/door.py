@@ -264,10 +264,3 @@ class Authority:
             "listen": [{"name": "submission", "address": "127.0.0.1:0", "tls": tls, **listen}],
             "tls": {"certificate_file": str(self.certificate), "private_key_file": str(self.key)},
         }
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come true."""
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0.005)

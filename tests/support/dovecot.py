@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import trustme
 
 from tests.support.needs import needs
 from tests.support.ports import free_port
+from tests.support.waiting import wait_for_server
 
 _CONFIG = """\
 protocols = imap
@@ -114,11 +114,7 @@ class Dovecot:
         assert program
         with (self.folder / "out.log").open("ab") as out:
             self._process = subprocess.Popen([program, "-F", "-c", str(self._configuration)], stdout=out, stderr=out)
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            assert self._process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
+        wait_for_server(self._process, self._answers, self.log)
         return self
 
     __enter__ = start

@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.needs import needs
+from tests.support.waiting import wait_for_server
 
 _CONFIG = """\
 daemon off;
@@ -60,9 +60,5 @@ class Nginx:
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         """The pid file is written once the sockets listen."""
-        end = time.monotonic() + 30
         pid = self.folder / "nginx.pid"
-        while not (pid.exists() and pid.read_text().strip()):
-            running = process.poll() is None and time.monotonic() < end
-            assert running, (self.folder / "error.log").read_text("utf-8")
-            time.sleep(0.05)
+        wait_for_server(process, lambda: pid.exists() and pid.read_text().strip(), (self.folder / "error.log").read_text)

@@ -5,12 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.waiting import wait_for_server
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
@@ -52,11 +52,7 @@ class RedisServer:
         log = (self.folder / "redis.log").open("ab")
         with log:
             self._process = subprocess.Popen([self.program, *arguments], stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"redis-server did not start: {(self.folder / 'redis.log').read_text()}")
-            time.sleep(0.02)
+        wait_for_server(self._process, self._answers, (self.folder / "redis.log").read_text)
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

@@ -1,11 +1,11 @@
 """A Redis master, one replica and one Sentinel that fails over within a second or two."""
 
 import subprocess
-import time
 from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.redis_server import DURABLE, RedisServer, required_redis_server
+from tests.support.waiting import wait_until
 
 SERVICE = "relay"
 
@@ -60,12 +60,3 @@ class SentinelGroup:
             return probe.command("INFO", "sentinel")
         except OSError:
             return ""
-
-
-def wait_until(is_so, seconds: float = 30.0) -> None:
-    """Poll until it is so; a failure names what was waited for by its line."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError("it did not come to pass")
-        time.sleep(0.05)

@@ -14,7 +14,6 @@ import signal
 import smtplib
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.support.ports import free_address
 from tests.support.serving import Listening
+from tests.support.waiting import SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWS, OFFICE, SHOP = "news@example.com", "office@example.com", "shop@example.com"
@@ -244,11 +244,8 @@ class Relay:
         url = unsubscribe_url(data)
         return self.get("recipients", url[url.index("/u/") :], b"List-Unsubscribe=One-Click")[0]
 
-    def wait(self, condition, seconds=20.0):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "never came true:\n" + "".join(self.lines[-20:])
-            time.sleep(0.05)
+    def wait(self, condition, seconds=SECONDS):
+        wait_until(condition, seconds, said=lambda: "".join(self.lines[-20:]))
 
 
 def unsubscribe_url(data: bytes) -> str:

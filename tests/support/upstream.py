@@ -32,6 +32,8 @@ from pathlib import Path
 
 import trustme
 
+from tests.support.waiting import until, wait_until
+
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 USUAL = {
     "CONNECT": "220 upstream.example ESMTP",
@@ -150,19 +152,13 @@ class RecordingUpstream:
         self.faults.append(Fault(at, reply, **how))
         return self.faults[-1]
 
-    def wait(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    def wait(self, condition: Callable[[], object]) -> None:
         """Wait until the condition holds; AssertionError when it never does. Blocks: in async tests use `until`."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"never came true; violations: {self.violations}"
-            time.sleep(0.005)
+        wait_until(condition, every=0.005, said=lambda: f"violations: {self.violations}")
 
-    async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """The same for async tests."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"never came true; violations: {self.violations}"
-            await asyncio.sleep(0.005)
+        await until(condition, said=lambda: f"violations: {self.violations}")
 
     def start(self) -> "RecordingUpstream":
         if self.tls != "none":

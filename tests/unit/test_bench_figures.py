@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from benchmarks.bench import Section
 from benchmarks.figures import Claim, growth, percentile, ratio_of, short, slope, table
-from benchmarks.groups import throughput
+from benchmarks.groups import fanout, growing, latency, lists, memory, rules, signing, throughput
 from benchmarks.groups.throughput import MAIN
 from benchmarks.peers.line_up import RELAY
 from benchmarks.peers.postfix import Postfix
 from benchmarks.plot import bars, lines
 from benchmarks.report import not_held, page
+from relay.policy.parse import parse_policies
+from tests.support.service import ROOT
 
 NUMBERS = st.lists(st.floats(0.001, 1e6), min_size=1)
 
@@ -110,3 +112,69 @@ def test_a_system_that_failed_in_a_round_has_no_figure():
     section = throughput.describe({"cases": {str(MAIN): case}, "absent": {}})
     assert section.claims[0].measured is None
     assert isinstance(section, Section)
+
+
+def test_beyond_leaves_out_the_upstream_one_signature_and_one_fdatasync():
+    point = {"bare": {"p50": 1.0, "p99": 2.0}, "relay": {"p50": 6.0, "p99": 40.0}, "signature": 0.001, "fdatasync": 0.002}
+    assert latency.beyond(point, "p50") == pytest.approx(2.0)
+    far = [{"clients": 20, **{side: {"rate": 10.0, "p50": 60.0, "p99": 70.0} for side in ("bare", "relay")}}]
+    near = [{"share": share, "rate": 1.0, "messages": 9, **point} for share in (0.1, 0.5)]
+    section = latency.describe({"capacity": 1000.0, "near": near, "far": far})
+    p50, p99 = section.claims
+    assert (p50.holds, p99.holds) == (True, False)
+    assert "| 50% of 1,000/s | 1 / 2 | 6 / 40 | 5 / 38 | 1 | 2 | 2 / 35 |" in section.text
+
+
+def test_sessions_are_judged_as_a_thousand_and_messages_by_their_size():
+    figures = {"sessions": 200, "messages": 5, "idle before plain": 70 * 2**20, "supervisor": 2**20, "plain": 2**20}
+    section = memory.describe(figures | {"TLS": 8 * 2**20, "large": 10 * memory.LARGE, "taken": 5})
+    assert [claim.measured for claim in section.claims] == [40.0, 70.0, 2.0]
+    assert memory.describe(figures | {"TLS": 8 * 2**20}).claims[2].measured is None
+
+
+def test_a_list_that_could_not_be_imported_is_no_figure():
+    about = {"import": 2.0, "octets": 150_000, "p50": 1e-5, "p99": 2e-5, "cpu": 1000.0}
+    only = lists.describe({"sizes": {"1000": about}, "merge": None})
+    assert [claim.measured for claim in only.claims] == [None, 500.0, None, None]
+    merge = {
+        "rows": 90_000,
+        "seconds": 3.0,
+        "rate": 10.0,
+        "p50": {"before": 1.0, "during": 1.0},
+        "p99": {"before": 1.0, "during": 1.5},
+    }
+    both = lists.describe({"sizes": {"1000": about, "100000": about | {"p50": 3e-5}}, "merge": merge})
+    assert [claim.measured for claim in both.claims] == pytest.approx([3.0, 50_000, 30_000, 1.5])
+    assert [claim.holds for claim in both.claims] == [False, False, True, False]
+    assert texts(both.plots["lists.svg"])
+
+
+def test_the_rules_of_the_benchmark_are_policy():
+    files = {path.relative_to(ROOT / "policies").as_posix(): path.read_bytes() for path in (ROOT / "policies").rglob("*.toml")}
+    name = "streams/newsletter.toml"
+    before = len(parse_policies(files).stream("newsletter").rules)
+    policy = parse_policies(files | {name: files[name] + rules.the_rules(60).encode()})
+    assert len(policy.stream("newsletter").rules) == before + 60
+
+
+def test_growth_is_judged_by_its_power():
+    recipients = {"1": [100.0], "10": [1000.0], "100": [10_000.0]}
+    section = growing.describe({"recipients": recipients, "history": {"100": [50.0, 52.0, 90.0], "10000": [80.0]}})
+    linear, flat = section.claims
+    assert linear.holds
+    assert not flat.holds
+    assert "linear." in section.text
+
+
+def test_fan_out_is_measured_by_the_cores_that_take_part():
+    ways = {
+        "one submission": {"ceilings": [500.0], "rates": {RELAY: [400.0]}},
+        "4 submissions at once": {"ceilings": [1000.0], "rates": {RELAY: [None]}},
+    }
+    section = fanout.describe({"recipients": 1000, "workers": 2, "ways": ways})
+    assert [claim.measured for claim in section.claims] == [0.8, None]
+
+
+def test_mail_that_nobody_signs_is_measured_by_the_rate_of_signatures():
+    section = signing.describe({"ceilings": [1000.0], "rates": {signing.RSA: [500.0], signing.NONE: [1500.0]}})
+    assert [(claim.measured, claim.holds) for claim in section.claims] == [(1.5, True)]

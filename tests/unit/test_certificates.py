@@ -11,7 +11,8 @@ from relay.doors.smtp.certificates import Certificates
 from relay.errors import ConfigurationError
 from relay.mail import replies
 from tests.support.clocks import Clock
-from tests.support.door import Authority, House, Talker, a_config, a_house, a_socket, until
+from tests.support.door import Authority, House, Talker, a_config, a_house, a_socket
+from tests.support.waiting import until
 
 
 @pytest.fixture

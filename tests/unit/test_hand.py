@@ -11,6 +11,7 @@ from relay.service import hand as hand_module
 from relay.service.hand import Hand
 from relay.service.metrics import Totals
 from relay.service.worker import Orders
+from tests.support.waiting import until
 
 WORKER = """
 import json, os, socket, sys, time
@@ -63,12 +64,6 @@ async def hand(monkeypatch):
     await hand.drain(0.1)
     await asyncio.gather(*keeping)
     os.close(memory)
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_says_its_set_is_ready(stand_in, hand):

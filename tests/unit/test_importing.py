@@ -131,6 +131,16 @@ def test_what_was_written_before_the_store_failed_is_recorded_and_the_next_impor
     assert small.json("import", path, "--reason", "unsubscribe", code=1)["new"] == 698 - sum(steps[:2])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_and_the_next_import_writes_all(small, short_parts, monkeypatch):
+    path = a_list(small)
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "TemporaryFile", lambda **_: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115, PTH123
+        result = small("import", path, "--reason", "unsubscribe", code=4)
+    assert f"{small.folder / 'data'}: the disk is full" in result.stderr
+    assert small.json("import", path, "--reason", "unsubscribe", code=1)["new"] == 698
+
+
 def test_a_process_that_dies_is_told_and_nothing_is_lost(small, short_parts, processes, monkeypatch):
     tell = importing._tell
 

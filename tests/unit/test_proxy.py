@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from relay.doors.smtp.proxy import NotProxied, parse_v1, parse_v2
 from relay.mail import replies
-from tests.support.door import Authority, Talker, a_config, a_house, a_talker, until
+from tests.support.door import Authority, Talker, a_config, a_house, a_talker
+from tests.support.waiting import until
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 

@@ -1,6 +1,7 @@
-"""The renderer: a large body is hashed in steps, once for all copies, and leaves as a small one would."""
+"""Large messages keep nobody waiting: read in a thread, hashed in steps, once for all copies; they leave as small ones do."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -71,3 +72,28 @@ def test_a_small_message_is_ready_at_once(house):
     house.run(renderer.ready(consignment, consignment.routes[0]))
     assert consignment.prepared == {}
     assert renderer.copy(consignment, consignment.routes[0], consignment.submission.recipients[:1]).size > 0
+
+
+@pytest.mark.parametrize(("lines", "in_the_loop"), [(100, True), (60_000, False)])
+def test_a_large_message_is_read_in_a_thread(house, monkeypatch, lines, in_the_loop):
+    threads, parse = [], house.line.parse
+
+    def noting(data):
+        threads.append(threading.get_ident())
+        return parse(data)
+
+    monkeypatch.setattr(house.line, "parse", noting)
+    reply = house.send(NEWS, ["ada@example.org"], message(body=("x" * 70 + "\r\n") * lines))
+    assert reply.code == 451  # nobody answers there
+    loop = house.run(_thread_of_the_loop())
+    assert [thread == loop for thread in threads] == [in_the_loop]
+
+
+async def _thread_of_the_loop() -> int:
+    return threading.get_ident()
+
+
+def test_a_large_message_that_is_none_is_refused_as_a_small_one(house):
+    large, small = (house.send(NEWS, ["ada@example.org"], b"no header\r\n\r\n" + b"x\r\n" * n) for n in (400_000, 1))
+    assert (large.code, large.rule, large.text[0]) == (small.code, small.rule, small.text[0])
+    assert large.code == 554

@@ -16,8 +16,8 @@ from tests.support.door import (
     a_trusted_config,
     open_transaction,
     send_message,
-    until,
 )
+from tests.support.waiting import until
 
 PLAIN = "AUTH PLAIN AGFkYUBleGFtcGxlLmNvbQBzZWNyZXQ="
 

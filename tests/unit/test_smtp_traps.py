@@ -21,8 +21,8 @@ from tests.support.door import (
     a_trusted_config,
     open_transaction,
     send_message,
-    until,
 )
+from tests.support.waiting import until
 
 PLAIN = base64.b64encode(b"\0ada@example.com\0secret").decode()
 

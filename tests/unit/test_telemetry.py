@@ -2,14 +2,16 @@
 
 import asyncio
 import errno
+import io
 import json
 import logging
+import sys
 
 import pytest
 
 from relay.errors import RecordsUnavailable, RuleFailed
 from relay.tasks import spawn
-from relay.telemetry import JSONFormatter, event, fault_text
+from relay.telemetry import JSONFormatter, configure_logging, event, fault_text
 
 ADDRESS = "ada@example.org"
 
@@ -131,3 +133,33 @@ def test_what_stops_mail_is_heard_where_only_warnings_are_kept(caplog, lines, le
     event("upstream unavailable", level=logging.WARNING, upstream="netease", text="no answer")
     assert [line["event"] for line in lines()] == heard
     assert (lines()[-1]["level"], lines()[-1]["upstream"]) == ("warning", "netease")
+
+
+@pytest.fixture
+def output(monkeypatch):
+    """What a process of the service writes, with its own output as the only one who listens."""
+    stream, level = io.StringIO(), logging.root.level
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(sys, "stdout", stream)
+    configure_logging("info")
+    yield stream
+    logging.root.setLevel(level)
+
+
+def test_an_event_reads_the_same_whoever_listens(output):
+    logging.root.addHandler(also := logging.StreamHandler(io.StringIO()))
+    also.setFormatter(JSONFormatter())
+    event("answered", id="01J", recipients=2)
+    logging.root.removeHandler(also)
+    event("answered", id="01J", recipients=2)
+    event("answered", level=logging.DEBUG, id="01J")
+    both, alone = ([*json.loads(line).items()] for line in output.getvalue().splitlines())
+    assert both[1:] == alone[1:] == [("level", "info"), ("event", "answered"), ("id", "01J"), ("recipients", 2)]
+    assert [len(value) for _, value in (both[0], alone[0])] == [len("2026-11-22T05:00:00.000+0000")] * 2
+    assert also.stream.getvalue() == output.getvalue().splitlines()[0] + "\n"
+
+
+def test_an_event_that_cannot_be_written_stops_no_mail(output, capsys):
+    output.close()
+    event("answered", id="01J")
+    assert "Logging error" in capsys.readouterr().err
