@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> int:
     """Run the groups, keep their figures, write the page; 1 when a group could not be measured."""
     wanted = arguments()
     folder = wanted.out or (ROOT / ".venv/benchmarks" if wanted.quick else ROOT / "benchmarks")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whatever was started is ended on the way out
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65_536, most) if most >= 0 else 65_536, most))  # a thousand sessions
     bench = Bench(quick=wanted.quick, workers=wanted.workers)
@@ -75,6 +77,7 @@ def run(bench: Bench, names: list[str], folder: Path) -> None:
             bench.say(f"{name}: {fault}")
             found = {"fault": str(fault)}
         found["seconds"] = round(time.monotonic() - begun)
+        bench.say(f"{name} took {found['seconds']} s")
         raw = read(folder)
         raw |= {"quick": bench.quick, "machine": machine.about(), "groups": raw["groups"] | {name: found}}
         (folder / RAW).write_text(json.dumps(raw, indent=1) + "\n", "utf-8")

@@ -7,7 +7,7 @@ from html import escape
 from benchmarks.figures import short
 
 COLOURS = ["#2563a8", "#c2571a", "#2f855a", "#8a3ea8", "#9a7d0a", "#a83248"]
-WIDTH, LEFT, RIGHT, TOP, LINE = 720, 230, 60, 44, 22
+WIDTH, LEFT, RIGHT, TOP = 720, 250, 60, 44
 STYLE = (
     "<style>text{font:12px sans-serif;fill:#444}.title{font-size:14px;font-weight:bold}.axis{stroke:#999}.grid{stroke:#9993}"
     "@media(prefers-color-scheme:dark){text{fill:#ccc}}</style>"
@@ -52,11 +52,11 @@ def lines(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[
     for power in range(left, right + 1):
         x, _ = at(10**power, 10**low)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom - PLOT_HEIGHT}" y2="{bottom}"/>')
-        parts.append(_text(x, bottom + 16, f"{10.0**power:g}", "middle"))
+        parts.append(_text(x, bottom + 16, _power(power), "middle"))
     for power in range(low, high + 1):
         _, y = at(10**left, 10**power)
         parts.append(f'<line class="grid" x1="{PLOT_LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(PLOT_LEFT - 6, y + 4, f"{10.0**power:g}", "end"))
+        parts.append(_text(PLOT_LEFT - 6, y + 4, _power(power), "end"))
     for number, line in enumerate(series.values()):
         colour = COLOURS[number % len(COLOURS)]
         places = [at(x, y) for x, y in line]
@@ -82,6 +82,10 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
     """The powers of ten that enclose them, never the same."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     return low, max(high, low + 1)
+
+
+def _power(power: int) -> str:
+    return f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:

@@ -26,7 +26,7 @@ from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import Gathered, gather, suppressions_of
 from relay.ids import new_id
-from relay.judging import judge, judge_at_rcpt, objected, paused, reply_to
+from relay.judging import judge_at_rcpt, judge_in_steps, objected, paused, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
@@ -237,7 +237,11 @@ class Line:
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
-            rulings = judge(policy, stream, gathered.cases, self.today(policy))
+            rulings: list[Ruling] = []
+            for step in judge_in_steps(policy, stream, gathered.cases, self.today(policy)):
+                rulings += step
+                if len(gathered.cases) > len(step):
+                    await asyncio.sleep(0)
         count_objections(rulings)
         unknown = unknown_digests(gathered.entry.rows)
         free = [ruling.recipient for ruling in rulings if ruling.leading is None]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.journey import Client
+from tests.support.leaving import upstream_table
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 from tests.support.upstream import RecordingUpstream
@@ -38,11 +39,8 @@ def station(
         store = server.url
     folder = tmp_path_factory.mktemp(f"station-{request.param}")
     with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        usual, netease = (
-            f'[[upstream]]\nname = "{name}"\nprovider = "{name}"\naddresses = ["{upstream.address}"]\ntls = "none"\n'
-            for name in ("generic", "netease")
-        )
-        relay = Relay(folder, workers=2, store=store, delivery=SHORT, upstreams=usual + netease, listen=LISTEN)
+        tables = "".join(upstream_table(upstream, name=name, provider=name, auth=None) for name in ("generic", "netease"))
+        relay = Relay(folder, workers=2, store=store, delivery=SHORT, upstreams=tables, listen=LISTEN)
         with relay:
             yield relay, upstream
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.corpus import corpus
 from tests.support.fixtures import an_upstream
+from tests.support.leaving import upstream_table
 from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, WHOLE_DOMAIN, Relay, message
 from tests.support.upstream import RecordingUpstream
@@ -90,21 +91,19 @@ def test_chinese_output_is_chinese(relay, write):
 def test_the_copy_that_would_leave_has_a_body(tmp_path_factory, write):
     """Encoded anew for the upstream server, shown with size and encoding, and written whole: what is then delivered."""
     folder = tmp_path_factory.mktemp("encoding")
-    with RecordingUpstream() as upstream:
-        table = f'[[upstream]]\nname = "netease"\nprovider = "netease"\naddresses = ["{upstream.address}"]\n'
-        table += 'tls = "none"\nauth = "none"\n'
-        with LineHouse(folder, upstream, upstreams=table) as house:
-            data = message(body="Größe\r\n" + "y" * 1200 + "\r\n", extra="Content-Transfer-Encoding: 8bit\r\n")
-            path = write(data)
-            assert house.send(NEWS, ["ada@example.org"], data).is_positive
-            options = ("--to", "ada@example.org")
-            run = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
-            copy = (folder / "copy.eml").read_bytes()
-            body = copy.partition(b"\r\n\r\n")[2]
-            again = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
-            several = house.relay.command(
-                "explain", path, *options, "--to", "bob@example.net", "--eml", folder / "two.eml", "--json"
-            )
+    with (
+        RecordingUpstream() as upstream,
+        LineHouse(folder, upstream, upstreams=upstream_table(upstream, name="netease", provider="netease")) as house,
+    ):
+        data = message(body="Größe\r\n" + "y" * 1200 + "\r\n", extra="Content-Transfer-Encoding: 8bit\r\n")
+        path = write(data)
+        assert house.send(NEWS, ["ada@example.org"], data).is_positive
+        options = ("--to", "ada@example.org")
+        run = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
+        copy = (folder / "copy.eml").read_bytes()
+        body = copy.partition(b"\r\n\r\n")[2]
+        again = house.relay.command("explain", path, *options, "--eml", folder / "copy.eml")
+        several = house.relay.command("explain", path, *options, "--to", "bob@example.net", "--eml", folder / "two.eml", "--json")
     assert run.returncode == 0, run.stderr
     assert (
         f"the body: {len(body):,} octets, quoted-printable, encoded anew for the upstream server; its first lines" in run.stdout

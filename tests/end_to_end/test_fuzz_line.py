@@ -17,9 +17,10 @@ import pytest
 
 from tests.support.door import Talker
 from tests.support.fixtures import an_upstream
-from tests.support.fuzz import LEAKS, REPLY, Fuzz
+from tests.support.fuzz import Fuzz, check_replies
 from tests.support.leaving import upstream_table
 from tests.support.service import Relay
+from tests.support.trusting import LISTEN, TRUST
 from tests.support.upstream import RecordingUpstream
 
 INPUTS = int(os.environ.get("RELAY_FUZZ_INPUTS", "10000"))
@@ -27,8 +28,6 @@ SEED = int(os.environ.get("RELAY_FUZZ_SEED", "1"))
 PER_CONNECTION, SIDE_BY_SIDE = 20, 16
 MAX_MESSAGE = 256 * 1024
 MIB, MB = 1024 * 1024, 1_000_000
-LISTEN = '[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\nauth = "none"\n'
-TRUSTED = 'trusted_networks = ["127.0.0.1/32"]'
 EVERYBODY = {
     "streams/correspondence.toml": [
         ("match = .*", 'match = { identities = [], listeners = ["submission"], sender_domains = [] }')
@@ -72,10 +71,10 @@ upstream = an_upstream(scope="module", lax=True)
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory, upstream):
-    table = upstream_table(upstream, name="up") + "\n"
+    table = upstream_table(upstream, name="up")
     smtp = f"[smtp]\nmax_errors = 100000\nmax_message_size = {MAX_MESSAGE}\nmax_line_length = 65536\n"
     folder = tmp_path_factory.mktemp("fuzz")
-    with Relay(folder, upstream, workers=2, upstreams=table, listen=LISTEN, auth=TRUSTED, policy=EVERYBODY, extra=smtp) as relay:
+    with Relay(folder, upstream, workers=2, upstreams=table, listen=LISTEN, auth=TRUST, policy=EVERYBODY, extra=smtp) as relay:
         yield relay
 
 
@@ -115,14 +114,6 @@ async def converse(relay: Relay, fuzz: Fuzz) -> bytes:
         await talker.close()
 
 
-def check_replies(said: bytes) -> None:
-    for line in said.splitlines(keepends=True):
-        assert REPLY.fullmatch(line), line
-        assert len(line) <= 512
-        assert not LEAKS.search(line), line
-        assert not INTERNAL.match(line), line
-
-
 def check_log(relay: Relay) -> None:
     assert not relay.events("internal_fault")
     assert not [line for line in relay.lines if '"exception"' in line or "Traceback" in line]
@@ -160,7 +151,7 @@ async def test_ten_thousand_inputs_break_nothing(relay, upstream):
 
     said = await asyncio.gather(*map(one, fuzzes))
     for everything in said:
-        check_replies(everything)
+        check_replies(everything, INTERNAL)
     async with asyncio.timeout(60):  # those whose client went away are delivered all the same
         while len({event["id"] for event in relay.events("answered") if event["reply"].startswith("250")}) > len(
             upstream.accepted
@@ -212,14 +203,14 @@ async def test_twenty_large_messages_at_once_stay_within_bounds(tmp_path):
         upstream.fault("DOT", "250 2.0.0 queued", delay=3)
         upstream.extensions = ("PIPELINING", f"SIZE {64 * MIB}", "8BITMIME")
         upstream.on_delivery = lambda delivery: setattr(delivery, "data", delivery.data[:2000])
-        table = upstream_table(upstream, name="up", max_connections=count, max_connections_per_identity=count) + "\n"
+        table = upstream_table(upstream, name="up", max_connections=count, max_connections_per_identity=count)
         with Relay(
             tmp_path,
             upstream,
             workers=2,
             upstreams=table,
             listen=LISTEN,
-            auth=TRUSTED,
+            auth=TRUST,
             policy=EVERYBODY,
             extra=smtp,
             delivery='patience = "120s"',

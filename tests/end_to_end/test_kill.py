@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, ledger_states, metric, records, resend_until_taken
+from tests.support.leaving import upstream_table
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 
@@ -43,7 +44,7 @@ upstream = an_upstream(accounts=ACCOUNTS)
 
 @pytest.fixture(params=["sqlite", "redis"])
 def relay(request, tmp_path, upstream):
-    table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nmax_connections_per_identity = 20\n'
+    table = upstream_table(upstream, name="up", auth=None, max_connections_per_identity=20)
     with (
         contextmanager(_store)(request.param, tmp_path) as url,
         Relay(tmp_path, upstreams=table, store=url, delivery=PATIENCE) as relay,

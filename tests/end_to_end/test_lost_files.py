@@ -8,15 +8,14 @@ import pytest
 from relay.keys import load_keys, new_keys, save_keys
 from tests.support.fixtures import an_upstream
 from tests.support.journey import readiness
-from tests.support.trusting import is_open, is_shut, trusting_relay
+from tests.support.trusting import is_open, is_shut, open_relay
 
 upstream = an_upstream(scope="module")
 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory, upstream):
-    with trusting_relay(tmp_path_factory.mktemp("lost"), upstream) as relay:
-        assert is_open(relay, upstream)
+    with open_relay(tmp_path_factory.mktemp("lost"), upstream) as relay:
         yield relay
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, readiness
 from tests.support.redis_server import RedisServer
-from tests.support.trusting import is_open, is_shut, sends, trusting_relay
+from tests.support.trusting import is_open, is_shut, open_relay, sends, trusting_relay
 
 upstream = an_upstream(scope="module")
 
@@ -22,8 +22,7 @@ def redis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory, upstream, redis):
-    with trusting_relay(tmp_path_factory.mktemp("outage"), upstream, store=redis.url) as relay:
-        assert is_open(relay, upstream)
+    with open_relay(tmp_path_factory.mktemp("outage"), upstream, store=redis.url) as relay:
         yield relay
 
 

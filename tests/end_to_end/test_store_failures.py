@@ -13,7 +13,7 @@ from tests.support.fixtures import an_upstream
 from tests.support.journey import readiness
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
-from tests.support.trusting import is_open, is_shut, sends, trusting_relay
+from tests.support.trusting import is_open, is_shut, open_relay, sends
 
 PAGE, WAL_HEADER, FRAME_HEADER = 4096, 32, 24  # octets, as SQLite's file format has it
 
@@ -26,8 +26,7 @@ upstream = an_upstream(scope="module")
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory, upstream):
-    with trusting_relay(tmp_path_factory.mktemp("embedded"), upstream) as relay:
-        assert is_open(relay, upstream)
+    with open_relay(tmp_path_factory.mktemp("embedded"), upstream) as relay:
         yield relay
 
 
@@ -107,8 +106,7 @@ def redis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory, upstream, redis):
-    with trusting_relay(tmp_path_factory.mktemp("failures"), upstream, store=redis.url) as relay:
-        assert is_open(relay, upstream)
+    with open_relay(tmp_path_factory.mktemp("failures"), upstream, store=redis.url) as relay:
         yield relay
 
 
@@ -173,8 +171,7 @@ def disk(tmp_path):
 
 def test_a_full_disk(disk, upstream):
     """Before it is full, `[records] min_free` says so; the client hears 452, the reply of RFC 5321 for this."""
-    with trusting_relay(disk.parent, upstream) as relay:
-        assert is_open(relay, upstream)
+    with open_relay(disk.parent, upstream) as relay:
         arrived = len(upstream.deliveries)
         _fill(disk / "filler")
         assert {sends(relay, upstream) for _ in range(4)} == {452}

@@ -4,8 +4,8 @@ import base64
 import random
 import re
 
-REPLY = re.compile(rb"[2345]\d\d([ -][ -~]*)?\r\n")
-LEAKS = re.compile(rb"Traceback|Error:|Exception|RuntimeError|secret|\.py|object at 0x")
+_REPLY = re.compile(rb"[2345]\d\d([ -][ -~]*)?\r\n")
+_LEAKS = re.compile(rb"Traceback|Error:|Exception|RuntimeError|secret|\.py|object at 0x")
 ENDS = [b"\r\n.\r\n", b"\n.\n", b"\n.\r\n", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r\n\0.\r\n", b"\r\r\n.\r\n", b".\r\n"]
 LINE_ENDS = [b"\r\n"] * 20 + [b"\n", b"\r", b"\r\r\n", b"\0\r\n", b""]
 VERBS = [b"EHLO", b"HELO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"NOOP", b"VRFY", b"EXPN", b"HELP", b"AUTH", b"STARTTLS", b"BDAT"]
@@ -80,3 +80,12 @@ class Fuzz:
             place = self.choice.randint(0, len(changed))
             changed[place : place + self.choice.randint(0, 2)] = self.choice.randbytes(self.choice.randint(0, 3))
         return bytes(changed)
+
+
+def check_replies(said: bytes, forbidden: re.Pattern[bytes] | None = None) -> None:
+    """Nothing but well-formed replies, none of which tells of our insides or begins as `forbidden` does."""
+    for line in said.splitlines(keepends=True):
+        assert _REPLY.fullmatch(line), line
+        assert len(line) <= 512
+        assert not _LEAKS.search(line), line
+        assert not (forbidden and forbidden.match(line)), line

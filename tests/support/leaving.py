@@ -37,7 +37,7 @@ def upstream_table(upstream, **keys) -> str:
         "auth": "account" if upstream.accounts else "none",
     }
     lines = [f"{key} = {_toml(value)}" for key, value in (usual | keys).items() if value is not None]
-    return "\n".join(["[[upstream]]", *lines])
+    return "\n".join(["[[upstream]]", *lines, ""])
 
 
 def a_config(*tables: str, folder: Path = Path()) -> Config:

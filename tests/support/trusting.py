@@ -1,14 +1,18 @@
 """A relay whose listener trusts this machine, so that nothing but the line itself asks the store."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.journey import Client, Journey, readiness
+from tests.support.leaving import upstream_table
 from tests.support.service import Relay
 from tests.support.upstream import RecordingUpstream
 
 LISTEN = '[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\nauth = "none"\n'
+TRUST = 'trusted_networks = ["127.0.0.1/32"]'
 POLICY = {
     "streams/newsletter.toml": [
         ("match = .*", 'match = { identities = [], listeners = ["submission"], sender_domains = [] }'),
@@ -18,9 +22,16 @@ POLICY = {
 
 def trusting_relay(folder: Path, upstream: RecordingUpstream, *, workers: int = 2, **options: Any) -> Relay:
     """The relay, not started yet; the upstream asks for no AUTH."""
-    table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "none"\n'
-    trust = 'trusted_networks = ["127.0.0.1/32"]'
-    return Relay(folder, workers=workers, upstreams=table, listen=LISTEN, auth=trust, policy=POLICY, **options)
+    table = upstream_table(upstream, name="up")
+    return Relay(folder, workers=workers, upstreams=table, listen=LISTEN, auth=TRUST, policy=POLICY, **options)
+
+
+@contextmanager
+def open_relay(folder: Path, upstream: RecordingUpstream, **options: Any) -> Iterator[Relay]:
+    """The relay, started; mail flows."""
+    with trusting_relay(folder, upstream, **options) as relay:
+        assert is_open(relay, upstream)
+        yield relay
 
 
 def sends(relay: Relay, upstream: RecordingUpstream) -> int:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import RuleFailed
-from relay.judging import judge, reply_to
+from relay.judging import judge, judge_in_steps, reply_to
+from relay.mail.envelope import Recipient
+from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Phase
 from relay.policy.decide import Answers, decide
 from relay.policy.suppression import Reason, stream_scope
@@ -409,3 +411,14 @@ def test_all_recipients_of_a_message_are_ruled_on_as_each_alone(rules, mode, exe
     together, alone = judge(policy, stream, cases, TODAY), [ruled(policy, case) for case in cases]
     assert together == alone
     assert [ruling.asked for ruling in together] == [ruling.asked for ruling in alone]
+
+
+def test_a_thousand_recipients_are_ruled_on_in_steps_that_remember_what_was_found():
+    policy = newsletter(BOX)
+    stream = policy.stream("newsletter")
+    cases = [replace(a_case(), recipient=Recipient(Mailbox.parse(f"b{number}@mail.example.org"))) for number in range(1201)]
+    steps = list(judge_in_steps(policy, stream, cases, TODAY))
+    assert [len(step) for step in steps] == [500, 500, 201]
+    assert [ruling.recipient for step in steps for ruling in step] == [case.recipient for case in cases]
+    assert steps[2][-1] == ruled(policy, cases[-1])
+    assert steps[2][-1].asked is steps[0][1].asked
