@@ -16,7 +16,8 @@ from relay.ids import time_of
 from relay.keys import Keys
 from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import Records
-from relay.records.search import Mailing, mailing_of, mask
+from relay.records.collected import Addressee, addressee_named
+from relay.records.search import mask
 from relay.render.token import UnsubscribeToken
 from relay.stores.contracts import ConsentEvent
 from relay.tasks import spawn
@@ -45,24 +46,26 @@ class Background:
     """Since when each scope is refused."""
 
 
-async def background_of(token: UnsubscribeToken, keys: Keys, records: Records, store: History) -> Background:
-    """Look it up: in this node's records, in the store, and among refusals on their way there."""
-    mailing = await asyncio.to_thread(_mailing, records, token)
-    digests = keys.addresses.digests(mailing.recipient) if mailing else (token.recipient_digest,)
+async def background_of(
+    token: UnsubscribeToken, keys: Keys, records: Records, store: History, known: Addressee | None = None
+) -> Background:
+    """Look it up: in this node's records (unless the recipient is `known`), in the store, among refusals on their way there."""
+    found = known or await asyncio.to_thread(_addressee, records, token)
+    digests = keys.addresses.digests(found.mailbox) if found else (token.recipient_digest,)
     pending = _pending(records, digests)  # before the store: what it gets in between is then seen in one of the two
     entries, consents = await _history(store, digests)
     return Background(
-        sent_at=mailing.at if mailing else time_of(token.submission_id),
-        recipient=mask(mailing.recipient) if mailing else "",
-        sender=mailing.sender if mailing else "",
+        sent_at=found.at if found else time_of(token.submission_id),
+        recipient=mask(found.mailbox) if found else "",
+        sender=found.sender if found else "",
         consent=max((one for one in consents if one.event == GRANTED), key=lambda one: one.at, default=None),
         refused=_refused([*entries, *pending]),
     )
 
 
-def _mailing(records: Records, token: UnsubscribeToken) -> Mailing | None:
+def _addressee(records: Records, token: UnsubscribeToken) -> Addressee | None:
     try:
-        return mailing_of(records.reader, token.submission_id, token.recipient_digest)
+        return addressee_named(records.reader, token.submission_id, token.recipient_digest)
     except Exception as fault:  # noqa: BLE001 - nothing about the records keeps a page from being shown
         _log.warning("a page is shown without the mail it came with: %s", fault_text(fault), exc_info=not _is_expected(fault))
         return None

@@ -28,6 +28,8 @@ BODY_OCTETS = 16 * 1024  # a one-click POST has 30
 BODY_SECONDS = 20.0
 _BOUNDS: dict[int, Bound] = {413: "http_size", 408: "http_time"}
 PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
+PAGE = "page"  # the origin of a refusal that a person said on the page
+DONE = "已退订 / You are unsubscribed\n"  # to a mail provider's program, which shows it to nobody
 
 Metrics = Callable[[], Awaitable[bytes]]
 Readiness = Callable[[], Awaitable[list[str]]]
@@ -93,7 +95,7 @@ def operations_app(metrics: Metrics, readiness: Readiness, remarks: Remarks) -> 
 def public_app(refusals: Refusals) -> web.Application:
     """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything.
 
-    Only the page's own form has more: `scope`, what its reader chose, and `via`.
+    Only the page's own form has more: `scope`, what its reader chose, and `via`; it alone is answered with a page.
 
     /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
     """
@@ -122,12 +124,7 @@ def public_app(refusals: Refusals) -> web.Application:
         wanted, origin = wish
         if offer.is_canary:
             return web.Response(text=f"{refusals.answer_canary(request.match_info['token'])}\n")
-        try:
-            await refusals.refuse(wanted, origin)
-        except RecordsUnavailable:
-            _log.exception("a refusal could not be written down")
-            return _later(request)
-        return _page(request, "unsubscribed.html", 200, **facts(wanted, await refusals.background(wanted), wanted.scope))
+        return await _carry_out(request, refusals, wanted, origin)
 
     app = _application()
     app.router.add_get("/u/check", check)
@@ -198,7 +195,20 @@ async def _wish(request: web.Request, offer: Offer) -> tuple[Offer, str] | web.R
     wanted = chosen(offer, form.get("scope", []))
     if wanted is None:
         return _not_understood(request, "无法识别所选的范围", "The choice is none that the page offers")
-    return wanted, "page" if "page" in form.get("via", []) else "one_click"
+    return wanted, PAGE if "page" in form.get("via", []) else "one_click"
+
+
+async def _carry_out(request: web.Request, refusals: Refusals, wanted: Offer, origin: str) -> web.Response:
+    """Refuse, and say so: to a person with all that the page tells, to a program in a line that costs nothing."""
+    try:
+        recipient = await refusals.refuse(wanted, origin)
+    except RecordsUnavailable:
+        _log.exception("a refusal could not be written down")
+        return _later(request)
+    if origin != PAGE:
+        return web.Response(text=DONE)
+    said = facts(wanted, await refusals.background(wanted, recipient), wanted.scope)
+    return _page(request, "unsubscribed.html", 200, **said)
 
 
 def _not_understood(request: web.Request, zh: str, en: str) -> web.Response:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -31,9 +31,9 @@ from relay.keys import Keys
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import ORGANISATION, Purpose, Reason, Suppression, stream_scope
 from relay.records.append import Records
+from relay.records.collected import Addressee, addressee_named
 from relay.records.facts import suppressed_record
 from relay.records.journal import replay
-from relay.records.search import sealed_recipient
 from relay.render.token import TokenError, UnknownKey, UnsubscribeToken, read_token, stream_number
 from relay.stores.contracts import Store
 from relay.tasks import spawn
@@ -65,15 +65,6 @@ def proof(keys: Keys, text: str) -> str:
     return keys.tokens.lasting_digest(f"relay-check-1 {text}").hex()
 
 
-async def lacks_keys(store: Store) -> bool:
-    """Whether the store was written with keys that this node does not have yet."""
-    try:
-        await store.check()
-    except StoreUnavailable as fault:
-        return fault.reason == "keys"
-    return False
-
-
 class _Turn:
     """One refusal being written; lives as long as somebody waits."""
 
@@ -92,6 +83,7 @@ class Refusals:
         records: Records,
         store: Callable[[], Store],
         policy: Callable[[], PolicySet],
+        lacks_keys: Callable[[], Awaitable[bool]],
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -100,6 +92,7 @@ class Refusals:
         self._records = records
         self._store = store
         self._policy = policy
+        self._lacks_keys = lacks_keys
         self._clock = clock
         self._entropy = entropy
         self._turns: WeakValueDictionary[tuple[bytes, str], _Turn] = WeakValueDictionary()
@@ -116,11 +109,14 @@ class Refusals:
         return Offer(token, stream_scope(stream.name) if stream is not None and narrow else ORGANISATION, stream, policy)
 
     async def may_be_new(self, text: str) -> bool:
-        """Whether a token that `read` does not know may come from another node, which has a newer key than this one."""
+        """Whether a token that `read` does not know may come from another node, which has a newer key than this one.
+
+        Anybody can ask that, so it must cost the store nothing.
+        """
         try:
             read_token(text, self._keys.tokens.keys)
         except UnknownKey:
-            return await lacks_keys(self._store())
+            return await self._lacks_keys()
         except TokenError:
             return False
         return True
@@ -133,38 +129,43 @@ class Refusals:
         """The proof that the canary was read here."""
         return proof(self._keys, text)
 
-    async def background(self, offer: Offer) -> Background:
-        """What the page may tell of the mail and of its recipient; changes nothing."""
-        return await background_of(offer.token, self._keys, self._records, self._store())
+    async def background(self, offer: Offer, known: Addressee | None = None) -> Background:
+        """What the page may tell of the mail and of its recipient, who need not be looked for when `known`; changes nothing."""
+        return await background_of(offer.token, self._keys, self._records, self._store(), known)
 
-    async def refuse(self, offer: Offer, origin: str) -> None:
+    async def refuse(self, offer: Offer, origin: str) -> Addressee | None:
         """Record the refusal durably, then let it take effect; said again it only counts from then.
 
         Those who say the same while it is being written take turns, and one writing serves all who came before it.
+        Returns the recipient, if it had to be looked up who that is, and this node sent the mail.
         Raises RecordsUnavailable when it could not be written down: the caller must not say it was.
         """
         turn = self._turns.setdefault((offer.token.recipient_digest, offer.scope), _Turn())
         came = turn.begun
         async with turn.lock:
             if turn.written > came:
-                return
+                return None
             turn.begun += 1
-            await self._write(offer, origin)
+            found = await self._write(offer, origin)
             turn.written = turn.begun
+            return found
 
-    async def _write(self, offer: Offer, origin: str) -> None:
+    async def _write(self, offer: Offer, origin: str) -> Addressee | None:
         digest, scope = offer.token.recipient_digest, offer.scope
         now, known = self._clock(), await self._in_time(self._history(digest, scope))
         answered_at = None if known is None else max((entry.answered_at or 0.0 for entry in known), default=0.0)
         # What the store holds to be answered was answered before this POST, whatever the clocks of two nodes say.
         at = now if answered_at is None else max(now, math.nextafter(answered_at, math.inf))
         sealed = next((entry.sealed for entry in known or () if entry.sealed), b"")
-        sealed = sealed or await asyncio.to_thread(self._sealed_address, offer.token)
+        # As the submission's record has it, so that people can read the list later; on another node nobody knows.
+        found = None if sealed else await asyncio.to_thread(self._addressee, offer.token)
+        sealed = found.person.sealed if found else sealed
         entry = Suppression(digest, scope, Reason.UNSUBSCRIBE, origin, at, sealed)
         record = suppressed_record(new_id(now, self._entropy(10)), now, entry, "recipient", offer.token.submission_id)
         await self._records.journal_refusal(record, entry, answered_at)
         if known is not None:  # else the store is away, and the journal is replayed when it is back
             await self._in_time(self._replay())
+        return found
 
     async def _history(self, digest: bytes, scope: str) -> list[Suppression] | None:
         """This refusal as the store knows it, whatever was lifted of it; None when it does not say."""
@@ -184,9 +185,8 @@ class Refusals:
             _log.info("the store takes its time; the refusal is in the journal")
             return None
 
-    def _sealed_address(self, token: UnsubscribeToken) -> bytes:
-        """The recipient as the submission's record has it, so that people can read the list later; b"" on another node."""
-        return sealed_recipient(self._records, token.submission_id, token.recipient_digest)
+    def _addressee(self, token: UnsubscribeToken) -> Addressee | None:
+        return addressee_named(self._records.reader, token.submission_id, token.recipient_digest)
 
     async def _replay(self) -> None:
         try:

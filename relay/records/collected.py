@@ -8,6 +8,7 @@ the mail by its octets too, for when the server numbers anew.
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relay.ids import is_id
@@ -16,6 +17,7 @@ from relay.policy.suppression import Digest
 from relay.records import chain
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
+from relay.records.search import found_by_id
 
 _LATEST = 20  # records looked at for one Message-ID: a client that reuses one must not cost more
 
@@ -35,10 +37,12 @@ class Handled:
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """A recipient of one of our submissions, as its record names them."""
+    """A recipient of one of our submissions, as its record names them; `sender` is its reverse-path, "" when null."""
 
     submission_id: str
+    at: float
     stream: str
+    sender: str
     mailbox: str  # the mailbox key
     person: Person
 
@@ -115,16 +119,13 @@ def addressees_of(reader: Reader, message_id: str, hostname: str) -> list[Addres
 
 
 def addressee_named(reader: Reader, submission_id: str, digest: Digest) -> Addressee | None:
-    """The recipient of a submission whose address has this digest; None when this node has no such record.
+    """The recipient of a submission whose address has this digest: whom an unsubscribe token is about.
 
-    Raises RecordsUnavailable.
+    None when this node has no such record.  Raises RecordsUnavailable.
     """
-    rows = reader.read("SELECT body FROM records WHERE id = ? AND kind = 'received' LIMIT ?", (submission_id, _LATEST))
-    for (body,) in rows:
-        for addressee in _addressees(reader, chain.record_of(body)):
-            if digest in reader.keys.addresses.digests(addressee.mailbox):
-                return addressee
-    return None
+    received = (record for record in found_by_id(reader, submission_id) if record.kind is Kind.RECEIVED)
+    named = (addressee for record in received for addressee in _addressees(reader, record))
+    return next((one for one in named if digest in reader.keys.addresses.digests(one.mailbox)), None)
 
 
 def gone_digests(keys: Keys, mailbox: str) -> tuple[bytes, ...]:
@@ -158,10 +159,10 @@ def _found(reader: Reader, digests: tuple[bytes, ...], kind: Kind, limit: int) -
     return [chain.record_of(body) for (body,) in rows]
 
 
-def _addressees(reader: Reader, record: Record) -> list[Addressee]:
-    people = [record.people[ruling["person"]] for ruling in record.facts["rulings"]]
-    return [
-        Addressee(record.id, str(record.facts["stream"]), mailbox, person)
-        for person in people
-        if (mailbox := reader.reveal(person))
-    ]
+def _addressees(reader: Reader, record: Record) -> Iterator[Addressee]:
+    path = record.facts["reverse_path"]
+    sender = "" if path is None else reader.reveal(record.people[path])
+    for ruling in record.facts["rulings"]:
+        person = record.people[ruling["person"]]
+        if mailbox := reader.reveal(person):
+            yield Addressee(record.id, record.at, str(record.facts["stream"]), sender, mailbox, person)

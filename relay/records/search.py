@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.errors import RecordsUnavailable
-from relay.policy.suppression import Digest
 from relay.records import chain
-from relay.records.append import Records
 from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
 
@@ -85,42 +83,6 @@ def found_by_id(reader: Reader, record_id: str, limit: int = 100) -> list[Record
     """
     rows = reader.read("SELECT body FROM records WHERE id = ? ORDER BY seq LIMIT ?", (record_id, limit))
     return [_record(body) for (body,) in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Mailing:
-    """What the records know of one mail to one recipient: `sender` is its reverse-path ("" when null), not the login."""
-
-    at: float
-    sender: str
-    recipient: str  # the mailbox key
-
-
-def mailing_of(reader: Reader, submission_id: str, digest: Digest) -> Mailing | None:
-    """The mail that an unsubscribe token came with, as far as it concerns its recipient; None when this node sent none.
-
-    Raises RecordsUnavailable.
-    """
-    for record in found_by_id(reader, submission_id):
-        if record.kind is Kind.RECEIVED:
-            for ruling in record.facts["rulings"]:
-                recipient = reader.reveal(record.people[ruling["person"]])
-                if digest in reader.keys.addresses.digests(recipient):
-                    path = record.facts["reverse_path"]
-                    return Mailing(record.at, "" if path is None else reader.reveal(record.people[path]), recipient)
-    return None
-
-
-def sealed_recipient(records: Records, submission_id: str, digest: Digest) -> bytes:
-    """The sealed mailbox behind an unsubscribe token, from the records of its submission; b"" when this node has none.
-
-    Raises RecordsUnavailable.
-    """
-    for record in found_by_id(records.reader, submission_id):
-        for person in record.people:
-            if digest in records.keys.addresses.digests(records.reader.reveal(person)):
-                return person.sealed
-    return b""
 
 
 def mask(mailbox: str) -> str:

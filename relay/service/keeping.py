@@ -17,6 +17,7 @@ unsubscribe links and returned mails knows it before anybody writes with it.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from relay.config import Config
@@ -26,6 +27,7 @@ from relay.stores.contracts import Store
 from relay.stores.opening import ClosedStore, open_store
 
 _log = logging.getLogger("relay.service")
+LOOK_SECONDS = 5.0  # how long somebody waits for a look at the store that should come every second
 
 
 class StoreKeeper:
@@ -42,6 +44,9 @@ class StoreKeeper:
         self._clock = clock
         self._use = use
         self._turn = asyncio.Lock()
+        self._reason = ""  # what the last look found
+        self._begun = self._ended = 0  # looks
+        self._looked = asyncio.Condition()
 
     async def mend(self) -> str:
         """Return "" when the store can be believed, else why not; a closed or removed one is opened anew first.
@@ -49,14 +54,36 @@ class StoreKeeper:
         One that answers and may forget what it is told is closed: it would go on clearing copies.
         """
         async with self._turn:
-            try:
-                await self.store.check()
-            except StoreUnavailable as fault:
-                if fault.reason == "durability" and not isinstance(self.store, ClosedStore):
-                    await self._replace(ClosedStore(self.store.name, fault))
-                may_open = not self._fault and (isinstance(self.store, ClosedStore) or fault.reason == "removed")
-                return await self._reopen() if may_open else f"{fault.reason}: {fault}"
-            return ""
+            self._begun = look = self._begun + 1
+            fault = await self._look()
+        async with self._looked:
+            self._reason, self._ended = fault.reason if fault else "", look
+            self._looked.notify_all()
+        return f"{fault.reason}: {fault}" if fault else ""
+
+    async def _look(self) -> StoreUnavailable | None:
+        try:
+            await self.store.check()
+        except StoreUnavailable as fault:
+            if fault.reason == "durability" and not isinstance(self.store, ClosedStore):
+                await self._replace(ClosedStore(self.store.name, fault))
+            may_open = not self._fault and (isinstance(self.store, ClosedStore) or fault.reason == "removed")
+            return await self._reopen() if may_open else fault
+        return None
+
+    async def lacks_keys(self) -> bool:
+        """Whether the store was written with keys that this node does not have yet, by the next look of `mend`.
+
+        So it is never asked for this alone, however many want to know; without a look in time it is doubtful, and True.
+        """
+        came = self._begun
+        if self._reason == "keys":
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS), self._looked:
+                await self._looked.wait_for(lambda: self._ended > came)
+                return self._reason == "keys"
+        return True
 
     async def take_up(self, keys: Keys) -> None:
         """Use these keys as soon as the store opens under them: at once, or when `mend` can open it.
@@ -87,15 +114,15 @@ class StoreKeeper:
         """Why the keys that this process should have cannot be used; "" when they can, or when the store says nothing of them."""
         return self.store.text if isinstance(self.store, ClosedStore) and self.store.reason == "keys" else ""
 
-    async def _reopen(self) -> str:
+    async def _reopen(self) -> StoreUnavailable | None:
         fresh = await open_store(self._config, self._wanted, self._clock)
         if isinstance(fresh, ClosedStore):
             await self._replace(fresh)
-            return f"{fresh.reason}: {fresh.text}"
+            return StoreUnavailable(fresh.reason, fresh.text)
         self._keys.take_up(self._wanted)
         await self._replace(fresh)
         _log.info("the store can be used again")
-        return ""
+        return None
 
     async def _replace(self, fresh: Store) -> None:
         old, self.store = self.store, fresh

@@ -96,6 +96,7 @@ class Surroundings:
             self._records,
             lambda: self._keeper.store,
             lambda: self._archive.load(policy()),
+            self._keeper.lacks_keys,
             clock=time.time,
             entropy=os.urandom,
         )

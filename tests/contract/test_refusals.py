@@ -10,7 +10,7 @@ from relay.policy.suppression import ORGANISATION, Reason
 from relay.records.journal import replay
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from tests.support.policies import a_policy
-from tests.support.records import KEYS, opened
+from tests.support.records import KEYS, has_all_keys, opened
 from tests.support.stores import BOB, consent
 
 DIGEST = KEYS.addresses.digest("ada@example.org")
@@ -31,7 +31,7 @@ class Node:
         self.clock = clock
         self.is_cut_off = False
         policy = a_policy()
-        self._refusals = Refusals(KEYS, records, self._reach, lambda: policy, clock=clock, entropy=os.urandom)
+        self._refusals = Refusals(KEYS, records, self._reach, lambda: policy, has_all_keys, clock=clock, entropy=os.urandom)
 
     def _reach(self):
         if self.is_cut_off:

@@ -43,6 +43,11 @@ def opened(path: Path, keys: Keys = KEYS, min_free: int = 0, clock: Callable[[],
         records.close()
 
 
+async def has_all_keys() -> bool:
+    """What `Refusals` are told of the store: nothing was written to it with keys that are not here."""
+    return False
+
+
 def an_id(number: int, at: float = NOW) -> str:
     return new_id(at, number.to_bytes(10, "big"))
 

@@ -19,6 +19,7 @@ from relay.keys import new_keys
 from relay.render.token import make_token, read_token
 from tests.support.findings import names_no_place
 from tests.support.policies import a_policy
+from tests.support.records import has_all_keys
 from tests.unit.test_token import TOKEN
 
 KEYS = new_keys(date(2026, 11, 21))
@@ -52,7 +53,7 @@ def serving(app):
 
 def our_door(keys=KEYS):
     """The real public door. It has no records and no store: whatever would suppress somebody fails."""
-    return public_app(Refusals(keys, None, None, a_policy, clock=lambda: 0.0, entropy=bytes))  # type: ignore[arg-type]
+    return public_app(Refusals(keys, None, None, a_policy, has_all_keys, clock=lambda: 0.0, entropy=bytes))  # type: ignore[arg-type]
 
 
 def forwarding(answer):

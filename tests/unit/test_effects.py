@@ -20,7 +20,7 @@ from relay.upstream.profile import load_profiles
 from tests.support import letters
 from tests.support.corpus import corpus
 from tests.support.policies import a_policy
-from tests.support.records import KEYS, NOW, a_first_try, a_message, a_submission, an_id, opened, permitted
+from tests.support.records import KEYS, NOW, a_first_try, a_message, a_submission, an_id, has_all_keys, opened, permitted
 
 POLICY = a_policy()
 PROFILES = load_profiles()
@@ -36,7 +36,9 @@ class Node:
         self.now = NOW
         self.numbers = 0
         store: Any = None
-        refusals = Refusals(KEYS, records, lambda: store, lambda: POLICY, clock=lambda: self.now, entropy=os.urandom)
+        refusals = Refusals(
+            KEYS, records, lambda: store, lambda: POLICY, has_all_keys, clock=lambda: self.now, entropy=os.urandom
+        )
         self.effects = Effects(
             "netease", PROFILES[provider], "relay.example.com",
             keys=KEYS, records=records, refusals=refusals, policy=lambda: POLICY, clock=lambda: self.now, entropy=os.urandom,

@@ -39,12 +39,15 @@ class Refusals:
         self.known: dict[str, float] = {}
         self.fault: Exception | None = None
         self.has_all_keys = True
+        self.found = object()
+        self.looked_up: list[object] = []
 
     def read(self, text):
         return self.offer if text == TOKEN else None
 
-    async def background(self, offer):
+    async def background(self, offer, known=None):
         assert offer.token is self.offer.token
+        self.looked_up.append(known)
         return Background(NOW, "a***@example.org", "news@example.com", None, self.known)
 
     async def may_be_new(self, text):
@@ -56,6 +59,7 @@ class Refusals:
             raise self.fault
         self.refused.append(origin)
         self.scopes.append(offer.scope)
+        return self.found
 
 
 @pytest.fixture
@@ -103,14 +107,16 @@ async def test_the_pair_refuses_again_and_again(public, refusals, body, kind):
     for _ in range(2):
         answer = await public.post(f"/u/{TOKEN}", body, kind)
         assert answer.status == 200
-        assert "<h1>已退订</h1>" in answer.body
+        assert (answer.body, answer.head["content-type"]) == ("已退订 / You are unsubscribed\n", "text/plain; charset=utf-8")
     assert refusals.refused == ["one_click"] * 2
+    assert refusals.looked_up == []  # for a page that nobody would see
     assert refusals.scopes == ["organisation"] * 2  # the token's own
 
 
 async def test_the_button_is_told_from_one_click(public, refusals):
     assert (await public.post(f"/u/{TOKEN}", PAIR + b"&via=page")).status == 200
     assert refusals.refused == ["page"]
+    assert refusals.looked_up == [refusals.found]  # not once more
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ async def test_what_is_refused_already_is_said_and_only_more_is_offered(public, 
     assert 'value="stream"' not in page
     refusals.known = {"stream:newsletter": NOW, "organisation": NOW}
     assert "<button" not in (await public.get(f"/u/{TOKEN}")).body
-    narrower = await public.post(f"/u/{TOKEN}", PAIR + b"&scope=stream")
+    narrower = await public.post(f"/u/{TOKEN}", PAIR + b"&via=page&scope=stream")
     assert "<h1>已退订</h1>" in narrower.body  # all of it stays refused
     assert refusals.scopes == ["stream:newsletter"]
 

@@ -1,5 +1,6 @@
 """Keys and store change together, on both kinds of store: nobody misses a refusal because of a new generation."""
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import date
@@ -9,9 +10,11 @@ import pytest
 from relay.errors import StoreUnavailable
 from relay.keys import Keys, new_keys, rotated
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.service import keeping
 from relay.service.keeping import StoreKeeper
 from relay.stores.contracts import Cleared, ClearRequest, Refused, Taken
 from relay.stores.opening import ClosedStore, open_store
+from relay.tasks import spawn
 from tests.contract.test_opening import config_with
 from tests.support.stores import START, digest, first_try
 
@@ -175,3 +178,57 @@ async def test_a_redis_that_may_forget_is_closed_and_opened_again_when_it_may_no
     assert await process.keeper.mend() == ""
     assert isinstance(await process.clear(), Taken)  # the same store, with what it was told before
     await process.keeper.store.aclose()
+
+
+async def test_who_wants_to_know_whether_keys_lack_waits_for_the_next_look_and_asks_nothing(processes, monkeypatch):
+    one, other = processes
+    looks = []
+    check = one.keeper.store.check
+
+    async def checking():
+        looks.append(len(waiting))
+        await check()
+
+    monkeypatch.setattr(one.keeper.store, "check", checking)
+    waiting = [spawn(one.keeper.lacks_keys(), "asked") for _ in range(200)]
+    await asyncio.sleep(0)
+    assert not looks
+    assert not any(task.done() for task in waiting)
+    assert await one.keeper.mend() == ""
+    assert await asyncio.gather(*waiting) == [False] * 200
+    assert len(looks) == 1
+
+    await other.keeper.take_up(rotated(one.keys, "tokens", LATER))
+    asked = spawn(one.keeper.lacks_keys(), "asked")
+    await asyncio.sleep(0)
+    assert (await one.keeper.mend()).startswith("keys: ")
+    assert await asked
+    assert await one.keeper.lacks_keys()  # known: there is nothing to wait for
+
+
+async def test_a_look_that_had_begun_before_says_nothing(processes, monkeypatch):
+    """It may have seen the store as it was before another node wrote to it with a newer key."""
+    one, other = processes
+    check, seen, go_on = one.keeper.store.check, asyncio.Event(), asyncio.Event()
+
+    async def checking():
+        await check()
+        seen.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(one.keeper.store, "check", checking)
+    look = spawn(one.keeper.mend(), "asked")
+    await seen.wait()
+    await other.keeper.take_up(rotated(one.keys, "tokens", LATER))
+    asked = spawn(one.keeper.lacks_keys(), "asked")
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await look == ""
+    assert not asked.done()
+    assert (await one.keeper.mend()).startswith("keys: ")
+    assert await asked
+
+
+async def test_without_a_look_it_is_doubtful(processes, monkeypatch):
+    monkeypatch.setattr(keeping, "LOOK_SECONDS", 0.01)
+    assert await processes[0].keeper.lacks_keys()

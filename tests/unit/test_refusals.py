@@ -3,18 +3,21 @@
 import asyncio
 import os
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
+from relay.doors import background
 from relay.doors import refusals as refusals_module
 from relay.doors.refusals import Refusals
 from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.keys import rotated
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import received_record
 from relay.records.search import found_by_id
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from tests.support.policies import a_policy
-from tests.support.records import KEYS, a_first_try, a_message, a_submission, permitted
+from tests.support.records import KEYS, a_first_try, a_message, a_submission, has_all_keys, permitted
 
 ADA = "ada@example.org"
 DIGEST = KEYS.addresses.digest(ADA)
@@ -55,7 +58,7 @@ def store():
 @pytest.fixture
 def refusals(records, store, clock):
     policy = a_policy()
-    return Refusals(KEYS, records, lambda: store, lambda: policy, clock=clock, entropy=os.urandom)
+    return Refusals(KEYS, records, lambda: store, lambda: policy, has_all_keys, clock=clock, entropy=os.urandom)
 
 
 def a_token(stream="newsletter", *, whole=True, digest=DIGEST, submission="01JD6Z4M0Q8V7KX3T5N2C9R1BF", key=KEYS.tokens.keys[0]):
@@ -79,7 +82,7 @@ def test_a_token_of_a_stream_that_is_no_longer_for_marketing_refuses_everything(
     """A refusal of that stream alone would stop nothing any more."""
     policy = a_policy(changes={"streams/receipts.toml": ('purpose = "service"', 'purpose = "marketing"')})
     in_force = [a_policy(), policy]
-    refusals = Refusals(KEYS, records, lambda: store, lambda: in_force[-1], clock=clock, entropy=os.urandom)
+    refusals = Refusals(KEYS, records, lambda: store, lambda: in_force[-1], has_all_keys, clock=clock, entropy=os.urandom)
     narrow = refusals.read(a_token("receipts", whole=False))
     in_force.pop()
     wide = refusals.read(a_token("receipts", whole=False))
@@ -106,6 +109,25 @@ def test_what_is_not_ours_offers_nothing(refusals, text):
 
 def test_another_relays_token_offers_nothing(refusals):
     assert refusals.read(a_token(key=KEYS.held.keys[0])) is None
+
+
+async def test_only_a_token_with_an_unknown_key_may_be_new_and_the_store_is_not_asked(records, clock):
+    """Anybody can write 75 characters with the number of such a key."""
+    asked = []
+
+    async def lacks_keys():
+        asked.append(1)
+        return True
+
+    def store():
+        raise AssertionError("the store was asked")
+
+    refusals = Refusals(KEYS, records, store, a_policy, lacks_keys, clock=clock, entropy=os.urandom)
+    assert not await refusals.may_be_new(a_token()[:-2] + "AA")
+    assert not asked
+    newer = rotated(KEYS, "tokens", date(2027, 11, 21)).tokens.keys[0]
+    assert await refusals.may_be_new(a_token(key=newer))
+    assert asked == [1]
 
 
 async def test_the_refusal_is_in_the_journal_and_the_store(refusals, records, store, clock):
@@ -154,13 +176,16 @@ async def test_without_records_it_is_not_confirmed(refusals, records, store):
     assert store.entries == []
 
 
-async def test_the_address_is_kept_sealed_where_the_mail_was_sent(refusals, records, store):
+async def test_the_address_is_looked_for_once_and_kept_sealed(refusals, records, store, monkeypatch):
     submission = a_submission(1, [f"someone{number}@example.org" for number in range(5)] + [ADA])
     rulings = [permitted(recipient) for recipient in submission.recipients]
     message = a_message()
     await records.append(received_record(submission, message, rulings, "0" * 16, a_first_try(submission), records.person))
-    await refusals.refuse(refusals.read(a_token(submission=submission.id)), "one_click")
+    offer = refusals.read(a_token(submission=submission.id))
+    found = await refusals.refuse(offer, "page")
     assert KEYS.records.open(store.entries[0].sealed, b"address") == ADA.encode()
+    monkeypatch.setattr(background, "addressee_named", lambda *_: pytest.fail("looked for once more"))
+    assert (await refusals.background(offer, found)).recipient == "a***@example.org"
 
 
 async def test_an_address_that_the_store_knows_is_not_looked_for(refusals, records, store, clock):

@@ -10,10 +10,11 @@ from relay.errors import RecordsUnavailable
 from relay.keys import new_keys, rotated
 from relay.records import chain, search
 from relay.records.append import Records
+from relay.records.collected import addressee_named
 from relay.records.facts import received_record
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
-from relay.records.search import Query, found_by_id, mask, sealed_recipient, verify
+from relay.records.search import Query, found_by_id, mask, verify
 from tests.support.records import (
     KEYS,
     NOW,
@@ -97,10 +98,12 @@ async def test_the_address_behind_a_token_comes_from_its_submission(path):
     with opened(path) as records:
         await records.append(received(records, 1, "bob@example.org", "ada@example.org"))
         digest = KEYS.addresses.digest("ada@example.org")
-        sealed = sealed_recipient(records, an_id(1), digest)
-        assert KEYS.records.open(sealed, b"address") == b"ada@example.org"
-        assert sealed_recipient(records, an_id(1), KEYS.addresses.digest("eve@example.org")) == b""
-        assert sealed_recipient(records, an_id(2), digest) == b""
+        found = addressee_named(records.reader, an_id(1), digest)
+        assert found
+        assert KEYS.records.open(found.person.sealed, b"address") == b"ada@example.org"
+        assert (found.at, found.sender, found.mailbox) == (NOW, "news@example.com", "ada@example.org")
+        assert addressee_named(records.reader, an_id(1), KEYS.addresses.digest("eve@example.org")) is None
+        assert addressee_named(records.reader, an_id(2), digest) is None
 
 
 async def test_a_search_over_many_pages_yields_each_record_once(path, monkeypatch):

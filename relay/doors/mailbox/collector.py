@@ -18,7 +18,7 @@ from relay import telemetry
 from relay.config import Account, Config
 from relay.doors.mailbox.effects import UNREADABLE, Effects
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, Session, connected
-from relay.doors.refusals import Refusals, lacks_keys
+from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, RelayError, StoreUnavailable
 from relay.hosts import split_host_port
 from relay.keys import Keys
@@ -110,7 +110,7 @@ class Watch:
             numbers = await session.numbers(f"SINCE {begin.day}-{_MONTHS[begin.month - 1]}-{begin.year}")
         else:
             numbers = [number for number in await session.numbers(f"UID {last + 1}:*") if number > last]
-        if numbers and await lacks_keys(self._store()):  # a token made with them would be taken for a forged one
+        if numbers and await _lacks_keys(self._store()):  # a token made with them would be taken for a forged one
             raise MailboxUnavailable("mails wait for the key file of the node where the newest keys were made")
         for start in range(0, len(numbers), BATCH):
             await self._read(session, numbers[start : start + BATCH])
@@ -161,6 +161,15 @@ class Watch:
         except CommandRefused as fault:
             _log.warning("mailbox %s: mails cannot be marked as read: %s", self.name, fault)
         await self._records.marked(Handled(self._mailbox, session.validity, numbers[-1]))
+
+
+async def _lacks_keys(store: Store) -> bool:
+    """Whether the store was written with keys that this node does not have yet."""
+    try:
+        await store.check()
+    except StoreUnavailable as fault:
+        return fault.reason == "keys"
+    return False
 
 
 def _tries(fault: Exception) -> int:
