@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from click.testing import CliRunner
 
 from relay.cli.opening import open_all
 from relay.cli.suppress import suppress
 from relay.records.kinds import Kind
+from tests.support.redis_server import RedisServer
 from tests.support.small import SMALL_CONFIG
 
 
@@ -44,3 +48,13 @@ class Relay:
 
     def facts(self, kind: Kind):
         return [body["facts"] for found, body in self.records() if found == kind.value]
+
+
+@contextmanager
+def relay_on(store: str, folder: Path) -> Iterator[Relay]:
+    """One that uses a store of this kind, "sqlite" or "redis"."""
+    if store == "sqlite":
+        yield Relay(folder)
+        return
+    with RedisServer(folder / "redis") as server:
+        yield Relay(folder, f'[store]\nurl = "{server.url}"\n')

@@ -19,9 +19,8 @@ from relay.keys import load_keys
 from relay.records.kinds import Kind
 from relay.stores.entries import row_of
 from relay.stores.sqlite import SQLiteStore
-from tests.support.redis_server import RedisServer
 from tests.support.stores import digest, new_sqlite, refusal
-from tests.support.suppressing import Relay
+from tests.support.suppressing import Relay, relay_on
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = [f"customer-{number}@example.com" for number in range(700)]
@@ -29,11 +28,8 @@ PEOPLE = [f"customer-{number}@example.com" for number in range(700)]
 
 @pytest.fixture(params=["sqlite", "redis"])
 def relay(request, tmp_path):
-    if request.param == "sqlite":
-        yield Relay(tmp_path)
-        return
-    with RedisServer(tmp_path / "redis") as server:
-        yield Relay(tmp_path, f'[store]\nurl = "{server.url}"\n')
+    with relay_on(request.param, tmp_path) as relay:
+        yield relay
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS, is_formula
 from relay.stores.sqlite import SQLiteStore
 from tests.support.ports import free_port
-from tests.support.redis_server import RedisServer
-from tests.support.suppressing import Relay
+from tests.support.suppressing import Relay, relay_on
 
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 
@@ -27,11 +26,8 @@ ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 @pytest.fixture(params=["sqlite", "redis"])
 def relay(request, tmp_path):
     """A folder with a configuration, and a way to run commands in it."""
-    if request.param == "sqlite":
-        yield Relay(tmp_path)
-        return
-    with RedisServer(tmp_path / "redis") as server:
-        yield Relay(tmp_path, f'[store]\nurl = "{server.url}"\n')
+    with relay_on(request.param, tmp_path) as relay:
+        yield relay
 
 
 @pytest.fixture
