@@ -18,8 +18,8 @@ nothing. Each system was seen to sign, and its signature verified, before it was
 what they measure, and there is no network, so ratios say more than rates.
 
 **The relay** has everything on: policy, a one-click link for each recipient, RSA-2048, suppression, four limits, durable records,
-the ledger; its Redis, where it has one, syncs every write to the same disk. **Postfix** queues on that disk and asks OpenDKIM over
-a unix socket. **Haraka** forwards while its client waits and writes nothing to the disk."""
+the ledger; its Redis, where it has one, syncs every write to the same disk. **Postfix** queues on that disk and asks OpenDKIM
+over a unix socket. **Haraka** forwards while its client waits and writes nothing to the disk."""
 
 QUICK = "> This was `--quick`: one short round. It shows that everything runs and says little about speed."
 
