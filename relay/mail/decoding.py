@@ -8,6 +8,8 @@ superset, as senders confuse its names.
 
 import binascii
 import re
+import unicodedata
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 _CHARSETS = {
@@ -29,6 +31,8 @@ _CHARSETS = {
 # RFC 2047 section 2; blanks inside the text are not allowed there but are common, and readers decode them.
 _ENCODED_WORD = re.compile(r"=\?([!-<>@-~]{1,75})\?([BbQq])\?([^?\r\n]*)\?=")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
+_SHORT = 500  # characters, which are brought to one form in no time whatever they are
+_MARKS = 30  # on one letter, as in the Stream-Safe Text Format (UAX #15 section 13); no language has as many
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -96,3 +100,16 @@ def decode_base64(octets: bytes) -> bytes:
     kept = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
     kept = kept[:-1] if len(kept) % 4 == 1 else kept
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+
+
+def one_form(text: str) -> str:
+    """The text in the form NFKC; of marks without end on one letter, which would take time without end, the first thirty."""
+    return unicodedata.normalize("NFKC", text if len(text) <= _SHORT else "".join(_stream_safe(text)))
+
+
+def _stream_safe(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MARKS:
+            yield character

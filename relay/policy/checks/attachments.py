@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from relay.mail.decoding import one_form
 from relay.policy.case import Case
 from relay.policy.expression import extension
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
@@ -49,7 +50,7 @@ def ask(case: Case, setting: Setting, parameters: Attachments) -> Finding | None
 
 def _visible(filename: str) -> str:
     """The name as a computer reads it: width folded, marks that reverse or hide letters removed."""
-    return "".join(c for c in unicodedata.normalize("NFKC", filename) if unicodedata.category(c) not in ("Cf", "Cc"))
+    return "".join(c for c in one_form(filename) if unicodedata.category(c) not in ("Cf", "Cc"))
 
 
 CHECK = Check(

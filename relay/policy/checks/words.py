@@ -7,14 +7,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from relay.mail.decoding import one_form
 from relay.policy.case import Case
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 
 def visible(text: str) -> str:
     """Text as it is compared: NFKC, case-folded, without format and control characters."""
-    kept = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cf", "Cc"))
-    return unicodedata.normalize("NFKC", kept.casefold())
+    kept = "".join(c for c in one_form(text) if unicodedata.category(c) not in ("Cf", "Cc"))
+    return one_form(kept.casefold())
 
 
 def _word(text: str) -> str:
