@@ -22,12 +22,27 @@ def house(tmp_path, upstream):
         yield house
 
 
-def test_a_record_that_fails_late_keeps_everything_back_and_uses_nothing_up(house, upstream, monkeypatch):
+@pytest.fixture
+def cleared(house, monkeypatch):
+    """Set when a copy has its leave: it is made, and only the record is missing."""
+    store, event = house.line.dispatcher.clearing.store, asyncio.Event()
+    clear = store.clear
+
+    async def clearing(*arguments):
+        found = await clear(*arguments)
+        event.set()
+        return found
+
+    monkeypatch.setattr(store, "clear", clearing)
+    return event
+
+
+def test_a_record_that_fails_late_keeps_everything_back_and_uses_nothing_up(house, upstream, monkeypatch, cleared):
     records, whole = house.line.records, house.line.records.append
 
     async def fail(record):
         if record.kind is Kind.RECEIVED:
-            await asyncio.sleep(0.5)  # the copy is made and has its leave long since
+            await asyncio.wait_for(cleared.wait(), 60)
             raise RecordsUnavailable("the disk is gone")
         return await whole(record)
 
@@ -40,11 +55,12 @@ def test_a_record_that_fails_late_keeps_everything_back_and_uses_nothing_up(hous
     assert house.send(NEWS, [ADA], message(subject="More")).code == 450
 
 
-def test_nothing_leaves_before_the_record_is_written(house, upstream, monkeypatch):
+def test_nothing_leaves_before_the_record_is_written(house, upstream, monkeypatch, cleared):
     records, whole, seen = house.line.records, house.line.records.append, []
 
     async def write_slowly(record):
-        await asyncio.sleep(0.5)
+        await asyncio.wait_for(cleared.wait(), 60)
+        await asyncio.sleep(0.1)  # for an octet that would not wait
         seen.append(len(upstream.accepted))
         return await whole(record)
 

@@ -59,6 +59,7 @@ def _every_worker_and_node_defers(one, two, upstream):
     assert two.send(NEWS, ["new@example.org"], message("new@example.org"))[0] == 451
     assert len(upstream.accepted) == before
     assert one.send(OFFICE, ["bob@example.org"], message(sender=OFFICE)) == (250, "")
+    one.wait(lambda: records(one, kind="paused") + records(two, kind="paused"))  # the log says it a moment earlier
     assert len(records(one, kind="paused") + records(two, kind="paused")) == 1
     (entry,) = records(one, kind="paused") or records(two, kind="paused")
     assert (entry["stream"], entry["measure"], entry["by"]) == ("newsletter", "complaints", "relay")
@@ -84,7 +85,6 @@ def _people_see_why(one, two):
     explained = one.command("explain", path, "--identity", NEWS)
     assert explained.returncode == 1
     assert "451 4.7.1 [paused] The stream newsletter is paused" in explained.stdout
-    assert "[paused] The stream newsletter is paused" in explained.stdout
 
 
 def _resuming_begins_anew(one, upstream, mailboxes, copies):

@@ -220,6 +220,7 @@ def test_an_import_killed_while_it_writes_is_completed_by_the_next(small):
         with subprocess.Popen([*command, "--reason", "unsubscribe"], cwd=ROOT) as importer:
             eventually(written)
             importer.kill()
+        assert importer.returncode == -signal.SIGKILL  # it was not done yet
         known = written()
     found = small.json("import", path, "--reason", "unsubscribe")
     assert (found["rows"], found["new"]) == (60_000, 60_000 - known)
