@@ -28,6 +28,7 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 BUSY_SECONDS = 5.0  # for a stranger who holds SQLite's own lock without standing in line
 _BUSY_PAUSE = 0.01
 _GROUP = 500  # jobs in one commit
+_UNKEPT = 1.0  # seconds until the disk has what nobody waits for
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
 
 
@@ -50,8 +51,9 @@ class Medium(Protocol[Job_contra, Answer_co]):
         """In the loop: an answer for each job; an exception among them is raised to its caller alone."""
         ...
 
-    def commit(self) -> None:
-        """In the loop: end the transaction and give up the turn. What was written need not be on the disk yet."""
+    def commit(self) -> bool:
+        """In the loop: end the transaction and give up the turn; whether `sync` is due even if nobody waits for it."""
+        ...
 
     def sync(self) -> None:
         """In the thread: return when everything that was committed is on the disk."""
@@ -104,6 +106,8 @@ class Commits(Generic[Job, Answer]):
         self._is_under_way = False
         self._is_closed = False
         self._idle: asyncio.Future[None] | None = None
+        self._is_kept = True  # whether the disk has, or is about to have, all that was committed
+        self._keeping: asyncio.TimerHandle | None = None
         self._steps: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"{name} writer", daemon=True)
         self._thread.start()
@@ -112,7 +116,7 @@ class Commits(Generic[Job, Answer]):
         """Hand in a job and wait for its answer.
 
         One that is not `durable` is answered when every process sees it: a
-        power cut may take it back, up to the next one that is.
+        power cut within the next second may take it back.
         Raises what the medium makes of a fault of its steps, or of `Unserved`;
         the job may be committed all the same then.
         """
@@ -141,6 +145,8 @@ class Commits(Generic[Job, Answer]):
     def close(self) -> None:
         """End the thread; who still waits is told that nothing was written."""
         self._is_closed = True
+        if self._keeping is not None:
+            self._keeping.cancel()
         self._steps.put(None)
         self._thread.join()
         self._medium.abandon()
@@ -220,15 +226,36 @@ class Commits(Generic[Job, Answer]):
                 self._group.append(waiting)
         try:
             self._answers = self._medium.write([waiting.job for waiting in self._group])
-            self._medium.commit()
+            is_due = self._medium.commit()
         except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
             fault = error
             self._steps.put(lambda: self._fail(fault))
         else:
-            if any(waiting.durable for waiting in self._group):
-                self._steps.put(self._sync)
+            if is_due or any(waiting.durable for waiting in self._group):
+                self._keep()
             else:
+                self._keep_soon()
                 self._confirm()
+
+    def _keep(self) -> None:
+        self._is_kept = True
+        self._steps.put(self._sync)
+
+    def _keep_soon(self) -> None:
+        """Nobody waits for the disk now; it will have this within a second all the same."""
+        self._is_kept = False
+        if self._keeping is None and self._loop is not None:
+            self._keeping = self._loop.call_later(_UNKEPT, self._keep_now)
+
+    def _keep_now(self) -> None:
+        self._keeping = None
+        if self._is_kept:
+            return
+        if self._is_under_way:  # the next look comes when it is over
+            self._keep_soon()
+            return
+        self._is_under_way = True
+        self._keep()
 
     def _confirm(self) -> None:
         try:
@@ -252,9 +279,9 @@ class Commits(Generic[Job, Answer]):
         self._waiting.clear()
 
     def _go_on(self) -> None:
-        self._group = []
-        if self._waiting:
-            self._start()
+        self._group, self._answers = [], ()
+        if self._waiting and self._loop is not None:
+            self._loop.call_soon(self._start)  # who was answered goes first
             return
         self._is_under_way = False
         if self._idle is not None and not self._idle.done():

@@ -174,7 +174,8 @@ class Dispatcher:
         settling = spawn(self.clearing.settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
         if fails_over:
-            fails_over = await settling  # the next way asks for leave anew; what is told late would take that leave back
+            # the next way asks for leave anew; what is told late would take that leave back
+            fails_over = await asyncio.shield(settling)
         if connection.late is not None:
             unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")

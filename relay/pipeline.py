@@ -36,6 +36,7 @@ from relay.mail.reply import Reply
 from relay.policy.case import Ruling
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
+from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import received_record
@@ -262,11 +263,11 @@ class Line:
         reply = final_reply(first.submission_id, results, fate)
         await self._finish(submission, results, fate, reply)
         for settling in consignment.settling:  # under way meanwhile
-            await settling
-        if not reply.is_transient:
-            self._answered.remember(submission.id, gathered.key)
+            await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
         if reply.is_positive and message.message_id is None:
-            await self.concluded(submission)
+            await self._close(submission.id, gathered.key, durable=True)  # the same bytes come again, and are new
+        elif not reply.is_transient:
+            self._answered.remember(submission.id, gathered.key)
         return reply
 
     async def _refuse(self, submission: Submission, fault: MessageError) -> Reply:
@@ -318,16 +319,11 @@ class Line:
         if leaving:
             with telemetry.stage("deliver"):
                 results = await self.dispatcher.send(consignment, leaving)
-                results = await self._await_others(consignment, gathered, results)
+                results = await await_others(
+                    self.store, gathered.key, gathered.digests, results, consignment.deadline, self._store_failed
+                )
                 settled |= {result.recipient.key: result for result in results}
         return [settled[ruling.recipient.key] for ruling in rulings]
-
-    async def _await_others(self, consignment: Consignment, gathered: Gathered, results: list[Result]) -> list[Result]:
-        try:
-            return await await_others(self.store, gathered.key, gathered.digests, results, consignment.deadline)
-        except StoreUnavailable as fault:
-            self._store_failed(fault)
-            return results
 
     async def _record(self, record: Record) -> RecordsUnavailable | None:
         """Write it down while the copies are made; the fault, if there was one, is for whoever waits for the record."""
@@ -359,10 +355,12 @@ class Line:
         A resend that is still under way has a client of its own and keeps what it asked about.
         """
         key = self._answered.take(submission.id)
-        if key is None:
-            return
+        if key is not None:
+            await self._close(submission.id, key, durable=False)
+
+    async def _close(self, submission_id: str, key: Digest, *, durable: bool) -> None:
         try:
-            await self.store.close(key, submission.id)
+            await self.store.close(key, submission_id, durable=durable)
         except StoreUnavailable as fault:
             self._store_failed(fault)
 

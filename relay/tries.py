@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from relay.answer import Result, Standing
+from relay.errors import StoreUnavailable
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.reply import parse_reply
@@ -37,17 +38,27 @@ def earlier_result(recipient: Recipient, row: Row) -> Result:
 
 
 async def await_others(
-    store: Store, key: Digest, digests: Mapping[str, Digest], results: Sequence[Result], deadline: float
+    store: Store,
+    key: Digest,
+    digests: Mapping[str, Digest],
+    results: Sequence[Result],
+    deadline: float,
+    tell: Callable[[StoreUnavailable], object],
 ) -> list[Result]:
     """Wait for recipients whom another try of the same submission is delivering right now.
 
-    `digests` names recipients by their mailbox keys; `deadline` is in the loop's time.  Raises StoreUnavailable.
+    `digests` names recipients by their mailbox keys; `deadline` is in the loop's time.  When the store goes away, `tell`
+    hears why, and what it said until then holds.
     """
     waiting = {digests[r.recipient.key]: r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
     settled = {r.recipient.key: r for r in results}
     while waiting and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
-        rows = {row.recipient: row for row in await store.rows(key)}
+        try:
+            rows = {row.recipient: row for row in await store.rows(key)}
+        except StoreUnavailable as fault:
+            tell(fault)
+            break
         for digest, result in list(waiting.items()):
             row = rows.get(digest)
             if row is not None and row.state in _SETTLED:

@@ -48,6 +48,11 @@ class WriteAheadLog:
         if self._fault:
             raise OSError(f"the disk failed to keep what was written ({self._fault}); look at the disk, then restart the relay")
 
+    def committed(self) -> bool:
+        """Count a commit; whether it is time for a `sync`, which also keeps the log from growing."""
+        self._commits += 1
+        return self._commits >= CHECKPOINT_EVERY
+
     def sync(self) -> None:
         """Return when every commit so far is on the disk. Raises OSError."""
         self.require()
@@ -56,8 +61,8 @@ class WriteAheadLog:
         except OSError as fault:
             self._fault = str(fault)
             self.require()
-        self._commits += 1
-        if self._commits % CHECKPOINT_EVERY == 0 or os.fstat(self._descriptor).st_size > LARGEST:
+        if self._commits >= CHECKPOINT_EVERY or os.fstat(self._descriptor).st_size > LARGEST:
+            self._commits = 0
             self._checkpoint()
 
     def close(self) -> None:

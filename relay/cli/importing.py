@@ -207,7 +207,7 @@ async def _digested(parts: Iterator[Part], digester: Digester) -> AsyncGenerator
 @asynccontextmanager
 async def _processes(number: int, digester: Digester) -> AsyncIterator[list[Process]]:
     processes: list[Process] = []
-    command = (sys.executable, "-m", "relay.cli.digesting")
+    command = (sys.executable, "-P", "-m", "relay.cli.digesting")  # -P: the folder we are in is nobody's library
     try:
         for _ in range(number):
             processes.append(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=_ANSWER))

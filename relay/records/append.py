@@ -236,10 +236,11 @@ class Records:
         written = iter(self._insert([job for job in jobs if job not in refused]))
         return [refused.get(job) or next(written) for job in jobs]
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Let everybody see it, and the next one write."""
         self._connection.execute("COMMIT")
         self._turn.give_up()
+        return self._log.committed()
 
     def sync(self) -> None:
         """Make it durable."""

@@ -92,6 +92,7 @@ class Hand:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the folder we are in is nobody's library
                 "-m",
                 "relay.service.worker",
                 orders.argument(),

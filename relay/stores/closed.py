@@ -104,7 +104,7 @@ class ClosedStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         self._refuse()
 
-    async def close(self, key: Digest, submission_id: str) -> None:
+    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
         self._refuse()
 
     async def paused(self) -> dict[str, Pause]:

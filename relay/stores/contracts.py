@@ -306,8 +306,12 @@ class Ledger(Protocol):
         """Write outcomes and settle or refund their reservations."""
         ...
 
-    async def close(self, key: Digest, submission_id: str) -> None:
-        """Forget the rows of this try: its client knows the outcome; without rows the same bytes are a new message."""
+    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
+        """Forget the rows of this try: its client knows the outcome; without rows the same bytes are a new message.
+
+        If it need not be `durable`, a power cut within the next second may bring them back: the same bytes would be taken
+        for a resend, and not be sent again to whom they reached.
+        """
         ...
 
 

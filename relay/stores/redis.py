@@ -229,7 +229,7 @@ class RedisStore(Store):
         ]
         await self._link.operate("finish", [key, *_listed(words)])
 
-    async def close(self, key: Digest, submission_id: str) -> None:
+    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
         await self._link.operate("close", [key, submission_id])
 
     # Reputation

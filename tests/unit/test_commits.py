@@ -8,6 +8,7 @@ import pytest
 
 from relay import commits as module
 from relay.commits import Commits, begin_immediate
+from tests.support.waiting import until
 
 
 class Medium:
@@ -17,6 +18,7 @@ class Medium:
         self.groups: list[list[str]] = []
         self.steps: list[str] = []
         self.faults: list[str] = []
+        self.is_due = False
         self.gate = threading.Event()
         self.gate.set()
 
@@ -41,9 +43,10 @@ class Medium:
         self.groups.append(list(jobs))
         return [ValueError("alone") if job == "bad" else job.upper() for job in jobs]
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         assert threading.current_thread() is threading.main_thread()
         self._step("commit")
+        return self.is_due
 
     def sync(self) -> None:
         assert threading.current_thread() is not threading.main_thread()
@@ -89,6 +92,20 @@ async def test_the_disk_is_waited_for_only_when_a_job_needs_it(writer, medium):
     medium.steps.clear()
     first, second = await asyncio.gather(writer.submit("b", durable=False), writer.submit("c"))
     assert (first, second) == ("B", "C")
+    assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
+
+
+async def test_the_disk_has_within_a_second_what_nobody_waited_for(writer, medium, monkeypatch):
+    monkeypatch.setattr(module, "_UNKEPT", 0.01)
+    assert await writer.submit("a", durable=False) == "A"
+    await until(lambda: "sync" in medium.steps)
+    assert medium.steps == ["begin", "write", "commit", "confirm", "sync", "confirm"]
+    assert await writer.submit("b") == "B"
+
+
+async def test_the_medium_may_ask_for_the_disk(writer, medium):
+    medium.is_due = True
+    assert await writer.submit("a", durable=False) == "A"
     assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
 
 

@@ -196,6 +196,16 @@ def test_a_killed_import_leaves_no_process_no_file_and_a_list_that_the_next_one_
     assert small.json("list")["counts"][-1] == {"reason": "unsubscribe", "scope": "organisation", "count": 60_000}
 
 
+def test_the_folder_that_an_import_is_started_in_is_no_library(small):
+    """Whoever may write there could otherwise have the keys: a process that reads a part is told them."""
+    path = small.file("list.txt", b"".join(b"customer-%d@example.com\n" % number for number in range(60_000)))
+    small.file("pickle.py", "open('was-here', 'w').close()\n")
+    command = [Path(sys.executable).with_name("relay"), "--config", small.folder / "config.toml", "suppress", "import", path]
+    subprocess.run([*command, "--reason", "unsubscribe"], cwd=small.folder, check=True)
+    assert not (small.folder / "was-here").exists()
+    assert small.json("list")["counts"][-1]["count"] == 60_000
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_an_import_killed_while_it_writes_is_completed_by_the_next(small):
     path = small.file("list.txt", b"".join(b"customer-%d@example.com\n" % number for number in range(60_000)))

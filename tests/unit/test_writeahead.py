@@ -12,7 +12,7 @@ from relay.files import Turn
 from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 from tests.support.clocks import Clock
 from tests.support.records import a_record, opened
-from tests.support.stores import START, new_sqlite, refusal
+from tests.support.stores import START, digest, first_try, new_sqlite, refusal
 
 
 @pytest.fixture
@@ -81,10 +81,24 @@ def test_the_log_begins_anew_again_and_again(database, monkeypatch):
     sizes = []
     for _ in range(100):
         db.execute("INSERT INTO t VALUES (randomblob(10000))")
+        log.committed()
         log.sync()
         sizes.append(file.stat().st_size)
     assert max(sizes) == max(sizes[:20]) < 400_000
     assert db.execute("SELECT count(*), sum(length(octets)) FROM t").fetchone() == (100, 1_000_000)
+
+
+async def test_submissions_that_nobody_clears_do_not_make_a_large_log(tmp_path, monkeypatch):
+    """What is opened and closed need not be durable; a stream that is paused all day writes nothing else."""
+    monkeypatch.setattr(writeahead, "CHECKPOINT_EVERY", 20)
+    store = await new_sqlite(tmp_path, Clock(START))
+    sizes = []
+    for number in range(200):
+        await store.open_submission(digest(number), first_try(number), 60.0)
+        await store.close(digest(number), first_try(number).submission_id, durable=False)
+        sizes.append(next(tmp_path.glob("*.db-wal")).stat().st_size)
+    assert max(sizes) == max(sizes[:50])
+    await store.aclose()
 
 
 def test_large_commits_do_not_make_a_large_log(database, monkeypatch):
@@ -108,8 +122,10 @@ def test_a_checkpoint_that_cannot_be_made_loses_nothing(database, monkeypatch):
     db, log, _ = database
     db.execute("BEGIN IMMEDIATE")
     db.execute("INSERT INTO t VALUES (x'00')")
+    log.committed()
     log.sync()
     db.execute("COMMIT")
+    log.committed()
     log.sync()
     assert db.execute("SELECT count(*) FROM t").fetchone() == (1,)
 

@@ -50,22 +50,21 @@ def open_submission(
     ttl_seconds: float,
     recipients: Sequence[Digest],
     stream: str,
-    asked: Sequence[Sequence[Digest]],
 ) -> Entry:
     """Insert the submission if absent and return it with its rows; those of `recipients` belong to this try now."""
-    pause, found = reputation.pause_of(db, stream), tuple(suppressions.find(db, now, asked))
+    pause = reputation.pause_of(db, stream)
     is_new = _insert(db, key, proposal, now + ttl_seconds)
     if not is_new and not _is_known(db, now, key):  # it had expired
         is_new = _insert(db, key, proposal, now + ttl_seconds)
     if is_new:
-        return Entry(proposal, is_new=True, pause=pause, suppressions=found)
+        return Entry(proposal, is_new=True, pause=pause)
     db.execute(_PROLONG, (now + ttl_seconds, key))
     first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
         first = replace(first, date=proposal.date, message_id=proposal.message_id)
         db.execute("UPDATE submissions SET date = ?, message_id = ? WHERE key = ?", (first.date, first.message_id, key))
     db.executemany(_ASK, [(proposal.submission_id, key, recipient) for recipient in recipients])
-    return Entry(first, is_new=False, rows=rows(db, now, key), pause=pause, suppressions=found)
+    return Entry(first, is_new=False, rows=rows(db, now, key), pause=pause)
 
 
 def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:

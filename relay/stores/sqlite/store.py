@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -187,9 +188,11 @@ class SQLiteStore(Store):
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
     ) -> Entry:
-        return await self._writer.run(  # nothing has left yet: a power cut may take it back
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream, asked), durable=False
+        found = self._read(lambda db, now: suppressions.find(db, now, asked)) if asked else []  # beside the writers
+        entry = await self._writer.run(  # nothing has left yet: a power cut may take it back
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
         )
+        return replace(entry, suppressions=tuple(found))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return self._read(lambda db, now: ledger.rows(db, now, key))
@@ -204,9 +207,8 @@ class SQLiteStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))
 
-    async def close(self, key: Digest, submission_id: str) -> None:
-        # after a power cut the same bytes would be a resend once more, and nobody would get them twice
-        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id), durable=False)
+    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
+        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id), durable=durable)
 
     # Reputation
 

@@ -1,7 +1,8 @@
 """The one connection of a process that writes, and the transactions that its callers share (`relay.commits`).
 
 An operation that fails takes nobody with it and leaves nothing half-done.
-Nobody hears of success before the commit is on the disk.
+Nobody hears of success before the commit is on the disk, unless the operation
+says that it need not be (`relay.commits`).
 """
 
 import asyncio
@@ -93,10 +94,11 @@ class Writer:
         self._tidy(now)
         return answers
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Let everybody see it, and the next one write."""
         self._db.execute("COMMIT")
         self._turn.give_up()
+        return self._log.committed()
 
     def sync(self) -> None:
         """Make it durable."""
