@@ -14,6 +14,7 @@ not know becomes a 4yz: the client keeps the message and tries again (law 1).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from email.utils import format_datetime
 
@@ -51,6 +52,7 @@ from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
 _READ_AT_ONCE = 1024**2  # octets: about 3 ms
+_READERS = 2  # threads for what is larger; more of them would only take the interpreter from the loop
 _RECORDS_SECONDS = 0.1  # how long MAIL believes in what was last seen of the records
 
 
@@ -91,6 +93,7 @@ class Line:
         self._clock = clock
         self._entropy = entropy
         self._answered = Answered()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self._records_look_again = 0.0
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
@@ -278,7 +281,10 @@ class Line:
         return await self._refuser.message(submission, fault, stream, policy.hash)
 
     async def _read(self, data: bytes | bytearray) -> Message:
-        """As `parse`; a large message in a thread, so that the others are heard meanwhile. Raises MessageError."""
+        """As `parse`; a large message in a thread, so that the others are heard meanwhile. Raises MessageError.
+
+        The threads are the line's own: in those of the loop, look-ups of names would wait behind large messages.
+        """
         if len(data) <= _READ_AT_ONCE:
             return self.parse(data)
 
@@ -286,8 +292,12 @@ class Line:
             message = self.parse(data)
             return message, message.received_digest  # takes as long again, and is kept
 
-        message, _ = await asyncio.to_thread(read)
+        message, _ = await asyncio.get_running_loop().run_in_executor(self._readers, read)
         return message
+
+    def close(self) -> None:
+        """Stop the reading threads."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     def parse(self, data: bytes | bytearray) -> Message:
         """Read a message within the bounds of [smtp]. Raises MessageError."""

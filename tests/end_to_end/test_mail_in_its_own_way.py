@@ -7,14 +7,17 @@ import asyncio
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from relay import telemetry
 from relay.config import parse_config
 from relay.doors.mailbox import collector, effects
-from relay.doors.mailbox.collector import TRIES, Watch
+from relay.doors.mailbox.collector import BREAKS, TRIES, Watch
+from relay.doors.mailbox.imap import CommandRefused, Session
 from relay.errors import RecordsUnavailable
 from relay.stores.opening import open_store
 from relay.tasks import spawn
@@ -159,12 +162,91 @@ async def test_a_fault_of_this_node_passes_no_mail_over(tmp_path, server, monkey
     assert len(tries) == 2 * TRIES + 1
 
 
-async def test_a_mail_at_which_the_server_hangs_up_is_passed_over(tmp_path, server):
-    """Dovecot says BYE where it may not open the file."""
-    server.drop(NEWS, POISON, REFUSAL)
-    kept = next(path for path in (server.maildir(NEWS) / "new").iterdir() if path.read_bytes() == POISON)
+async def test_the_threads_of_others_are_no_fault_of_a_mail(tmp_path, server, monkeypatch):
+    """All threads that the process shares are busy, and stay so for longer than a mail is tried."""
+    monkeypatch.setattr(effects, "READ_SECONDS", 0.5)
+    released = threading.Event()
+    asyncio.get_running_loop().set_default_executor(busy := ThreadPoolExecutor(1))
+    busy.submit(released.wait, 60)
+    server.drop(NEWS, REFUSAL, ORDINARY)
+    with node(tmp_path) as here:
+        async with watching(tmp_path, server, here):
+            try:
+                async with counting(unreadable=0, refusal_by_token=1, innocent=1):
+                    pass
+            finally:
+                released.set()
+
+
+def locked(server, mail: bytes) -> Path:
+    """Let Dovecot say BYE at this mail: it may not open the file."""
+    kept = next(path for path in (server.maildir(NEWS) / "new").iterdir() if path.read_bytes() == mail)
     kept.chmod(0)
+    return kept
+
+
+async def outlast(caplog, times: int) -> None:
+    """Wait until the mailbox could not be read so often."""
+    while sum("cannot be read now" in record.message for record in caplog.records) < times:
+        await asyncio.sleep(0.02)
+
+
+async def test_a_mail_at_which_the_server_hangs_up_is_passed_over(tmp_path, server):
+    server.drop(NEWS, POISON, REFUSAL)
+    locked(server, POISON)
     with node(tmp_path) as here:
         async with watching(tmp_path, server, here), counting(unreadable=1, refusal_by_token=1):
             pass
+        assert here.kinds()["suppressed"] == 1
+
+
+async def test_two_such_mails_are_passed_over(tmp_path, server):
+    """That the first of those behind does not come either says nothing for the first."""
+    server.drop(NEWS, POISON, ORDINARY, REFUSAL)
+    locked(server, POISON)
+    locked(server, ORDINARY)
+    with node(tmp_path) as here:
+        async with watching(tmp_path, server, here), counting(unreadable=2, refusal_by_token=1):
+            pass
+        assert here.kinds()["suppressed"] == 1
+
+
+async def test_a_server_that_hangs_up_at_every_mail_costs_none(tmp_path, server, caplog):
+    """It may be the server's fault, and the mail a refusal: it waits until the server is well."""
+    server.drop(NEWS, REFUSAL, ORDINARY)
+    names = [locked(server, mail).name for mail in (REFUSAL, ORDINARY)]
+    with node(tmp_path) as here:
+        async with watching(tmp_path, server, here), counting(unreadable=0, innocent=1, refusal_by_token=1):
+            await outlast(caplog, 2 * BREAKS)
+            for name in names:
+                next(server.maildir(NEWS).glob(f"*/{name}*")).chmod(0o600)
+        assert here.kinds()["suppressed"] == 1
+
+
+async def test_a_server_that_says_no_to_every_mail_costs_none(tmp_path, server, monkeypatch, caplog):
+    fetch, is_ill = Session.fetch, True
+
+    async def fetching(session, number):
+        if is_ill:
+            raise CommandRefused("[UNAVAILABLE] try again later")
+        return await fetch(session, number)
+
+    monkeypatch.setattr(Session, "fetch", fetching)
+    server.drop(NEWS, REFUSAL, ORDINARY)
+    with node(tmp_path) as here:
+        async with watching(tmp_path, server, here), counting(unreadable=0, innocent=1, refusal_by_token=1):
+            await outlast(caplog, 3 * TRIES)
+            is_ill = False
+        assert here.kinds()["suppressed"] == 1
+
+
+async def test_the_last_mail_waits_for_one_behind_it(tmp_path, server, caplog):
+    server.drop(NEWS, POISON)
+    locked(server, POISON)
+    with node(tmp_path) as here:
+        async with watching(tmp_path, server, here), counting(unreadable=1, refusal_by_token=1):
+            before = counted("unreadable")
+            await outlast(caplog, BREAKS + 2)
+            assert counted("unreadable") == before
+            server.drop(NEWS, REFUSAL)
         assert here.kinds()["suppressed"] == 1

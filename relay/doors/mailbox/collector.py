@@ -37,9 +37,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 LOGIN_PAUSE = 300.0  # providers lock accounts on which somebody keeps guessing
 BATCH = 20
 TRIES = 3  # for a mail that the server does not hand out, or that breaks its reading
-BREAKS = (
-    10  # for one at which the connection ends: some servers hang up instead of saying no; a quarter of an hour, as pauses grow
-)
+BREAKS = 10  # for one at which the connection ends: some servers hang up instead of saying no
 
 
 class Watch:
@@ -67,6 +65,9 @@ class Watch:
         self._mailbox = mailbox_digest(keys, account.identity)
         self._pause = FIRST_PAUSE
         self._failed: Counter[int] = Counter()  # how often a mail stood in its own way
+        self._suspect = 0  # the mail at which the server failed last
+        self._on_trial = 0  # the same, after this connection has brought a mail behind it
+        self._silent = 0  # how many of those behind a suspect were asked for in vain
 
     async def run(self) -> None:
         """Watch until cancelled, whatever happens to the connection."""
@@ -103,6 +104,7 @@ class Watch:
 
     async def _look(self, session: Session) -> None:
         """Handle everything that is new."""
+        self._on_trial = 0
         await self._mark(session)  # what a crash left unmarked
         last = last_number(self._records.reader, self._mailbox, session.validity)
         if last is None:
@@ -112,8 +114,22 @@ class Watch:
             numbers = [number for number in await session.numbers(f"UID {last + 1}:*") if number > last]
         if numbers and await _lacks_keys(self._store()):  # a token made with them would be taken for a forged one
             raise MailboxUnavailable("mails wait for the key file of the node where the newest keys were made")
+        if numbers and numbers[0] == self._suspect and await self._hands_out_one_of(session, numbers[1:]):
+            self._on_trial = self._suspect
         for start in range(0, len(numbers), BATCH):
             await self._read(session, numbers[start : start + BATCH])
+
+    async def _hands_out_one_of(self, session: Session, behind: list[int]) -> bool:
+        """Whether the server hands out mails at all. If the one asked for does not come, next time it is another."""
+        if not behind:
+            return False
+        number = behind[self._silent % len(behind)]
+        self._silent += 1
+        with suppress(CommandRefused):
+            if await session.fetch(number) is not None:
+                self._silent -= 1
+                return True
+        return False
 
     async def _read(self, session: Session, numbers: list[int]) -> None:
         counts: Counter[str] = Counter()
@@ -135,13 +151,19 @@ class Watch:
     async def _take(self, session: Session, number: int) -> str:
         """Let a mail take effect and say what it was, "" when it is gone.
 
-        One that fails again and again is passed over: no mail keeps those behind it from being read.
+        One that fails again and again is passed over: no mail keeps those behind it from being read.  When the server
+        fails, that counts only after the same connection has brought a mail behind it; else the mail could be a
+        refusal, and the fault the server's.
         """
         try:
             octets = await session.fetch(number)
             place = Handled(self._mailbox, session.validity, number, to_mark=True)
             kind = "" if octets is None else await self._effects.handle(octets, place)
         except Exception as fault:
+            if isinstance(fault, MailboxUnavailable) and number != self._on_trial:
+                self._suspect = number
+                _log.warning("mailbox %s: the server does not hand out mail %d: it waits", self.name, number)
+                raise
             self._failed[number] += (tries := _tries(fault)) > 0
             if not tries or self._failed[number] < tries:
                 raise

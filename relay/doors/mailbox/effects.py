@@ -9,6 +9,7 @@ whenever the relay is killed.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from relay import telemetry
@@ -100,7 +101,7 @@ class Effects:
         """
         try:
             async with asyncio.timeout(READ_SECONDS):
-                letter = await asyncio.to_thread(_read, octets)
+                letter = await _read_apart(octets)
         except MessageError:
             return UNREADABLE
         if letter.kind in _ENDS_HERE:
@@ -259,6 +260,15 @@ def _chosen(known: dict[str, Target], addresses: Sequence[str]) -> Target | None
     """The recipient who is named; else the only one there is."""
     named = next((known[address] for address in addresses if address in known), None)
     return named or (next(iter(known.values())) if len(known) == 1 else None)
+
+
+async def _read_apart(octets: bytes) -> Letter:
+    """Read in a thread that waits behind nobody, so that a reading that does not end is known to be this mail's."""
+    reader = ThreadPoolExecutor(1, thread_name_prefix="mailbox")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(reader, _read, octets)
+    finally:
+        reader.shutdown(wait=False)
 
 
 def _read(octets: bytes) -> Letter:
