@@ -53,7 +53,6 @@ from relay.upstream.delivery import Upstreams
 _log = logging.getLogger("relay.pipeline")
 _READ_AT_ONCE = 1024**2  # octets: about 3 ms
 _READERS = 2  # threads for what is larger; more of them would only take the interpreter from the loop
-_RECORDS_SECONDS = 0.1  # how long MAIL believes in what was last seen of the records
 
 
 class Line:
@@ -94,7 +93,6 @@ class Line:
         self._entropy = entropy
         self._answered = Answered()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
-        self._records_look_again = 0.0
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
@@ -114,7 +112,7 @@ class Line:
         now = self._clock()
         submission_id = new_id(now, self._entropy(10))
         try:
-            self._check_records()
+            self.records.check()
         except RecordsFull:
             return replies.NO_SPACE
         except RecordsUnavailable:
@@ -131,13 +129,6 @@ class Line:
             submission_id, now, client, identity, reverse_path, stream.name, self.policy.hash,
             body=body, smtputf8=smtputf8, ret=ret, envid=envid,
         )  # fmt: skip
-
-    def _check_records(self) -> None:
-        """Look at the records, unless somebody has just done so: no record, no mail, whatever MAIL has said."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._records_look_again:
-            self.records.check()
-            self._records_look_again = now + _RECORDS_SECONDS
 
     def take_sender(self, identity: Identity, listener: str, reverse_path: Mailbox | None) -> Stream | Reply:
         """The stream that takes this sender's mail, or why none does. Writes nothing."""

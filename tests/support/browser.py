@@ -5,8 +5,8 @@ import shutil
 from contextlib import contextmanager
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.needs import needs
@@ -64,7 +64,20 @@ def follow(browser, by, what):
     """Click on what leads to another page, and wait until that is there."""
     leading = browser.find_element(by, what)
     leading.click()
-    WebDriverWait(browser, 60).until(staleness_of(leading))
+    WebDriverWait(browser, 60).until(lambda _: _is_gone(leading))
+
+
+def _is_gone(element) -> bool:
+    """Whether its page was left; asked in the middle of that, chromedriver has words of its own for it."""
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    except WebDriverException as fault:
+        if "does not belong to the document" in str(fault):
+            return True
+        raise
+    return False
 
 
 def asked(browser) -> list[tuple[str, str]]:
