@@ -34,8 +34,8 @@ def stand_in(monkeypatch, tmp_path):
 
         original = asyncio.create_subprocess_exec
 
-        def start(program, _, __, orders, pass_fds):
-            return original(program, str(path), orders, pass_fds=pass_fds)
+        def start(program, *words, pass_fds):
+            return original(program, str(path), words[-1], pass_fds=pass_fds)
 
         monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
 
