@@ -5,7 +5,6 @@ import platform
 import re
 import sqlite3
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -26,7 +25,7 @@ def about() -> dict[str, Any]:
         "commit": _first_line(["git", "describe", "--always", "--dirty", "--exclude=*"]),
         "cores": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}, {_release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}, {_release()}",
         "load before": f"{os.getloadavg()[0]:.2f} (one minute's average; other work spoils every figure)",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {_build()}",
         "OpenSSL that signs": f"{backend.openssl_version_text()} (in `cryptography`)",
@@ -57,7 +56,7 @@ def _build() -> str:
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     has = [name for name in ("--enable-optimizations", "--with-lto") if name in options]
     built = f"built with {' '.join(has)}" if has else "built without --enable-optimizations (a distribution's own is quicker)"
-    return f"{built}, {platform.python_compiler()}, {sys.executable}"
+    return f"{built}, {platform.python_compiler()}"
 
 
 def _processor() -> str:
