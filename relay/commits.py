@@ -141,12 +141,13 @@ class Commits(Generic[Job, Answer]):
         if self._is_under_way:
             self._idle = self._idle or asyncio.get_running_loop().create_future()
             await self._idle
+        for timer in (self._alarm, self._keeping):  # here, since `close` may run in a thread
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """End the thread; who still waits is told that nothing was written."""
         self._is_closed = True
-        if self._keeping is not None:
-            self._keeping.cancel()
         self._steps.put(None)
         self._thread.join()
         self._medium.abandon()
@@ -249,7 +250,7 @@ class Commits(Generic[Job, Answer]):
 
     def _keep_now(self) -> None:
         self._keeping = None
-        if self._is_kept:
+        if self._is_kept or not self._thread.is_alive():
             return
         if self._is_under_way:  # the next look comes when it is over
             self._keep_soon()
