@@ -4,63 +4,25 @@ Unknown keys are refused, every fault is reported with its place, and a file
 that is not UTF-8 is answered with what to do, in both languages.
 """
 
-import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
     field_validator,
     model_validator,
 )
 
 from relay.errors import ConfigurationError
-from relay.hosts import HostPort, OptionalHostPort, is_loopback, split_host_port
+from relay.hosts import HostPort, Networks, OptionalHostPort, is_loopback, split_host_port
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.policy.faults import Faults
 from relay.policy.limits import parse_limit
 from relay.toml import Duration, Size
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-_WIDEST = {4: 8, 6: 16}  # prefix lengths; the whole of a large company or a large provider
-
-
-def _named(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-    """Refuse networks that together take in strangers; those of private addresses may be as wide as they are."""
-    merged: list[Network] = [
-        *ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network)),
-        *ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network)),
-    ]
-    for network in merged:
-        widest = _WIDEST[network.version]
-        if network.prefixlen < widest and not network.is_private:
-            raise ValueError(
-                f"{network} holds strangers, that would be an open relay: name networks of /{widest} or smaller"
-                f" / {network} 含陌生人，会成为开放转发：请写 /{widest} 或更小的网段"
-            )
-    return networks
-
-
-def _network(value: Any) -> Network:
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError:
-        raise ValueError(
-            f'"{value}" is not a network; write e.g. "192.168.1.0/24" with zeros in the end, or one address'
-            ' / 不是有效的网段，应写作 "192.168.1.0/24"（末尾为零）或单个地址'
-        ) from None
-
-
-Networks = Annotated[tuple[Annotated[Network, PlainValidator(_network)], ...], AfterValidator(_named)]
-"""Networks whose word is taken without a password."""
 
 
 class _Table(BaseModel):

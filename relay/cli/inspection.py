@@ -4,7 +4,6 @@ A fault stops mail, or would; what is "still to do" works already but should
 not stay so.
 """
 
-import ipaddress
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from relay.cli.output import counted
 from relay.config import Config, Http
 from relay.doors.users import User, load_users
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
-from relay.hosts import split_host_port
+from relay.hosts import is_loopback, split_host_port
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
 from relay.policy.reputation import Pause
@@ -365,11 +364,7 @@ def _hosts(url: str) -> list[str]:
 
 
 def _is_local(address: str) -> bool:
-    host = split_host_port(address)[0]
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(split_host_port(address)[0])
 
 
 def _warn_if_open(path: Path, findings: Findings) -> None:

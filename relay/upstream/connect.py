@@ -6,7 +6,6 @@ login: a second mechanism after a refusal would count as a second wrong guess.
 """
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import aiosmtplib
 
 from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
-from relay.hosts import split_host_port
+from relay.hosts import is_loopback, split_host_port
 from relay.mail.envelope import Credentials
 from relay.upstream.outcome import UpstreamReply
 from relay.upstream.profile import Capabilities
@@ -185,16 +184,9 @@ def _reply(error: aiosmtplib.SMTPResponseException) -> UpstreamReply:
 
 def _is_local_name(address: str) -> bool:
     host, _ = split_host_port(address)
-    return host == "localhost" or _is_loopback(host)
+    return is_loopback(host)
 
 
 def _is_local_peer(client: _Client) -> bool:
     peer = client.get_transport_info("peername")
-    return bool(peer) and _is_loopback(peer[0])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return bool(peer) and is_loopback(peer[0])
