@@ -21,6 +21,7 @@ from typing import Protocol
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.held import Held
 
 Octets = bytes | bytearray
 EntryRow = (
@@ -51,6 +52,7 @@ class RowState(StrEnum):
     LEAVING = "leaving"  # cleared, outcome not known yet; has a lease
     DELIVERED = "delivered"  # the upstream's 250 was seen
     REFUSED = "refused"  # refused for good, by us or by the upstream
+    HELD = "held"  # kept back durably: the relay sends it later
     INDETERMINATE = "indeterminate"  # the connection was lost past the dot, or the lease ran out
 
 
@@ -77,13 +79,17 @@ class FirstTry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for."""
+    """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for.
+
+    `waiting` are those of the asked lanes in which copies wait for a time, so that a new one must join them.
+    """
 
     first: FirstTry
     is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
     suppressions: tuple[tuple[Suppression, ...], ...] = ()
+    waiting: frozenset[Digest] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The ledger already has a row: delivered, refused, or leaving under a living lease.
+    """The ledger already has a row: delivered, refused, held, or leaving under a living lease.
 
     `indeterminate` rows and rows whose lease ran out are claimed again instead (at least once).
     """
@@ -277,11 +283,12 @@ class Ledger(Protocol):
         recipients: Sequence[Digest] = (),
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
+        lanes: Sequence[Digest] = (),
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
         It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same round trip: is `stream`
-        paused, and what is in force on each of `asked` (as `find` answers)?
+        paused, what is in force on each of `asked` (as `find` answers), and in which of `lanes` do copies wait?
         """
         ...
 
@@ -346,7 +353,7 @@ class Reputation(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Reputation, Protocol):
+class Store(Suppressions, Limits, Ledger, Reputation, Held, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

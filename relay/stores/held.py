@@ -1,0 +1,174 @@
+"""What a store promises of copies that are kept back: durable before the client's 250, leased to one courier at a time.
+
+A held *message* is one submission's octets, sealed, kept once.  A held *copy*
+is one recipient of it.  The store reads neither: it knows digests, a lane, and
+when a copy is due.
+
+A lane is what may not overtake itself: a priority, and a digest of identity
+and recipient domain.  Lanes of a lower priority number are served first;
+among equals they take turns (deficit round robin by octets), so that a
+campaign of large messages does not starve a small one.
+
+Who claims a copy has a lease on it.  A lease that ran out makes the copy due
+again, under a new claim number; what an old claim says then is not heard.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from relay.policy.suppression import Digest
+
+NEVER = math.inf
+"""Due at no time by itself: a person or a login must free the copy."""
+
+
+class Why(StrEnum):
+    """Why a copy is held; the label of `relay_held_copies`."""
+
+    LIMIT = "limit"  # a limit of the stream or the upstream is reached
+    UPSTREAM = "upstream"  # the upstream did not take it, for now
+    UNKNOWN = "unknown"  # the dot may have arrived, its reply did not
+    LANE = "lane"  # others of its lane were there first
+    HOURS = "hours"  # outside the hours in which the stream sends
+    RULE = "rule"  # a rule wants a person to look at it: `relay held release`
+    PAUSED = "paused"  # its stream is paused
+    AUTHENTICATION = "authentication"  # no usable login: the identity's next AUTH frees it
+    REPORT = "report"  # it will never leave; its sender must still be told
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Which copies leave in their order. `priority` 0 is served first."""
+
+    priority: int
+    key: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMessage:
+    """One submission that is kept. `head` is sealed: envelope and what the first try used; `body` is sealed too.
+
+    `body` is empty where only the message is asked about.  `octets` is the length of the sealed body.
+    """
+
+    id: str
+    head: bytes
+    body: bytes
+    octets: int
+    at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCopy:
+    """One recipient of a held message.
+
+    `owner` is the digest of upstream and identity whose login it leaves with.
+    `sealed` holds the mailbox, its DSN parameters and what was said of it last.
+    `claim` counts how often it was claimed.
+    """
+
+    message: str
+    recipient: Digest
+    lane: Lane
+    owner: Digest
+    why: Why
+    due_at: float
+    sealed: bytes
+    attempts: int = 0
+    held_at: float = 0.0
+    claim: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUpdate:
+    """What becomes of a copy: `after` takes the place of `before`, None when it is done and forgotten.
+
+    It is heard only while `before.claim` is still the copy's; then its lease ends.
+    """
+
+    before: HeldCopy
+    after: HeldCopy | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTotals:
+    """How much is held: copies by reason, sealed octets of bodies, when the oldest copy was held (None: nothing is)."""
+
+    copies: Mapping[Why, int]
+    octets: int
+    oldest_at: float | None
+
+
+class HoldFull(Exception):
+    """There is no room for another held message; nothing was kept."""
+
+
+class Held(Protocol):
+    """Copies that leave later."""
+
+    async def hold(
+        self,
+        key: Digest,
+        message: HeldMessage,
+        copies: Sequence[HeldCopy],
+        rows: Mapping[Digest, str],
+        *,
+        max_octets: int,
+        credentials: tuple[Digest, bytes, float] | None = None,
+    ) -> None:
+        """Keep the copies of one message, all or none; durable when it returns.
+
+        In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
+        finds them.  A repetition adds what is missing and changes nothing else.  `credentials` are an owner, a sealed
+        login and when it must be gone.  Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.
+        """
+        ...
+
+    async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
+        """Lease copies that are due, by priority and then lane by lane in turn; `most` at most, often fewer.
+
+        Copies of one report lane come together.  What expired is due whatever its time says.
+        """
+        ...
+
+    async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
+        """The message, None when nothing of it is held any more."""
+        ...
+
+    async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
+        """Change or forget copies; return how many updates were heard.
+
+        `resting` lanes are not served before that time.  With its last copy a message is forgotten, body and all, and
+        with the last copy of an owner the owner's credentials.
+        """
+        ...
+
+    async def held_copies(self, after: tuple[str, Digest] | None, most: int, message: str | None = None) -> list[HeldCopy]:
+        """Copies in the order of message and recipient, for people to look at; `after` is the last one of the page before."""
+        ...
+
+    async def free_owner(self, owner: Digest, why: Why) -> int:
+        """Make every copy of this owner that is held for this reason due now; return how many."""
+        ...
+
+    async def wake_lane(self, lane: Lane) -> None:
+        """Serve the lane whenever it has something due: it rests no longer."""
+        ...
+
+    async def held_totals(self) -> HeldTotals: ...
+
+    async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
+        """Replace the owner's login where copies of the owner are held; whether there were any."""
+        ...
+
+    async def credentials_of(self, owner: Digest) -> bytes | None:
+        """The owner's sealed login, None when there is none or its time is over."""
+        ...
+
+    async def drop_credentials(self, owner: Digest) -> None:
+        """Forget the owner's login at once."""
+        ...
