@@ -239,5 +239,7 @@ def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bo
         upstream=upstream,
         upstream_text=outcome.upstream_text,
         gone=outcome.gone,
+        confirmations=outcome.reaction.confirmations,
+        splits=outcome.reaction.split and outcome.state is OutcomeState.TRANSIENT,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
     )

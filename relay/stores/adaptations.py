@@ -7,9 +7,11 @@ pause, which a person ends.  A stronger one takes the place of the one before.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import orjson
 
 from relay.policy.suppression import Digest
 
@@ -89,6 +91,9 @@ class Adaptation:
         return self.weight >= other.weight + LEAST_STEP[self.kind]
 
 
+_OCTETS = ("key", "sealed", "login")
+
+
 def adaptation_key(
     digest: Callable[[str], Digest], kind: Kind, upstream: str, scope: Scope, name: str, login: bytes = b""
 ) -> Digest:
@@ -100,6 +105,20 @@ def rate_at(adaptation: Adaptation, now: float) -> int:
     """Recipients a minute that a lowered rate lets leave at this moment."""
     steps = math.floor(max(0.0, now - adaptation.since) / RECOVERY_SECONDS)
     return int(adaptation.value * RECOVERY**steps)
+
+
+def dump_adaptation(adaptation: Adaptation) -> bytes:
+    """As octets, for a store that keeps it whole."""
+    facts = asdict(adaptation) | {name: getattr(adaptation, name).hex() for name in _OCTETS}
+    return orjson.dumps(facts | {"until": None if adaptation.until == NEVER else adaptation.until})
+
+
+def load_adaptation(octets: bytes) -> Adaptation:
+    """What `dump_adaptation` wrote."""
+    facts = orjson.loads(octets)
+    facts |= {name: bytes.fromhex(facts[name]) for name in _OCTETS}
+    until = NEVER if facts["until"] is None else facts["until"]
+    return Adaptation(**facts | {"kind": Kind(facts["kind"]), "scope": Scope(facts["scope"]), "until": until})
 
 
 class Adaptations(Protocol):

@@ -119,12 +119,28 @@ CREATE TABLE IF NOT EXISTS feedback (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
 """
+ADAPTATIONS = """
+CREATE TABLE IF NOT EXISTS adaptations (
+    key BLOB NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    since REAL NOT NULL,
+    until REAL,                             -- null: a person ends it
+    value INTEGER NOT NULL,
+    login BLOB NOT NULL,
+    reply_class TEXT NOT NULL,
+    said TEXT NOT NULL,
+    by TEXT NOT NULL
+) WITHOUT ROWID;
+"""
 """Made where they lack, so that a file from before they existed goes on being used."""
 
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {ADAPTATIONS}")
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
@@ -133,6 +149,8 @@ def add_tables(db: sqlite3.Connection) -> None:
     """Give a file of an earlier version what it lacks."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback_sent'").fetchone() is None:
         db.executescript(f"BEGIN IMMEDIATE; {REPUTATION} COMMIT;")
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'adaptations'").fetchone() is None:
+        db.executescript(f"BEGIN IMMEDIATE; {ADAPTATIONS} COMMIT;")
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:
