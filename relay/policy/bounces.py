@@ -16,7 +16,7 @@ CONFIRMATIONS = 2
 
 
 def confirmations_for(status: str, needed: int = 0) -> int:
-    """How many mails must say "no such mailbox" until it is believed; `needed` as the provider's profile says, 0 when it does not."""
+    """How many mails must say so until it is believed; `needed` as the provider's profile has it, 0 when it says nothing."""
     return needed or (1 if status == AT_ONCE else CONFIRMATIONS)
 
 

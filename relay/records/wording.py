@@ -30,6 +30,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
+    Kind.ADAPTED: both("因上游服务器的答复调整了发送，或调整结束", "Sending was adapted to an upstream's reply, or that ended"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
     Kind.OPENED: both("存储被创建或恢复", "A store was created or restored"),
@@ -91,6 +92,13 @@ MEASURES: Mapping[str, Both] = {
     "manual": both("人工", "none: by hand"),
 }
 
+ADAPTED: Mapping[str, Both] = {
+    "rest": both("暂不发送", "not asked for a time"),
+    "rate": both("降低速率", "a lower rate"),
+    "recipients": both("每封邮件收件人上限", "fewer recipients a mail"),
+    "pause": both("营销邮件暂停", "marketing paused"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(
@@ -116,6 +124,23 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
         both(
             "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay streams resume",
             "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay streams resume`",
+        ),
+    ),
+    "upstream": (
+        both(
+            "上游服务器要求放慢或暂缓，中继在此时间之前不再向它发送",
+            "The upstream server asked to slow down or wait, so the relay does not ask it before that time",
+        ),
+        both("请稍后再发；邮件软件通常会自动重试", "Send again later; most mail programs do by themselves"),
+    ),
+    "upstream-paused": (
+        both(
+            "经此上游服务器的营销邮件已暂停：它认为发件方信誉不佳，或由管理员暂停",
+            "Marketing by this upstream server is paused: it holds us in bad standing, or an administrator paused it",
+        ),
+        both(
+            "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay upstream resume",
+            "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay upstream resume`",
         ),
     ),
     "limit": (

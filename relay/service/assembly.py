@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.adapting import Adapting
 from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
@@ -42,6 +43,7 @@ class Assembly:
     upstreams: Upstreams
     line: Line
     authenticator: Authenticator
+    adapting: Adapting
     keeper: StoreKeeper
 
     @property
@@ -54,10 +56,11 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        """Return "" when the store can be believed, else why not; then also learn what is paused and what is adapted."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
+            self.adapting.take_up(await self.store.adaptations())
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault
@@ -80,18 +83,31 @@ async def assemble(
     store: Store | None = None,
     clock: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Assembly:
     """Build all parts of a process that takes mail; `store` is one that is open already.
 
     Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
     """
     store = store or await open_store(config, keys, clock)
-    upstreams = Upstreams(config, load_profiles(), entropy(32))
+    upstreams = Upstreams(config, load_profiles(), entropy(32), monotonic=monotonic)
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
-    clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
-    dispatcher = Dispatcher(config, clearing=clearing, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
+    adapting = Adapting(
+        config,
+        keys=keys,
+        store=store,
+        records=records,
+        upstreams=upstreams,
+        clock=clock,
+        entropy=entropy,
+        processes=processes_of(config),
+    )
+    clearing = Clearing(config, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
+    dispatcher = Dispatcher(
+        config, clearing=clearing, adapting=adapting, outcomes=outcomes, upstreams=upstreams, renderer=renderer
+    )
     line = Line(
         config,
         policy,
@@ -105,13 +121,18 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
+    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in)
 
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = authenticator.store = fresh
+        line.store = clearing.store = authenticator.store = adapting.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
-    return Assembly(config, keys, records, upstreams, line, authenticator, keeper)
+    return Assembly(config, keys, records, upstreams, line, authenticator, adapting, keeper)
+
+
+def processes_of(config: Config) -> int:
+    """How many processes of this node send."""
+    return config.workers or os.cpu_count() or 1
 
 
 def load_signers(config: Config) -> Signers:

@@ -266,7 +266,7 @@ class RedisStore(Store):
 
     async def adapt(self, adaptation: Adaptation) -> bool:
         new = adaptation
-        words = [new.key, dump_adaptation(new), repr(new.until), repr(new.weight), LEAST_STEP[new.kind], MOST]
+        words: list[Argument] = [new.key, dump_adaptation(new), repr(new.until), repr(new.weight), LEAST_STEP[new.kind], MOST]
         return bool(await self._link.operate("adapt", words))
 
     async def end_adaptation(self, key: Digest) -> Adaptation | None:

@@ -28,10 +28,17 @@ async def workers(store, upstream):
     """The authenticators of two processes."""
     keys, table = new_keys(date(2026, 11, 21)), upstream_table(upstream)
     async with upstreams_of(table) as one, upstreams_of(table) as other:
-        both = [Authenticator(a_config(table), store=store, upstreams=them, keys=keys, sleep=no_delay) for them in (one, other)]
+        both = [
+            Authenticator(a_config(table), store=store, upstreams=them, keys=keys, logged_in=told, sleep=no_delay)
+            for them in (one, other)
+        ]
         yield both
         for worker in both:
             worker.close()
+
+
+async def told(upstream: str, identity: str) -> None:
+    """Whoever wants to know of a login that was taken."""
 
 
 async def no_delay(seconds: float) -> None:

@@ -60,9 +60,19 @@ class Naps:
         await asyncio.sleep(0)
 
 
+async def told(upstream: str, identity: str) -> None:
+    """Whoever wants to know of a login that was taken."""
+
+
 def an_authenticator(store, judge, config: Config | None = None, clock=None, naps=None, keys: Keys = KEYS) -> Authenticator:
     return Authenticator(
-        config or a_config(), store=store, upstreams=judge, keys=keys, monotonic=clock or Clock(), sleep=naps or Naps()
+        config or a_config(),
+        store=store,
+        upstreams=judge,
+        keys=keys,
+        monotonic=clock or Clock(),
+        sleep=naps or Naps(),
+        logged_in=told,
     )
 
 

@@ -5,14 +5,18 @@ import sqlite3
 from relay.policy.suppression import Digest
 from relay.stores.adaptations import MOST, NEVER, Adaptation, Kind, Scope
 
-_FIELDS = "key, kind, upstream, scope, sealed, since, until, value, login, reply_class, said, by"
-_KEEP = f"INSERT OR REPLACE INTO adaptations ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP = """
+INSERT OR REPLACE INTO adaptations (key, kind, upstream, scope, sealed, since, until, value, login, reply_class, said, by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ALL = "SELECT key, kind, upstream, scope, sealed, since, until, value, login, reply_class, said, by FROM adaptations"
 _IN_FORCE = "(until IS NULL OR until > ?)"
+_ENDED = "WHERE until <= ?"
 
 
 def adaptations(db: sqlite3.Connection, now: float) -> list[Adaptation]:
     """Those in force."""
-    return [_adaptation(row) for row in db.execute(f"SELECT {_FIELDS} FROM adaptations WHERE {_IN_FORCE}", (now,))]
+    return [_adaptation(row) for row in db.execute(f"{_ALL} WHERE {_IN_FORCE}", (now,))]
 
 
 def adapt(db: sqlite3.Connection, now: float, new: Adaptation) -> bool:
@@ -39,17 +43,18 @@ def end(db: sqlite3.Connection, now: float, key: Digest) -> Adaptation | None:
 
 def has_ended(db: sqlite3.Connection, now: float) -> bool:
     """Whether the time of any is over."""
-    return db.execute(f"SELECT 1 FROM adaptations WHERE NOT {_IN_FORCE} LIMIT 1", (now,)).fetchone() is not None
+    return db.execute(f"{_ALL} {_ENDED} LIMIT 1", (now,)).fetchone() is not None
 
 
 def take_ended(db: sqlite3.Connection, now: float) -> list[Adaptation]:
     """Forget and return those whose time is over."""
-    rows = db.execute(f"DELETE FROM adaptations WHERE NOT {_IN_FORCE} RETURNING {_FIELDS}", (now,)).fetchall()
+    rows = db.execute(f"{_ALL} {_ENDED}", (now,)).fetchall()
+    db.execute("DELETE FROM adaptations WHERE until <= ?", (now,))
     return [_adaptation(row) for row in rows]
 
 
 def _find(db: sqlite3.Connection, now: float, key: Digest) -> Adaptation | None:
-    row = db.execute(f"SELECT {_FIELDS} FROM adaptations WHERE key = ? AND {_IN_FORCE}", (key, now)).fetchone()
+    row = db.execute(f"{_ALL} WHERE key = ? AND {_IN_FORCE}", (key, now)).fetchone()
     return _adaptation(row) if row else None
 
 
