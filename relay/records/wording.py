@@ -99,6 +99,22 @@ ADAPTED: Mapping[str, Both] = {
     "pause": both("营销邮件暂停", "marketing paused"),
 }
 
+SCOPES: Mapping[str, Both] = {
+    "identity": both("登录账号", "the login"),
+    "upstream": both("整个上游", "the whole upstream"),
+    "domain": both("收件人域名", "the recipient domain"),
+}
+
+CLASSES: Mapping[str, Both] = {
+    "throttle": both("发送过多或过快", "too much or too fast"),
+    "content": both("内容被拒", "the content was refused"),
+    "authentication": both("登录失败", "the login failed"),
+    "sender_policy": both("发件人或域名认证不符", "the sender, or the authentication of its domain"),
+    "reputation": both("发件方信誉不佳", "we are in bad standing"),
+    "recipient_gone": both("收件人不存在", "the recipient is gone"),
+    "manual": both("人工", "by hand"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(

@@ -194,6 +194,11 @@ def classify(profile: Profile, code: int, enhanced: str, text: str) -> Classifie
     return Classified(ReplyClass.TRANSIENT, permanent=False)
 
 
+def is_known(profile: Profile, code: int, enhanced: str, text: str) -> bool:
+    """Whether an entry names the reply, and not its number alone."""
+    return any(entry.fits(code, enhanced, text) for entry in profile.reply)
+
+
 def parse_profile(octets: bytes, name: str, further: tuple[Entry, ...] = ()) -> Profile:
     """Read one profile; `further` are entries that are asked after its own.
 
