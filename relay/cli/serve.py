@@ -15,7 +15,6 @@ from relay.errors import ConfigurationError, RelayError
 from relay.ids import new_id
 from relay.records.append import Records
 from relay.records.facts import opened_record
-from relay.service.assembly import processes_of
 from relay.service.loop import new_event_loop, raise_file_limit
 from relay.service.policies import PolicyArchive
 from relay.service.supervisor import Supervisor
@@ -36,7 +35,7 @@ def serve(workers: int | None) -> None:
     raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
-            runner.run(_serve(config, str(path.resolve()), workers or processes_of(config)))
+            runner.run(_serve(config, str(path.resolve()), workers or config.workers or os.cpu_count() or 1))
         except ConfigurationError:
             raise
         except RelayError as fault:

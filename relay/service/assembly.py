@@ -84,8 +84,9 @@ async def assemble(
     clock: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
     monotonic: Callable[[], float] = time.monotonic,
+    processes: int = 1,
 ) -> Assembly:
-    """Build all parts of a process that takes mail; `store` is one that is open already.
+    """Build all parts of a process that takes mail, one of so many `processes`; `store` is one that is open already.
 
     Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
     """
@@ -102,7 +103,7 @@ async def assemble(
         upstreams=upstreams,
         clock=clock,
         entropy=entropy,
-        processes=processes_of(config),
+        processes=processes,
     )
     clearing = Clearing(config, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
     dispatcher = Dispatcher(
@@ -128,11 +129,6 @@ async def assemble(
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
     return Assembly(config, keys, records, upstreams, line, authenticator, adapting, keeper)
-
-
-def processes_of(config: Config) -> int:
-    """How many processes of this node send."""
-    return config.workers or os.cpu_count() or 1
 
 
 def load_signers(config: Config) -> Signers:

@@ -36,9 +36,21 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind.
+    `clock` is everybody's: of the line, the store, the records and the breakers.
     """
 
-    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none", upstreams=""):
+    def __init__(
+        self,
+        folder,
+        upstream,
+        *,
+        domains: Iterable[str] = (),
+        extra: str = "",
+        policy=None,
+        auth="none",
+        upstreams="",
+        clock=time.time,
+    ):
         domains = {"example.com", *domains}
         table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
         keys = "".join(
@@ -48,6 +60,7 @@ class LineHouse:
         self.owns = frozenset(f"@{domain}" for domain in domains)
         self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy)
         self.relay.data.mkdir(exist_ok=True)
+        self._clock = clock
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -66,8 +79,10 @@ class LineHouse:
     async def _assemble(self):
         config = load_config(str(self.relay.config))
         keys = load_or_create_keys(config, date(2026, 1, 1))
-        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
-        return await assemble(config, parse_policies(read_folder(config.policies_path)), keys, records, entropy=os.urandom)
+        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, self._clock)
+        policy, clock = parse_policies(read_folder(config.policies_path)), self._clock
+        monotonic = time.monotonic if clock is time.time else clock
+        return await assemble(config, policy, keys, records, clock=clock, entropy=os.urandom, monotonic=monotonic)
 
     def run(self, work):
         """Wait for a coroutine on the line's loop."""
