@@ -21,7 +21,7 @@ FLOORS = [
     {"upstream"},
     {"answer"},
     {"bounced", "gathering", "judging", "routing", "consignment", "tries"},
-    {"clearing"},
+    {"clearing", "holding"},
     {"dispatch"},
     {"refusing", "reporting"},
     {"pipeline"},
