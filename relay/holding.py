@@ -88,7 +88,7 @@ class Codec:
     def detail(self, submission_id: str, detail: Detail) -> bytes:
         """One recipient of the submission."""
         recipient = detail.recipient
-        return self._seal("copy", id, {
+        return self._seal("copy", submission_id, {
             "to": recipient.mailbox.wire,
             "notify": None if recipient.notify is None else sorted(recipient.notify),
             "orcpt": recipient.orcpt,
