@@ -84,8 +84,9 @@ async def gather(
     records: Records,
     keys: Keys,
     ledger_ttl: float,
+    lanes: Sequence[Digest] = (),
 ) -> Gathered:
-    """Open the submission in the ledger and collect one case per recipient.
+    """Open the submission in the ledger, collect one case per recipient, and ask in which of `lanes` copies wait.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """
@@ -93,7 +94,7 @@ async def gather(
     rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above
-    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked)
+    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes)
     suppressions = _with_pending(entry.suppressions, asked, pending)
     return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry, key, rows)
 
