@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"bounced", "gathering", "judging", "routing", "consignment", "tries"},
+    {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
     {"clearing", "holding"},
     {"dispatch"},
     {"refusing", "reporting"},
