@@ -54,6 +54,12 @@ class Consignment:
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
+    attempt: str = ""
+
+    @property
+    def try_id(self) -> str:
+        """Who claims and settles in the ledger: a submission is a try, and of held mail each turn of the courier is one."""
+        return self.attempt or self.submission.id
 
     async def recorded(self) -> None:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""

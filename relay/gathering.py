@@ -84,12 +84,14 @@ async def gather(
     records: Records,
     keys: Keys,
     ledger_ttl: float,
+    key: Digest | None = None,
 ) -> Gathered:
-    """Open the submission in the ledger and collect one case per recipient.
+    """Open the submission in the ledger, under `key` where that is given, and collect one case per recipient.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """
-    key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    if key is None:
+        key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
     rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above

@@ -39,11 +39,15 @@ class Reporter:
         """Tell the reverse-path whom the message will never reach, where others have it. Never raises."""
         if not needs_report(results):
             return ReportFate.NOT_NEEDED
-        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
+        refused = [result for result in results if result.standing is Standing.REFUSED]
+        return await self.report_refused(consignment, refused, sum(r.standing is Standing.DELIVERED for r in results))
+
+    async def report_refused(self, consignment: Consignment, refused: Sequence[Result], delivered: int = 0) -> ReportFate:
+        """Tell the reverse-path of those whom the message will never reach; `delivered` others have it. Never raises."""
+        about = [result for result in refused if result.recipient.wants_failure_report]
         try:
             with telemetry.stage("report"):
-                delivered = sum(result.standing is Standing.DELIVERED for result in results)
-                return await self._tell(consignment, FAILED, refused, delivered)
+                return await self._tell(consignment, FAILED, about, delivered)
         except Exception:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
             _log.exception("the report on %s failed", consignment.submission.id)
             return ReportFate.TRANSIENT
