@@ -15,17 +15,13 @@ from collections.abc import Callable
 from relay import telemetry
 from relay.config import Config
 from relay.errors import StoreUnavailable
+from relay.holding import owner_of
 from relay.keys import Keys
 from relay.mail.envelope import Credentials, Identity, IdentityKind
 from relay.policy.suppression import Digest
 from relay.stores.held import Held, Why
 
 KEPT_SECONDS = 5 * 86400.0
-
-
-def owner_of(keys: Keys, upstream: str, identity: str) -> Digest:
-    """Who owns held copies: the login that they leave with."""
-    return keys.addresses.lasting_digest(f"owner\0{upstream}\0{identity}")
 
 
 class Custody:

@@ -14,7 +14,6 @@ not know becomes a 4yz: the client keeps the message and tries again (law 1).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from email.utils import format_datetime
 
@@ -32,12 +31,13 @@ from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
-from relay.mail.message import Message, MessageError
+from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 from relay.policy.case import Ruling
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
+from relay.reading import MessageReader
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import received_record
@@ -51,8 +51,6 @@ from relay.tries import Answered, await_others, earlier_result, settled_rows, un
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
-_READ_AT_ONCE = 1024**2  # octets: about 3 ms
-_READERS = 2  # threads for what is larger; more of them would only take the interpreter from the loop
 
 
 class Line:
@@ -86,13 +84,13 @@ class Line:
         self.upstreams = upstreams
         self.dispatcher = dispatcher
         self.routing = routing
+        self.reader = MessageReader(config.smtp)
         self._outcomes = outcomes
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
         self._entropy = entropy
         self._answered = Answered()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
@@ -220,7 +218,7 @@ class Line:
             return replies.POLICY_UNUSABLE
         try:
             with telemetry.stage("parse"):
-                message = await self._read(data)
+                message = await self.reader.read(data)
         except MessageError as fault:
             return await self._refuser.message(submission, fault, stream, policy.hash)
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
@@ -270,41 +268,6 @@ class Line:
         if stream is None:
             return replies.POLICY_UNUSABLE
         return await self._refuser.message(submission, fault, stream, policy.hash)
-
-    async def _read(self, data: bytes | bytearray) -> Message:
-        """As `parse`; a large message in a thread, so that the others are heard meanwhile. Raises MessageError.
-
-        The threads are the line's own: in those of the loop, look-ups of names would wait behind large messages.
-        """
-        if len(data) <= _READ_AT_ONCE:
-            return self.parse(data)
-
-        def read() -> tuple[Message, bytes]:
-            message = self.parse(data)
-            return message, message.received_digest  # takes as long again, and is kept
-
-        message, _ = await asyncio.get_running_loop().run_in_executor(self._readers, read)
-        return message
-
-    def close(self) -> None:
-        """Stop the reading threads."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
-
-    def parse(self, data: bytes | bytearray) -> Message:
-        """Read a message within the bounds of [smtp]. Raises MessageError."""
-        smtp = self.config.smtp
-        message = Message.parse(
-            bytes(data),
-            line_ends=smtp.line_ends,
-            max_fields=smtp.max_header_fields,
-            max_header_size=smtp.max_header_size,
-            max_line=smtp.max_line_length,
-        )
-        if message.received_count > smtp.max_received:
-            raise MessageError(
-                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle", "received"
-            )
-        return message
 
     async def _results(self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling]) -> list[Result]:
         """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""

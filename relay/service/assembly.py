@@ -67,7 +67,7 @@ class Assembly:
         """Release everything."""
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
         self.authenticator.close()
-        self.line.close()
+        self.line.reader.close()
         await self.store.aclose()
         await self.records.aclose()
 
