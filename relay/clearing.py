@@ -79,7 +79,7 @@ class Clearing:
         lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
         clearances = await self.store.clear(
             consignment.key,
-            consignment.submission.id,
+            consignment.try_id,
             [request for _, request in asked],
             lease + _LEASE_SLACK,
             self._config.delivery.ledger_ttl,
@@ -156,7 +156,7 @@ class Clearing:
                 _ROW_STATES[outcome.state],
                 outcome.reply.wire().decode(),
                 leave.reservation,
-                consignment.submission.id,
+                consignment.try_id,
                 leave.stream,
                 no_mailbox=bool(outcome.gone),
             )
@@ -167,8 +167,7 @@ class Clearing:
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""
         settlements = [
-            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
-            for leave in leaving
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.try_id) for leave in leaving
         ]
         await self._tell_store(consignment.key, settlements)
 

@@ -57,6 +57,12 @@ class Consignment:
     settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
     answered: asyncio.Event | None = None
     held: set[str] = field(default_factory=set)
+    attempt: str = ""
+
+    @property
+    def try_id(self) -> str:
+        """Who claims and settles in the ledger: a submission is a try, and of held mail each turn of the courier is one."""
+        return self.attempt or self.submission.id
 
     async def recorded(self) -> None:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""

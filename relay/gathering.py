@@ -85,12 +85,16 @@ async def gather(
     keys: Keys,
     ledger_ttl: float,
     lanes: Sequence[Digest] = (),
+    key: Digest | None = None,
 ) -> Gathered:
-    """Open the submission in the ledger, collect one case per recipient, and ask in which of `lanes` copies wait.
+    """Open the submission in the ledger, under `key` where that is given, and collect one case per recipient.
+
+    It also hears in which of `lanes` copies wait.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """
-    key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    if key is None:
+        key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
     rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above

@@ -70,7 +70,8 @@ class Detail:
     """What is kept of one recipient, for the next try and for the report.
 
     `reply` is the wire form of the last reply about it, `rule`, `why_zh` and `why_en` are of the rule that spoke last;
-    `upstream`, `upstream_text` and `gone` are as in `relay.answer.Result`.
+    `upstream`, `upstream_text` and `gone` are as in `relay.answer.Result`.  `judged` names the decision that is on record,
+    "" for the one of the submission itself; `released` says that a person let it pass the rules that hold mail back.
     """
 
     recipient: Recipient
@@ -81,6 +82,8 @@ class Detail:
     upstream: str = ""
     upstream_text: str = ""
     gone: str = ""
+    judged: str = ""
+    released: bool = False
 
 
 class Codec:
@@ -126,6 +129,7 @@ class Codec:
             "orcpt": recipient.orcpt,
             "said": [
                 detail.reply, detail.rule, detail.why_zh, detail.why_en, detail.upstream, detail.upstream_text, detail.gone,
+                detail.judged, detail.released,
             ],
         })  # fmt: skip
 

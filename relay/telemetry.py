@@ -145,6 +145,11 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+courier_copies_total = _counter(
+    "relay_courier_copies_total",
+    "What became of held copies, turn by turn: delivered, refused, expired, indeterminate, put off, reported, unreported",
+    "outcome",
+)
 limit_reached_total = _counter(
     "relay_limit_reached_total",
     "Recipients held, or answered 450 for now, because a limit of the stream or the upstream is reached",

@@ -14,6 +14,7 @@ from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
@@ -108,10 +109,11 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = holder.store = authenticator.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
     return Assembly(config, keys, records, upstreams, line, authenticator, keeper)

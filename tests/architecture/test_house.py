@@ -21,7 +21,7 @@ FLOORS = [
     {"upstream"},
     {"answer"},
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
-    {"clearing", "holding"},
+    {"clearing", "holding", "custody"},
     {"dispatch"},
     {"refusing", "reporting"},
     {"pipeline"},
