@@ -13,7 +13,7 @@ records: what happened, on this node
 upstream: where mail goes
 answer: the one reply for all recipients
 gathering, judging, tries, routing, consignment, bounced, reading: the steps of one message, from its octets to a bounce
-clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody: what is kept of one that waits
+clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody, holder: one that waits
 dispatch: the copies go upstream
 refusing, reporting: the sender is told
 pipeline: the line, which takes these steps in order

@@ -141,6 +141,11 @@ class Line:
             return replies.NO_STREAM
         return self.routing.refusal(identity, stream, reverse_path) or stream
 
+    def has_room(self, submission: Submission, size: int) -> bool:
+        """Whether a message of this announced size can be held, should it have to be."""
+        stream = stream_of(self.policy, submission)
+        return stream is None or self.holder.has_room(submission.identity, stream, size)
+
     # RCPT ------------------------------------------------------------------------------------------------------------
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:

@@ -18,7 +18,7 @@ from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
-from relay.holding import Holder
+from relay.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -94,7 +94,8 @@ async def assemble(
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
     clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
-    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, clock=clock)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
     line = Line(
         config,
@@ -109,7 +110,6 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    custody = Custody(config, keys=keys, store=store, clock=clock)
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
     def use_store(fresh: Store) -> None:

@@ -21,7 +21,7 @@ FLOORS = [
     {"upstream"},
     {"answer"},
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
-    {"clearing", "holding", "custody"},
+    {"clearing", "holding", "custody", "holder"},
     {"dispatch"},
     {"refusing", "reporting"},
     {"pipeline"},
