@@ -97,6 +97,14 @@ async def test_to_hold_again_what_is_leaving_takes_nobodys_lease(store):
     assert await done(store, claimed) == 1
 
 
+async def test_to_hold_again_what_has_left_brings_nothing_back(store):
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    await done(store, *await store.claim(10, LEASE))
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    assert await every_copy(store) == []
+    assert await store.held_message(MESSAGE.id) is None
+
+
 async def test_many_may_be_held_at_once(store):
     messages = [held_message(number) for number in range(30)]
     await asyncio.gather(*(hold(store, message, [held_copy(message, "ada")]) for message in messages))
@@ -386,9 +394,8 @@ async def test_what_has_no_octets_is_served(store):
 async def test_a_lane_that_rests_is_passed_over(store, clock):
     await hold_one(store, 1)
     await hold_one(store, 2)
-    await hold_one(store, 3, lane("other"))
     (copy,) = await store.claim(1, LEASE)
-    assert copy.lane == LANE
+    await hold_one(store, 3, lane("other"))
     await store.update_held([HeldUpdate(copy, replace(copy, due_at=START + 60))], {LANE: START + 60})
     assert [copy.lane for copy in await store.claim(10, LEASE)] == [lane("other")]
     clock.pass_(60)
