@@ -12,7 +12,7 @@ stores: what is remembered across nodes: suppressions, limits, consents
 records: what happened, on this node
 upstream: where mail goes
 answer: the one reply for all recipients
-gathering, judging, tries, routing, consignment, bounced: the steps of one message, from its facts to what follows from a bounce
+gathering, judging, tries, routing, consignment, warming, bounced: the steps of one message, from its facts to what follows
 clearing: the last question before a copy leaves, and the outcome in the ledger
 dispatch: the copies go upstream
 refusing, reporting: the sender is told

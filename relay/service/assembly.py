@@ -54,10 +54,11 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, and how far warm-ups are."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
+            await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault

@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"bounced", "gathering", "judging", "routing", "consignment", "tries"},
+    {"bounced", "gathering", "judging", "routing", "consignment", "tries", "warming"},
     {"clearing"},
     {"dispatch"},
     {"refusing", "reporting"},

@@ -119,12 +119,19 @@ CREATE TABLE IF NOT EXISTS feedback (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
 """
+SENDING = """
+CREATE TABLE IF NOT EXISTS sending_days (
+    stream TEXT NOT NULL PRIMARY KEY,
+    days INTEGER NOT NULL,
+    last TEXT NOT NULL                      -- of the organisation's calendar: 2026-11-21
+) WITHOUT ROWID;
+"""
 """Made where they lack, so that a file from before they existed goes on being used."""
 
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {SENDING}")
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
@@ -133,6 +140,8 @@ def add_tables(db: sqlite3.Connection) -> None:
     """Give a file of an earlier version what it lacks."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback_sent'").fetchone() is None:
         db.executescript(f"BEGIN IMMEDIATE; {REPUTATION} COMMIT;")
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sending_days'").fetchone() is None:
+        db.executescript(f"BEGIN IMMEDIATE; {SENDING} COMMIT;")
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:
