@@ -56,11 +56,12 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn what is paused, and how much is held."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, and how much is held."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
             self.line.holder.octets = (await self.store.held_totals()).octets
+            await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault

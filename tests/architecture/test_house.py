@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
+    {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries", "warming"},
     {"clearing", "holding", "custody", "holder"},
     {"dispatch"},
     {"refusing", "reporting"},
