@@ -27,6 +27,7 @@ from relay.records.append import Records
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, RowState, Settlement, Store, Taken
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import earlier_result
 from relay.upstream.outcome import Outcome, OutcomeState
@@ -59,6 +60,10 @@ class Clearing:
         self._records = records
         self._clock = clock
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._clock()
 
     async def clear(
         self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
@@ -98,11 +103,11 @@ class Clearing:
             case Taken(row):
                 return earlier_result(recipient, row)
             case Paused(pause):
-                return kept_back(recipient, pause, self._help_url(consignment))
+                return kept_back(recipient, pause, self._help_url(consignment), self._clock())
             case OverLimit(name, retry_after):
                 telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
-                return spoken(recipient, Standing.TRANSIENT, reply)
+                return spoken(recipient, Standing.TRANSIENT, reply, Why.LIMIT, self._clock() + retry_after)
 
     def request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
         """What the store must know to let this recipient's copy leave by this way."""

@@ -149,7 +149,7 @@ def finished_record(
 ) -> list[Record]:
     """Every outcome is known, and beside it who was told of refusals by a report, and of whom nobody was told.
 
-    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "transient" or "refused".
+    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "held", "transient" or "refused".
     `marks` say of whom the upstream said that there is no such mailbox (`relay.records.collected.gone_digests`).
     """
     roll = Roll(person)
