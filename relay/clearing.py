@@ -167,8 +167,7 @@ class Clearing:
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""
         settlements = [
-            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.try_id)
-            for leave in leaving
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.try_id) for leave in leaving
         ]
         await self._tell_store(consignment.key, settlements)
 

@@ -166,6 +166,7 @@ class Holder:
         self._clock = clock
         self._codec = Codec(keys)
         self.octets = 0
+        self.wake: Callable[[], object] = lambda: None  # who carries what is held hears that there is something
 
     # What may be held ------------------------------------------------------------------------------------------------
 
@@ -259,6 +260,7 @@ class Holder:
             _log.exception("%s could not be held", consignment.submission.id)
             return fault
         reasons = Counter(str(result.why) for result in results)
+        self.wake()
         telemetry.event("held", id=consignment.submission.id, stream=consignment.stream.name, copies=reasons)
         return None
 

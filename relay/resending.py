@@ -161,9 +161,7 @@ class Resender:
             deadline, deadline + delivery.past_dot, attempt=attempt,
         )  # fmt: skip
 
-    async def _judge(
-        self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]
-    ) -> list[_Judged]:
+    async def _judge(self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]) -> list[_Judged]:
         today = datetime.fromtimestamp(self._clock(), policy.zone).date()
         rulings: list[Ruling] = []
         for step in judge_in_steps(policy, stream, gathered.cases, today):
@@ -248,9 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_held(
-            self._consignment(opened, submission, policy, stream, attempt), refused
-        )
+        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:

@@ -61,10 +61,9 @@ class Resumption:
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
-        wake: Callable[[], None],
     ) -> None:
         self._line, self._resender, self._custody, self._outcomes = line, resender, custody, outcomes
-        self._wake = wake
+        self.wake: Callable[[], object] = lambda: None  # who claims hears that something may be due
         self._clock, self._random = clock, random
         self._codec = Codec(line.keys)
         self._messages = HeldMessages(line.keys)
@@ -255,7 +254,7 @@ class Resumption:
         if early:
             await store.update_held(early)
         await store.wake_lane(report_lane(self._line.keys, message))
-        self._wake()
+        self.wake()
 
     async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: Unreadable) -> None:
         """Its keys may come back; when its time has been over for as long as a report may take, it is given up."""

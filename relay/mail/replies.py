@@ -166,7 +166,9 @@ def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
 
 def expired(hours: int, last: str) -> Reply:
     """Held mail that is given up (RFC 3463: X.4.7, delivery time expired); `last` is what was said of it last."""
-    return reply(451, "4.7", f"[expired] The message could not be delivered within {hours} hours" + (f"; last: {last}" if last else ""))
+    return reply(
+        451, "4.7", f"[expired] The message could not be delivered within {hours} hours" + (f"; last: {last}" if last else "")
+    )
 
 
 def upstream_said(code: int, detail: str, text: str) -> Reply:

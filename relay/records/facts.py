@@ -97,7 +97,9 @@ def received_record(
     return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts, marks)
 
 
-def unreported_record(submission_id: str, about: Iterable[Recipient], why: str, at: float, person: Callable[[str], Person]) -> Record:
+def unreported_record(
+    submission_id: str, about: Iterable[Recipient], why: str, at: float, person: Callable[[str], Person]
+) -> Record:
     """Nobody was told of these refused recipients, and nobody will be."""
     roll = Roll(person)
     return Record(Kind.UNREPORTED, submission_id, at, roll.people, {"about": [roll.number(r.key) for r in about], "why": why})
