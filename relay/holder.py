@@ -68,6 +68,7 @@ class Holder:
         self._clock = clock
         self._codec = Codec(keys)
         self.octets = 0
+        self.wake: Callable[[], object] = lambda: None  # who carries what is held hears that there is something
 
     # What may be held ------------------------------------------------------------------------------------------------
 
@@ -164,6 +165,7 @@ class Holder:
         except Exception as fault:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
             _log.exception("%s could not be held", consignment.submission.id)
             return fault
+        self.wake()
         reasons = Counter(str(result.why) for result in results)
         telemetry.event("held", id=consignment.submission.id, stream=consignment.stream.name, copies=reasons)
         return None

@@ -162,7 +162,7 @@ def finished_record(
         "outcomes": [_outcome(roll, outcome) for outcome in outcomes],
     }
     finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts, marks)
-    return [finished, *_reports(submission, outcomes, report.value, at, person)]
+    return [finished, *report_records(submission, outcomes, report.value, at, person)]
 
 
 def reported_record(
@@ -378,9 +378,10 @@ def _outcome(roll: Roll, outcome: Outcome) -> Facts:
     }
 
 
-def _reports(
-    submission: Submission, outcomes: Sequence[Outcome], report: str, at: float, person: Callable[[str], Person]
+def report_records(
+    submission: Submission, outcomes: Iterable[Outcome], report: str, at: float, person: Callable[[str], Person]
 ) -> list[Record]:
+    """Who was told of refusals by a report, and of whom nobody was told; none while neither is certain."""
     if report not in ("delivered", "forbidden"):
         return []
     refused = [outcome.recipient for outcome in outcomes if outcome.standing.value == "refused"]

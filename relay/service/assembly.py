@@ -14,6 +14,7 @@ from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.courier import Courier, new_courier
 from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
@@ -45,6 +46,7 @@ class Assembly:
     line: Line
     authenticator: Authenticator
     keeper: StoreKeeper
+    courier: Courier
 
     @property
     def store(self) -> Store:
@@ -113,11 +115,14 @@ async def assemble(
     )
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
+    courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)
+    holder.wake = courier.wake
+
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = holder.store = authenticator.store = custody.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = courier.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
-    return Assembly(config, keys, records, upstreams, line, authenticator, keeper)
+    return Assembly(config, keys, records, upstreams, line, authenticator, keeper, courier)
 
 
 def load_signers(config: Config) -> Signers:
