@@ -31,6 +31,7 @@ from relay.records.kinds import Person
 from relay.routing import Route
 from relay.stores.adaptations import Adaptation, Kind, Scope, adaptation_key, rate_at
 from relay.stores.contracts import Store
+from relay.stores.held import Why
 from relay.upstream.delivery import Upstreams
 from relay.upstream.outcome import Outcome, UpstreamUnavailable
 from relay.upstream.profile import ReplyClass
@@ -63,14 +64,6 @@ class Place:
                 return ""
             case Scope.DOMAIN:
                 return self.domain
-
-
-@dataclass(frozen=True, slots=True)
-class KeptBack:
-    """A recipient for whom the upstream is not asked now; `until` None: until a person says so."""
-
-    result: Result
-    until: float | None
 
 
 class Meter:
@@ -142,7 +135,7 @@ class Adapting:
 
     # Before a copy leaves --------------------------------------------------------------------------------------------
 
-    def part(self, place: Place, recipients: Sequence[Recipient], page: str) -> tuple[tuple[Recipient, ...], list[KeptBack]]:
+    def part(self, place: Place, recipients: Sequence[Recipient], page: str) -> tuple[tuple[Recipient, ...], list[Result]]:
         """Who may be offered to this upstream now, and what becomes of the others."""
         if not any(upstream == place.route.upstream for _, upstream, _ in self._shapes):
             return tuple(recipients), []
@@ -180,14 +173,14 @@ class Adapting:
         found = (self._find(kind, place.route.upstream, scope, place.name(scope)) for scope in Scope)
         return filter(None, found)
 
-    def _kept_back(self, stop: Adaptation, zone: tzinfo, recipient: Recipient, page: str) -> KeptBack:
+    def _kept_back(self, stop: Adaptation, zone: tzinfo, recipient: Recipient, page: str) -> Result:
         telemetry.upstream_kept_back_total.labels(stop.upstream, stop.kind.value).inc()
         if stop.kind is Kind.PAUSE:
-            return KeptBack(spoken(recipient, Standing.TRANSIENT, replies.upstream_paused(stop.upstream, page)), None)
+            return spoken(recipient, Standing.TRANSIENT, replies.upstream_paused(stop.upstream, page), Why.PAUSED)
         seconds = max(1, math.ceil(stop.until - self._clock()))
         until = datetime.fromtimestamp(stop.until, UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z")
         reply = replies.upstream_resting(stop.upstream, until, seconds, page)
-        return KeptBack(spoken(recipient, Standing.TRANSIENT, reply), stop.until)
+        return spoken(recipient, Standing.TRANSIENT, reply, Why.UPSTREAM, stop.until)
 
     def cap(self, upstream: str, usual: int) -> int:
         """How many recipients one mail may have there."""

@@ -22,6 +22,7 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
 from relay.records.adapted import adapted_record
+from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
@@ -29,13 +30,15 @@ from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
+    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
+    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "The upstream's answer came after the client had been answered without it.",
+    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
@@ -92,7 +95,8 @@ MEANINGS: dict[str, str] = {
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
     "to": "the person who got the report",
     "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored;"
+    "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
+    " of the report; unreadable: the keys of what was held are gone; created or restored;"
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`; of an adaptation: identity, upstream or domain (a recipient domain)",
@@ -242,6 +246,9 @@ def examples() -> dict[Kind, list[Record]]:
     )
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person, upstream_countries=["CN"])],
+        Kind.JUDGED: [
+            judged_record(submission, rulings, "07c1d2a98be4f365", _AT + 3600, _person, [bob], ["CN"]),
+        ],
         Kind.FINISHED: [finished],
         Kind.REFUSED: [at_rcpt, announced],
         Kind.REPORTED: [reported],

@@ -15,9 +15,12 @@ from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.courier import Courier, new_courier
+from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
+from relay.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -45,6 +48,7 @@ class Assembly:
     authenticator: Authenticator
     adapting: Adapting
     keeper: StoreKeeper
+    courier: Courier
 
     @property
     def store(self) -> Store:
@@ -56,11 +60,13 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn what is paused and what is adapted."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, what is held and adapted."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
             self.adapting.take_up(await self.store.adaptations())
+            self.line.holder.octets = (await self.store.held_totals()).octets
+            await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault
@@ -69,7 +75,7 @@ class Assembly:
         """Release everything."""
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
         self.authenticator.close()
-        self.line.close()
+        self.line.reader.close()
         await self.store.aclose()
         await self.records.aclose()
 
@@ -106,8 +112,16 @@ async def assemble(
         processes=processes,
     )
     clearing = Clearing(config, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(
-        config, clearing=clearing, adapting=adapting, outcomes=outcomes, upstreams=upstreams, renderer=renderer
+        config,
+        clearing=clearing,
+        adapting=adapting,
+        holder=holder,
+        outcomes=outcomes,
+        upstreams=upstreams,
+        renderer=renderer,
     )
     line = Line(
         config,
@@ -122,13 +136,18 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in)
+    authenticator = Authenticator(
+        config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in, custody=custody
+    )
+
+    courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)
+    holder.wake = courier.wake
 
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = authenticator.store = adapting.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = courier.store = adapting.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
-    return Assembly(config, keys, records, upstreams, line, authenticator, adapting, keeper)
+    return Assembly(config, keys, records, upstreams, line, authenticator, adapting, keeper, courier)
 
 
 def load_signers(config: Config) -> Signers:

@@ -23,6 +23,7 @@ from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.adaptations import Adaptations
 from relay.stores.held import Held
+from relay.stores.sending import Sending
 
 Octets = bytes | bytearray
 EntryRow = (
@@ -354,7 +355,7 @@ class Reputation(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Reputation, Held, Adaptations, Protocol):
+class Store(Suppressions, Limits, Ledger, Reputation, Held, Sending, Adaptations, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Measure, Pause, Tally
+from relay.policy.reputation import Feedback, Measure, Pause, SendingDays, Tally
 from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
 from relay.stores.adaptations import LEAST_STEP, MOST, Adaptation, dump_adaptation, load_adaptation
 from relay.stores.contracts import (
@@ -275,6 +275,13 @@ class RedisStore(Store):
 
     async def take_ended(self) -> list[Adaptation]:
         return list(map(load_adaptation, await self._link.operate("take_ended", [])))
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        await self._link.operate("note_sending", [stream, day])
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
+        rows = await self._link.operate("sending_days", _listed(streams))
+        return {stream: SendingDays(days, last.decode()) for stream, (days, last) in zip(streams, rows, strict=True)}
 
 
 def _new_reservation() -> str:

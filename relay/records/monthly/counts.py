@@ -214,8 +214,8 @@ class Month:
                 self.late.update(outcome["state"] for outcome in facts["outcomes"])
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED:
-                pass  # how a refusal was told; its outcome counts
+            case Kind.REPORTED | Kind.JUDGED:
+                pass  # how a refusal was told, and what was decided once more; the outcome counts
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.ADAPTED:

@@ -19,6 +19,7 @@
 --   {relay}:pauses           hash    stream -> packed: at, by, measure, reason, reason_zh
 --   {relay}:adapted          hash    key -> packed: the adaptation as the relay wrote it, its end, its weight
 --   {relay}:from             hash    stream -> when it was resumed last; what was sent before counts no more
+--   {relay}:sending          hash    stream -> packed: days on which it sent, the last of them
 --   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC
 --   {relay}:f:MEASURE:STREAM zset    submission NUL recipient -> when it was sent
 

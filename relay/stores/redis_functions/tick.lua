@@ -6,6 +6,7 @@ local OPERATIONS = {
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
   adaptations = adaptations, adapt = adapt, end_adaptation = end_adaptation, take_ended = take_ended,
+  note_sending = note_sending, sending_days = sending_days,
 }
 
 local function carry_out(operation, step)
