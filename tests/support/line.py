@@ -49,6 +49,7 @@ class LineHouse:
         policy=None,
         auth="none",
         upstreams="",
+        delivery="",
         clock=time.time,
     ):
         domains = {"example.com", *domains}
@@ -58,7 +59,7 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy)
+        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, delivery=delivery)
         self.relay.data.mkdir(exist_ok=True)
         self._clock = clock
         self.loop = asyncio.new_event_loop()
