@@ -35,10 +35,13 @@ class LineHouse:
     """A line and the files that it is built from; every login owns `domains`, and there is a DKIM key for each.
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
-    wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind.
+    wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
+    `options` what else a `Relay` takes.
     """
 
-    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none", upstreams=""):
+    def __init__(
+        self, folder, upstream, *, domains: Iterable[str] = (), extra="", policy=None, auth="none", upstreams="", **options
+    ):
         domains = {"example.com", *domains}
         table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
         keys = "".join(
@@ -46,7 +49,7 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy)
+        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
