@@ -25,11 +25,7 @@ def clock():
     return Clock(float(int(time.time()) // 86400 * 86400 + 5 * 3600))  # 13 o'clock in Beijing
 
 
-DEFER = "on_transient = 'defer'"  # so that a client hears of everything at once
-NO_HOLD = [('over = "hold"', 'over = "defer"')]
-
-
-def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, others="", ways=(), delivery=DEFER, over=NO_HOLD):
+def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, others="", ways=(), holds=False):
     tmp_path.mkdir(exist_ok=True)
     secret = tmp_path / "password"
     secret.write_text(password)
@@ -40,9 +36,9 @@ def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, 
     )
     listed = ", ".join(f'"{way}"' for way in ways)
     by_ways = [(r"upstream = \[\]", f"upstream = [{listed}]")] if ways else []
-    policy = {"streams/newsletter.toml": [*over, *by_ways], "streams/correspondence.toml": over}
+    policy = {"streams/newsletter.toml": by_ways}
     account = f'[[account]]\nidentity = "@example.com"\nlogin = "{login}"\nupstream = "up"\npassword_file = "{secret}"\n'
-    return LineHouse(tmp_path, upstream, upstreams=table + others, extra=account, policy=policy, delivery=delivery, clock=clock)
+    return LineHouse(tmp_path, upstream, upstreams=table + others, extra=account, policy=policy, holds=holds, clock=clock)
 
 
 class Stage:
@@ -317,7 +313,7 @@ def test_what_is_held_leaves_when_the_rest_is_over(tmp_path, clock):
     """The client hears 250 during the rest of the day; with the next one everything leaves, and nobody asked in between."""
     with (
         NetEase(clock, day=2) as upstream,
-        a_house(tmp_path, upstream, "netease", clock, delivery="", over=[]) as house,
+        a_house(tmp_path, upstream, "netease", clock, holds=True) as house,
     ):
         stage = Stage(house, upstream, clock)
         people = [f"reader{number}@example.org" for number in range(6)]
