@@ -87,7 +87,10 @@ async def test_what_one_worker_caused_it_obeys_at_once_and_all_others_a_second_l
     one, other = worker(), worker()
     await one.learn(place(), [ADA], [said(MINUTES)])
     until = clock() + 900
-    expected = [], [(ADA.key, Why.UPSTREAM, until), (BOB.key, Why.UPSTREAM, until)]
+    expected: tuple[list[str], list[tuple[str, Why, float]]] = (
+        [],
+        [(ADA.key, Why.UPSTREAM, until), (BOB.key, Why.UPSTREAM, until)],
+    )
     assert free(one) == expected
     assert free(other) == ([ADA.key, BOB.key], [])
     other.take_up(await store.adaptations())
