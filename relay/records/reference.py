@@ -102,7 +102,7 @@ MEANINGS: dict[str, str] = {
     "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
     "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
     "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
-    "until": "when the relay gives up and tells the sender, or an adaptation ends by itself, epoch seconds; null: a person ends it",
+    "until": "when the relay gives up and tells the sender, or an adaptation ends, epoch seconds; null: when a person ends it",
     "to": "the person who got the report",
     "about": "the persons it names",
     "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
