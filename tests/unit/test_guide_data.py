@@ -25,6 +25,7 @@ from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
 from tests.support import stores
 from tests.support.beginner import begin
+from tests.support.held import held_copy, held_message, hold
 from tests.support.netease import NetEase
 from tests.support.records import a_first_try, a_message, a_submission, permitted
 from tests.support.stores import ADA, BOB, EVE, START, charge, consent, digest, first_try, new_redis, refusal
@@ -82,6 +83,7 @@ def _begin(folder, upstream):
             sent = Result(ada, Standing.DELIVERED, reply(250, "0.0", "OK"), upstream="netease", upstream_text="250 queued")
             last = reply(250, "0.0", "OK")
             await opened.records.append_many(finished_record(mail, [sent], ReportFate.NOT_NEEDED, last, mail.at + 2, person))
+            await hold(opened.store, held_message(), [held_copy(held_message(), "ada")])
 
     run(folder, 'policy apply policies --reason "first"')
     asyncio.run(start())
