@@ -14,9 +14,9 @@ from relay.stores.redis_words import batches, listed
 _PIECE = 1 << 18  # octets of a body in one operation
 _BODIES = 2  # pieces of bodies on the way at a time: the other ways are for everybody else
 _CLAIMED = 100  # copies in one operation, as everywhere below: Redis serves nobody else meanwhile
-_HELD = 1000
-_CHANGED = 200
-_SHOWN = 500
+_HELD = 250
+_CHANGED = 100
+_SHOWN = 200
 
 
 class HeldInRedis(Held):
@@ -36,9 +36,9 @@ class HeldInRedis(Held):
         max_octets: int,
         credentials: tuple[Digest, bytes, float] | None = None,
     ) -> None:
-        """As the contract says; of more than a thousand copies, a thousand at a time.
+        """As the contract says; of more than 250 copies, so many at a time.
 
-        What an interrupted one has kept stands in the ledger, so that the resend keeps the rest.
+        What an interrupted hold has kept stands in the ledger, so that a resend keeps the rest.
         """
         body = os.urandom(12).hex()
         pieces = [message.body[i : i + _PIECE] for i in range(0, len(message.body), _PIECE)] or [b""]
@@ -48,11 +48,9 @@ class HeldInRedis(Held):
         fields: list[Argument] = [message.head, message.octets, repr(message.at), repr(message.expires_at)]
         login: list[Argument] = [] if credentials is None else [*credentials[:2], repr(credentials[2])]
         words = [key, message.id, *listed(fields), max_octets, body, len(pieces), first, *listed(login)]
-        replies = dict(rows)
         for some in batches(copies, _HELD):
-            left = replies if some[-1:] == copies[-1:] else {}
-            of_them = {copy.recipient: replies.pop(copy.recipient) for copy in some if copy.recipient in replies}
-            asked = [*words, *listed((left | of_them).items()), *listed(map(_new_words, some))]
+            replies = [(copy.recipient, rows[copy.recipient]) for copy in some if copy.recipient in rows]
+            asked = [*words, *listed(replies), *listed(map(_new_words, some))]
             _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
 
     async def _keep_pieces(self, message: HeldMessage, body: str, pieces: Sequence[bytes], max_octets: int) -> None:
@@ -139,14 +137,14 @@ class HeldInRedis(Held):
         return HeldTotals(copies, octets, min((float(oldest) for _, oldest in reasons if oldest), default=None))
 
     async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
-        return bool(await self._link.operate("keep_credentials", [owner, sealed, repr(until)], on_replica=True))
+        return bool(await self._link.operate("keep_credentials", [owner, sealed, repr(until)]))
 
     async def credentials_of(self, owner: Digest) -> bytes | None:
         sealed: bytes | None = await self._link.operate("credentials_of", [owner])
         return sealed
 
     async def drop_credentials(self, owner: Digest) -> None:
-        await self._link.operate("drop_credentials", [owner], on_replica=True)
+        await self._link.operate("drop_credentials", [owner])
 
 
 def _require_held(answer: bytes, message: HeldMessage) -> None:

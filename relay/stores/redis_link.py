@@ -39,7 +39,7 @@ _META_KEY = "{relay}:meta"  # declares the one slot that every key is in
 
 _MAX_IN_FLIGHT = 4  # calls on the way at a time, each on its own connection
 _MAX_TOGETHER = 256  # operations in one call
-_MAX_OCTETS = 1 << 19  # of bodies in one call, either way
+_MAX_OCTETS = 1 << 18  # of bodies in one call, either way
 _WAIT_SECONDS = 0.2  # for a replica to have a refusal
 _URL_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 _SENTINEL_OPTIONS = {"db", "sentinel_username", "sentinel_password"}

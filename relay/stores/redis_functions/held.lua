@@ -28,7 +28,7 @@ end
 local function copy_of(step, id)
   local message, recipient = parts_of(id)
   local packed = hash_get(step, message_key(message), "c" .. recipient)
-  return packed and unpack_list(packed), message, recipient
+  return packed and unpack_list(packed), message
 end
 
 local function told_copy(id, copy)
@@ -48,53 +48,67 @@ local function claimable_at(step, copy, expires)
   return tonumber(copy[DUE]) < tonumber(expires) and copy[DUE] or expires
 end
 
-local function unlist(step, id, copy)
-  write(step, "ZREM", lane_key(copy[LANE]), id)
-  write(step, "ZREM", why_key(copy[WHY]), id)
-  write(step, "ZREM", owner_key(copy[OWNER], copy[WHY]), id)
-  add_to(step, OWNERS, copy[OWNER], -1)
-  if is_waiting(copy) then
-    add_to(step, WAITING, lane_digest(copy[LANE]), -1)
+-- Let the lists follow what becomes of a copy: `before` or `after` is nil where it is not held.
+local function relist(step, id, before, after, expires)
+  local is_moved = not before or not after or before[LANE] ~= after[LANE]
+  local is_other = not before or not after or before[WHY] ~= after[WHY] or before[OWNER] ~= after[OWNER]
+  if before then
+    step.lanes[before[LANE]] = true
+    count_by(step, WAITING, lane_digest(before[LANE]), is_waiting(before) and -1 or 0)
+    count_by(step, OWNERS, before[OWNER], -1)
+    if is_moved then
+      write(step, "ZREM", lane_key(before[LANE]), id)
+    end
+    if is_other then
+      write(step, "ZREM", why_key(before[WHY]), id)
+      write(step, "ZREM", owner_key(before[OWNER], before[WHY]), id)
+    end
   end
-  step.lanes[copy[LANE]] = true
-  step.owners[copy[OWNER]] = true
+  if after then
+    step.lanes[after[LANE]] = true
+    count_by(step, WAITING, lane_digest(after[LANE]), is_waiting(after) and 1 or 0)
+    count_by(step, OWNERS, after[OWNER], 1)
+    write(step, "ZADD", lane_key(after[LANE]), claimable_at(step, after, expires), id)
+    if is_other then
+      write(step, "ZADD", why_key(after[WHY]), after[HELD_AT], id)
+      write(step, "ZADD", owner_key(after[OWNER], after[WHY]), "0", id)
+    end
+  end
 end
 
-local function list(step, id, copy, expires)
-  write(step, "ZADD", lane_key(copy[LANE]), claimable_at(step, copy, expires), id)
-  write(step, "ZADD", why_key(copy[WHY]), copy[HELD_AT], id)
-  write(step, "ZADD", owner_key(copy[OWNER], copy[WHY]), "0", id)
-  add_to(step, OWNERS, copy[OWNER], 1)
-  if is_waiting(copy) then
-    add_to(step, WAITING, lane_digest(copy[LANE]), 1)
-  end
-  step.lanes[copy[LANE]] = true
-end
-
-local function keep_copy(step, id, copy, expires)
+local function keep_copy(step, id, before, after, expires)
   local message, recipient = parts_of(id)
-  hash_set(step, message_key(message), "c" .. recipient, pack(copy))
-  list(step, id, copy, expires)
+  hash_set(step, message_key(message), "c" .. recipient, pack(after))
+  relist(step, id, before, after, expires)
+end
+
+local function forget_copy(step, id, copy)
+  local message, recipient = parts_of(id)
+  hash_set(step, message_key(message), "c" .. recipient, false)
+  write(step, "ZREM", COPIES, id)
+  count_by(step, message_key(message), "left", -1)
+  relist(step, id, copy, nil)
 end
 
 -- A body is forgotten with its last copy, a login with the last copy of its owner.
-local function forget_what_is_over(step, messages)
-  for message in pairs(messages) do
-    local key = message_key(message)
-    if not hash_get(step, key, "left") then
-      add_to(step, HELD, "octets", -tonumber(hash_get(step, key, "octets")))
-      write(step, "UNLINK", body_key(hash_get(step, key, "body")), key)
+local function forget_what_is_over(step)
+  for key, fields in pairs(step.tallies) do
+    if fields.left == 0 then
+      local facts = redis.call("HMGET", key, "octets", "body")
+      count_by(step, HELD, "octets", -tonumber(facts[1]))
+      write(step, "UNLINK", body_key(facts[2]), key)
+      step.tallies[key] = nil
     end
   end
-  for owner in pairs(step.owners) do
-    if not hash_get(step, OWNERS, owner) then
+  for owner, copies in pairs(step.tallies[OWNERS] or {}) do
+    if copies == 0 then
       write(step, "UNLINK", login_key(owner))
     end
   end
 end
 
 local function has_room(step, octets, most)
-  if tonumber(hash_get(step, HELD, "octets") or 0) + octets > most then
+  if counted(step, HELD, "octets") + octets > most then
     return false
   end
   local memory = redis.call("INFO", "memory")
@@ -144,7 +158,7 @@ local function keep_message(step, message, fields, most, body, pieces, piece)
   end
   hash_set(step, key, "body", body)
   hash_set(step, key, "pieces", string.format("%d", pieces))
-  add_to(step, HELD, "octets", octets)
+  count_by(step, HELD, "octets", octets)
 end
 
 -- What becomes of the ledger's rows: recipients that are held from now on, with their replies; those that are settled,
@@ -194,11 +208,12 @@ local function hold(step)
   if fault then
     return fault
   end
+  local expires = hash_get(step, name, "expires")
   for _, new in ipairs(copies) do
-    keep_copy(step, copy_id(message, new[1]), new[2], hash_get(step, name, "expires"))
+    keep_copy(step, copy_id(message, new[1]), nil, new[2], expires)
     write(step, "ZADD", COPIES, "0", copy_id(message, new[1]))
+    count_by(step, name, "left", 1)
   end
-  add_to(step, name, "left", #copies)
   for recipient, reply in pairs(rows) do
     mark_held(step, key, recipient, reply, message)
   end
@@ -209,7 +224,8 @@ local function hold(step)
 end
 
 -- Lease the copy; what an earlier claim says of it is heard no more.
-local function lease(id, copy, message, recipient, leased_until)
+local function lease(id, copy, leased_until)
+  local message, recipient = parts_of(id)
   copy[CLAIM], copy[LEASED_UNTIL] = string.format("%d", tonumber(copy[CLAIM]) + 1), leased_until
   redis.call("HSET", message_key(message), "c" .. recipient, pack(copy))
   redis.call("ZADD", lane_key(copy[LANE]), leased_until, id)
@@ -230,13 +246,13 @@ local function take_turn(step, lane, round, most, leased_until, claimed)
     end
   end
   for i, id in ipairs(due) do
-    local copy, message, recipient = copy_of(step, id)
+    local copy, message = copy_of(step, id)
     local cost = is_report and i > 1 and 0 or cost_of(redis.call("HGET", message_key(message), "octets"))
     if cost > credit then
       break
     end
     credit = credit - cost
-    claimed[#claimed + 1] = lease(id, copy, message, recipient, leased_until)
+    claimed[#claimed + 1] = lease(id, copy, leased_until)
   end
   place(step, lane, round, credit)
   return true
@@ -294,26 +310,22 @@ local function piece_of(step)
   return redis.call("HGET", body_key(body), number)
 end
 
-local function update_one(step, messages)
+local function update_one(step)
   local id, claim_number, is_kept = take(step), take(step), take(step) == "1"
   local changed = is_kept and take_list(step)
-  local copy, message, recipient = copy_of(step, id)
+  local copy, message = copy_of(step, id)
   if not copy or copy[CLAIM] ~= claim_number then
     return 0
   end
-  unlist(step, id, copy)
-  local key = message_key(message)
-  if changed then
+  if is_kept then
+    local after = { unpack(copy) }
     for field = LANE, ATTEMPTS do
-      copy[field] = changed[field]
+      after[field] = changed[field]
     end
-    copy[LEASED_UNTIL] = "0"
-    keep_copy(step, id, copy, hash_get(step, key, "expires"))
+    after[LEASED_UNTIL] = "0"
+    keep_copy(step, id, copy, after, hash_get(step, message_key(message), "expires"))
   else
-    write(step, "ZREM", COPIES, id)
-    hash_set(step, key, "c" .. recipient, false)
-    add_to(step, key, "left", -1)
-    messages[message] = true
+    forget_copy(step, id, copy)
   end
   return 1
 end
@@ -324,11 +336,11 @@ local function update_held(step)
     write(step, "ZADD", RESTING, rests_until, lane)
     step.lanes[lane] = true
   end
-  local heard, messages = 0, {}
+  local heard = 0
   for _ = 1, take_number(step) do
-    heard = heard + update_one(step, messages)
+    heard = heard + update_one(step)
   end
-  forget_what_is_over(step, messages)
+  forget_what_is_over(step)
   return heard
 end
 
@@ -349,10 +361,10 @@ local function free_owner(step)
   for _, id in ipairs(ids) do
     local copy, message = copy_of(step, id)
     if tonumber(copy[DUE]) > step.now then
+      local after = { unpack(copy) }
+      after[DUE] = step.now_text
+      keep_copy(step, id, copy, after, hash_get(step, message_key(message), "expires"))
       freed = freed + 1
-      unlist(step, id, copy)
-      copy[DUE] = step.now_text
-      keep_copy(step, id, copy, hash_get(step, message_key(message), "expires"))
     end
   end
   return { ids[#ids] or "", freed }
@@ -372,12 +384,12 @@ local function held_totals(step)
     local oldest = redis.call("ZRANGE", why_key(why), 0, 0, "WITHSCORES")
     answer[i] = { redis.call("ZCARD", why_key(why)), oldest[2] or "" }
   end
-  return { answer, tonumber(hash_get(step, HELD, "octets") or 0) }
+  return { answer, counted(step, HELD, "octets") }
 end
 
 local function keep_credentials(step)
   local owner, sealed, ends = take(step), take(step), take(step)
-  if not hash_get(step, OWNERS, owner) then
+  if counted(step, OWNERS, owner) == 0 then
     return 0
   end
   keep_login(step, owner, sealed, ends)

@@ -111,16 +111,35 @@ local function schedule_lanes(step)
   end
 end
 
--- Count in a hash; what comes to nothing leaves it.
-local function add_to(step, key, field, by)
-  local sum = tonumber(hash_get(step, key, field) or 0) + by
-  hash_set(step, key, field, sum > 0 and string.format("%.0f", sum))
+-- Numbers in hashes that a step counts up and down; what comes to nothing leaves its hash.
+
+local function counted(step, key, field)
+  local tally = step.tallies[key]
+  return tally and tally[field] or tonumber(redis.call("HGET", key, field) or 0)
+end
+
+local function count_by(step, key, field, by)
+  local sum = counted(step, key, field) + by
+  step.tallies[key] = step.tallies[key] or {}
+  step.tallies[key][field] = sum
+end
+
+local function keep_tallies(step)
+  for key, fields in pairs(step.tallies) do
+    for field, sum in pairs(fields) do
+      if sum > 0 then
+        write(step, "HSET", key, field, string.format("%.0f", sum))
+      else
+        write(step, "HDEL", key, field)
+      end
+    end
+  end
 end
 
 local function waiting_among(step, digests)
   local found = {}
   for _, digest in ipairs(digests) do
-    if hash_get(step, WAITING, digest) then
+    if counted(step, WAITING, digest) > 0 then
       found[#found + 1] = digest
     end
   end

@@ -63,7 +63,7 @@ local JOINED_WORDS = 1000 -- of one command; Lua takes some 8,000 arguments
 local function new_step(arguments, position, now)
   return {
     arguments = arguments, position = position, now = now, now_text = exact(now),
-    seen = {}, windows = {}, counts = {}, sums = {}, noted = {}, lanes = {}, owners = {},
+    seen = {}, windows = {}, counts = {}, sums = {}, noted = {}, lanes = {}, tallies = {},
     writes = {}, together = {},
   }
 end
@@ -94,10 +94,11 @@ local function take_set(step)
   return set
 end
 
+local JOINED = { HSET = true, HDEL = true, ZADD = true, ZREM = true }
+
 -- Fields of one hash and members of one set are written together; other writes to a key keep their order.
 local function write(step, command, key, ...)
-  local together = step.together[key]
-  local may_join = command == "HSET" or command == "ZADD"
+  local together, may_join = step.together[key], JOINED[command]
   if may_join and together and together[1] == command and #together < JOINED_WORDS then
     for i = 1, select("#", ...) do
       together[#together + 1] = select(i, ...)

@@ -18,6 +18,7 @@ local function carry_out(operation, step)
   end
   keep_windows(step)
   keep_sums(step)
+  keep_tallies(step)
   for field, by in pairs(step.counts) do
     write(step, "HINCRBY", COUNT, field, by)
   end
