@@ -97,6 +97,14 @@ async def test_to_hold_again_what_is_leaving_takes_nobodys_lease(store):
     assert await done(store, claimed) == 1
 
 
+async def test_to_hold_again_what_has_left_brings_nothing_back(store):
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    await done(store, *await store.claim(10, LEASE))
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    assert await every_copy(store) == []
+    assert await store.held_message(MESSAGE.id) is None
+
+
 async def test_many_may_be_held_at_once(store):
     messages = [held_message(number) for number in range(30)]
     await asyncio.gather(*(hold(store, message, [held_copy(message, "ada")]) for message in messages))
