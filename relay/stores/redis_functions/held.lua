@@ -92,14 +92,16 @@ end
 
 -- A body is forgotten with its last copy, a login with the last copy of its owner.
 local function forget_what_is_over(step)
+  local octets = 0
   for key, fields in pairs(step.tallies) do
     if fields.left == 0 then
       local facts = redis.call("HMGET", key, "octets", "body")
-      count_by(step, HELD, "octets", -tonumber(facts[1]))
+      octets = octets + tonumber(facts[1])
       write(step, "UNLINK", body_key(facts[2]), key)
       step.tallies[key] = nil
     end
   end
+  count_by(step, HELD, "octets", -octets)
   for owner, copies in pairs(step.tallies[OWNERS] or {}) do
     if copies == 0 then
       write(step, "UNLINK", login_key(owner))
