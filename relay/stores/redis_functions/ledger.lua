@@ -1,7 +1,7 @@
 -- Ledger: unfinished submissions and the rows of their recipients.
 
--- Fields of a row.
-local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY = 1, 2, 3, 4, 5
+-- Fields of a row. DIGESTS is how suppressions know the recipient, while it is leaving.
+local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY, DIGESTS = 1, 2, 3, 4, 5, 6
 
 local function ledger_key(step)
   return TAG .. "l:" .. take(step)
@@ -106,8 +106,10 @@ local function clear_one(step, key, submission, lease, id)
   if met then
     return { "over", met }
   end
-  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, exact(step.now + lease), submission }))
-  return { "cleared", #charges > 0 and id or "" }
+  local until_text = exact(step.now + lease)
+  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, until_text, submission, table.concat(digests) }))
+  is_leaving(step, digests, submission, lease)
+  return { "cleared", #charges > 0 and id or "", number_of(step) }
 end
 
 local function clear(step)
@@ -129,6 +131,12 @@ local function may_change(before, state, submission)
     return true
   end
   return before[STATE] ~= "delivered" and (submission == "" or before[SUBMISSION] == submission)
+end
+
+local function forget_leaving(step, row)
+  if row and row[STATE] == "leaving" then
+    has_left(step, row[DIGESTS], row[SUBMISSION])
+  end
 end
 
 -- A row that becomes delivered, or refused for want of a mailbox, counts once for its stream.
@@ -155,6 +163,7 @@ local function finish(step)
     local before = packed and unpack_list(packed)
     if has_rows and may_change(before, state, submission) then
       count_row(step, before, state, stream, no_mailbox)
+      forget_leaving(step, before)
       local by = submission ~= "" and submission or before and before[SUBMISSION] or ""
       hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0", before and before[ASKED_BY] or by }))
     end
@@ -167,7 +176,9 @@ local function close(step)
   local is_left, all = false, redis.call("HGETALL", key)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 1) == "r" then
-      if unpack_list(all[i + 1])[ASKED_BY] == submission then
+      local row = unpack_list(all[i + 1])
+      if row[ASKED_BY] == submission then
+        forget_leaving(step, row)
         hash_set(step, key, all[i], false)
       else
         is_left = true

@@ -12,6 +12,7 @@ local function carry_out(operation, step)
   if refusal then
     return { 2, refusal }
   end
+  keep_number(step)
   keep_windows(step)
   keep_sums(step)
   for field, by in pairs(step.counts) do

@@ -15,7 +15,10 @@ Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
 
 START: Place = (b"", "", "", 0)
-_COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at, sequence, in_flight"
+_COLUMNS = (
+    "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at,"
+    " sequence, in_flight"
+)
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 _AT_ONCE = 200  # digests in one statement
 _TOGETHER = 100  # rows between two looks at the clock
