@@ -50,6 +50,7 @@ class Result:
     handed_on: bool = False  # delivered to an upstream that sends no reports on success
     why_zh: str = ""  # the rule's text and remedy, for the report
     why_en: str = ""
+    cleared: int = 0  # the number of the step that let its copy leave, 0 when none did at this try
 
 
 class ReportFate(Enum):

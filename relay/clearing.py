@@ -47,6 +47,7 @@ class Leave:
     digest: Digest
     reservation: str
     stream: str
+    number: int = 0  # of the step that cleared it, in the store's commit sequence
 
 
 class Clearing:
@@ -82,7 +83,7 @@ class Clearing:
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
-                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream))
+                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream, clearance.number))
             else:
                 results.append(self._not_cleared(consignment, recipient, clearance))
         return leaving, results

@@ -181,7 +181,7 @@ class Dispatcher:
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
         pairs = zip(leaving, outcomes, strict=True)
-        results += [_result(leave.recipient, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
+        results += [_result(leave, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
         return results, fails_over
 
     async def _heed(
@@ -199,7 +199,7 @@ class Dispatcher:
             return
         submission_id = consignment.submission.id
         await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
-        results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
+        results = [_result(leave, outcome, route.upstream) for leave, outcome in heard]
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
             await self._outcomes.late(submission_id, results)
@@ -230,14 +230,15 @@ def _may_fail_over(outcome: Outcome) -> bool:
     return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
-def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False) -> Result:
+def _result(leave: Leave, outcome: Outcome, upstream: str, *, silent: bool = False) -> Result:
     """`silent` says that the upstream reports no success."""
     return Result(
-        recipient,
+        leave.recipient,
         _STANDINGS[outcome.state],
         outcome.reply,
         upstream=upstream,
         upstream_text=outcome.upstream_text,
         gone=outcome.gone,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
+        cleared=leave.number,
     )

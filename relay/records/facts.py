@@ -42,6 +42,8 @@ class Outcome(Protocol):
     def earlier(self) -> bool: ...
     @property
     def upstream_text(self) -> str: ...
+    @property
+    def cleared(self) -> int: ...
 
 
 class Roll:
@@ -92,7 +94,7 @@ def received_record(
         "first_try": first.submission_id,
         "upstream_countries": sorted(upstream_countries),
         "again": [roll.number(recipient.key) for recipient in again],
-        "rulings": [_ruling(roll, ruling) for ruling in rulings],
+        "rulings": [ruling_facts(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts, marks)
 
@@ -127,7 +129,7 @@ def refused_record(
         "bound": bound,
         "reply": str(reply),
         "rule": reply.rule,
-        "rulings": [_ruling(roll, ruling) for ruling in rulings],
+        "rulings": [ruling_facts(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.REFUSED, record_id, at, roll.people, facts)
 
@@ -333,7 +335,8 @@ def _path(roll: Roll, reverse_path: Mailbox | None) -> int | None:
     return roll.number(reverse_path.key) if reverse_path else None
 
 
-def _ruling(roll: Roll, ruling: Ruling) -> Facts:
+def ruling_facts(roll: Roll, ruling: Ruling) -> Facts:
+    """What was decided for one recipient, and every objection."""
     return {
         "person": roll.number(ruling.recipient.key),
         "action": ruling.action.word,
@@ -366,6 +369,7 @@ def _outcome(roll: Roll, outcome: Outcome) -> Facts:
         "upstream": outcome.upstream,
         "upstream_text": outcome.upstream_text,
         "earlier": outcome.earlier,
+        "cleared": outcome.cleared,
     }
 
 

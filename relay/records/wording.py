@@ -19,6 +19,9 @@ def both(zh: str, en: str) -> Both:
 KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
+    Kind.REJUDGED: both(
+        "发出之前另一套策略生效，已按新策略重新判定", "Judged again: another policy set came in force before it had left"
+    ),
     Kind.REFUSED: both(
         "拒绝了发件人、收件人，或过大、不合规的邮件", "A sender, a recipient, or a malformed or too large message was refused"
     ),
@@ -26,6 +29,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("上游服务器迟到的答复", "The upstream's answer came late"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
+    Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from relay.policy.suppression import ORGANISATION, Reason, stream_scope
-from relay.stores.contracts import Cleared, ClearRequest, Refused, RowState, Settlement
+from relay.stores.contracts import Cleared, ClearRequest, Refused, RowState, Settlement, Store
 from relay.stores.entries import row_of
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
@@ -19,6 +19,7 @@ OLD = digest("ada under the key before")
 @pytest.fixture
 async def other(store, request, tmp_path, clock):
     """The same store, as another process has it."""
+    opened: Store
     if isinstance(store, SQLiteStore):
         opened = SQLiteStore.open(tmp_path / "relay.db", META, clock=clock)
     else:
@@ -229,7 +230,7 @@ class Run:
 async def test_whatever_comes_between_nobody_is_cleared_after_refusing(store, other, seed):
     run = Run([store, other], seed)
     await run.run(60)
-    steps = {}
+    steps: dict[int, str] = {}
     for number, _, name in run.leaves:
         assert steps.setdefault(number, name) == name, "one number, one step"
     for who in run.people:

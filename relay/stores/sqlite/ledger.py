@@ -106,9 +106,10 @@ def clear(
         answer = obstacle or _reserve(usage, request, lease_seconds)
         if isinstance(answer, Reserved):
             number = number or numbers.take(db)
-            answer = Cleared(answer.id, number)
             db.execute(_CLAIM, _claim(key, submission_id, request, now + lease_seconds))
-        elif isinstance(answer, Taken):
+            answers.append(Cleared(answer.id, number))
+            continue
+        if isinstance(answer, Taken):
             db.execute(_ASK, (submission_id, key, request.recipient))
         answers.append(answer)
     return answers

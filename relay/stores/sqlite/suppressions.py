@@ -197,5 +197,5 @@ def count(db: sqlite3.Connection, now: float) -> dict[tuple[str, str], int]:
 
 
 def _entry(row: tuple[Any, ...]) -> Suppression:
-    number, in_flight = row[12] or 0, tuple((row[13] or "").split())
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:12], number=number, in_flight=in_flight)
+    rest = *row[3:12], row[12] or 0, tuple((row[13] or "").split())
+    return Suppression(row[0], row[1], Reason(row[2]), *rest)
