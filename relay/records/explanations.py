@@ -91,9 +91,8 @@ def explanation(records: Sequence[Record], reveal: Callable[[Person], str], now:
     opening = next((r for r in records if r.kind in (Kind.RECEIVED, Kind.REFUSED)), None)
     if opening is None or now - opening.at > SHOWN_SECONDS:
         return None
-    outcomes = _outcomes(records)
-    anew = _rulings_anew(records)
-    cases = [_case(opening, ruling, anew, outcomes) for ruling in opening.facts["rulings"]]
+    outcomes, judged = _outcomes(records), _judged_again(records)
+    cases = [_case(opening, ruling, outcomes, judged) for ruling in opening.facts["rulings"]]
     if not cases:
         cases = [_session_case(opening)]
     shown = [mask(reveal(person)) for person in opening.people]
@@ -111,11 +110,11 @@ def _outcomes(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
     return found
 
 
-def _rulings_anew(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
-    """What was decided last for each person whom another policy set had judged again."""
+def _judged_again(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
+    """The last ruling on each person whose held copy was judged again, by digest."""
     found: dict[bytes, Mapping[str, Any]] = {}
     for record in records:
-        if record.kind is Kind.REJUDGED:
+        if record.kind is Kind.JUDGED:
             found |= {record.people[ruling["person"]].digest: ruling for ruling in record.facts["rulings"]}
     return found
 
@@ -123,13 +122,13 @@ def _rulings_anew(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
 def _case(
     opening: Record,
     ruling: Mapping[str, Any],
-    anew: Mapping[bytes, Mapping[str, Any]],
     outcomes: Mapping[bytes, Mapping[str, Any]],
+    judged: Mapping[bytes, Mapping[str, Any]],
 ) -> _Case:
     number = ruling["person"]
-    ruling = anew.get(opening.people[number].digest, ruling)
+    digest = opening.people[number].digest
+    ruling, outcome = judged.get(digest, ruling), outcomes.get(digest)
     reasons = tuple(map(_reason, ruling["objections"]))
-    outcome = outcomes.get(opening.people[number].digest)
     if outcome is None:
         state = _STATES_OF_ACTIONS.get(ruling["action"], "judged")
         return _Case(number, state, reasons, "")

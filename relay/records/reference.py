@@ -21,21 +21,22 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
+from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
-from relay.records.rejudged import rejudged_record
 from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
+    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
+    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
+    " Written, like `received`, before the first byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
-    Kind.REJUDGED: "Another policy set came in force before all copies of a message had left: these recipients were judged again"
-    " by that one, and nothing leaves to them before this is on disk.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "The upstream's answer came after the client had been answered without it.",
+    Kind.LATE: "An outcome came after the client had been answered: of a copy that was held, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
     Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
     " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
@@ -96,7 +97,8 @@ MEANINGS: dict[str, str] = {
     "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
     "to": "the person who got the report",
     "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored;"
+    "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
+    " of the report; unreadable: the keys of what was held are gone; created or restored;"
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
@@ -241,8 +243,10 @@ def examples() -> dict[Kind, list[Record]]:
     )
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person, upstream_countries=["CN"])],
+        Kind.JUDGED: [
+            judged_record(submission, rulings, "07c1d2a98be4f365", _AT + 3600, _person, [bob], ["CN"]),
+        ],
         Kind.FINISHED: [finished],
-        Kind.REJUDGED: [rejudged_record(submission.id, _AT + 1, "newsletter", "07c1d2a98be4f365", rulings, _person, ["CN"])],
         Kind.REFUSED: [at_rcpt, announced],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
