@@ -16,7 +16,7 @@ gathering, judging, tries, routing, consignment, bounced, reading: the steps of 
 clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody: what is kept of one that waits
 dispatch: the copies go upstream
 refusing, reporting: the sender is told
-pipeline: the line, which takes these steps in order
+overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
 explain: the line without doing it
 doors: where the outside comes in
 service: the processes that run it all

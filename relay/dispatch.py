@@ -14,7 +14,7 @@ from dataclasses import replace
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.bounced import Outcomes
-from relay.clearing import Clearing, Leave
+from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
@@ -105,6 +105,8 @@ class Dispatcher:
         A copy that one provider does not take as it is may suit the next; it is
         refused when none takes it and none was merely out of reach.
         """
+        if self.clearing.is_overtaken(consignment):
+            return overtaken(group)
         results: list[Result] = []
         refusal: Reply | None = None
         for route in consignment.routes:

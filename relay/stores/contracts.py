@@ -118,7 +118,9 @@ class ClearRequest:
     """One recipient of a copy that wants to leave.
 
     `stream` is whose pause binds and whose mail it counts as; "" for a report,
-    which leaves whatever is paused and counts for nobody.
+    which leaves whatever is paused and counts for nobody.  `submission_id`
+    names the submission where the try has a name of its own (what is held);
+    a withdrawal that finds the copy on its way names that.
     """
 
     recipient: Digest  # the ledger's digest of the recipient
@@ -127,6 +129,7 @@ class ClearRequest:
     reasons: frozenset[Reason]  # the reasons that bind this purpose
     charges: tuple[Charge, ...] = ()
     stream: str = ""
+    submission_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

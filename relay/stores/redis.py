@@ -304,7 +304,7 @@ def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
 
 def _request_words(request: ClearRequest) -> list[Argument]:
     bound = [*_listed(request.suppression_digests), *_listed(request.scopes), *_listed(request.reasons)]
-    return [request.recipient, *bound, *_charge_words(request.charges), request.stream]
+    return [request.recipient, *bound, *_charge_words(request.charges), request.stream, request.submission_id]
 
 
 def _suppression(row: Sequence[bytes]) -> Suppression:

@@ -24,7 +24,7 @@ FLOORS = [
     {"clearing", "holding", "custody"},
     {"dispatch"},
     {"refusing", "reporting"},
-    {"pipeline"},
+    {"overtaken", "pipeline"},
     {"explain"},
     {"doors"},
     {"service"},

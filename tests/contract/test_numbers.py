@@ -110,6 +110,20 @@ async def test_a_copy_that_leaves_again_is_on_its_way_again(store, clock):
     assert (await in_force(store)).in_flight == ids(1)
 
 
+async def test_a_try_with_a_name_of_its_own_says_which_submission_it_sends(store):
+    """What was held leaves by turns of the courier."""
+    turn, names = digest("turn"), first_try(7)
+    asked = ClearRequest(ADA, (ADA,), (ORGANISATION,), frozenset(Reason), submission_id=names.submission_id)
+    await store.clear(turn, first_try(8).submission_id, [asked], LEASE, TTL)
+    await clear(store, 9)
+    await store.suppress(refusal(ADA))
+    assert (await in_force(store)).in_flight == ids(7, 9)
+    await store.finish(turn, [delivered(ADA, submission_id=first_try(8).submission_id)])
+    await store.suppress(refusal(ADA, scope=stream_scope("news")))
+    found = {entry.scope: entry.in_flight for entry in (await store.find([(ADA,)]))[0]}
+    assert found[stream_scope("news")] == ids(9)
+
+
 async def test_a_late_answer_does_not_take_another_copy_off_its_way(store, clock):
     """The first try's lease ran out, a second one claimed the row; then the first one's answer comes."""
     await clear(store, 1)

@@ -1,7 +1,7 @@
 -- Ledger: unfinished submissions and the rows of their recipients.
 
--- Fields of a row. DIGESTS is how suppressions know the recipient, while it is leaving.
-local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY, DIGESTS = 1, 2, 3, 4, 5, 6
+-- Fields of a row. While it is leaving: DIGESTS is how suppressions know the recipient, COPY_OF the submission.
+local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY, DIGESTS, COPY_OF = 1, 2, 3, 4, 5, 6, 7
 
 local function ledger_key(step)
   return TAG .. "l:" .. take(step)
@@ -89,14 +89,16 @@ end
 local function clear_one(step, key, submission, lease, id)
   local recipient, digests = take(step), take_list(step)
   local scopes, reasons, charges, stream = take_set(step), take_set(step), take_charges(step), take(step)
+  local named = take(step)
+  local copy_of = named ~= "" and named or submission
   local bound = binding(step, digests, scopes, reasons)
   if #bound > 0 then
     return { "refused", bound }
   end
-  local row = standing_row(step, key, recipient)
-  if row then
+  local taken = standing_row(step, key, recipient)
+  if taken then
     ask(step, key, recipient, submission)
-    return { "taken", row }
+    return { "taken", taken }
   end
   local pause = pause_of(step, stream)
   if #pause > 0 then
@@ -107,8 +109,9 @@ local function clear_one(step, key, submission, lease, id)
     return { "over", met }
   end
   local until_text = exact(step.now + lease)
-  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, until_text, submission, table.concat(digests) }))
-  is_leaving(step, digests, submission, lease)
+  local row = { "leaving", "", submission, until_text, submission, table.concat(digests), copy_of }
+  hash_set(step, key, "r" .. recipient, pack(row))
+  is_leaving(step, digests, copy_of, lease)
   return { "cleared", #charges > 0 and id or "", number_of(step) }
 end
 
@@ -135,7 +138,7 @@ end
 
 local function forget_leaving(step, row)
   if row and row[STATE] == "leaving" then
-    has_left(step, row[DIGESTS], row[SUBMISSION])
+    has_left(step, row[DIGESTS], row[COPY_OF])
   end
 end
 

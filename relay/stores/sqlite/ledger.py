@@ -36,11 +36,11 @@ SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0, 
 """
 _UNLESS_DELIVERED = " WHERE ledger.state != 'delivered' AND :try IN ('', ledger.submission_id)"
 _CLAIM = """
-INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by, mailbox, older)
-VALUES (:key, :recipient, 'leaving', '', :try, :until, :try, :mailbox, :older)
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by, mailbox, older, copy_of)
+VALUES (:key, :recipient, 'leaving', '', :try, :until, :try, :mailbox, :older, :copy_of)
     ON CONFLICT (key, recipient) DO UPDATE
    SET state = excluded.state, reply = '', submission_id = :try, lease_until = :until, asked_by = :try,
-       mailbox = :mailbox, older = :older
+       mailbox = :mailbox, older = :older, copy_of = :copy_of
 """
 _NOTHING = Reserved("")  # what a copy without charges holds
 _PROLONG = "UPDATE submissions SET expires_at = ? WHERE key = ?"
@@ -212,7 +212,7 @@ def _claim(key: Digest, submission_id: str, request: ClearRequest, until: float)
     mailbox, *older = request.suppression_digests or (None,)
     return {
         "key": key, "recipient": request.recipient, "try": submission_id, "until": until,
-        "mailbox": mailbox, "older": b"".join(older) or None,
+        "mailbox": mailbox, "older": b"".join(older) or None, "copy_of": request.submission_id or None,
     }  # fmt: skip
 
 

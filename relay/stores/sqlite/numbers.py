@@ -13,9 +13,9 @@ from relay.policy.suppression import Digest
 _NEXT = "UPDATE sequence SET last = last + 1 WHERE one = 1"  # RETURNING would take four times as long
 _LAST = "SELECT last FROM sequence WHERE one = 1"
 _IN_FLIGHT = """
-SELECT submission_id FROM ledger WHERE state = 'leaving' AND mailbox = :digest AND lease_until > :now
+SELECT coalesce(copy_of, submission_id) FROM ledger WHERE state = 'leaving' AND mailbox = :digest AND lease_until > :now
  UNION
-SELECT submission_id FROM ledger
+SELECT coalesce(copy_of, submission_id) FROM ledger
  WHERE state = 'leaving' AND older IS NOT NULL AND instr(older, :digest) AND lease_until > :now
  ORDER BY 1
 """

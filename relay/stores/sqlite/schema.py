@@ -190,6 +190,7 @@ NUMBERS = (
     "ALTER TABLE suppressions ADD COLUMN in_flight TEXT",  # submissions with a copy on its way at that moment, one a word
     "ALTER TABLE ledger ADD COLUMN mailbox BLOB",  # as suppressions know the recipient, under the current key generation
     "ALTER TABLE ledger ADD COLUMN older BLOB",  # under the generations before, one behind the other
+    "ALTER TABLE ledger ADD COLUMN copy_of TEXT",  # the submission, where the try has a name of its own
     "CREATE INDEX ledger_leaving ON ledger (mailbox) WHERE state = 'leaving'",
     "CREATE INDEX ledger_leaving_older ON ledger (older) WHERE state = 'leaving' AND older IS NOT NULL",
 )
