@@ -16,6 +16,7 @@ local function carry_out(operation, step)
   if refusal then
     return { 2, refusal }
   end
+  keep_number(step)
   keep_windows(step)
   keep_sums(step)
   keep_tallies(step)
