@@ -12,11 +12,11 @@ stores: what is remembered across nodes: suppressions, limits, consents
 records: what happened, on this node
 upstream: where mail goes
 answer: the one reply for all recipients
-gathering, judging, tries, routing, consignment, bounced: the steps of one message, from its facts to what follows from a bounce
-clearing: the last question before a copy leaves, and the outcome in the ledger
+gathering, judging, tries, routing, consignment, bounced, reading: the steps of one message, from its octets to a bounce
+clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody: what is kept of one that waits
 dispatch: the copies go upstream
 refusing, reporting: the sender is told
-pipeline: the line, which takes these steps in order
+overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
 explain: the line without doing it
 doors: where the outside comes in
 service: the processes that run it all

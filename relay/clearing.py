@@ -1,8 +1,9 @@
 """May it leave? Ask for each recipient directly before MAIL, and tell the ledger what became of it.
 
 `clear` is one atomic step of the store per copy (refusal? already leaving?
-stream paused? limits free?) after a look at the refusals that are journalled
-here and not in the store yet: no refusal that was said before it is passed by.
+stream paused? limits free?) after a look at the policy set in force and at the
+refusals that are journalled here and not in the store yet: no refusal that was
+said before it is passed by, and nothing leaves that another set has judged.
 """
 
 import asyncio
@@ -22,11 +23,13 @@ from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.policy.charges import charges_for
+from relay.policy.sets import PolicySet
 from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, RowState, Settlement, Store, Taken
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import earlier_result
 from relay.upstream.outcome import Outcome, OutcomeState
@@ -47,12 +50,16 @@ class Leave:
     digest: Digest
     reservation: str
     stream: str
+    number: int = 0  # of the step that cleared it, in the store's commit sequence
 
 
 class Clearing:
-    """One per worker."""
+    """One per worker. `policy` is the set in force in this process."""
 
-    def __init__(self, config: Config, *, keys: Keys, store: Store, records: Records, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, policy: PolicySet, *, keys: Keys, store: Store, records: Records, clock: Callable[[], float]
+    ) -> None:
+        self.policy = policy
         self._config = config
         self._keys = keys
         self.store = store
@@ -60,10 +67,23 @@ class Clearing:
         self._clock = clock
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
 
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._clock()
+
+    def is_overtaken(self, consignment: Consignment) -> bool:
+        """Whether the message was judged by another policy set than the one in force: then no copy of it may leave."""
+        return consignment.policy.hash != self.policy.hash
+
     async def clear(
         self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
     ) -> tuple[list[Leave], list[Result]]:
-        """Who may leave now, with their reservations, and the results of the others."""
+        """Who may leave now, with their reservations, and the results of the others.
+
+        POLICY_UNUSABLE is the reply about those whom another policy set has overtaken; a report was judged by none.
+        """
+        if self.is_overtaken(consignment) and any(request.stream for request in requests):
+            return [], overtaken(copy.recipients)
         pending = self._records.pending([d for request in requests for d in request.suppression_digests])
         held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
         results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
@@ -74,7 +94,7 @@ class Clearing:
         lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
         clearances = await self.store.clear(
             consignment.key,
-            consignment.submission.id,
+            consignment.try_id,
             [request for _, request in asked],
             lease + _LEASE_SLACK,
             self._config.delivery.ledger_ttl,
@@ -82,7 +102,7 @@ class Clearing:
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
-                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream))
+                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream, clearance.number))
             else:
                 results.append(self._not_cleared(consignment, recipient, clearance))
         return leaving, results
@@ -98,11 +118,11 @@ class Clearing:
             case Taken(row):
                 return earlier_result(recipient, row)
             case Paused(pause):
-                return kept_back(recipient, pause, self._help_url(consignment))
+                return kept_back(recipient, pause, self._help_url(consignment), self._clock())
             case OverLimit(name, retry_after):
                 telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
-                return spoken(recipient, Standing.TRANSIENT, reply)
+                return spoken(recipient, Standing.TRANSIENT, reply, Why.LIMIT, self._clock() + retry_after)
 
     def request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
         """What the store must know to let this recipient's copy leave by this way."""
@@ -125,6 +145,7 @@ class Clearing:
             BINDS[stream.purpose],
             charges,
             stream.name,
+            consignment.submission.id,
         )
 
     def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
@@ -151,7 +172,7 @@ class Clearing:
                 _ROW_STATES[outcome.state],
                 outcome.reply.wire().decode(),
                 leave.reservation,
-                consignment.submission.id,
+                consignment.try_id,
                 leave.stream,
                 no_mailbox=bool(outcome.gone),
             )
@@ -162,8 +183,7 @@ class Clearing:
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""
         settlements = [
-            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
-            for leave in leaving
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.try_id) for leave in leaving
         ]
         await self._tell_store(consignment.key, settlements)
 
@@ -195,6 +215,11 @@ _ROW_STATES: dict[OutcomeState, RowState | None] = {
     OutcomeState.INDETERMINATE: RowState.INDETERMINATE,
     OutcomeState.TRANSIENT: None,
 }
+
+
+def overtaken(recipients: Sequence[Recipient]) -> list[Result]:
+    """They must be judged again."""
+    return [Result(recipient, Standing.TRANSIENT, replies.POLICY_UNUSABLE) for recipient in recipients]
 
 
 def _binds(entry: Suppression, request: ClearRequest) -> bool:

@@ -1,5 +1,6 @@
 """Which limits one recipient counts against, as charges that a store reserves."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from relay.policy.limits import Charge, Limit, parse_limit
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
 
+_OWN = re.compile(r": recipient [0-9]")
 Digester = Callable[[str], Digest]
 
 
@@ -36,6 +38,11 @@ def upstream_charges(
     """What any recipient counts against the limits of an upstream."""
     scope, name, limits = _upstream(upstream, upstream_limits)
     return tuple(_charge(policy, scope, name, limit, now, digest) for limit in limits)
+
+
+def is_own_limit(name: str) -> bool:
+    """Whether the limit that a text names is one recipient's own, so that it keeps nobody else back."""
+    return _OWN.search(name) is not None
 
 
 def _upstream(upstream: str, limits: Sequence[str]) -> tuple[tuple[str, ...], str, Sequence[Limit]]:

@@ -42,7 +42,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of the recipients who share it. `people` are masked; `upstream_text` is what the other server said."""
+    """What became of the recipients who share it. `people` are masked; `upstream_text` is what the other server said.
+
+    `cleared` are the least and greatest number of the steps that let their copies leave, (0, 0) when none did.
+    """
 
     state: str
     sentence: Both
@@ -50,6 +53,7 @@ class Fate:
     count: int
     reasons: tuple[Reason, ...]
     upstream_text: str
+    cleared: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class _Case:
     state: str
     reasons: tuple[Reason, ...]
     upstream_text: str
+    cleared: int = 0
 
 
 def explain_record(path: Path, keys: Keys, record_id: str, now: float) -> Explanation | None:
@@ -86,8 +91,8 @@ def explanation(records: Sequence[Record], reveal: Callable[[Person], str], now:
     opening = next((r for r in records if r.kind in (Kind.RECEIVED, Kind.REFUSED)), None)
     if opening is None or now - opening.at > SHOWN_SECONDS:
         return None
-    outcomes = _outcomes(records)
-    cases = [_case(opening, ruling, outcomes) for ruling in opening.facts["rulings"]]
+    outcomes, judged = _outcomes(records), _judged_again(records)
+    cases = [_case(opening, ruling, outcomes, judged) for ruling in opening.facts["rulings"]]
     if not cases:
         cases = [_session_case(opening)]
     shown = [mask(reveal(person)) for person in opening.people]
@@ -105,10 +110,25 @@ def _outcomes(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
     return found
 
 
-def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, Mapping[str, Any]]) -> _Case:
+def _judged_again(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
+    """The last ruling on each person whose held copy was judged again, by digest."""
+    found: dict[bytes, Mapping[str, Any]] = {}
+    for record in records:
+        if record.kind is Kind.JUDGED:
+            found |= {record.people[ruling["person"]].digest: ruling for ruling in record.facts["rulings"]}
+    return found
+
+
+def _case(
+    opening: Record,
+    ruling: Mapping[str, Any],
+    outcomes: Mapping[bytes, Mapping[str, Any]],
+    judged: Mapping[bytes, Mapping[str, Any]],
+) -> _Case:
     number = ruling["person"]
+    digest = opening.people[number].digest
+    ruling, outcome = judged.get(digest, ruling), outcomes.get(digest)
     reasons = tuple(map(_reason, ruling["objections"]))
-    outcome = outcomes.get(opening.people[number].digest)
     if outcome is None:
         state = _STATES_OF_ACTIONS.get(ruling["action"], "judged")
         return _Case(number, state, reasons, "")
@@ -118,7 +138,8 @@ def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, M
         weight = WEIGHTS["defer" if state == "transient" else "reject"]
         reasons = (Reason(rule, weight, text, fix, "", outcome["reply"]), *reasons)
     said = outcome["upstream_text"] or ("" if rule or state == "delivered" else outcome["reply"])
-    return _Case(number, f"{state} by rule" if rule else state, reasons, said)
+    cleared = outcome.get("cleared", 0)  # records of an older relay have none
+    return _Case(number, f"{state} by rule" if rule else state, reasons, said, cleared)
 
 
 def _session_case(opening: Record) -> _Case:
@@ -152,5 +173,7 @@ def _grouped(cases: Sequence[_Case], shown: Sequence[str]) -> tuple[Fate, ...]:
     for members in groups.values():
         first = members[0]
         people = tuple(shown[case.person] for case in members[:SHOWN_PEOPLE] if case.person is not None)
-        fates.append(Fate(first.state, word(STATES, first.state), people, len(members), first.reasons, first.upstream_text))
+        numbers = [case.cleared for case in members if case.cleared] or [0]
+        told = people, len(members), first.reasons, first.upstream_text, (min(numbers), max(numbers))
+        fates.append(Fate(first.state, word(STATES, first.state), *told))
     return tuple(sorted(fates, key=lambda fate: fate.state in ("delivered", "judged")))

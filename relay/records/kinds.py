@@ -15,12 +15,15 @@ class Kind(StrEnum):
     """What happened. `docs/records.md` lists the fields of each."""
 
     RECEIVED = "received"  # a message was judged; written before its first byte goes upstream
+    JUDGED = "judged"  # what is held was judged again before another try, and the decision or its ground is new
     FINISHED = "finished"  # every outcome of a received message is known, or is recorded as indeterminate
+    HELD = "held"  # the relay keeps a message that cannot leave now, and answers for it; written before the client's 250
     REFUSED = "refused"  # a client was refused at MAIL or RCPT, or for octets that are no message or too many
     REPORTED = "reported"  # a report (DSN) on a submission was delivered
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
     LATE = "late"  # the upstream's answer came after the client had been answered
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
+    APPLIED = "applied"  # the store has brought a suppression in force: its number, and what was on its way
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it

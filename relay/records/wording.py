@@ -18,14 +18,16 @@ def both(zh: str, en: str) -> Both:
 
 KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
+    Kind.JUDGED: both("再次发送前重新作出判定", "What is held was judged again before another try"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
     Kind.REFUSED: both(
         "拒绝了发件人、收件人，或过大、不合规的邮件", "A sender, a recipient, or a malformed or too large message was refused"
     ),
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
-    Kind.LATE: both("上游服务器迟到的答复", "The upstream's answer came late"),
+    Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
+    Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
@@ -100,6 +102,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "请管理员在 policies/streams 的某个文件里，用 match 写明这个账号、监听或域名",
             "Ask your administrator to name this login, listener or domain in the `match` of a file in policies/streams",
         ),
+    ),
+    "expired": (
+        both(
+            "中继保管了这封邮件，但在期限内未能送达，已停止尝试",
+            "The relay held this mail, could not deliver it in time, and has given it up",
+        ),
+        both("如仍需要，请重新发送", "Send it again if it still matters"),
     ),
     "account": (
         both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),

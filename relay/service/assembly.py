@@ -14,9 +14,11 @@ from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
+from relay.holding import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -54,10 +56,11 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        """Return "" when the store can be believed, else why not; then also learn what is paused, and how much is held."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
+            self.line.holder.octets = (await self.store.held_totals()).octets
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault
@@ -66,7 +69,7 @@ class Assembly:
         """Release everything."""
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
         self.authenticator.close()
-        self.line.close()
+        self.line.reader.close()
         await self.store.aclose()
         await self.records.aclose()
 
@@ -90,8 +93,9 @@ async def assemble(
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
-    clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
-    dispatcher = Dispatcher(config, clearing=clearing, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
+    clearing = Clearing(config, policy, keys=keys, store=store, records=records, clock=clock)
+    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, clock=clock)
+    dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
     line = Line(
         config,
         policy,
@@ -105,10 +109,11 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = authenticator.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
     return Assembly(config, keys, records, upstreams, line, authenticator, keeper)

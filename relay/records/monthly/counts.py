@@ -213,8 +213,8 @@ class Month:
                 self.late.update(outcome["state"] for outcome in facts["outcomes"])
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED:
-                pass  # how a refusal was told; its outcome counts
+            case Kind.REPORTED | Kind.JUDGED | Kind.APPLIED:
+                pass  # how a refusal was told, what was decided once more, that the store has a refusal: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.PAUSED | Kind.RESUMED:

@@ -119,25 +119,117 @@ CREATE TABLE IF NOT EXISTS feedback (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
 """
-"""Made where they lack, so that a file from before they existed goes on being used."""
+
+HELD = """
+CREATE TABLE IF NOT EXISTS held_messages (
+    id TEXT NOT NULL PRIMARY KEY,
+    file TEXT NOT NULL,                     -- its sealed body, in the folder held beside this file
+    octets INTEGER NOT NULL,                -- of the body
+    sha256 BLOB NOT NULL,                   -- of the body
+    head BLOB NOT NULL,
+    at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    held_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_messages_held ON held_messages (held_at);
+CREATE TABLE IF NOT EXISTS held_copies (
+    message TEXT NOT NULL REFERENCES held_messages,
+    recipient BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    lane BLOB NOT NULL,
+    owner BLOB NOT NULL,
+    why TEXT NOT NULL,
+    due_at REAL NOT NULL,
+    sealed BLOB NOT NULL,
+    attempts INTEGER NOT NULL,
+    held_at REAL NOT NULL,
+    claim INTEGER NOT NULL,
+    lease_until REAL NOT NULL DEFAULT 0,
+    next_at REAL NOT NULL,                  -- when it is claimed at the earliest: due or expired, and the lease over
+    PRIMARY KEY (message, recipient)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_copies_next ON held_copies (priority, lane, next_at);
+CREATE INDEX IF NOT EXISTS held_copies_owner ON held_copies (owner, why, due_at);
+CREATE INDEX IF NOT EXISTS held_copies_wait ON held_copies (lane) WHERE due_at < 9e999 AND why != 'report';
+CREATE TABLE IF NOT EXISTS held_lanes (
+    priority INTEGER NOT NULL,
+    lane BLOB NOT NULL,
+    next_at REAL NOT NULL,                  -- when it stands in line again; of no meaning while it does
+    rests_until REAL NOT NULL DEFAULT 0,
+    round INTEGER,                          -- in which it is served; null: does not stand in line
+    place INTEGER,                          -- among those of the same round
+    deficit INTEGER NOT NULL DEFAULT 0,     -- octets that it may send in that round
+    PRIMARY KEY (priority, lane)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_lanes_line ON held_lanes (priority, round, place) WHERE round IS NOT NULL;
+CREATE INDEX IF NOT EXISTS held_lanes_next ON held_lanes (priority, next_at) WHERE round IS NULL;
+CREATE TABLE IF NOT EXISTS held_turns (
+    priority INTEGER NOT NULL PRIMARY KEY,
+    round INTEGER NOT NULL,                 -- that is served
+    place INTEGER NOT NULL                  -- given last
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_counts (
+    what TEXT NOT NULL PRIMARY KEY,         -- a reason: copies that are held for it; octets: of all bodies
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_credentials (
+    owner BLOB NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_credentials_end ON held_credentials (until);
+"""
+
+_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD}
+"""Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
+
+NUMBERS = (
+    "CREATE TABLE sequence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
+    "INSERT INTO sequence VALUES (1, 0)",
+    "ALTER TABLE suppressions ADD COLUMN sequence INTEGER",  # the number of the step that brought it in force
+    "ALTER TABLE suppressions ADD COLUMN in_flight TEXT",  # submissions with a copy on its way at that moment, one a word
+    "ALTER TABLE ledger ADD COLUMN mailbox BLOB",  # as suppressions know the recipient, under the current key generation
+    "ALTER TABLE ledger ADD COLUMN older BLOB",  # under the generations before, one behind the other
+    "ALTER TABLE ledger ADD COLUMN copy_of TEXT",  # the submission, where the try has a name of its own
+    "CREATE INDEX ledger_leaving ON ledger (mailbox) WHERE state = 'leaving'",
+    "CREATE INDEX ledger_leaving_older ON ledger (older) WHERE state = 'leaving' AND older IS NOT NULL",
+)
+"""The commit sequence, and what finds the copies that are on their way to a mailbox; made where they lack."""
 
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD}")
+    _add_numbers(db)
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
 
 def add_tables(db: sqlite3.Connection) -> None:
     """Give a file of an earlier version what it lacks."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback_sent'").fetchone() is None:
-        db.executescript(f"BEGIN IMMEDIATE; {REPUTATION} COMMIT;")
+    for last, tables in _LATER.items():
+        if not _has(db, last):
+            db.executescript(f"BEGIN IMMEDIATE; {tables} COMMIT;")
+    if not _has(db, "sequence"):
+        db.execute("BEGIN IMMEDIATE")
+        _add_numbers(db)
+        db.execute("COMMIT")
+
+
+def _add_numbers(db: sqlite3.Connection) -> None:
+    """Inside a transaction: another process may have been first."""
+    if not _has(db, "sequence"):
+        for statement in NUMBERS:
+            db.execute(statement)
+
+
+def _has(db: sqlite3.Connection, name: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:
     """Who this file says it is. Raises StoreUnavailable when it says nothing."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+    if not _has(db, "meta"):
         raise StoreUnavailable("empty", "the store has lost its tables; restore the backup")
     row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
     if row is None:
