@@ -26,7 +26,7 @@ from tests.support.held import (
     lane,
     opened,
 )
-from tests.support.stores import ADA, BOB, EVE, META, START, delivered, digest, first_try, request
+from tests.support.stores import ADA, BOB, EVE, META, START, delivered, digest, first_try, refusal, request
 
 MESSAGE = held_message()
 OTHER = digest("other owner")
@@ -156,6 +156,16 @@ async def test_a_row_that_was_leaving_or_indeterminate_becomes_held(store):
     await store.finish(key, [Settlement(BOB, RowState.INDETERMINATE, "lost", submission_id=MESSAGE.id)])
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada"), held_copy(MESSAGE, "bob", why=Why.UNKNOWN)])
     assert {row.recipient: row.state for row in await store.rows(key)} == {ADA: RowState.HELD, BOB: RowState.HELD}
+
+
+async def test_what_is_held_is_not_on_its_way(store):
+    """A refusal names the copies that it did not stop: this one it will."""
+    await opened(store, MESSAGE)
+    await store.clear(key_of(MESSAGE), MESSAGE.id, [request(ADA)], 90.0, 3600.0)
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    await store.suppress(refusal(ADA))
+    ((entry,), _) = await store.history([ADA])
+    assert entry.in_flight == ()
 
 
 async def test_when_the_client_knows_held_rows_are_forgotten_and_the_same_bytes_are_new(store):

@@ -5,14 +5,10 @@ local OPERATIONS = {
   reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
-  keep_piece = keep_piece, hold = hold, claim = claim, held_message = held_message, piece_of = piece_of,
-  update_held = update_held, held_copies = held_copies, free_owner = free_owner, wake_lane = wake_lane,
-  held_totals = held_totals, keep_credentials = keep_credentials, credentials_of = credentials_of,
-  drop_credentials = drop_credentials,
 }
 
 local function carry_out(operation, step)
-  local answer, refusal = OPERATIONS[operation](step)
+  local answer, refusal = (OPERATIONS[operation] or HELD_OPERATIONS[operation])(step)
   if refusal then
     return { 2, refusal }
   end
