@@ -19,7 +19,7 @@ from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
-from relay.holding import Holder
+from relay.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -58,11 +58,12 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn what is paused, and how much is held."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, and how much is held."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
             self.line.holder.octets = (await self.store.held_totals()).octets
+            await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault
@@ -96,7 +97,8 @@ async def assemble(
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
     clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
-    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, clock=clock)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
     line = Line(
         config,
@@ -111,7 +113,6 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    custody = Custody(config, keys=keys, store=store, clock=clock)
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
     courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)
