@@ -17,7 +17,7 @@ local function carry_out(operation, step)
   if refusal then
     return { 2, refusal }
   end
-  keep_number(step)
+  numbers.keep(step)
   keep_windows(step)
   keep_sums(step)
   keep_tallies(step)
