@@ -34,6 +34,7 @@ from relay.tasks import spawn
 from relay.tries import earlier_result
 from relay.upstream.outcome import Outcome, OutcomeState
 from relay.upstream.transaction import longest
+from relay.warming import Warming
 
 _log = logging.getLogger("relay.clearing")
 _LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
@@ -65,6 +66,7 @@ class Clearing:
         self.store = store
         self._records = records
         self._clock = clock
+        self.warming = Warming()
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
 
     def now(self) -> float:
@@ -137,6 +139,7 @@ class Clearing:
             recipient,
             now,
             self._keys.addresses.lasting_digest,
+            self.warming.days(stream),
         )
         return ClearRequest(
             recipient_digest(self._keys, recipient),
@@ -178,7 +181,10 @@ class Clearing:
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
-        return await self._tell_store(consignment.key, settlements)
+        is_told = await self._tell_store(consignment.key, settlements)
+        if any(one.state is RowState.DELIVERED and one.stream for one in settlements):
+            await self.warming.note(self.store, consignment.policy, consignment.stream, self._clock())
+        return is_told
 
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""

@@ -14,7 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from relay import telemetry
+from relay.bounced import Outcomes
+from relay.config import Config
+from relay.custody import Custody
 from relay.errors import StoreUnavailable
+from relay.pipeline import Line
+from relay.reporting import Reporter
+from relay.resending import Resender
+from relay.resuming import Resumption
 from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy
 from relay.tasks import spawn
@@ -24,6 +31,7 @@ HANDS = 64
 """Copies in hand at a time."""
 
 POLL_SECONDS = 1.0
+_LEASE_SLACK = 15.0
 Resume = Callable[[Sequence[HeldCopy]], Awaitable[None]]
 
 
@@ -110,3 +118,23 @@ def _by_message(copies: Iterable[HeldCopy]) -> list[list[HeldCopy]]:
     for copy in copies:
         found.setdefault(copy.message, []).append(copy)
     return list(found.values())
+
+
+def new_courier(
+    line: Line, outcomes: Outcomes, custody: Custody, *, clock: Callable[[], float], entropy: Callable[[int], bytes]
+) -> Courier:
+    """The courier of a process whose mail takes this line."""
+    reporter = Reporter(keys=line.keys, records=line.records, dispatcher=line.dispatcher, clock=clock)
+    resender = Resender(line, reporter, custody, clock=clock, entropy=entropy)
+    resumption = Resumption(line, resender, custody, outcomes, clock=clock, random=lambda: int.from_bytes(entropy(4)) / 2**32)
+    courier = Courier(line.store, resumption.resume, lease=longest_turn(line.config))
+    resumption.wake = courier.wake
+    return courier
+
+
+def longest_turn(config: Config) -> float:
+    """Seconds after which a copy in hand is answered for, or its worker is dead.
+
+    A large message to a slow upstream may take longer.  Then another worker finds in the ledger that it is leaving.
+    """
+    return config.delivery.patience + 2 * config.delivery.past_dot + _LEASE_SLACK

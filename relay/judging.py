@@ -5,7 +5,7 @@ Reads nothing: the facts were gathered before.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 
 from relay.answer import Result, Standing
 from relay.gathering import cases_of
@@ -42,11 +42,16 @@ def judge_at_rcpt(
     recipient: Recipient,
     found: Sequence[Suppression],
     upstream_countries: frozenset[str],
-    today: date,
+    now: datetime,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
     case = case_at_rcpt(policy, submission, recipient, found, upstream_countries)
-    return decide(policy, stream, case, Phase.RCPT, today)
+    return decide(policy, stream, case, Phase.RCPT, now)
+
+
+def is_told_at_rcpt(ruling: Ruling) -> bool:
+    """Whether RCPT is answered with the objection: what is held needs its message first."""
+    return ruling.action > Action.HOLD
 
 
 def case_at_rcpt(
@@ -61,16 +66,16 @@ def case_at_rcpt(
     return case
 
 
-def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
+def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], now: datetime) -> list[Ruling]:
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    return [ruling for step in judge_in_steps(policy, stream, cases, today) for ruling in step]
+    return [ruling for step in judge_in_steps(policy, stream, cases, now) for ruling in step]
 
 
-def judge_in_steps(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> Iterator[list[Ruling]]:
+def judge_in_steps(policy: PolicySet, stream: Stream, cases: Sequence[Case], now: datetime) -> Iterator[list[Ruling]]:
     """As `judge`, some hundred recipients at a time, so that others can be heard in between."""
     answers = Answers() if len(cases) > 1 else None
     for start in range(0, len(cases), _STEP):
-        yield [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases[start : start + _STEP]]
+        yield [decide(policy, stream, case, Phase.DATA, now, answers) for case in cases[start : start + _STEP]]
 
 
 def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: MessageError) -> list[Ruling]:

@@ -1,7 +1,8 @@
 """Send a message, and judge again whom another policy set overtook.
 
 It came in force after the ruling and before the copy could leave.  A copy that
-was judged by another set than the one in force is not cleared (`relay.clearing`).  Here its recipients are judged once more, by the set in
+was judged by another set than the one in force is not cleared
+(`relay.clearing`).  Here its recipients are judged once more, by the set in
 force, and that is on record before a byte of theirs leaves (law 5).  Who is
 overtaken a second time waits for the client's next try.
 """
@@ -86,8 +87,7 @@ class Sender:
         pause = (await store.paused()).get(consignment.stream.name)
         narrowed = replace(submission, recipients=tuple(recipients))
         cases = cases_of(narrowed, consignment.message, policy, found, countries, pause)
-        today = datetime.fromtimestamp(now, policy.zone).date()
-        rulings = judge(policy, consignment.stream, cases, today)
+        rulings = judge(policy, consignment.stream, cases, datetime.fromtimestamp(now, policy.zone))
         count_objections(rulings)
         person = self._records.person
         await self._records.append(judged_record(narrowed, rulings, policy.hash, now, person, upstream_countries=countries))

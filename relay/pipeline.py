@@ -15,7 +15,7 @@ know becomes a 4yz: the client keeps the message and tries again (law 1).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from email.utils import format_datetime
 
 from relay import telemetry
@@ -28,7 +28,7 @@ from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnava
 from relay.gathering import Gathered, gather, suppressions_of
 from relay.holding import expiry
 from relay.ids import new_id
-from relay.judging import judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
+from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
@@ -153,6 +153,11 @@ class Line:
             return replies.NO_STREAM
         return self.routing.refusal(identity, stream, reverse_path) or stream
 
+    def has_room(self, submission: Submission, size: int) -> bool:
+        """Whether a message of this announced size can be held, should it have to be."""
+        stream = stream_of(self.policy, submission)
+        return stream is None or self.holder.has_room(submission.identity, stream, size)
+
     # RCPT ------------------------------------------------------------------------------------------------------------
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
@@ -183,8 +188,8 @@ class Line:
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
         countries = self.upstream_countries(submission, stream)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.today(policy))
-        if ruling.leading is None:
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.now(policy))
+        if not is_told_at_rcpt(ruling):
             return replies.RECIPIENT_OK
         count_objections([ruling])
         return await self._refuser.recipient(submission, recipient, reply_to(ruling), policy.hash, [ruling])
@@ -249,7 +254,7 @@ class Line:
         first = gathered.entry.first
         with telemetry.stage("decide"):
             rulings: list[Ruling] = []
-            for step in judge_in_steps(policy, stream, gathered.cases, self.today(policy)):
+            for step in judge_in_steps(policy, stream, gathered.cases, self.now(policy)):
                 rulings += step
                 if len(gathered.cases) > len(step):
                     await asyncio.sleep(0)
@@ -374,9 +379,9 @@ class Line:
         date = format_datetime(datetime.fromtimestamp(submission.at, policy.zone))
         return FirstTry(submission.id, submission.at, date, f"<{submission.id}@{self.config.hostname}>")
 
-    def today(self, policy: PolicySet) -> date:
-        """The day in the organisation's time zone."""
-        return datetime.fromtimestamp(self._clock(), policy.zone).date()
+    def now(self, policy: PolicySet) -> datetime:
+        """This moment, in the organisation's time zone."""
+        return datetime.fromtimestamp(self._clock(), policy.zone)
 
     def upstream_countries(self, submission: Submission, stream: Stream) -> frozenset[str]:
         """Where the upstreams are that the mail may leave by, as far as that is known before there is a message."""

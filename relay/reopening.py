@@ -17,7 +17,7 @@ _KEPT = 64  # messages
 _KEPT_OCTETS = 64 * 1024**2
 
 
-class Unreadable(RelayError):  # noqa: N818 - named for what it says of the copy
+class Unreadable(RelayError):
     """What is held cannot be opened: its key is gone, or it was altered."""
 
 
@@ -32,7 +32,7 @@ class Reopened:
 
 
 class HeldMessages:
-    """The messages that were opened last, so that a campaign's is not read and parsed for each of its recipients. One per worker."""
+    """The messages that were opened last: a campaign's is not read and parsed for each recipient. One per worker."""
 
     def __init__(self, keys: Keys) -> None:
         self._codec = Codec(keys)

@@ -52,27 +52,26 @@ class Reporter:
         """
         if not needs_report(results):
             return ReportFate.NOT_NEEDED
-        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
-        try:
-            with telemetry.stage("report"):
-                delivered = sum(result.standing is Standing.DELIVERED for result in results)
-                told = await self._tell(consignment, FAILED, refused, delivered)
-            can_wait = told.fate is ReportFate.TRANSIENT and told.can_wait
-            is_held = can_wait and await self._dispatcher.holder.hold_report(consignment, refused, told.digest)
-        except Exception:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
-            _log.exception("the report on %s failed", consignment.submission.id)
-            return ReportFate.TRANSIENT
-        return ReportFate.HELD if is_held else told.fate
+        refused = [result for result in results if result.standing is Standing.REFUSED]
+        told = await self._tell_safely(consignment, refused, sum(r.standing is Standing.DELIVERED for r in results))
+        if told.fate is ReportFate.TRANSIENT and told.can_wait:
+            about = [result for result in refused if result.recipient.wants_failure_report]
+            if await self._dispatcher.holder.hold_report(consignment, about, told.digest):
+                return ReportFate.HELD
+        return told.fate
 
-    async def report_held(self, consignment: Consignment, refused: Sequence[Result]) -> ReportFate:
-        """Tell the reverse-path of those of a held message whom it will never reach. Never raises."""
+    async def report_refused(self, consignment: Consignment, refused: Sequence[Result], delivered: int = 0) -> ReportFate:
+        """Tell the reverse-path of those whom the message will never reach; `delivered` others have it. Never raises."""
+        return (await self._tell_safely(consignment, refused, delivered)).fate
+
+    async def _tell_safely(self, consignment: Consignment, refused: Sequence[Result], delivered: int) -> _Told:
         about = [result for result in refused if result.recipient.wants_failure_report]
         try:
             with telemetry.stage("report"):
-                return (await self._tell(consignment, FAILED, about)).fate
-        except Exception:  # noqa: BLE001 - law 1: a fault of ours leaves nobody uninformed
+                return await self._tell(consignment, FAILED, about, delivered)
+        except Exception:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
             _log.exception("the report on %s failed", consignment.submission.id)
-            return ReportFate.TRANSIENT
+            return _Told(ReportFate.TRANSIENT)
 
     async def confirm(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """Tell who asked to hear of success that an upstream took it which will say no more (RFC 3461 section 5.2.2).

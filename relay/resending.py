@@ -162,9 +162,9 @@ class Resender:
         )  # fmt: skip
 
     async def _judge(self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]) -> list[_Judged]:
-        today = datetime.fromtimestamp(self._clock(), policy.zone).date()
+        now = datetime.fromtimestamp(self._clock(), policy.zone)
         rulings: list[Ruling] = []
-        for step in judge_in_steps(policy, stream, gathered.cases, today):
+        for step in judge_in_steps(policy, stream, gathered.cases, now):
             rulings += step
             await asyncio.sleep(0)
         unknown = unknown_digests(gathered.entry.rows)
@@ -246,7 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
+        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:

@@ -36,7 +36,7 @@ SENTENCES: dict[Kind, str] = {
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "An outcome came after the client had been answered: of a copy that was held, or of an upstream that answered late.",
+    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
     Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
     " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, Tally
+from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -164,4 +164,10 @@ class ClosedStore(Store):
         self._refuse()
 
     async def drop_credentials(self, owner: Digest) -> None:
+        self._refuse()
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        self._refuse()
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
         self._refuse()

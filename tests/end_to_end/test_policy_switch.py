@@ -37,6 +37,13 @@ def switch(house, file, old, new):
     house.line.policy = parse_policies({**files, file: files[file].replace(old.encode(), new.encode())})
 
 
+def sets_of(house, *rules):
+    """A set for each of these rules that the newsletter's file has besides."""
+    files = read_folder(house.relay.config.parent / "policies")
+    file = "streams/newsletter.toml"
+    return [parse_policies({**files, file: files[file] + b"\n" + rule.encode()}) for rule in rules]
+
+
 def answers(house, submission):
     """The replies to one more RCPT and to the message."""
     return house.run(house.line.admit(submission, ADA)), house.run(house.line.submit(submission, message(sender=NEWS)))
@@ -64,8 +71,7 @@ def test_a_stream_that_would_not_take_the_mail_any_more_does_not(house, upstream
 
 def test_a_stream_that_still_takes_it_judges_by_the_set_in_force(house, upstream):
     submission = house.run(house.begin(NEWS, ["ada@example.org"]))
-    rule = word_rule("News", "no-hello")
-    switch(house, "streams/newsletter.toml", 'over = "defer"\n', f'over = "defer"\n{rule}')
+    (house.line.policy,) = sets_of(house, word_rule("News", "no-hello"))
     admitted, answer = answers(house, submission)
     assert (admitted.code, answer.code, answer.rule) == (250, 550, "newsletter/no-hello")
     assert upstream.deliveries == []
@@ -90,14 +96,6 @@ class Overtaking:
         if self.sets and self.begins():
             self.line.policy = self.sets.pop(0)
         return await self.original(*arguments, **options)
-
-
-def sets_of(house, *rules):
-    """A set for each of these rules that the newsletter's file has besides, as another one is when it is empty."""
-    files = read_folder(house.relay.config.parent / "policies")
-    file, there = "streams/newsletter.toml", b'over = "defer"\n'
-    assert there in files[file]
-    return [parse_policies({**files, file: files[file].replace(there, there + rule.encode())}) for rule in rules]
 
 
 def told(house):

@@ -111,8 +111,8 @@ local function clear_one(step, key, submission, lease, id)
   local until_text = exact(step.now + lease)
   local row = { "leaving", "", submission, until_text, submission, table.concat(digests), copy_of }
   hash_set(step, key, "r" .. recipient, pack(row))
-  is_leaving(step, digests, copy_of, lease)
-  return { "cleared", #charges > 0 and id or "", number_of(step) }
+  numbers.is_leaving(step, digests, copy_of, lease)
+  return { "cleared", #charges > 0 and id or "", numbers.of(step) }
 end
 
 local function clear(step)
@@ -138,7 +138,7 @@ end
 
 local function forget_leaving(step, row)
   if row and row[STATE] == "leaving" then
-    has_left(step, row[DIGESTS], row[COPY_OF])
+    numbers.has_left(step, row[DIGESTS], row[COPY_OF])
   end
 end
 

@@ -120,7 +120,7 @@ local function suppress(step)
       if before and before[LIFTED_AT] == "" then
         uncount(step, digest, before)
       end
-      entry[NUMBER], entry[IN_FLIGHT] = number_of(step), in_flight(step, digest)
+      entry[NUMBER], entry[IN_FLIGHT] = numbers.of(step), numbers.in_flight(step, digest)
       entries[#entries + 1] = entry
       keep_entries(step, digest, entries)
       count_entry(step, entry, 1)

@@ -180,7 +180,15 @@ CREATE TABLE IF NOT EXISTS held_credentials (
 CREATE INDEX IF NOT EXISTS held_credentials_end ON held_credentials (until);
 """
 
-_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD}
+SENDING = """
+CREATE TABLE IF NOT EXISTS sending_days (
+    stream TEXT NOT NULL PRIMARY KEY,
+    days INTEGER NOT NULL,
+    last TEXT NOT NULL                      -- of the organisation's calendar: 2026-11-21
+) WITHOUT ROWID;
+"""
+
+_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING}
 """Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
 
 NUMBERS = (
@@ -199,7 +207,7 @@ NUMBERS = (
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING}")
     _add_numbers(db)
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")

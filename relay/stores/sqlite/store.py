@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, Tally
+from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -281,6 +281,12 @@ class SQLiteStore(Store):
 
     async def drop_credentials(self, owner: Digest) -> None:
         await self._writer.run(lambda db, now: held.drop_credentials(db, owner))
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        await self._writer.run(lambda db, now: reputation.note_sending(db, stream, day), durable=False)
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
+        return self._read(lambda db, now: reputation.sending_days(db, streams))
 
     def _snapshot(self, query: Operation[T]) -> T:
         """Run some short indexed queries that must agree with each other."""
