@@ -20,11 +20,11 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding import Detail, held_key
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.judging import judge_in_steps, objected
+from relay.judging import judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
 from relay.mail.reply import parse_reply
-from relay.pipeline import Line, stream_of
+from relay.pipeline import Line
 from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.records.judged import judged_record
@@ -246,7 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
+        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:

@@ -18,6 +18,7 @@ from relay.answer import ReportFate, Result, Standing
 from relay.bounced import Outcomes
 from relay.custody import Custody
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
+from relay.gathering import recipient_digest
 from relay.holding import Codec, Detail, held_key, report_lane
 from relay.judging import spoken
 from relay.mail import replies
@@ -29,6 +30,7 @@ from relay.reopening import HeldMessages, Reopened, Unreadable
 from relay.resending import Piece, Resender, Tried, refused_result
 from relay.retrying import IN_A_WHILE, REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
+from relay.tries import earlier_result, settled_rows
 
 _log = logging.getLogger("relay.resuming")
 _UNREADABLE_SECONDS = 3600.0
@@ -100,7 +102,7 @@ class Resumption:
         if not pieces:
             return []
         if now >= opened.expires_at:
-            tried = [self._expired(opened, piece) for piece in pieces]
+            tried = await self._given_up(opened, pieces)
             fate = Fate.EXPIRED
         else:
             tried = await self._tried(opened, pieces, attempt)
@@ -136,11 +138,20 @@ class Resumption:
             for piece in pieces
         ]
 
-    def _expired(self, opened: Reopened, piece: Piece) -> Tried:
-        """Its time is over; the reply names what was said of it last."""
+    async def _given_up(self, opened: Reopened, pieces: Sequence[Piece]) -> list[Tried]:
+        """Their time is over, unless the ledger knows how it ended before that. Raises StoreUnavailable."""
+        rows = settled_rows(await self._line.store.rows(held_key(self._line.keys, opened.submission.id)))
         hours = round((opened.expires_at - opened.submission.at) / _HOUR)
-        last = parse_reply(piece.detail.reply).text[0] if piece.detail.reply else ""
-        return Tried(piece, spoken(piece.recipient, Standing.REFUSED, replies.expired(hours, last)), piece.detail.judged)
+        tried = []
+        for piece in pieces:
+            row = rows.get(recipient_digest(self._line.keys, piece.recipient))
+            if row is not None:
+                result = earlier_result(piece.recipient, row)
+            else:
+                last = parse_reply(piece.detail.reply).text[0] if piece.detail.reply else ""
+                result = spoken(piece.recipient, Standing.REFUSED, replies.expired(hours, last))
+            tried.append(Tried(piece, result, piece.detail.judged))
+        return tried
 
     def _settled(self, opened: Reopened, tried: Tried, fate: Fate) -> _Settled:
         copy, result, now, expires_at = tried.piece.copy, tried.result, self._clock(), opened.expires_at

@@ -6,7 +6,7 @@ is really written; a field without a meaning here fails the tests.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -20,7 +20,7 @@ from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
-from relay.records import chain, facts
+from relay.records import chain, facts, journalled
 from relay.records.adapted import adapted_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
@@ -32,8 +32,9 @@ from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
-    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
+    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
+    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
+    " Written, like `received`, before the first byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
@@ -45,6 +46,9 @@ SENTENCES: dict[Kind, str] = {
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
+    Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
+    " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
+    " [numbers](#numbers).",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
@@ -98,6 +102,9 @@ MEANINGS: dict[str, str] = {
     "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
     "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
+    "outcomes[].cleared": "the number of the step of the store that let this copy leave; 0 when none did at this try",
+    "number": "the number of the step that brought it in force, in the store's one sequence",
+    "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
     "copies[].person": "a recipient whose mail the relay holds",
     "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
     "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
@@ -180,6 +187,7 @@ class _Outcome:
     earlier: bool = False
     why: _Why | None = None
     due: float = 0.0
+    cleared: int = 0
 
 
 def reference() -> str:
@@ -202,7 +210,7 @@ def examples() -> dict[Kind, list[Record]]:
     gone = reply(550, "7.1", "[base/suppression] This recipient has unsubscribed")
     outcomes = [
         _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
-        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
+        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1", cleared=8127),
     ]
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
@@ -219,6 +227,7 @@ def examples() -> dict[Kind, list[Record]]:
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
     rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
         _id(5),
@@ -269,6 +278,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
+        Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],

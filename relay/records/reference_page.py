@@ -68,8 +68,19 @@ every process of this node from that moment; it is applied to the store as soon 
 for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
 
 The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
-time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
-after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+time, and only a consent after that lifts it. So one link, however often it is posted, adds two records to a node (`suppressed`
+and `applied`); two more after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+
+## Numbers
+
+The store counts its steps. One that lets the copies of one transaction leave takes a number (`cleared` in an outcome), one
+that brings suppressions in force takes one too (`applied`; an import shares one among some hundred rows). So whether a copy
+was cleared before or after a refusal needs no clock: no copy is cleared under a number above that of a refusal that binds it.
+A copy that was cleared below it, and had no outcome yet, is among the submissions `in_flight`.
+
+A refusal binds the node that wrote it down from that moment, all nodes from its number on. When a store comes back without
+its last steps (an old backup, a fail-over of Redis), its numbers go on from there; a refusal that it has lost is carried over
+again and has a second `applied` with its new number.
 
 ## Retention
 

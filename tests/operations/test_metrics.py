@@ -82,7 +82,8 @@ def test_every_promised_metric_is_there_with_its_labels(relay):
     page = relay.get("operators", "/metrics")[1]
     assert set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE)) == {metric.name for metric in METRICS}
     seen = {metric_of(series) for series in samples(relay)}
-    assert {metric.name for metric in METRICS} - seen == {  # no fault of the store, no watched mailbox, no limit of the upstream, nothing held
+    # no fault of the store, no watched mailbox, no limit of the upstream, nothing held
+    assert {metric.name for metric in METRICS} - seen == {
             "relay_store_errors_total", "relay_collector_up", "relay_collected_total", "relay_upstream_limit_used_ratio",
             "relay_courier_copies_total", "relay_upstream_kept_back_total",
         }  # fmt: skip

@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -45,11 +45,11 @@ class LineHouse:
         upstream,
         *,
         domains: Iterable[str] = (),
-        extra="",
+        extra: str = "",
         policy=None,
         auth="none",
         upstreams="",
-        clock=time.time,
+        clock: Callable[[], float] = time.time,
         **options,
     ):
         domains = {"example.com", *domains}
@@ -60,8 +60,8 @@ class LineHouse:
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
         self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
-        self.relay.data.mkdir(exist_ok=True)
         self._clock = clock
+        self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
