@@ -25,137 +25,22 @@ from relay.records.adapted import adapted_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
-from relay.records.reference_page import PAGE, RECIPE
+from relay.records.meanings import MEANINGS, SENTENCES
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import ConsentEvent, FirstTry
 
-SENTENCES: dict[Kind, str] = {
-    Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
-    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
-    " Written, like `received`, before the first byte goes upstream.",
-    Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
-    " a `finished` (the relay was killed in between) reads as indeterminate.",
-    Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
-    " mail, and before the client's 250. A relay that is killed in between leaves mail in the store that no `held` names: the"
-    " client got no reply, and what becomes of the mail is in `late` all the same.",
-    Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
-    " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
-    Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
-    Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
-    Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
-    Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
-    " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
-    " [numbers](#numbers).",
-    Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
-    " `suppressed` record in the same transaction.",
-    Kind.LIFTED: "A suppression was lifted.",
-    Kind.PAUSED: "A stream was paused: its complaints or hard bounces went over the threshold of its policy file, or a person"
-    " did it. Its mail is answered 451 until somebody resumes it.",
-    Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
-    Kind.ADAPTED: "Something is done for a time because of what an upstream replied, or that ended (`ended` says how). Where"
-    " nodes share a store, the node that made or ended it has the record.",
-    Kind.POLICY: "A policy set came into force.",
-    Kind.KEYS: "A key ring got a new generation.",
-    Kind.OPENED: "A store was created, or restored from a backup.",
-}
-
-MEANINGS: dict[str, str] = {
-    "client.address": "the client's IP address, the announced one behind a proxy",
-    "client.helo": "what it called itself, in ASCII",
-    "client.listener": "the `[[listen]]` it came by",
-    "client.protocol": 'the "with" word of the Received field',
-    "client.tls": "version and cipher; null in the clear",
-    "identity": "the person who logged in, or `listener:NAME` for a trusted network",
-    "reverse_path": "the person in MAIL FROM; null for `<>`",
-    "recipient": "the person in RCPT TO; null when MAIL or the whole message was refused, whose recipients are in `rulings`",
-    "stream": 'the stream that took the mail; "" when none takes this sender',
-    "bound": "the octets that the message, a line of it, its header or its announced size goes beyond; 0 for another reason",
-    "policy": "the hash of the policy set; its files are in `data_dir/policies/sets/`",
-    "message.sha256": "SHA-256 of the message as it came, line ends normalised",
-    "message.size": "its octets",
-    "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
-    "again": "the persons whom an earlier try may have reached without an answer: they may get the message twice",
-    "upstream_countries": "where the upstream servers are that it might leave by, as far as known: packs ask about it",
-    "rulings[].person": "the recipient",
-    "rulings[].action": "the decision: permit, warn, defer, hold, reject",
-    "rulings[].objections[].rule": "pack or stream, and rule",
-    "rulings[].objections[].action": "what the objection counts as",
-    "rulings[].objections[].asked_for": "what the rule's file asks for",
-    "rulings[].objections[].observed": 'why it counts for less: shadow, override, exempt; "" when it counts',
-    "rulings[].objections[].text": "what the rule says, English",
-    "rulings[].objections[].text_zh": "the same, Chinese",
-    "rulings[].objections[].fix": "what to do, English",
-    "rulings[].objections[].fix_zh": "the same, Chinese",
-    "rulings[].objections[].cite": "the law or requirement behind it",
-    "rulings[].objections[].detail": "what was seen, without addresses",
-    "rulings[].objections[].retry_after": "seconds, for defer; else 0",
-    "reply": "the reply to the client",
-    "rule": "the rule that it names",
-    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, held, transient, refused",
-    "outcomes[].person": "the recipient",
-    "outcomes[].state": "delivered, held, refused, transient, indeterminate",
-    "outcomes[].reply": "what the client would be told if this were the only recipient",
-    "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
-    "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
-    "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
-    "outcomes[].earlier": "true when a previous try of the same submission settled it",
-    "outcomes[].cleared": "the number of the step of the store that let this copy leave; 0 when none did at this try",
-    "number": "the number of the step that brought it in force, in the store's one sequence",
-    "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
-    "copies[].person": "a recipient whose mail the relay holds",
-    "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
-    "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
-    "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
-    "until": "when the relay gives up and tells the sender, or an adaptation ends, epoch seconds; null: when a person ends it",
-    "to": "the person who got the report",
-    "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
-    " of the report; unreadable: the keys of what was held are gone; created or restored;"
-    " for a collected mail: how a refusal came, or a bounce's status and class",
-    "person": "the mailbox",
-    "scope": "organisation, or `stream:NAME`; of an adaptation: identity, upstream or domain (a recipient domain)",
-    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual;"
-    " for a policy, a stream or an end by a person: why it was done",
-    "reason_zh": "the same in Chinese, when the relay did it",
-    "measure": "complaints, hard_bounces; manual: a person paused it",
-    "counts.delivered": "recipients of the stream whom the upstream took in the window of its thresholds",
-    "counts.refused": "recipients of whom the upstream said at once that there is no such mailbox",
-    "counts.returned": "recipients whose mail came back for that reason",
-    "counts.complaints": "recipients who complained",
-    "origin": "one_click, page, mailto, reply, feedback, bounce, `upstream:NAME` (what it replied), cli, `import:FORMAT`",
-    "what": "refusal_by_token, refusal_by_words, bounce, complaint",
-    "mailbox": "the watched mailbox, by the name that metrics call it",
-    "submission": 'the submission that it is about; "" when there is none',
-    "effect": 'the reason of the suppression that follows, "" when none does',
-    "gone": "true when a bounce says for good that there is no such mailbox",
-    "since": "the moment of the refusal, of the pause or of the adaptation, epoch seconds",
-    "expires_at": "when it ends, epoch seconds; null for ever",
-    "note": "what the person who did it wrote down",
-    "by": "who did it; `recipient` for a refusal by link",
-    "file_sha256": "SHA-256 of the imported file",
-    "rows": "its rows",
-    "new": "how many of them were not known before",
-    "rejected": "how many could not be read",
-    "consent.id": "the consent event it rests on; consent is null where none is needed",
-    "consent.at": "when the person said it, epoch seconds",
-    "consent.evidence": "how, when, where",
-    "previous": 'the hash of the set before, "" for the first',
-    "upstream": "the `[[upstream]]`",
-    "kind": "rest (not asked), rate (recipients a minute), recipients (of one mail), pause (of marketing)",
-    "value": "recipients a minute at first, or of one mail; else 0",
-    "class": "the class of the reply that caused it; authentication: one password of this login was refused; manual: a person",
-    "said": "the upstream's reply, in ASCII, every address masked",
-    "ended": '"" when it began; time, person, or login (which works again)',
-    "laxer": "how many lines of the difference relax something",
-    "shadow": "the streams that only observe",
-    "ring": "addresses, records, tokens or held",
-    "fingerprints": "of all generations; they say nothing about the secrets",
-    "store": "sqlite or redis",
-    "store_id": "the store's own id",
-}
+RECIPE = """\
+import hashlib, sqlite3, sys
+database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+(chain,) = database.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
+number, last = 0, hashlib.sha256(chain.encode()).digest()
+for seq, body, stored in database.execute("SELECT seq, body, hash FROM records ORDER BY seq"):
+    number, last = number + 1, hashlib.sha256(last + body.encode()).digest()
+    if (seq, stored) != (number, last):
+        sys.exit(f"record {number} is not what was written")
+print(f"{number}:{last.hex()}")
+"""
 
 _AT = 1_795_000_000.0
 
@@ -194,7 +79,7 @@ def reference() -> str:
     """docs/records.md."""
     kinds = "\n".join(f"- [`{kind.value}`](#{kind.value}): {SENTENCES[kind]}" for kind in Kind)
     chapters = "\n".join(_chapter(kind) for kind in Kind)
-    return PAGE.format(kinds=kinds, chapters=chapters, shape=_json(_shape()), recipe=RECIPE.strip()) + "\n"
+    return _PAGE.format(kinds=kinds, chapters=chapters, shape=_json(_shape()), recipe=RECIPE.strip()) + "\n"
 
 
 def examples() -> dict[Kind, list[Record]]:
@@ -356,3 +241,83 @@ def _id(number: int) -> str:
 
 def _person(mailbox_key: str) -> Person:
     return Person(hashlib.sha256(mailbox_key.encode()).digest()[:16], b"sealed")
+
+
+_PAGE = """\
+# Records
+
+What happened, written down on the node where it happened: `data_dir/records.db`, an SQLite file that is only ever added
+to. A record is on disk before the first byte of its message goes upstream; when it cannot be written, the client gets a
+451 and nothing leaves. `relay records search` finds records, `relay records verify` proves that nobody changed one,
+`relay evidence` makes a ZIP of them for a letter, `relay records report --month 2026-11` a page (HTML) and a table (CSV)
+of a month, without addresses.
+
+This page is made by `relay.records.reference`; a test keeps it true.
+
+## Kinds
+
+{kinds}
+
+## Shape
+
+```json
+{shape}
+```
+
+- `id`: the submission's id (in the reply to the client, in every log line and in the help page's address), or the event's own.
+- `at`: epoch seconds.
+- `people`: everybody the record names. `digest` finds a mailbox (HMAC-SHA-256 under the `records` ring, the first 16
+  octets; in `suppressed` and `lifted` under the `addresses` ring, because a refusal by link knows no address), `sealed` is
+  the mailbox itself (AES-256-GCM under the `records` ring). Facts name people by their number here.
+- `facts`: as below. The client's IP address is the only address in them. Subjects, bodies and passwords are never recorded.
+
+## Facts of each kind
+
+{chapters}
+## The chain
+
+Every record is kept as the JSON text that was hashed: sorted keys, no blanks, UTF-8. Its hash is SHA-256 over the 32
+octets of the hash before and this text; the first record follows the SHA-256 of the chain's id. Triggers forbid changes;
+whoever lifts them breaks the chain. `relay records verify` walks it, compares every index with the texts, and names the
+first record that is not what was written. By hand (Python, as `verify.py`; the relay may run meanwhile):
+
+```python
+{recipe}
+```
+
+`python3 verify.py /var/lib/relay/records.db` prints the number and hash of the last record. Keep that line somewhere
+else, on paper or in a mail to yourself: `relay records verify --head NUMBER:HASH` then also proves that nobody cut the
+end off, or wrote the whole file anew.
+
+`data_dir/records.id` remembers the chain's id. When `records.db` is gone or is another file, the relay defers all mail
+until the backup is restored; it never starts a fresh chain by itself. A backup is both files together with the keys.
+
+## Journal of refusals
+
+A recipient's refusal is written here first, with its record and in one transaction, and answered only then. It binds
+every process of this node from that moment; it is applied to the store as soon as the store answers, and applied again
+for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
+
+The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
+time, and only a consent after that lifts it. So one link, however often it is posted, adds two records to a node (`suppressed`
+and `applied`); two more after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+
+## Numbers
+
+The store counts its steps. One that lets the copies of one transaction leave takes a number (`cleared` in an outcome), one
+that brings suppressions in force takes one too (`applied`; an import shares one among some hundred rows). So whether a copy
+was cleared before or after a refusal needs no clock: no copy is cleared under a number above that of a refusal that binds it.
+A copy that was cleared below it, and had no outcome yet, is among the submissions `in_flight`.
+
+A refusal binds the node that wrote it down from that moment, all nodes from its number on. When a store comes back without
+its last steps (an old backup, a fail-over of Redis), its numbers go on from there; a refusal that it has lost is carried over
+again and has a second `applied` with its new number.
+
+## Retention
+
+Nothing is ever deleted by the relay, so `[retention] records` and `network_log` are what you promise, not what is
+carried out by this version: keep the file for three years at least, where the law of evidence asks for it. A message to
+one recipient takes about 2 KB in its two records: a million of them are about 2 GB. Mail is deferred when the disk has
+less than `[records] min_free` left; refusals and outcomes are still written then. Whoever has the `records` ring
+can read the addresses; without it they stay sealed for ever, which is how to forget them all at once.
+"""
