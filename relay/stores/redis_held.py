@@ -48,8 +48,12 @@ class HeldInRedis(Held):
         fields: list[Argument] = [message.head, message.octets, repr(message.at), repr(message.expires_at)]
         login: list[Argument] = [] if credentials is None else [*credentials[:2], repr(credentials[2])]
         words = [key, message.id, *listed(fields), max_octets, body, len(pieces), first, *listed(login)]
+        whose = {copy.recipient for copy in copies}
+        of_no_copy = [(digest, reply) for digest, reply in rows.items() if digest not in whose]
         for some in batches(copies, _HELD):
             replies = [(copy.recipient, rows[copy.recipient]) for copy in some if copy.recipient in rows]
+            if some[-1:] == copies[-1:]:  # the row of a report: when all that it is about is kept
+                replies += of_no_copy
             asked = [*words, *listed(replies), *listed(map(_new_words, some))]
             _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
 
