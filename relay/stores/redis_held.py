@@ -13,10 +13,10 @@ from relay.stores.redis_words import batches, listed
 
 _PIECE = 1 << 18  # octets of a body in one operation
 _BODIES = 2  # pieces of bodies on the way at a time: the other ways are for everybody else
-_CLAIMED = 100  # copies in one operation, as everywhere below: Redis serves nobody else meanwhile
-_HELD = 250
-_CHANGED = 100
-_SHOWN = 200
+_CLAIMED = 50  # copies in one operation, as everywhere below: Redis serves nobody else meanwhile
+_HELD = 100
+_CHANGED = 50
+_SHOWN = 100
 
 
 class HeldInRedis(Held):
@@ -36,7 +36,7 @@ class HeldInRedis(Held):
         max_octets: int,
         credentials: tuple[Digest, bytes, float] | None = None,
     ) -> None:
-        """As the contract says; of more than 250 copies, so many at a time.
+        """As the contract says; of more than a hundred copies, a hundred at a time.
 
         What an interrupted hold has kept stands in the ledger, so that a resend keeps the rest.
         """

@@ -205,11 +205,12 @@ do -- a library has room for 200 local names: these are its own
     local body, pieces, piece, login = take(step), take_number(step), take(step), take_list(step)
     local rows, settled, is_leaving = rows_to_hold(step, key, message)
     local copies, name = copies_to_hold(step, message, settled), message_key(message)
-    local is_needless = #copies == 0 or hash_get(step, name, "body")
-    if is_leaving or is_needless then
-      write(step, "UNLINK", body_key(body)) -- what this try brought; a body that is known has another name
+    local known = hash_get(step, name, "body")
+    if is_leaving or known and known ~= body then
+      write(step, "UNLINK", body_key(body)) -- what this try brought for nothing
     end
-    local fault = is_leaving and "leaving" or not is_needless and keep_message(step, message, fields, most, body, pieces, piece)
+    local is_new = #copies > 0 and not known
+    local fault = is_leaving and "leaving" or is_new and keep_message(step, message, fields, most, body, pieces, piece)
     if fault then
       return fault
     end
