@@ -409,6 +409,18 @@ async def test_all_who_claim_share_the_turns(another):
     assert set(served) == set(lanes)
 
 
+@pytest.mark.parametrize("names", [(1, 2), (2, 1)])
+async def test_a_lane_that_is_filled_again_and_again_keeps_nobody_waiting(store, names):
+    busy, patient = map(lane, names)
+    await hold_one(store, 0, busy)
+    await hold_one(store, 1, patient)
+    served = []
+    for number in range(2, 6):
+        served += [copy.lane for copy in await store.claim(1, LEASE)]
+        await hold_one(store, number, busy)
+    assert patient in served[:2]
+
+
 async def test_what_has_no_octets_is_served(store):
     await hold(store, replace(held_message(), body=b"", octets=0), [held_copy(held_message(), "ada")])
     assert await people(store) == [ADA]
