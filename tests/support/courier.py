@@ -1,14 +1,15 @@
 """The real line and its courier in this process, with a clock that a test moves.
 
-    with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
-        upstream.fault("RCPT", "450 4.2.1 later")
-        assert house.send(OFFICE, ["ada@example.org"], message()).is_positive
-        upstream.faults.clear()
-        house.turn(seconds=75)
+with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
+    upstream.fault("RCPT", "450 4.2.1 later")
+    assert house.send(OFFICE, ["ada@example.org"], message()).is_positive
+    upstream.faults.clear()
+    house.turn(seconds=75)
 """
 
 from collections.abc import Callable
 from email import message_from_bytes
+from typing import Any
 
 from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
@@ -29,7 +30,7 @@ class CourierHouse(LineHouse):
         self.clock = Clock()
         self.claims: list[tuple[float, list[HeldCopy]]] = []
         self._idle_at = 0.0  # the time at which the courier last found nothing to do, and had nothing in hand
-        super().__init__(folder, upstream, clock=self.clock, **facts)
+        super().__init__(folder, upstream, clock=self.clock, holds=True, **facts)
 
     def __enter__(self) -> "CourierHouse":
         super().__enter__()
@@ -92,5 +93,6 @@ class CourierHouse(LineHouse):
 
 def report_parts(data: bytes) -> tuple[str, str]:
     """What a report says to people, and to machines."""
-    people, machines, *_ = message_from_bytes(data).get_payload()
-    return people.get_payload(decode=True).decode(), "\n".join(str(group) for group in machines.get_payload())
+    parts: Any = message_from_bytes(data).get_payload()
+    groups = parts[1].get_payload()
+    return parts[0].get_payload(decode=True).decode(), "\n".join(map(str, groups))
