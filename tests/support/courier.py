@@ -84,7 +84,9 @@ class CourierHouse(LineHouse):
             head = codec.head(one, self.line.first_try(one, self.line.policy))
             lane = lane_of(keys, stream.purpose, login, recipients[0].mailbox.domain)
             copies = [
-                HeldCopy(one.id, recipient_digest(keys, to), lane, owner, Why.LANE, now + 1, codec.detail(one.id, Detail(to)), 0, now)
+                HeldCopy(
+                    one.id, recipient_digest(keys, to), lane, owner, Why.LANE, now + 1, codec.detail(one.id, Detail(to)), 0, now
+                )
                 for to in recipients
             ]
             kept = HeldMessage(one.id, head, body, len(body), now, expiry(one, stream))
