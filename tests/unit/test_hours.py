@@ -14,10 +14,10 @@ DAILY, OFFICE, NIGHT = ("09:00-21:00",), ("Mon-Fri 09:00-12:00", "Mon-Fri 14:00-
 SHANGHAI, BERLIN, NEW_YORK = ("Asia/Shanghai",), ("Europe/Berlin",), ("America/New_York",)
 
 
-def begins(texts, zones, *wall: int) -> str:
+def begins(texts, zones, *wall):
     """When the hours begin, seen from a moment on the wall of the first zone, on that same wall."""
     clock = ZoneInfo(zones[0])
-    moment = opening(tuple(map(parse_span, texts)), zones, datetime(*wall, tzinfo=clock).timestamp())
+    moment = opening(tuple(map(parse_span, texts)), zones, datetime(*wall, 0, 0, clock).timestamp())
     return f"{datetime.fromtimestamp(moment, clock):%a %d %H:%M}"
 
 
