@@ -135,6 +135,7 @@ async def keys_of(server):
         await store.pause(pause)
         await store.resume("offers")
         await store.pause(pause)
+        await store.note_sending("news", "2026-11-21")
         await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
     finally:
         await store.aclose()
