@@ -132,6 +132,7 @@ class Dispatcher:
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
                 await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
+            await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 

@@ -31,6 +31,18 @@ async def test_until_the_store_was_asked_it_is_the_first_day(store):
     assert warming.days(NEWS) == SendingDays(1, "2026-11-20")
 
 
+async def test_the_first_mail_of_a_worker_asks_before_it_is_counted(store):
+    await store.note_sending("newsletter", "2026-11-20")
+    warming = Warming()
+    await warming.ready(ClosedStore("sqlite", StoreUnavailable("unreachable", "away")), WARM, NEWS)
+    assert warming.days(NEWS) == SendingDays()
+    await warming.ready(store, WARM, NEWS)
+    assert warming.days(NEWS) == SendingDays(1, "2026-11-20")
+    await store.note_sending("newsletter", "2026-11-21")
+    await warming.ready(store, WARM, NEWS)
+    assert warming.days(NEWS) == SendingDays(1, "2026-11-20"), "from then on once a second"
+
+
 async def test_a_day_begins_where_the_organisation_is(store):
     warming = Warming()
     await warming.note(store, WARM, NEWS, MIDNIGHT - 1)
