@@ -176,6 +176,11 @@ class Delivery(_Table):
     patience: Duration = 20.0
     past_dot: Duration = 30.0
     ledger_ttl: Duration = 5 * 86400.0
+    on_transient: Literal["hold", "defer"] = "hold"
+
+
+class Hold(_Table):
+    max_bytes: Size = 1024**3
 
 
 class Smtp(_Table):
@@ -226,6 +231,7 @@ class Config(_Table):
     store: Store = Store()
     http: Http = Http()
     delivery: Delivery = Delivery()
+    hold: Hold = Hold()
     smtp: Smtp = Smtp()
     collector: Collector = Collector()
     records: Records = Records()
@@ -328,6 +334,20 @@ def _cross_check(config: Config, source: str, faults: Faults) -> None:
     if config.auth.mode == "users" and not config.auth.users_file:
         text = '"users" needs users_file; make one with `relay users add`'
         faults.add(source, ("auth", "mode"), text, '"users" 需要 users_file，可用 `relay users add` 生成')
+    if config.auth.held_credentials == "sealed":
+        _check_custody(config, source, faults)
+
+
+def _check_custody(config: Config, source: str, faults: Faults) -> None:
+    """Whoever gets hold of data_dir, or of a copy of it, must not find there what opens the passwords that it holds."""
+    data = config.data_path.resolve()
+    named = config.path(config.keys.file) if config.keys.file else config.keys_path
+    if any(path.resolve().is_relative_to(data) for path in (named, config.keys_path)):
+        text = f'"sealed" needs [keys] file outside data_dir, such as "/etc/relay/keys/keys.toml", not {named}'
+        text_zh = (
+            f'"sealed" 要求 [keys] file 位于 data_dir 之外，如 "/etc/relay/keys/keys.toml"，现为 {named}；已有的文件请先移过去'
+        )
+        faults.add(source, ("auth", "held_credentials"), f"{text}; move an existing file there first", text_zh)
 
 
 def find_config(named: str | None) -> Path:

@@ -95,7 +95,7 @@ class Ring:
                 nonce, ciphertext = sealed[1 : 1 + _NONCE_OCTETS], sealed[1 + _NONCE_OCTETS :]
                 try:
                     return _cipher(key.secret).decrypt(nonce, ciphertext, associated)
-                except InvalidTag:
+                except (InvalidTag, ValueError):  # altered, or too short to be one of ours
                     break
         raise ValueError(f"no key of the ring {self.name} opens this value")
 

@@ -2,42 +2,44 @@
 
     MAIL   begin    does the identity own the reverse-path, which stream takes it?
     RCPT   admit    where the stream says so, judge the recipient at once
-    dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> record -> reply
+    dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> hold -> record -> reply
     or     refuse   the door could not take the message in: record -> reply
     next   concluded  the client has its reply: the ledger may forget the submission
 
-Nothing leaves before its ruling is on disk (law 5).  Whatever the line does
-not know becomes a 4yz: the client keeps the message and tries again (law 1).
+Nothing leaves before its ruling is on disk (law 5).  What cannot leave now is
+held where that is allowed (`relay.holding`); whatever else the line does not
+know becomes a 4yz: the client keeps the message and tries again (law 1).
 `submit` and `refuse` never raise.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from email.utils import format_datetime
 
 from relay import telemetry
-from relay.answer import ReportFate, Result, final_reply
+from relay.answer import ReportFate, Result, Standing, final_reply, keeps_any
 from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import Gathered, gather, suppressions_of
+from relay.holding import expiry
 from relay.ids import new_id
 from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
-from relay.mail.message import Message, MessageError
+from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 from relay.policy.case import Ruling
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
+from relay.reading import MessageReader
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
 from relay.records.facts import received_record
@@ -46,13 +48,12 @@ from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
 from relay.stores.contracts import FirstTry, Store
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import Answered, await_others, earlier_result, settled_rows, unknown_digests
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
-_READ_AT_ONCE = 1024**2  # octets: about 3 ms
-_READERS = 2  # threads for what is larger; more of them would only take the interpreter from the loop
 
 
 class Line:
@@ -85,14 +86,15 @@ class Line:
         self.records = records
         self.upstreams = upstreams
         self.dispatcher = dispatcher
+        self.holder = dispatcher.holder
         self.routing = routing
+        self.reader = MessageReader(config.smtp)
         self._outcomes = outcomes
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
         self._entropy = entropy
         self._answered = Answered()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
 
     # MAIL ------------------------------------------------------------------------------------------------------------
@@ -138,6 +140,11 @@ class Line:
         if stream is None:
             return replies.NO_STREAM
         return self.routing.refusal(identity, stream, reverse_path) or stream
+
+    def has_room(self, submission: Submission, size: int) -> bool:
+        """Whether a message of this announced size can be held, should it have to be."""
+        stream = stream_of(self.policy, submission)
+        return stream is None or self.holder.has_room(submission.identity, stream, size)
 
     # RCPT ------------------------------------------------------------------------------------------------------------
 
@@ -220,15 +227,17 @@ class Line:
             return replies.POLICY_UNUSABLE
         try:
             with telemetry.stage("parse"):
-                message = await self._read(data)
+                message = await self.reader.read(data)
         except MessageError as fault:
             return await self._refuser.message(submission, fault, stream, policy.hash)
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
+            lanes = {key: lane.key for key, lane in self.holder.lanes(submission, stream, routes).items()}
             gathered = await gather(
                 submission, message, policy, self.first_try(submission, policy), countries,
                 store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
+                lanes=tuple(dict.fromkeys(lanes.values())),
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
@@ -246,22 +255,35 @@ class Line:
         recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
         consignment = Consignment(
-            submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot
-        )
+            submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot,
+            answered=asyncio.Event(),
+        )  # fmt: skip
         try:
-            results = await self._results(consignment, gathered, rulings)
+            results = await self._results(consignment, gathered, rulings, lanes)
         finally:
             await consignment.recorded()
-        fate = await self._reporter.report(consignment, results)
-        await self._reporter.confirm(consignment, results)
-        reply = final_reply(first.submission_id, results, fate)
-        await self._finish(submission, results, fate, reply)
-        for settling in consignment.settling:  # under way meanwhile
-            await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
-        if reply.is_positive and message.message_id is None:
-            await self._close(submission.id, gathered.key, durable=True)  # the same bytes come again, and are new
+        return await self._conclude(consignment, results)
+
+    async def _conclude(self, consignment: Consignment, results: Sequence[Result]) -> Reply:
+        """Hold what is open and may be held, tell the sender of the refused, write it all down; the reply."""
+        submission = consignment.submission
+        try:
+            results = await self.holder.hold(consignment, results)
+            fate = await self._reporter.report(consignment, results)
+            await self._reporter.confirm(consignment, results)
+            reply = final_reply(consignment.first.submission_id, results, fate)
+            is_recorded = await self._finish(consignment, results, fate, reply)
+            for settling in consignment.settling:  # under way meanwhile
+                await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
+        finally:
+            if consignment.answered is not None:
+                consignment.answered.set()
+        if not is_recorded and keeps_any(results, fate):
+            return replies.RECORDS_UNAVAILABLE  # a resend finds what is held
+        if reply.is_positive and consignment.message.message_id is None:
+            await self._close(submission.id, consignment.key, durable=True)  # the same bytes come again, and are new
         elif not reply.is_transient:
-            self._answered.remember(submission.id, gathered.key)
+            self._answered.remember(submission.id, consignment.key)
         return reply
 
     async def _refuse(self, submission: Submission, fault: MessageError) -> Reply:
@@ -271,43 +293,10 @@ class Line:
             return replies.POLICY_UNUSABLE
         return await self._refuser.message(submission, fault, stream, policy.hash)
 
-    async def _read(self, data: bytes | bytearray) -> Message:
-        """As `parse`; a large message in a thread, so that the others are heard meanwhile. Raises MessageError.
-
-        The threads are the line's own: in those of the loop, look-ups of names would wait behind large messages.
-        """
-        if len(data) <= _READ_AT_ONCE:
-            return self.parse(data)
-
-        def read() -> tuple[Message, bytes]:
-            message = self.parse(data)
-            return message, message.received_digest  # takes as long again, and is kept
-
-        message, _ = await asyncio.get_running_loop().run_in_executor(self._readers, read)
-        return message
-
-    def close(self) -> None:
-        """Stop the reading threads."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
-
-    def parse(self, data: bytes | bytearray) -> Message:
-        """Read a message within the bounds of [smtp]. Raises MessageError."""
-        smtp = self.config.smtp
-        message = Message.parse(
-            bytes(data),
-            line_ends=smtp.line_ends,
-            max_fields=smtp.max_header_fields,
-            max_header_size=smtp.max_header_size,
-            max_line=smtp.max_line_length,
-        )
-        if message.received_count > smtp.max_received:
-            raise MessageError(
-                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle", "received"
-            )
-        return message
-
-    async def _results(self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling]) -> list[Result]:
-        """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""
+    async def _results(
+        self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling], lanes: Mapping[str, Digest]
+    ) -> list[Result]:
+        """One result per recipient, in order: settled at an earlier try, refused by policy, behind others, or tried now."""
         settled: dict[str, Result] = {}
         earlier = settled_rows(gathered.entry.rows)
         for ruling in rulings:
@@ -315,7 +304,9 @@ class Line:
             if row is not None:
                 settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
             elif ruling.leading is not None:
-                settled[ruling.recipient.key] = objected(ruling, self.config.http.page(consignment.submission.id))
+                settled[ruling.recipient.key] = objected(ruling, self.config.http.page(consignment.submission.id), self._clock())
+            elif lanes.get(ruling.recipient.key) in gathered.entry.waiting:
+                settled[ruling.recipient.key] = Result(ruling.recipient, Standing.TRANSIENT, replies.LANE_WAITS, why=Why.LANE)
         leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
         if leaving:
             with telemetry.stage("deliver"):
@@ -338,15 +329,19 @@ class Line:
             return RecordsUnavailable(type(fault).__name__)
         return None
 
-    async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
-        """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""
+    async def _finish(self, consignment: Consignment, results: Sequence[Result], fate: ReportFate, reply: Reply) -> bool:
+        """Record every outcome; whether that was done. Mail that left cannot be called back: for it, a fault is only logged."""
+        submission = consignment.submission
         for result in results:
             telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
         with telemetry.stage("finish"):
             try:
-                await self._outcomes.finished(submission, results, fate, reply)
+                until = expiry(submission, consignment.stream)
+                await self._outcomes.finished(submission, results, fate, reply, until)
             except RecordsUnavailable:
                 _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)
+                return False
+        return True
 
     # After the reply -------------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ def _read(line: Line, path: Path, largest: int) -> Message:
             octets = file.read(largest + 1)
         if len(octets) > largest:
             raise too_large(largest)
-        return line.parse(octets)
+        return line.reader.parse(octets)
     except MessageError as fault:
         reply = replies.refused(fault.rule, fault.text, detail=fault.detail)
         (said, fix) = own_rule_texts(fault.rule, fault.text, fault.bound)

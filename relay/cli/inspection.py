@@ -40,7 +40,7 @@ CERTIFICATE_DAYS = 21
 async def inspect(config: Config) -> Findings:
     """Look at everything."""
     findings = Findings()
-    for look in (_listeners, _certificate, _users, _upstreams, _signing, _policies, _pages, _later_versions, _folder):
+    for look in (_listeners, _certificate, _users, _upstreams, _signing, _policies, _pages, _folder):
         try:
             look(config, findings)
         except RelayError as fault:
@@ -242,7 +242,7 @@ def _own_facts(policy: PolicySet, findings: Findings) -> None:
         findings.later(f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
 
 
-# Pages and later versions -----------------------------------------------------------------------------------------------
+# Pages ----------------------------------------------------------------------------------------------------------------
 
 
 def _pages(config: Config, findings: Findings) -> None:
@@ -263,14 +263,6 @@ def _pages(config: Config, findings: Findings) -> None:
             f"config.toml [unsubscribe]：base_url = {config.unsubscribe.base_url}：收件人无法打开，仅供本机测试",
             f"config.toml [unsubscribe]: base_url = {config.unsubscribe.base_url}: recipients cannot open it; for a test on"
             " this machine only",
-        )
-
-
-def _later_versions(config: Config, findings: Findings) -> None:
-    if config.auth.held_credentials != "none":
-        findings.wrong(
-            'config.toml [auth]：held_credentials：暂存邮件将在以后的版本提供，请写 "none"',
-            'config.toml [auth]: held_credentials: holding mail comes with a later version; write "none"',
         )
 
 

@@ -26,7 +26,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "demo": Verb("demo", "在本机演示中继做什么", "Show what the relay does, on this machine alone"),
-    "init": Verb("init", "回答九个问题，生成配置、策略与密钥", "Nine questions; writes configuration, policies and keys"),
+    "init": Verb("init", "回答十个问题，生成配置、策略与密钥", "Ten questions; writes configuration, policies and keys"),
     "check": Verb("check", "检查配置，列出错误与待办", "Check the configuration: what is wrong, what is still to do"),
     "serve": Verb("serve", "运行服务", "Run the service"),
     "explain": Verb("explain", "解释一次拒绝，或试判一封邮件", "Explain a refusal, or judge a message without sending it"),

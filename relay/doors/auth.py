@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.config import Config, Listen, fold_login
+from relay.custody import Custody
 from relay.doors.identities import identity_of_login
 from relay.doors.smtp.registry import neighbourhood
 from relay.doors.users import Users
@@ -84,11 +85,13 @@ class Authenticator:
         store: Limits,
         upstreams: Upstreams,
         keys: Keys,
+        custody: Custody,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.store = store
         self._config, self._upstreams, self._keys, self._sleep = config, upstreams, keys, sleep
+        self._custody = custody
         self._users = Users(config.path(config.auth.users_file), monotonic) if config.auth.mode == "users" else None
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="argon2")
         self._right = _RecentlyRight(os.urandom(32), monotonic)
@@ -123,6 +126,8 @@ class Authenticator:
         elif found.costs == "guess":
             self._right.discard(guess.mark)
         await self._account(found.costs, guess.charges, reserved)
+        if isinstance(found.answer, Identity) and not self._users:
+            await self._custody.refreshed(guess.judge, guess.identity, guess.pair)
         return found
 
     async def _reserve(self, charges: tuple[Charge, ...]) -> Reserved | OverLimit:

@@ -1,5 +1,6 @@
 """Which limits one recipient counts against, as charges that a store reserves."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from relay.policy.reputation import SendingDays
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest, Purpose
 
+_OWN = re.compile(r": recipient [0-9]")
 Digester = Callable[[str], Digest]
 Scope = tuple[tuple[str, ...], str, Sequence[Limit]]
 """What is counted together, how people call it, and the limits on it."""
@@ -50,6 +52,11 @@ def upstream_charges(
     """What any recipient counts against the limits of an upstream."""
     scope, name = ("upstream", upstream), f"upstream {upstream}"
     return tuple(_charge(policy, scope, name, parse_limit(limit), now, digest) for limit in upstream_limits)
+
+
+def is_own_limit(name: str) -> bool:
+    """Whether the limit that a text names is one recipient's own, so that it keeps nobody else back."""
+    return _OWN.search(name) is not None
 
 
 def _less_reserve(policy: PolicySet, charge: Charge) -> Charge:

@@ -31,7 +31,7 @@ from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
 
-_NEED_ROOM = frozenset({Kind.RECEIVED, Kind.REFUSED})
+_NEED_ROOM = frozenset({Kind.RECEIVED, Kind.REFUSED, Kind.JUDGED})
 """What begins something stops at `min_free`; what ends something, and refusals, use the space that this leaves."""
 
 _PATIENCE = 15.0  # seconds for one record, the waiting included

@@ -168,7 +168,7 @@ class _View:
     def _asked(self, record: Record) -> list[dict[str, Any]]:
         """Every rule that was asked, and about how many of the recipients who are shown here."""
         book, facts = self._book(record), record.facts
-        if record.kind is not Kind.RECEIVED or book is None or "upstream_countries" not in facts:
+        if record.kind not in (Kind.RECEIVED, Kind.JUDGED) or book is None or "upstream_countries" not in facts:
             return []
         counts: Counter[str] = Counter()
         for ruling in self._concerned(record, "rulings"):

@@ -15,10 +15,22 @@ from relay.policy.thresholds import RULE as PAUSED
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.search import found_by_id, mask
-from relay.records.wording import OBSERVED, STATES, WEIGHTS, Both, both, detail_words, objection_texts, own_rule_texts, word
+from relay.records.wording import (
+    NOTHING_TO_DO,
+    OBSERVED,
+    STATES,
+    WEIGHTS,
+    Both,
+    both,
+    detail_words,
+    objection_texts,
+    own_rule_texts,
+    word,
+)
 
 SHOWN_SECONDS = 30 * 86400.0
 SHOWN_PEOPLE = 20  # per group; `count` says how many there are
+_WEIGHTS_OF_STATES = {"transient": "defer", "held": "hold"}
 _STATES_OF_ACTIONS = {"reject": "refused by rule", "defer": "transient by rule", "hold": "transient by rule"}
 
 
@@ -86,8 +98,8 @@ def explanation(records: Sequence[Record], reveal: Callable[[Person], str], now:
     opening = next((r for r in records if r.kind in (Kind.RECEIVED, Kind.REFUSED)), None)
     if opening is None or now - opening.at > SHOWN_SECONDS:
         return None
-    outcomes = _outcomes(records)
-    cases = [_case(opening, ruling, outcomes) for ruling in opening.facts["rulings"]]
+    outcomes, judged = _outcomes(records), _judged_again(records)
+    cases = [_case(opening, ruling, outcomes, judged) for ruling in opening.facts["rulings"]]
     if not cases:
         cases = [_session_case(opening)]
     shown = [mask(reveal(person)) for person in opening.people]
@@ -105,17 +117,33 @@ def _outcomes(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
     return found
 
 
-def _case(opening: Record, ruling: Mapping[str, Any], outcomes: Mapping[bytes, Mapping[str, Any]]) -> _Case:
+def _judged_again(records: Sequence[Record]) -> dict[bytes, Mapping[str, Any]]:
+    """The last ruling on each person whose held copy was judged again, by digest."""
+    found: dict[bytes, Mapping[str, Any]] = {}
+    for record in records:
+        if record.kind is Kind.JUDGED:
+            found |= {record.people[ruling["person"]].digest: ruling for ruling in record.facts["rulings"]}
+    return found
+
+
+def _case(
+    opening: Record,
+    ruling: Mapping[str, Any],
+    outcomes: Mapping[bytes, Mapping[str, Any]],
+    judged: Mapping[bytes, Mapping[str, Any]],
+) -> _Case:
     number = ruling["person"]
+    digest = opening.people[number].digest
+    ruling, outcome = judged.get(digest, ruling), outcomes.get(digest)
     reasons = tuple(map(_reason, ruling["objections"]))
-    outcome = outcomes.get(opening.people[number].digest)
     if outcome is None:
         state = _STATES_OF_ACTIONS.get(ruling["action"], "judged")
         return _Case(number, state, reasons, "")
     state, rule = outcome["state"], outcome["rule"]
     if rule and rule not in {reason.rule for reason in reasons}:
         text, fix = own_rule_texts(rule, outcome["reply"])
-        weight = WEIGHTS["defer" if state == "transient" else "reject"]
+        weight = WEIGHTS[_WEIGHTS_OF_STATES.get(state, "reject")]
+        fix = NOTHING_TO_DO if state == "held" else fix
         reasons = (Reason(rule, weight, text, fix, "", outcome["reply"]), *reasons)
     said = outcome["upstream_text"] or ("" if rule or state == "delivered" else outcome["reply"])
     return _Case(number, f"{state} by rule" if rule else state, reasons, said)

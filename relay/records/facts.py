@@ -92,9 +92,17 @@ def received_record(
         "first_try": first.submission_id,
         "upstream_countries": sorted(upstream_countries),
         "again": [roll.number(recipient.key) for recipient in again],
-        "rulings": [_ruling(roll, ruling) for ruling in rulings],
+        "rulings": [ruling_facts(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts, marks)
+
+
+def unreported_record(
+    submission_id: str, about: Iterable[Recipient], why: str, at: float, person: Callable[[str], Person]
+) -> Record:
+    """Nobody was told of these refused recipients, and nobody will be."""
+    roll = Roll(person)
+    return Record(Kind.UNREPORTED, submission_id, at, roll.people, {"about": [roll.number(r.key) for r in about], "why": why})
 
 
 def refused_record(
@@ -127,7 +135,7 @@ def refused_record(
         "bound": bound,
         "reply": str(reply),
         "rule": reply.rule,
-        "rulings": [_ruling(roll, ruling) for ruling in rulings],
+        "rulings": [ruling_facts(roll, ruling) for ruling in rulings],
     }
     return Record(Kind.REFUSED, record_id, at, roll.people, facts)
 
@@ -143,7 +151,7 @@ def finished_record(
 ) -> list[Record]:
     """Every outcome is known, and beside it who was told of refusals by a report, and of whom nobody was told.
 
-    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "transient" or "refused".
+    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "held", "transient" or "refused".
     `marks` say of whom the upstream said that there is no such mailbox (`relay.records.collected.gone_digests`).
     """
     roll = Roll(person)
@@ -154,7 +162,7 @@ def finished_record(
         "outcomes": [_outcome(roll, outcome) for outcome in outcomes],
     }
     finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts, marks)
-    return [finished, *_reports(submission, outcomes, report.value, at, person)]
+    return [finished, *report_records(submission, outcomes, report.value, at, person)]
 
 
 def reported_record(
@@ -173,7 +181,7 @@ def late_record(
     person: Callable[[str], Person],
     marks: tuple[bytes, ...] = (),
 ) -> Record:
-    """The upstream's answer came after the client had been told that the outcome is not known; `marks` as in a finished one."""
+    """Outcomes that came after the client had been answered without them; `marks` as in a finished one."""
     roll = Roll(person)
     facts = {"outcomes": [_outcome(roll, outcome) for outcome in outcomes]}
     return Record(Kind.LATE, submission_id, at, roll.people, facts, marks)
@@ -333,7 +341,8 @@ def _path(roll: Roll, reverse_path: Mailbox | None) -> int | None:
     return roll.number(reverse_path.key) if reverse_path else None
 
 
-def _ruling(roll: Roll, ruling: Ruling) -> Facts:
+def ruling_facts(roll: Roll, ruling: Ruling) -> Facts:
+    """What a record keeps of a ruling."""
     return {
         "person": roll.number(ruling.recipient.key),
         "action": ruling.action.word,
@@ -369,9 +378,10 @@ def _outcome(roll: Roll, outcome: Outcome) -> Facts:
     }
 
 
-def _reports(
-    submission: Submission, outcomes: Sequence[Outcome], report: str, at: float, person: Callable[[str], Person]
+def report_records(
+    submission: Submission, outcomes: Iterable[Outcome], report: str, at: float, person: Callable[[str], Person]
 ) -> list[Record]:
+    """Who was told of refusals by a report, and of whom nobody was told; none while neither is certain."""
     if report not in ("delivered", "forbidden"):
         return []
     refused = [outcome.recipient for outcome in outcomes if outcome.standing.value == "refused"]
@@ -381,13 +391,12 @@ def _reports(
     if told and submission.reverse_path:
         records.append(reported_record(submission.id, submission.reverse_path, told, at, person))
     if untold:
-        roll = Roll(person)
-        facts = {"about": [roll.number(r.key) for r in untold], "why": _why_untold(submission, untold)}
-        records.append(Record(Kind.UNREPORTED, submission.id, at, roll.people, facts))
+        records.append(unreported_record(submission.id, untold, why_untold(submission, untold), at, person))
     return records
 
 
-def _why_untold(submission: Submission, untold: Sequence[Recipient]) -> str:
+def why_untold(submission: Submission, untold: Sequence[Recipient]) -> str:
+    """Why the envelope or the kind of mail forbids a report on them."""
     if submission.reverse_path is None:
         return "null reverse-path"
     return "notify" if not any(r.wants_failure_report for r in untold) else "a report"

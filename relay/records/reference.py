@@ -21,18 +21,25 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
+from relay.records.held import held_records
+from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
+    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
+    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
+    Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
+    " mail, and before the client's 250. A relay that is killed in between leaves mail in the store that no `held` names: the"
+    " client got no reply, and what becomes of the mail is in `late` all the same.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "The upstream's answer came after the client had been answered without it.",
+    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
@@ -77,17 +84,23 @@ MEANINGS: dict[str, str] = {
     "rulings[].objections[].retry_after": "seconds until the same has a chance, where that is known; else 0",
     "reply": "the reply to the client",
     "rule": "the rule that it names",
-    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, transient, refused",
+    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, held, transient, refused",
     "outcomes[].person": "the recipient",
-    "outcomes[].state": "delivered, refused, transient, indeterminate",
+    "outcomes[].state": "delivered, held, refused, transient, indeterminate",
     "outcomes[].reply": "what the client would be told if this were the only recipient",
     "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
     "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
     "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
+    "copies[].person": "a recipient whose mail the relay holds",
+    "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
+    "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
+    "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
+    "until": "when the relay gives up and tells the sender, epoch seconds",
     "to": "the person who got the report",
     "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; created or restored;"
+    "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
+    " of the report; unreadable: the keys of what was held are gone; created or restored;"
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
     "scope": "organisation, or `stream:NAME`",
@@ -143,10 +156,16 @@ _AT = 1_795_000_000.0
 class _State(Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"
+    HELD = "held"
+
+
+class _Why(Enum):
+    UPSTREAM = "upstream"
 
 
 class _Report(Enum):
     DELIVERED = "delivered"
+    HELD = "held"
     FORBIDDEN = "forbidden"
 
 
@@ -159,6 +178,8 @@ class _Outcome:
     upstream: str = "netease"
     upstream_text: str = ""
     earlier: bool = False
+    why: _Why | None = None
+    due: float = 0.0
 
 
 def reference() -> str:
@@ -186,9 +207,17 @@ def examples() -> dict[Kind, list[Record]]:
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
     first = FirstTry(submission.id, _AT, "", "")
-    final = reply(250, "0.0", f"{submission.id}, 1 delivered, 1 left out")
+    final = reply(250, "0.0", f"{submission.id}, 1 delivered, 0 held, 1 left out")
     finished, reported = facts.finished_record(submission, outcomes, _Report.DELIVERED, final, _AT + 1, _person)
     _, unreported = facts.finished_record(submission, outcomes, _Report.FORBIDDEN, final, _AT + 1, _person)
+    waiting = [
+        outcomes[0],
+        _Outcome(
+            bob, _State.HELD, reply(450, "4.7.1", "The upstream server said: slow down"), upstream_text="450 slow down",
+            why=_Why.UPSTREAM, due=_AT + 61,
+        ),
+    ]  # fmt: skip
+    held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
     rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
@@ -230,7 +259,11 @@ def examples() -> dict[Kind, list[Record]]:
     )
     return {
         Kind.RECEIVED: [facts.received_record(submission, message, rulings, policy, first, _person, upstream_countries=["CN"])],
+        Kind.JUDGED: [
+            judged_record(submission, rulings, "07c1d2a98be4f365", _AT + 3600, _person, [bob], ["CN"]),
+        ],
         Kind.FINISHED: [finished],
+        Kind.HELD: held,
         Kind.REFUSED: [at_rcpt, announced],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],

@@ -18,13 +18,15 @@ def both(zh: str, en: str) -> Both:
 
 KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
+    Kind.JUDGED: both("再次发送前重新作出判定", "What is held was judged again before another try"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
+    Kind.HELD: both("无法立即发出的邮件由中继保留，稍后发送", "What cannot leave now is kept, and sent later"),
     Kind.REFUSED: both(
         "拒绝了发件人、收件人，或过大、不合规的邮件", "A sender, a recipient, or a malformed or too large message was refused"
     ),
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
-    Kind.LATE: both("上游服务器迟到的答复", "The upstream's answer came late"),
+    Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
@@ -39,6 +41,14 @@ STATES: Mapping[str, Both] = {
     "delivered": both("已送达上游服务器", "Delivered: the upstream server took it"),
     "refused by rule": both("未发送：有规则不允许", "Not sent: a rule does not allow it"),
     "refused": both("未送达：上游服务器拒收", "Not delivered: the upstream server refused it"),
+    "held": both(
+        "由中继保留：上游服务器恢复后自动发送，无需重发",
+        "Held: the relay sends it by itself as soon as the upstream server takes it; do not send it again",
+    ),
+    "held by rule": both(
+        "由中继保留：规则允许时自动发送，或由管理员放行；无需重发",
+        "Held: the relay sends it by itself when the rule allows it, or an administrator releases it; do not send it again",
+    ),
     "transient by rule": both("暂未发送：邮件软件会自动重试", "Not sent yet: mail programs try again by themselves"),
     "transient": both(
         "暂未送达：稍后重试即可，邮件软件通常会自动重试",
@@ -48,6 +58,8 @@ STATES: Mapping[str, Both] = {
     "judged": both("已准许，尚无结果", "Permitted; the outcome is not known yet"),
     "session": both("发送请求被拒绝", "The sender was refused"),
 }
+
+NOTHING_TO_DO = both("无需任何操作，中继会自动发送", "There is nothing to do: the relay sends it by itself")
 
 WEIGHTS: Mapping[str, Both] = {
     "reject": both("拒绝", "reject"),
@@ -100,6 +112,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "请管理员在 policies/streams 的某个文件里，用 match 写明这个账号、监听或域名",
             "Ask your administrator to name this login, listener or domain in the `match` of a file in policies/streams",
         ),
+    ),
+    "expired": (
+        both(
+            "中继保管了这封邮件，但在期限内未能送达，已停止尝试",
+            "The relay held this mail, could not deliver it in time, and has given it up",
+        ),
+        both("如仍需要，请重新发送", "Send it again if it still matters"),
     ),
     "account": (
         both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),

@@ -125,10 +125,10 @@ def empty(tmp_path, upstream):
         yield machine
 
 
-def nine_answers(machine):
+def ten_answers(machine):
     """What is typed when `relay init` asks."""
     own = ["netease", "example.com", "", "示例公司 | Example Ltd.", "示例路 1 号", "", "", f"127.0.0.1:{free_port()}"]
-    return "\n".join([*own, f"http://127.0.0.1:{machine.public}", ""])
+    return "\n".join([*own, f"http://127.0.0.1:{machine.public}", "", ""])
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def wait_for_the_new_key(machine):
 
 def typed_into(machine, command):
     if re.search(r"\brelay\b.* init\b(?!.*--answers)", command):
-        return nine_answers(machine)
+        return ten_answers(machine)
     return "correct horse battery\n" * 2 if " users " in command else ""
 
 

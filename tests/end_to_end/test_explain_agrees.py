@@ -94,7 +94,7 @@ def foretold(house, login, data):
     async def ask():
         submission = await house.begin(login, RECIPIENTS, admitted_only=False)
         stream = house.line.take_sender(submission.identity, CLIENT.listener, submission.reverse_path)
-        return await explain(house.line, submission, house.line.parse(data), stream)
+        return await explain(house.line, submission, house.line.reader.parse(data), stream)
 
     try:
         return {one.ruling.recipient.mailbox.wire: one for one in house.run(ask())}

@@ -1,10 +1,12 @@
 """Guesses and outages at a real upstream: it hears twenty guesses of a thousand, and its users go on sending afterwards."""
 
 import asyncio
+import time
 from datetime import date
 
 import pytest
 
+from relay.custody import Custody
 from relay.doors.auth import Authenticator
 from relay.keys import new_keys
 from relay.mail.envelope import Client, Identity
@@ -26,9 +28,13 @@ async def store(request, tmp_path):
 @pytest.fixture
 async def workers(store, upstream):
     """The authenticators of two processes."""
-    keys, table = new_keys(date(2026, 11, 21)), upstream_table(upstream)
+    keys, config = new_keys(date(2026, 11, 21)), a_config(table := upstream_table(upstream))
+    custody = Custody(config, keys=keys, store=store, clock=time.time)
     async with upstreams_of(table) as one, upstreams_of(table) as other:
-        both = [Authenticator(a_config(table), store=store, upstreams=them, keys=keys, sleep=no_delay) for them in (one, other)]
+        both = [
+            Authenticator(config, store=store, upstreams=them, keys=keys, custody=custody, sleep=no_delay)
+            for them in (one, other)
+        ]
         yield both
         for worker in both:
             worker.close()

@@ -75,7 +75,7 @@ def foretold(house, login, recipient, data):
     async def ask():
         submission = await house.begin(login, [recipient], admitted_only=False)
         stream = house.line.take_sender(submission.identity, CLIENT.listener, submission.reverse_path)
-        return await explain(house.line, submission, house.line.parse(data), stream)
+        return await explain(house.line, submission, house.line.reader.parse(data), stream)
 
     (one,) = house.run(ask())
     return one, {asked.rule: asked.why for asked in one.ruling.asked if asked.rule.startswith("host/")}

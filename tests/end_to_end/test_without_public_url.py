@@ -1,4 +1,4 @@
-"""No public URL: unsubscribing by mail alone, from the nine questions to the refusal that binds, with a real mailbox."""
+"""No public URL: unsubscribing by mail alone, from the ten questions to the refusal that binds, with a real mailbox."""
 
 import re
 import smtplib

@@ -103,6 +103,6 @@ def test_users_and_folders_can_be_made(tmp_path):
     created = run("systemd-tmpfiles", f"--root={tmp_path}", "--create", "relay.conf")
     if os.geteuid() == 0:  # others may not give folders away
         assert created.returncode == 0, created.stderr
-    modes = {"secrets": 0o700, "dkim": 0o700, "policies": 0o750, "tls": 0o750}
+    modes = {"keys": 0o700, "secrets": 0o700, "dkim": 0o700, "policies": 0o750, "tls": 0o750}
     assert {name: (tmp_path / "etc/relay" / name).stat().st_mode & 0o777 for name in modes} == modes
     assert (tmp_path / "var/lib/relay").stat().st_mode & 0o777 == 0o700

@@ -1,11 +1,13 @@
 """Authenticator: who a login proves a client to be, and that guesses are paid for before anybody is asked."""
 
 import asyncio
+import time
 from datetime import date
 
 import pytest
 
 from relay.config import Config
+from relay.custody import Custody
 from relay.doors.auth import Authenticator
 from relay.doors.users import User, hash_password, save_users
 from relay.errors import StoreUnavailable
@@ -61,8 +63,10 @@ class Naps:
 
 
 def an_authenticator(store, judge, config: Config | None = None, clock=None, naps=None, keys: Keys = KEYS) -> Authenticator:
+    config = config or a_config()
+    custody = Custody(config, keys=keys, store=store, clock=time.time)
     return Authenticator(
-        config or a_config(), store=store, upstreams=judge, keys=keys, monotonic=clock or Clock(), sleep=naps or Naps()
+        config, store=store, upstreams=judge, keys=keys, custody=custody, monotonic=clock or Clock(), sleep=naps or Naps()
     )
 
 

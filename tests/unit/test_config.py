@@ -152,3 +152,19 @@ def test_the_configuration_is_looked_for_in_its_places(tmp_path, monkeypatch):
     assert find_config(None) == tmp_path / "other.toml"
     with pytest.raises(ConfigurationError, match=r"tried nowhere\.toml\)"):
         find_config("nowhere.toml")  # what was named is not replaced by something else
+
+
+@pytest.mark.parametrize("name", ["outside/keys.toml", "outside/link/keys.toml", "link/keys.toml"])
+def test_keys_of_sealed_passwords_lie_outside_data_dir_by_whatever_name(tmp_path, name):
+    """A link into data_dir is data_dir; one that leads out of it is not."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    head = HEAD.replace("\n", '\ndata_dir = "data"\n', 1).replace('auth = "none"\n', "")
+    text = f'{head}[auth]\nheld_credentials = "sealed"\n[keys]\nfile = "{name}"\n'
+    if name == "outside/link/keys.toml":
+        with pytest.raises(ConfigurationError, match=r"auth\.held_credentials.*outside data_dir.*位于 data_dir 之外"):
+            parse_config(text.encode(), "config.toml", tmp_path)
+    else:
+        assert parse_config(text.encode(), "config.toml", tmp_path).auth.held_credentials == "sealed"

@@ -36,8 +36,8 @@ def looked_at(folder):
     return asyncio.run(inspect(load_config(str(folder / "config.toml"))))
 
 
-def test_there_are_nine_questions():
-    assert len(QUESTIONS) == 9
+def test_there_are_ten_questions():
+    assert len(QUESTIONS) == 10
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,7 @@ def test_there_are_nine_questions():
         ("listener", "relay.qingshan.test:99999", "主机:端口", "HOST:PORT"),
         ("public_url", "http://www.qingshan.test", "https", "https"),
         ("public_url", f"https://www.qingshan.test/{'x' * 100}", "100", "100"),
+        ("held_passwords", "maybe", "yes（是）或 no（否）", "write yes or no"),
     ],
 )
 def test_a_wrong_answer_is_told_what_to_write(key, answer, zh, en):
@@ -83,6 +84,8 @@ def test_a_wrong_answer_is_told_what_to_write(key, answer, zh, en):
         ("listener", "[2001:db8::1]:465", "listener", "[2001:db8::1]:465"),
         ("public_url", "无", "public_url", ""),
         ("public_url", "https://www.qingshan.test/mail/", "public_url", "https://www.qingshan.test/mail"),
+        ("held_passwords", "Yes", "seals_passwords", True),
+        ("held_passwords", "否", "seals_passwords", False),
     ],
 )
 def test_a_right_answer_is_taken(key, answer, field, value):
@@ -127,6 +130,20 @@ def test_what_is_written_can_be_used_as_it_is(tmp_path):
     stream = policy.stream("newsletter")
     assert stream.match.identities == ("news@qingshan.test",)
     assert stream.unsubscribe.one_click
+
+
+def test_passwords_of_waiting_mail_are_kept_only_when_asked_for_and_their_keys_apart(tmp_path):
+    (tmp_path / "no").mkdir()
+    begin(tmp_path / "no")
+    config = load_config(str(tmp_path / "no/config.toml"))
+    assert (config.auth.held_credentials, config.keys_path) == ("none", tmp_path / "no/data/keys.toml")
+    (tmp_path / "yes").mkdir()
+    begin(tmp_path / "yes", held_passwords="yes", account="news@qingshan.test AKIAQINGSHAN")
+    config = load_config(str(tmp_path / "yes/config.toml"))
+    assert (config.auth.held_credentials, config.keys_path) == ("sealed", tmp_path / "yes/keys/keys.toml")
+    assert config.auth.senders == {"akiaqingshan": ("@qingshan.test",)}
+    assert load_keys(config.keys_path).held
+    assert oct(config.keys_path.stat().st_mode & 0o777) == "0o600"
 
 
 def test_the_comments_of_the_policies_stay(tmp_path):
@@ -274,7 +291,7 @@ def test_with_a_public_address_the_mailbox_is_left_for_later(tmp_path):
 
 def test_the_password_that_a_mailbox_needs_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    typed = ["", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none", "hush-hush"]
+    typed = ["", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none", "", "hush-hush"]
     done = CliRunner().invoke(root, ["--lang", "en", "init"], input="\n".join(typed) + "\n")
     assert done.exit_code == 0, done.output
     assert "the relay reads the mailbox of news@qingshan.test (imap.qiye.163.com:993)" in done.output
@@ -284,7 +301,7 @@ def test_the_password_that_a_mailbox_needs_is_asked_for(tmp_path, monkeypatch):
 
 def test_the_server_of_an_unknown_providers_mailbox_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    typed = ["mail.qingshan.test:465", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none"]
+    typed = ["mail.qingshan.test:465", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "none", ""]
     typed += ["mail.qingshan.test", "mail.qingshan.test:993", ""]
     done = CliRunner().invoke(root, ["--lang", "zh", "init"], input="\n".join(typed) + "\n")
     assert done.exit_code == 0, done.output
@@ -328,7 +345,7 @@ def test_the_cards_name_what_the_files_say(tmp_path, monkeypatch, lang):
 
 def test_a_person_is_asked_until_the_answer_can_be_used(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    typed = ["netease", "nowhere", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "", ""]
+    typed = ["netease", "nowhere", "qingshan.test", "", "青山", "杭州", "", "", "127.0.0.1:2465", "", "", ""]
     done = CliRunner().invoke(root, ["--lang", "zh", "init"], input="\n".join(typed) + "\n")
     assert done.exit_code == 0, done.output
     assert "“nowhere”不是域名" in done.output

@@ -278,14 +278,6 @@ async def test_unsubscribing_by_mail_alone(place):
     assert (await to_do(place)).startswith("streams/newsletter.toml: unsubscribing by mail only. Gmail wants one-click")
 
 
-async def test_what_comes_later(place):
-    place.add('[auth]\nheld_credentials = "sealed"')
-    faults, _ = await found(place)
-    assert faults == [
-        'config.toml [auth]: held_credentials: holding mail comes with a later version; write "none"',
-    ]
-
-
 # What is kept
 
 

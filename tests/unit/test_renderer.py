@@ -76,13 +76,13 @@ def test_a_small_message_is_ready_at_once(house):
 
 @pytest.mark.parametrize(("lines", "in_the_loop"), [(100, True), (60_000, False)])
 def test_a_large_message_is_read_in_a_thread(house, monkeypatch, lines, in_the_loop):
-    threads, parse = [], house.line.parse
+    threads, parse = [], house.line.reader.parse
 
     def noting(data):
         threads.append(threading.get_ident())
         return parse(data)
 
-    monkeypatch.setattr(house.line, "parse", noting)
+    monkeypatch.setattr(house.line.reader, "parse", noting)
     reply = house.send(NEWS, ["ada@example.org"], message(body=("x" * 70 + "\r\n") * lines))
     assert reply.code == 451  # nobody answers there
     loop = house.run(_thread_of_the_loop())

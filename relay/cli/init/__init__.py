@@ -1,4 +1,4 @@
-"""`relay init`: nine questions, then a configuration, policies and keys that work, and three cards that say what is left."""
+"""`relay init`: ten questions, then a configuration, policies and keys that work, and three cards that say what is left."""
 
 import sys
 import time
@@ -48,8 +48,8 @@ def init(answers_file: Path | None, private_ca: bool, keep_password: bool) -> No
 
 def _ask() -> Answers:
     say(
-        "九个问题。直接回车采用方括号中的默认值；以后都能在文件中修改。\n",
-        "Nine questions. Enter takes the value in brackets; everything can be changed in the files later.\n",
+        "十个问题。直接回车采用方括号中的默认值；以后都能在文件中修改。\n",
+        "Ten questions. Enter takes the value in brackets; everything can be changed in the files later.\n",
     )
     known: dict[str, Any] = {}
     for number, question in enumerate(QUESTIONS, 1):

@@ -1,4 +1,4 @@
-"""The nine questions of `relay init`: asked of a person one by one, or read from a file.
+"""The ten questions of `relay init`: asked of a person one by one, or read from a file.
 
 Each answer is validated at once, by the code that will read it later, and a
 wrong one is answered with what to write instead.
@@ -20,6 +20,8 @@ from relay.upstream.profile import GENERIC, Profile, load_profiles
 
 NONE = "none"
 _NONE = (NONE, "无", "没有")
+NO = "no"
+_YES_OR_NO = {"yes": True, "y": True, "是": True, NO: False, "n": False, "否": False}
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _LOCAL = re.compile(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\])")
 
@@ -54,6 +56,7 @@ class Answers:
     refusal_mailbox: str
     listener: str
     public_url: str
+    seals_passwords: bool = False  # while mail of a client waits
     password: str | None = None  # None: nobody was asked yet; "": the relay gets none
     ca_file: str = ""
     imap_server: str = ""  # where the provider's profile names none, or another one
@@ -188,6 +191,12 @@ def _public_url(text: str, _: Mapping[str, Any]) -> dict[str, Any]:
         ) from None
 
 
+def _held_passwords(text: str, _: Mapping[str, Any]) -> dict[str, Any]:
+    if (answer := _YES_OR_NO.get(text.lower())) is None:
+        raise AnswerError(f"“{text}”不是回答；请填写 yes（是）或 no（否）", f'"{text}" is no answer: write yes or no')
+    return {"seals_passwords": answer}
+
+
 def _address(text: str) -> str:
     match = _HOST_PORT.fullmatch(text)
     if match is None or not 0 < int(match[2]) < 65536:
@@ -273,12 +282,20 @@ QUESTIONS = (
         _public_url,
         lambda _: NONE,
     ),
+    Question(
+        "held_passwords",
+        "服务商限速或故障时，中继可以暂存邮件，稍后代发；可否在此期间密封保存发件人的授权码（最多五天，发完即删）？yes 或 no",
+        "While your provider slows down or is out, mail can wait here. May the relay keep its sender's password, sealed,"
+        " while it waits (five days at most, deleted with the last mail)? yes or no",
+        _held_passwords,
+        lambda _: NO,
+    ),
 )
 _FURTHER = ("password", "ca_file", "imap")
 
 
 def read_answers(path: Path) -> Answers:
-    """Read a file of answers: the keys of the nine questions, and `password`, `ca_file` and `imap` where they are wanted.
+    """Read a file of answers: the keys of the ten questions, and `password`, `ca_file` and `imap` where they are wanted.
 
     What has a default may be left out.  Raises ConfigurationError that lists every fault.
     """

@@ -30,6 +30,7 @@ from relay.upstream.profile import load_profiles
 
 SELECTOR = "relay1"
 CERTIFICATE, CERTIFICATE_KEY = "tls/relay.crt", "tls/relay.key"
+KEYS = "keys/keys.toml"  # where they must not lie in data_dir
 AUTHORITY, AUTHORITY_KEY = "tls/ca.crt", "tls/ca.key"
 STREAM = "newsletter"
 _EXAMPLE = ".example"
@@ -180,7 +181,7 @@ def _config_text(answers: Answers, folder: Path) -> str:
         f"certificate_file = {quoted(CERTIFICATE)}",
         f"private_key_file = {quoted(CERTIFICATE_KEY)}",
         "",
-        *_senders(answers),
+        *_auth(answers),
         "# 邮件经由的服务商 / The provider that mail goes to.",
         "[[upstream]]",
         f"name = {quoted(upstream)}",
@@ -207,6 +208,26 @@ def _config_text(answers: Answers, folder: Path) -> str:
         f'help_url = "http://{"127.0.0.1" if answers.is_local else _bracketed(host)}:8027"',
         "",
     ])  # fmt: skip
+
+
+def _auth(answers: Answers) -> list[str]:
+    return [*_custody(answers), *_senders(answers)]
+
+
+def _custody(answers: Answers) -> list[str]:
+    """The keys that seal passwords lie apart from what they seal."""
+    if not answers.seals_passwords:
+        return []
+    return [
+        "# 暂存邮件期间密封保存发件人的授权码；密钥须放在 data_dir 之外。",
+        "# Passwords are kept, sealed, while mail of their owners waits; the keys lie outside data_dir.",
+        "[auth]",
+        'held_credentials = "sealed"',
+        "",
+        "[keys]",
+        f"file = {quoted(KEYS)}",
+        "",
+    ]
 
 
 def _senders(answers: Answers) -> list[str]:

@@ -1,0 +1,50 @@
+"""Read messages within the bounds of [smtp], and keep everybody else heard meanwhile."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from relay.config import Smtp
+from relay.mail.message import Message, MessageError
+
+_READ_AT_ONCE = 1024**2  # octets: about 3 ms
+_THREADS = 2  # for what is larger; more of them would only take the interpreter from the loop
+
+
+class MessageReader:
+    """One per worker. The threads are its own: in those of the loop, look-ups of names would wait behind large messages."""
+
+    def __init__(self, smtp: Smtp) -> None:
+        self._smtp = smtp
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="reader")
+
+    def parse(self, data: bytes | bytearray) -> Message:
+        """Read a message. Raises MessageError."""
+        smtp = self._smtp
+        message = Message.parse(
+            bytes(data),
+            line_ends=smtp.line_ends,
+            max_fields=smtp.max_header_fields,
+            max_header_size=smtp.max_header_size,
+            max_line=smtp.max_line_length,
+        )
+        if message.received_count > smtp.max_received:
+            raise MessageError(
+                "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle", "received"
+            )
+        return message
+
+    async def read(self, data: bytes | bytearray) -> Message:
+        """As `parse`; a large message in a thread. Raises MessageError."""
+        if len(data) <= _READ_AT_ONCE:
+            return self.parse(data)
+
+        def read() -> tuple[Message, bytes]:
+            message = self.parse(data)
+            return message, message.received_digest  # takes as long again, and is kept
+
+        message, _ = await asyncio.get_running_loop().run_in_executor(self._threads, read)
+        return message
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
