@@ -43,6 +43,7 @@ class Warming:
             return
         try:
             await store.note_sending(stream.name, today)
+            await self.learn(store, policy)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(store.name, fault.reason).inc()
         else:

@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from relay.stores.held import Why
+from tests.support.courier import CourierHouse
 from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.service import NEWS, OFFICE, SHOP, message
@@ -23,6 +25,12 @@ def around(first: int, last: int) -> str:
     """Hours that begin and end so many hours from now."""
     begin, end = (datetime.now(HOME) + timedelta(hours=number) for number in (first, last))
     return f'hours = "{begin:%H:00}-{end:%H:00}"\nhours_zone = "organisation"'
+
+
+def held(*lines: str):
+    """The shipped policy with these lines in [limits] of the newsletter."""
+    limits = "\n".join(('over = "hold"', *lines))
+    return {"streams/newsletter.toml": [(r'over = "hold"', limits)]}
 
 
 def post(house, login, *recipients):
@@ -96,3 +104,58 @@ def test_only_marketing_leaves_the_last_connection_to_others(tmp_path, upstream,
         monkeypatch.setattr(house.line.upstreams, "lease", listening)
         assert [post(house, login, "ada@example.org").code for login in (NEWS, SHOP, OFFICE)] == [250] * 3
     assert asked == {NEWS: True, SHOP: False, OFFICE: False}
+
+
+# What is held ---------------------------------------------------------------------------------------------------------
+
+FRIDAY_EVENING = datetime(2027, 1, 15, 20, 0, tzinfo=HOME)
+MONDAY = datetime(2027, 1, 18, 9, 0, tzinfo=HOME)
+OFFICE_HOURS = held('hours = "Mon-Fri 09:00-18:00"')
+
+
+@pytest.mark.parametrize("refusals", ["report", "rcpt"])
+def test_what_comes_on_friday_evening_leaves_on_monday_morning(tmp_path, upstream, refusals):
+    policy = OFFICE_HOURS["streams/newsletter.toml"] + [(r'refusals = "\w+"', f'refusals = "{refusals}"')]
+    with CourierHouse(tmp_path, upstream, policy={"streams/newsletter.toml": policy}) as house:
+        house.clock.now = FRIDAY_EVENING.timestamp()
+        reply = post(house, NEWS, "ada@example.org", "bob@example.org")
+        assert (reply.code, reply.text[0].split(", ", 1)[1]) == (250, "0 delivered, 2 held, 0 left out")
+        assert post(house, SHOP, "ada@example.org").code == 250
+        assert house.whys() == {Why.HOURS: 2}
+        house.settled((MONDAY - FRIDAY_EVENING).total_seconds() - 1)
+        assert delivered(upstream) == ["ada@example.org"]
+        house.turn(1)
+        house.wait_empty()
+    assert delivered(upstream) == ["ada@example.org"] * 2 + ["bob@example.org"]
+
+
+def test_each_recipient_waits_for_a_morning_of_their_own(tmp_path, upstream):
+    with CourierHouse(tmp_path, upstream, policy=held('hours = "09:00-21:00"')) as house:
+        house.clock.now = datetime(2027, 1, 15, 12, 0, tzinfo=HOME).timestamp()
+        reply = post(house, NEWS, "ada@example.cn", "bob@example.de", "eve@example.jp", "kim@example.com.br")
+        assert reply.text[0].split(", ", 1)[1] == "2 delivered, 2 held, 0 left out"
+        house.settled(4 * 3600)  # nine o'clock in Berlin
+        assert delivered(upstream) == ["ada@example.cn", "bob@example.de", "eve@example.jp"]
+
+
+def test_a_warm_up_spreads_a_campaign_over_days(tmp_path, upstream):
+    people = [f"p{number}@example.org" for number in range(8)]
+    with CourierHouse(tmp_path, upstream, policy=held('warm_up = "2/day x1.5"')) as house:
+        house.clock.now = datetime(2027, 1, 15, 10, 0, tzinfo=HOME).timestamp()
+        assert post(house, NEWS, *people).text[0].split(", ", 1)[1] == "2 delivered, 6 held, 0 left out"
+        house.clock.now = datetime(2027, 1, 16, 0, 0, 1, tzinfo=HOME).timestamp()
+        house.settled(0)
+        assert len(delivered(upstream)) == 5
+        assert house.whys() == {Why.LIMIT: 3}
+
+
+def test_a_rule_that_holds_keeps_service_mail_for_a_person(tmp_path, upstream):
+    rule = '[[rule]]\nid = "look"\ncheck = "domains"\ndeny = ["example.org"]\naction = "hold"\n'
+    policy = {"streams/receipts.toml": [(r"\Z", "\n" + rule.replace("\\", ""))]}
+    with CourierHouse(tmp_path, upstream, policy=policy) as house:
+        reply = post(house, SHOP, "ada@example.org")
+        assert (reply.code, reply.text[0].split(", ", 1)[1]) == (250, "0 delivered, 1 held, 0 left out")
+        assert house.whys() == {Why.RULE: 1}
+        house.settled(3600)
+        assert house.whys() == {Why.RULE: 1}
+    assert delivered(upstream) == []

@@ -61,7 +61,7 @@ def test_a_stream_that_would_not_take_the_mail_any_more_does_not(house, upstream
 def test_a_stream_that_still_takes_it_judges_by_the_set_in_force(house, upstream):
     submission = house.run(house.begin(NEWS, ["ada@example.org"]))
     rule = word_rule("News", "no-hello")
-    switch(house, "streams/newsletter.toml", 'over = "hold"\n', f'over = "hold"\n{rule}')
+    switch(house, "streams/newsletter.toml", 'over = "defer"\n', f'over = "defer"\n{rule}')
     admitted, answer = answers(house, submission)
     assert (admitted.code, answer.code, answer.rule) == (250, 550, "newsletter/no-hello")
     assert upstream.deliveries == []
