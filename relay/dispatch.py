@@ -14,7 +14,7 @@ from dataclasses import replace
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.bounced import Outcomes
-from relay.clearing import Clearing, Leave
+from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
@@ -106,6 +106,8 @@ class Dispatcher:
         A copy that one provider does not take as it is may suit the next; it is
         refused when none takes it and none was merely out of reach.
         """
+        if self.clearing.is_overtaken(consignment):
+            return overtaken(group)
         results: list[Result] = []
         refusal: Reply | None = None
         for route in consignment.routes:
@@ -208,7 +210,7 @@ class Dispatcher:
         if connection.late is not None:
             dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
         results += [
-            _result(leave.recipient, outcome, route.upstream, silent=silent, due=dues.get(outcome.state, 0.0))
+            _result(leave, outcome, route.upstream, silent=silent, due=dues.get(outcome.state, 0.0))
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
         return results, fails_over
@@ -238,7 +240,7 @@ class Dispatcher:
             return
         submission_id = consignment.submission.id
         await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
-        results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
+        results = [_result(leave, outcome, route.upstream) for leave, outcome in heard]
         await self.holder.arrived(submission_id, [r.recipient for r in results if r.standing is Standing.DELIVERED])
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
@@ -271,16 +273,17 @@ def _may_fail_over(outcome: Outcome) -> bool:
     return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
-def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False, due: float = 0.0) -> Result:
+def _result(leave: Leave, outcome: Outcome, upstream: str, *, silent: bool = False, due: float = 0.0) -> Result:
     """`silent` says that the upstream reports no success; `due` when to try again what is open."""
     return Result(
-        recipient,
+        leave.recipient,
         _STANDINGS[outcome.state],
         outcome.reply,
         upstream=upstream,
         upstream_text=outcome.upstream_text,
         gone=outcome.gone,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
+        cleared=leave.number,
         why=_WHYS.get(outcome.state),
         due=due,
     )

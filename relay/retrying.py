@@ -113,6 +113,8 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float)
     match result.why:
         case Why.LIMIT:
             return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
+        case Why.UPSTREAM if not result.upstream:  # the time was over before its turn came
+            return Wait(copy.why, now)
         case Why.UPSTREAM:
             return Wait(Why.UPSTREAM, result.due, is_try=True, whole_lane=not result.upstream_text)
         case Why.PAUSED:

@@ -6,7 +6,7 @@ is really written; a field without a meaning here fails the tests.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -20,7 +20,7 @@ from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
-from relay.records import chain, facts
+from relay.records import chain, facts, journalled
 from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
@@ -28,8 +28,9 @@ from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
-    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
+    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
+    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
+    " Written, like `received`, before the first byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
@@ -41,6 +42,9 @@ SENTENCES: dict[Kind, str] = {
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
+    Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
+    " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
+    " [numbers](#numbers).",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
@@ -97,6 +101,9 @@ MEANINGS: dict[str, str] = {
     "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
     "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
     "until": "when the relay gives up and tells the sender, epoch seconds",
+    "outcomes[].cleared": "the number of the step of the store that let this copy leave; 0 when none did at this try",
+    "number": "the number of the step that brought it in force, in the store's one sequence",
+    "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
     "to": "the person who got the report",
     "about": "the persons it names",
     "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
@@ -180,6 +187,7 @@ class _Outcome:
     earlier: bool = False
     why: _Why | None = None
     due: float = 0.0
+    cleared: int = 0
 
 
 def reference() -> str:
@@ -202,7 +210,7 @@ def examples() -> dict[Kind, list[Record]]:
     gone = reply(550, "7.1", "[base/suppression] This recipient has unsubscribed")
     outcomes = [
         _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
-        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
+        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1", cleared=8127),
     ]
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
@@ -219,6 +227,7 @@ def examples() -> dict[Kind, list[Record]]:
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
     rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
         _id(5),
@@ -269,6 +278,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
+        Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
@@ -397,8 +407,19 @@ every process of this node from that moment; it is applied to the store as soon 
 for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
 
 The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
-time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
-after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+time, and only a consent after that lifts it. So one link, however often it is posted, adds two records to a node (`suppressed`
+and `applied`); two more after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+
+## Numbers
+
+The store counts its steps. One that lets the copies of one transaction leave takes a number (`cleared` in an outcome), one
+that brings suppressions in force takes one too (`applied`; an import shares one among some hundred rows). So whether a copy
+was cleared before or after a refusal needs no clock: no copy is cleared under a number above that of a refusal that binds it.
+A copy that was cleared below it, and had no outcome yet, is among the submissions `in_flight`.
+
+A refusal binds the node that wrote it down from that moment, all nodes from its number on. When a store comes back without
+its last steps (an old backup, a fail-over of Redis), its numbers go on from there; a refusal that it has lost is carried over
+again and has a second `applied` with its new number.
 
 ## Retention
 

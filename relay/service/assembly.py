@@ -96,7 +96,7 @@ async def assemble(
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
-    clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
+    clearing = Clearing(config, policy, keys=keys, store=store, records=records, clock=clock)
     custody = Custody(config, keys=keys, store=store, clock=clock)
     holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)

@@ -217,8 +217,8 @@ class Month:
                 self._late(record)
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED | Kind.JUDGED | Kind.HELD:
-                pass  # how a refusal was told, what was decided once more, and why and how long; the outcome counts
+            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.APPLIED:
+                pass  # how a refusal was told, what was decided once more, why and how long it waits: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.PAUSED | Kind.RESUMED:

@@ -9,18 +9,21 @@ local OPERATIONS = {
 }
 
 local function carry_out(operation, step)
-  local answer, refusal = OPERATIONS[operation](step)
+  local answer, refusal = (OPERATIONS[operation] or HELD_OPERATIONS[operation])(step)
   if refusal then
     return { 2, refusal }
   end
+  numbers.keep(step)
   keep_windows(step)
   keep_sums(step)
+  keep_tallies(step)
   for field, by in pairs(step.counts) do
     write(step, "HINCRBY", COUNT, field, by)
   end
   for _, words in ipairs(step.writes) do
     redis.call(unpack(words))
   end
+  schedule_lanes(step)
   return { 1, answer }
 end
 
