@@ -125,7 +125,7 @@ class Codec:
         return facts
 
 
-def expiry(submission: Submission, stream: Stream, results: Iterable[Result]) -> float:
+def expiry(submission: Submission, stream: Stream, results: Iterable[Result] = ()) -> float:
     """When held mail of this submission is given up, epoch seconds: its time begins with the hours that it waits for."""
     begins = max((result.due for result in results if result.why is Why.HOURS), default=submission.at)
     return begins + LIFETIMES[stream.purpose]
