@@ -8,7 +8,7 @@ LABELS = {
     "stream": "a stream of the policy",
     "result": "see the metric",
     "rule": 'a rule of the policy as "file/id", or one of the relay itself ("base/...")',
-    "action": "what the rule asks for: warn, defer, reject",
+    "action": "what the rule asks for: warn, hold, defer, reject",
     "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...;"
     " of upstream failures: connect, tls, greeting, unavailable, refused (the login)",
     "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce,"

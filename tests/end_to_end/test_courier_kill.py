@@ -19,7 +19,7 @@ def test_a_worker_killed_before_it_heard_the_250_sends_again_what_is_on_record_a
         secret.write_text(PASSWORD)
         secret.chmod(0o600)
         with relay:
-            killed = []
+            killed: list[int] = []
 
             def kill(delivery):
                 if b"Second" in delivery.data and not killed:

@@ -88,6 +88,10 @@ class LineHouse:
         """Wait for a coroutine on the line's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
+    def mend(self):
+        """What a worker does each second."""
+        return self._assembly.mend()
+
     def send(self, login: str, recipients: Sequence[str], data: bytes, **declared) -> Reply:
         """One mail from MAIL to the reply after the dot, the session going on; the first refusal ends it."""
         return self.run(self._send(login, recipients, data, declared))
