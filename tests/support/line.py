@@ -36,6 +36,7 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
+    `auth_table` is what stands in [auth],
     `options` what else a `Relay` takes.
     """
 
@@ -48,6 +49,7 @@ class LineHouse:
         extra="",
         policy=None,
         auth="none",
+        auth_table="",
         upstreams="",
         clock: Callable[[], float] = time.time,
         **options,
@@ -59,7 +61,9 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
+        self.relay = Relay(
+            folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, auth=auth_table, **options
+        )
         self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
