@@ -36,7 +36,7 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
-    `options` what else a `Relay` takes.
+    `logins` is what [auth] says, `options` what else a `Relay` takes.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class LineHouse:
         policy=None,
         auth="none",
         upstreams="",
+        logins="",
         clock: Callable[[], float] = time.time,
         **options,
     ):
@@ -59,7 +60,9 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
+        self.relay = Relay(
+            folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, auth=logins, **options
+        )
         self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
