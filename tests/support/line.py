@@ -36,8 +36,7 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
-    `auth_table` is what stands in [auth],
-    `options` what else a `Relay` takes.
+    `logins` is what [auth] says, `options` what else a `Relay` takes.
     """
 
     def __init__(
@@ -49,8 +48,8 @@ class LineHouse:
         extra="",
         policy=None,
         auth="none",
-        auth_table="",
         upstreams="",
+        logins="",
         clock: Callable[[], float] = time.time,
         **options,
     ):
@@ -62,7 +61,7 @@ class LineHouse:
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
         self.relay = Relay(
-            folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, auth=auth_table, **options
+            folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, auth=logins, **options
         )
         self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
