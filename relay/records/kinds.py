@@ -21,6 +21,7 @@ class Kind(StrEnum):
     REPORTED = "reported"  # a report (DSN) on a submission was delivered
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
     LATE = "late"  # the upstream's answer came after the client had been answered
+    HANDLED = "handled"  # a person let held copies leave, had them tried at once, or dropped them
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent

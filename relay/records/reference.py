@@ -21,6 +21,7 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
+from relay.records.handled import handled_record
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.stores.contracts import ConsentEvent, FirstTry
@@ -36,6 +37,8 @@ SENTENCES: dict[Kind, str] = {
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
     Kind.LATE: "An outcome came after the client had been answered: of a copy that was held, or of an upstream that answered late.",
+    Kind.HANDLED: "A person asked with `relay held` that held copies leave in spite of a rule, are tried now, or never leave."
+    " What was being sent at that very moment is not touched: its outcome tells.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
@@ -104,7 +107,7 @@ MEANINGS: dict[str, str] = {
     "counts.returned": "recipients whose mail came back for that reason",
     "counts.complaints": "recipients who complained",
     "origin": "one_click, page, mailto, reply, feedback, bounce, `upstream:NAME` (what it replied), cli, `import:FORMAT`",
-    "what": "refusal_by_token, refusal_by_words, bounce, complaint",
+    "what": "refusal_by_token, refusal_by_words, bounce, complaint; for held mail: release, retry, drop",
     "mailbox": "the watched mailbox, by the name that metrics call it",
     "submission": 'the submission that it is about; "" when there is none',
     "effect": 'the reason of the suppression that follows, "" when none does',
@@ -242,6 +245,9 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
+        Kind.HANDLED: [
+            handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
+        ],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],

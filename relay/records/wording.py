@@ -26,6 +26,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
+    Kind.HANDLED: both("管理员处理了暂存的邮件", "A person dealt with mail that was held"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
@@ -108,6 +109,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "The relay held this mail, could not deliver it in time, and has given it up",
         ),
         both("如仍需要，请重新发送", "Send it again if it still matters"),
+    ),
+    "dropped": (
+        both("中继的管理员决定不发送这封暂存的邮件", "An administrator of the relay decided not to send this held mail"),
+        both(
+            "这封邮件不会再发出；请向管理员询问原因",
+            "It will not be sent any more; ask your administrator why",
+        ),
     ),
     "account": (
         both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),

@@ -23,7 +23,7 @@ FLOORS = [
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
     {"clearing", "holding", "custody"},
     {"dispatch"},
-    {"refusing", "reporting"},
+    {"refusing", "reporting", "intervening"},
     {"pipeline"},
     {"explain"},
     {"doors"},
