@@ -15,7 +15,7 @@ answer: the one reply for all recipients
 gathering, judging, tries, routing, consignment, bounced, reading: the steps of one message, from its octets to a bounce
 clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody: what is kept of one that waits
 dispatch: the copies go upstream
-refusing, reporting: the sender is told; intervening: what people do with held mail
+refusing, reporting: the sender is told; intervening, probing: what operators do
 pipeline: the line, which takes these steps in order
 explain: the line without doing it
 doors: where the outside comes in

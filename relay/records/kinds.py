@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it
     RESUMED = "resumed"  # a paused stream was resumed, by whom and why
+    PROBED = "probed"  # a canary left by an upstream, to see what the provider makes of it
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
     OPENED = "opened"  # a store was created, or restored from a backup

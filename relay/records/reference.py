@@ -24,6 +24,7 @@ from relay.records import chain, facts
 from relay.records.handled import handled_record
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
+from relay.records.probed import probed_record
 from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
@@ -46,6 +47,7 @@ SENTENCES: dict[Kind, str] = {
     Kind.PAUSED: "A stream was paused: its complaints or hard bounces went over the threshold of its policy file, or a person"
     " did it. Its mail is answered 451 until somebody resumes it.",
     Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
+    Kind.PROBED: "A canary was sent with `relay upstream probe`. Written before it leaves.",
     Kind.POLICY: "A policy set came into force.",
     Kind.KEYS: "A key ring got a new generation.",
     Kind.OPENED: "A store was created, or restored from a backup.",
@@ -88,6 +90,7 @@ MEANINGS: dict[str, str] = {
     "outcomes[].state": "delivered, refused, transient, indeterminate",
     "outcomes[].reply": "what the client would be told if this were the only recipient",
     "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
+    "upstream": "the `[[upstream]]`",
     "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
     "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
@@ -255,6 +258,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.RESUMED: [
             facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
         ],
+        Kind.PROBED: [probed_record(_id(13), _AT, "netease", bob.key, "Wang Min", _person)],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
         Kind.OPENED: [facts.opened_record(_id(9), _AT, store="sqlite", store_id="01K8Z0V0000000000000000000", why="created")],

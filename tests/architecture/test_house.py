@@ -23,7 +23,7 @@ FLOORS = [
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries"},
     {"clearing", "holding", "custody"},
     {"dispatch"},
-    {"refusing", "reporting", "intervening"},
+    {"refusing", "reporting", "intervening", "probing"},
     {"pipeline"},
     {"explain"},
     {"doors"},

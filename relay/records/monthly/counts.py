@@ -213,8 +213,8 @@ class Month:
                 self.late.update(outcome["state"] for outcome in facts["outcomes"])
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED | Kind.JUDGED | Kind.HANDLED:
-                pass  # how a refusal was told, and what was decided or done meanwhile; the outcome counts
+            case Kind.REPORTED | Kind.JUDGED | Kind.HANDLED | Kind.PROBED:
+                pass  # how a refusal was told, and what was decided or done meanwhile: the outcome counts; and no mail of ours
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.PAUSED | Kind.RESUMED:
