@@ -21,6 +21,7 @@ from relay.policy.suppression import Suppression
 from relay.records.append import Records
 from relay.records.collected import earlier_bounces, gone_digests
 from relay.records.facts import finished_record, late_record, suppressed_record
+from relay.records.held import held_record
 from relay.records.kinds import Record
 
 
@@ -33,9 +34,15 @@ class Outcomes:
         self._clock = clock
         self._entropy = entropy
 
-    async def finished(self, submission: Submission, results: Sequence[Result], report: Enum, reply: Reply) -> None:
-        """Every outcome is known. Raises RecordsUnavailable."""
-        records = finished_record(submission, results, report, reply, self._clock(), self._records.person, self._marks(results))
+    async def finished(
+        self, submission: Submission, results: Sequence[Result], report: Enum, reply: Reply, held_until: float
+    ) -> None:
+        """Every outcome is known; what is held is given up at `held_until`. Raises RecordsUnavailable."""
+        now, person = self._clock(), self._records.person
+        records = finished_record(submission, results, report, reply, now, person, self._marks(results))
+        held = held_record(submission.id, results, report, now, held_until, person)
+        if held is not None:
+            records.append(held)
         await self._write(submission.id, records, results)
 
     async def late(self, submission_id: str, results: Sequence[Result]) -> None:

@@ -27,10 +27,12 @@ from relay.records.append import Records
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, RowState, Settlement, Store, Taken
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import earlier_result
 from relay.upstream.outcome import Outcome, OutcomeState
 from relay.upstream.transaction import longest
+from relay.warming import Warming
 
 _log = logging.getLogger("relay.clearing")
 _LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
@@ -58,7 +60,12 @@ class Clearing:
         self.store = store
         self._records = records
         self._clock = clock
+        self.warming = Warming()
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._clock()
 
     async def clear(
         self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
@@ -74,7 +81,7 @@ class Clearing:
         lease = max(0.0, consignment.deadline - asyncio.get_running_loop().time()) + longest(copy, past_dot) + past_dot
         clearances = await self.store.clear(
             consignment.key,
-            consignment.submission.id,
+            consignment.try_id,
             [request for _, request in asked],
             lease + _LEASE_SLACK,
             self._config.delivery.ledger_ttl,
@@ -98,11 +105,11 @@ class Clearing:
             case Taken(row):
                 return earlier_result(recipient, row)
             case Paused(pause):
-                return kept_back(recipient, pause, self._help_url(consignment))
+                return kept_back(recipient, pause, self._help_url(consignment), self._clock())
             case OverLimit(name, retry_after):
                 telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
-                return spoken(recipient, Standing.TRANSIENT, reply)
+                return spoken(recipient, Standing.TRANSIENT, reply, Why.LIMIT, self._clock() + retry_after)
 
     def request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
         """What the store must know to let this recipient's copy leave by this way."""
@@ -117,6 +124,7 @@ class Clearing:
             recipient,
             now,
             self._keys.addresses.lasting_digest,
+            self.warming.days(stream),
         )
         return ClearRequest(
             recipient_digest(self._keys, recipient),
@@ -151,19 +159,21 @@ class Clearing:
                 _ROW_STATES[outcome.state],
                 outcome.reply.wire().decode(),
                 leave.reservation,
-                consignment.submission.id,
+                consignment.try_id,
                 leave.stream,
                 no_mailbox=bool(outcome.gone),
             )
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
-        return await self._tell_store(consignment.key, settlements)
+        is_told = await self._tell_store(consignment.key, settlements)
+        if any(one.state is RowState.DELIVERED and one.stream for one in settlements):
+            await self.warming.note(self.store, consignment.policy, consignment.stream, self._clock())
+        return is_told
 
     async def give_back(self, consignment: Consignment, leaving: Sequence[Leave]) -> None:
         """Nobody left, nobody's leave was used."""
         settlements = [
-            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.submission.id)
-            for leave in leaving
+            Settlement(leave.digest, None, reservation=leave.reservation, submission_id=consignment.try_id) for leave in leaving
         ]
         await self._tell_store(consignment.key, settlements)
 

@@ -176,6 +176,11 @@ class Delivery(_Table):
     patience: Duration = 20.0
     past_dot: Duration = 30.0
     ledger_ttl: Duration = 5 * 86400.0
+    on_transient: Literal["hold", "defer"] = "hold"
+
+
+class Hold(_Table):
+    max_bytes: Size = 1024**3
 
 
 class Smtp(_Table):
@@ -226,6 +231,7 @@ class Config(_Table):
     store: Store = Store()
     http: Http = Http()
     delivery: Delivery = Delivery()
+    hold: Hold = Hold()
     smtp: Smtp = Smtp()
     collector: Collector = Collector()
     records: Records = Records()

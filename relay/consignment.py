@@ -38,7 +38,8 @@ class Consignment:
     one, not one byte leaves.  `settling` are outcomes on their way to the store; the reply waits
     for them.  In the loop's time: a transaction that did not reach its content by
     `deadline` waits for the client's next try, and by `end` the client is told
-    what is known of the others.
+    what is known of the others.  `held` are the keys of recipients who were
+    held after it; it is complete when `answered` is set (None: from the start).
     """
 
     submission: Submission
@@ -54,6 +55,14 @@ class Consignment:
     prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
+    answered: asyncio.Event | None = None
+    held: set[str] = field(default_factory=set)
+    attempt: str = ""
+
+    @property
+    def try_id(self) -> str:
+        """Who claims and settles in the ledger: a submission is a try, and of held mail each turn of the courier is one."""
+        return self.attempt or self.submission.id
 
     async def recorded(self) -> None:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""

@@ -33,11 +33,15 @@ class Custody:
         self.is_open = config.auth.held_credentials == "sealed"
         """Whether logins are taken into custody at all."""
 
+    def keeps(self, identity: Identity) -> bool:
+        """Whether this identity's login may be taken into custody, and is at hand."""
+        return (
+            self.is_open and identity.kind is IdentityKind.PASSTHROUGH and None not in (identity.upstream, identity.credentials)
+        )
+
     def sealed_for(self, identity: Identity) -> tuple[Digest, bytes, float] | None:
         """What `Held.hold` keeps beside the copies of this identity; None where nothing may be kept, or there is nothing."""
-        if not self.is_open or identity.kind is not IdentityKind.PASSTHROUGH:
-            return None
-        if identity.upstream is None or identity.credentials is None:
+        if not self.keeps(identity) or identity.upstream is None or identity.credentials is None:
             return None
         return self._sealed(identity.upstream, identity.name, identity.credentials)
 

@@ -18,20 +18,24 @@ from relay.clearing import Clearing, Leave
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
+from relay.holder import FIRST_WAIT, Holder
 from relay.judging import spoken
 from relay.mail import replies
-from relay.mail.envelope import Recipient
+from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import ClearRequest
+from relay.stores.held import NEVER, Why
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
 from relay.upstream.profile import ReplyClass
+from relay.upstream.transaction import LATE_PATIENCE
 
 _log = logging.getLogger("relay.dispatch")
 _SMTPUTF8 = "base/smtputf8"
+_NO_LOGIN = ("account", "refused")  # of UpstreamUnavailable
 
 
 class Dispatcher:
@@ -42,12 +46,14 @@ class Dispatcher:
         config: Config,
         *,
         clearing: Clearing,
+        holder: Holder,
         outcomes: Outcomes,
         upstreams: Upstreams,
         renderer: Renderer,
     ) -> None:
         self._config = config
         self.clearing = clearing
+        self.holder = holder
         self._outcomes = outcomes
         self._upstreams = upstreams
         self.renderer = renderer
@@ -58,7 +64,7 @@ class Dispatcher:
         """Deliver to each recipient once; one result for each, in no particular order. Never raises for the outside's faults."""
         if not consignment.routes:
             reply = replies.explained(replies.NO_ACCOUNT, self._config.http.page(consignment.submission.id))
-            return [spoken(recipient, Standing.TRANSIENT, reply) for recipient in recipients]
+            return [spoken(recipient, Standing.TRANSIENT, reply, Why.AUTHENTICATION, NEVER) for recipient in recipients]
         cap, width = self._bounds(consignment.routes)
         copies = list(groups_of(consignment, recipients, cap))
         if len(copies) == 1:
@@ -103,7 +109,9 @@ class Dispatcher:
         refusal: Reply | None = None
         for route in consignment.routes:
             if asyncio.get_running_loop().time() >= consignment.deadline:
-                return [Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_TIMED_OUT) for recipient in group]
+                return [
+                    Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_TIMED_OUT, why=Why.UPSTREAM) for recipient in group
+                ]
             try:
                 results, failed_over = await self._send_by(consignment, route, group)
                 if not failed_over:
@@ -111,12 +119,22 @@ class Dispatcher:
             except UpstreamUnavailable as fault:
                 whose = {"id": consignment.submission.id, "upstream": route.upstream}
                 telemetry.event("upstream unavailable", level=logging.WARNING, **whose, text=str(fault))
-                results = [Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream) for recipient in group]
+                why, due = self._out_of_reach(consignment, fault)
+                results = [
+                    Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream, why=why, due=due)
+                    for recipient in group
+                ]
             except RenderingImpossible as fault:
                 refusal = refusal or replies.refused(fault.rule, str(fault), self._config.http.page(consignment.submission.id))
         if refusal and not results:
             return [spoken(recipient, Standing.REFUSED, refusal) for recipient in group]
         return results
+
+    def _out_of_reach(self, consignment: Consignment, fault: UpstreamUnavailable) -> tuple[Why, float]:
+        """A login that is the client's own is good again when the client says so, and not before."""
+        if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
+            return Why.AUTHENTICATION, NEVER
+        return Why.UPSTREAM, self.clearing.now() + FIRST_WAIT
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)
@@ -180,8 +198,14 @@ class Dispatcher:
             unknown = [number for number, outcome in enumerate(outcomes) if outcome.state is OutcomeState.INDETERMINATE]
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
-        pairs = zip(leaving, outcomes, strict=True)
-        results += [_result(leave.recipient, outcome, route.upstream, silent=silent) for leave, outcome in pairs]
+        now = self.clearing.now()
+        dues = {OutcomeState.TRANSIENT: now + FIRST_WAIT, OutcomeState.INDETERMINATE: now + FIRST_WAIT}
+        if connection.late is not None:
+            dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
+        results += [
+            _result(leave.recipient, outcome, route.upstream, silent=silent, due=dues.get(outcome.state, 0.0))
+            for leave, outcome in zip(leaving, outcomes, strict=True)
+        ]
         return results, fails_over
 
     async def _heed(
@@ -192,14 +216,25 @@ class Dispatcher:
         unknown: Sequence[int],
         late: Awaitable[Sequence[Outcome]],
     ) -> None:
-        """The client was told that an outcome is not known; write down what the upstream says after all."""
+        """The client was told that an outcome is not known; write down what the upstream says after all.
+
+        A recipient that is held meanwhile is the courier's; all that can be told it is that there is nothing left to do.
+        """
         outcomes = await late
-        heard = [(leaving[n], outcomes[n]) for n in unknown if outcomes[n].state is not OutcomeState.INDETERMINATE]
+        if consignment.answered is not None:
+            await consignment.answered.wait()
+        heard = [
+            (leaving[n], outcomes[n])
+            for n in unknown
+            if outcomes[n].state is OutcomeState.DELIVERED
+            or (outcomes[n].state is not OutcomeState.INDETERMINATE and leaving[n].recipient.key not in consignment.held)
+        ]
         if not heard:
             return
         submission_id = consignment.submission.id
         await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
         results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
+        await self.holder.arrived(submission_id, [r.recipient for r in results if r.standing is Standing.DELIVERED])
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
             await self._outcomes.late(submission_id, results)
@@ -213,6 +248,7 @@ _STANDINGS = {
     OutcomeState.INDETERMINATE: Standing.INDETERMINATE,
     OutcomeState.TRANSIENT: Standing.TRANSIENT,
 }
+_WHYS = {OutcomeState.INDETERMINATE: Why.UNKNOWN, OutcomeState.TRANSIENT: Why.UPSTREAM}
 
 
 def _check_plain(consignment: Consignment, copy: Copy) -> None:
@@ -230,8 +266,8 @@ def _may_fail_over(outcome: Outcome) -> bool:
     return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
-def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False) -> Result:
-    """`silent` says that the upstream reports no success."""
+def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False, due: float = 0.0) -> Result:
+    """`silent` says that the upstream reports no success; `due` when to try again what is open."""
     return Result(
         recipient,
         _STANDINGS[outcome.state],
@@ -240,4 +276,6 @@ def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bo
         upstream_text=outcome.upstream_text,
         gone=outcome.gone,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
+        why=_WHYS.get(outcome.state),
+        due=due,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
-from relay.judging import case_at_rcpt, judge, judge_at_rcpt, reply_to
+from relay.judging import case_at_rcpt, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
 from relay.mail.fields import readable_fields
@@ -81,7 +81,7 @@ async def _judge(
     line: Line, submission: Submission, message: Message, stream: Stream, routes: Sequence[Route]
 ) -> tuple[list[tuple[Case, Ruling]], Submission]:
     """Cases and rulings in the order of the recipients, and the submission with those whom the door would admit."""
-    policy, today = line.policy, line.today(line.policy)
+    policy, now = line.policy, line.now(line.policy)
     suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
     pause = (await line.store.paused()).get(stream.name)
     found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
@@ -90,14 +90,14 @@ async def _judge(
         countries = line.upstream_countries(submission, stream)
         for recipient in submission.recipients:
             facts = (submission, recipient, found[recipient.key], countries)
-            ruling = judge_at_rcpt(policy, stream, *facts, today)
-            if ruling.leading is not None:
+            ruling = judge_at_rcpt(policy, stream, *facts, now)
+            if is_told_at_rcpt(ruling):
                 judged[recipient.key] = case_at_rcpt(policy, *facts), ruling
     admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in judged)
     reduced = replace(submission, recipients=admitted)
     suppressed = [found[recipient.key] for recipient in admitted]
     cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes), pause)
-    judged |= {case.recipient.key: (case, one) for case, one in zip(cases, judge(policy, stream, cases, today), strict=True)}
+    judged |= {case.recipient.key: (case, one) for case, one in zip(cases, judge(policy, stream, cases, now), strict=True)}
     return [judged[recipient.key] for recipient in submission.recipients], reduced
 
 

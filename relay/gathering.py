@@ -84,16 +84,21 @@ async def gather(
     records: Records,
     keys: Keys,
     ledger_ttl: float,
+    lanes: Sequence[Digest] = (),
+    key: Digest | None = None,
 ) -> Gathered:
-    """Open the submission in the ledger and collect one case per recipient.
+    """Open the submission in the ledger, under `key` where that is given, and collect one case per recipient.
+
+    It also hears in which of `lanes` copies wait.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """
-    key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    if key is None:
+        key = submission_key(keys, submission.identity.name, submission.reverse_path, message.received_digest)
     rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above
-    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked)
+    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes)
     suppressions = _with_pending(entry.suppressions, asked, pending)
     return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry, key, rows)
 

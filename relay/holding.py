@@ -1,4 +1,4 @@
-"""What is kept of mail that the relay holds: the sealed forms, and the names of lanes and owners.
+"""What is kept of mail that the relay holds: the sealed forms, how long, and the names of lanes and owners.
 
 Everything that says who writes what to whom is sealed under the ring `held`
 (AES-GCM).  The associated data names the kind of value and the submission, so
@@ -16,6 +16,7 @@ import orjson
 from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
+from relay.policy.sets import Stream
 from relay.policy.suppression import Digest, Purpose
 from relay.stores.contracts import FirstTry
 from relay.stores.held import Lane
@@ -121,6 +122,11 @@ class Codec:
     def _open(self, kind: str, submission_id: str, sealed: bytes) -> dict[str, Any]:
         facts: dict[str, Any] = orjson.loads(self._keys.held.open(sealed, _associated(kind, submission_id)))
         return facts
+
+
+def expiry(submission: Submission, stream: Stream) -> float:
+    """When held mail of this submission is given up, epoch seconds."""
+    return submission.at + LIFETIMES[stream.purpose]
 
 
 def held_key(keys: Keys, submission_id: str) -> Digest:

@@ -5,7 +5,7 @@ Reads nothing: the facts were gathered before.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 
 from relay.answer import Result, Standing
 from relay.gathering import cases_of
@@ -18,10 +18,13 @@ from relay.policy.decide import Answers, decide
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Suppression
+from relay.policy.thresholds import RULE as PAUSED
 from relay.policy.thresholds import objection_to
 from relay.records.wording import both, own_rule_texts, sentence
+from relay.stores.held import NEVER, Why
 
 _STEP = 500  # recipients: about 2 ms
+_HOURS = "base/hours"  # the rule that keeps a stream within its hours: it opens by itself
 
 
 def judge_at_rcpt(
@@ -31,11 +34,16 @@ def judge_at_rcpt(
     recipient: Recipient,
     found: Sequence[Suppression],
     upstream_countries: frozenset[str],
-    today: date,
+    now: datetime,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
     case = case_at_rcpt(policy, submission, recipient, found, upstream_countries)
-    return decide(policy, stream, case, Phase.RCPT, today)
+    return decide(policy, stream, case, Phase.RCPT, now)
+
+
+def is_told_at_rcpt(ruling: Ruling) -> bool:
+    """Whether RCPT is answered with the objection: what is held needs its message first."""
+    return ruling.action > Action.HOLD
 
 
 def case_at_rcpt(
@@ -50,16 +58,16 @@ def case_at_rcpt(
     return case
 
 
-def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> list[Ruling]:
+def judge(policy: PolicySet, stream: Stream, cases: Sequence[Case], now: datetime) -> list[Ruling]:
     """Rule on every recipient of one message; what is the same for all of them is asked once."""
-    return [ruling for step in judge_in_steps(policy, stream, cases, today) for ruling in step]
+    return [ruling for step in judge_in_steps(policy, stream, cases, now) for ruling in step]
 
 
-def judge_in_steps(policy: PolicySet, stream: Stream, cases: Sequence[Case], today: date) -> Iterator[list[Ruling]]:
+def judge_in_steps(policy: PolicySet, stream: Stream, cases: Sequence[Case], now: datetime) -> Iterator[list[Ruling]]:
     """As `judge`, some hundred recipients at a time, so that others can be heard in between."""
     answers = Answers() if len(cases) > 1 else None
     for start in range(0, len(cases), _STEP):
-        yield [decide(policy, stream, case, Phase.DATA, today, answers) for case in cases[start : start + _STEP]]
+        yield [decide(policy, stream, case, Phase.DATA, now, answers) for case in cases[start : start + _STEP]]
 
 
 def judge_octets(recipients: Sequence[Recipient], stream: Stream, fault: MessageError) -> list[Ruling]:
@@ -96,27 +104,37 @@ def _reply(objection: Objection, page: str) -> Reply:
     return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after)
 
 
-def objected(ruling: Ruling, page: str) -> Result:
+def objected(ruling: Ruling, page: str, now: float) -> Result:
     """What becomes of a recipient whose ruling objects."""
-    return _result(ruling.recipient, _leading(ruling), page)
+    return _result(ruling.recipient, _leading(ruling), page, now)
 
 
-def kept_back(recipient: Recipient, pause: Pause, page: str) -> Result:
+def kept_back(recipient: Recipient, pause: Pause, page: str, now: float) -> Result:
     """What becomes of a recipient when the stream was paused between the ruling and the leaving."""
-    return _result(recipient, objection_to(pause), page)
+    return _result(recipient, objection_to(pause), page, now)
 
 
-def spoken(recipient: Recipient, standing: Standing, reply: Reply) -> Result:
+def spoken(recipient: Recipient, standing: Standing, reply: Reply, why: Why | None = None, due: float = 0.0) -> Result:
     """What a rule of our own says after the ruling, which its reply names; for the report in both languages."""
     text, fix = own_rule_texts(reply.rule, str(reply))
-    why = sentence(text, fix)
-    return Result(recipient, standing, reply, reply.rule, why_zh=why["zh"], why_en=why["en"])
+    said = sentence(text, fix)
+    return Result(recipient, standing, reply, reply.rule, why_zh=said["zh"], why_en=said["en"], why=why, due=due)
 
 
-def _result(recipient: Recipient, objection: Objection, page: str) -> Result:
+def _result(recipient: Recipient, objection: Objection, page: str, now: float) -> Result:
     standing = Standing.REFUSED if objection.action is Action.REJECT else Standing.TRANSIENT
-    why = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))
-    return Result(recipient, standing, _reply(objection, page), objection.rule, why_zh=why["zh"], why_en=why["en"])
+    said = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))
+    reply, (why, due) = _reply(objection, page), held_for(objection, now)
+    return Result(recipient, standing, reply, objection.rule, why_zh=said["zh"], why_en=said["en"], why=why, due=due)
+
+
+def held_for(objection: Objection, now: float) -> tuple[Why | None, float]:
+    """For what reason this objection holds, and until when; None when it does not hold."""
+    if objection.rule == PAUSED:
+        return Why.PAUSED, 0.0
+    if objection.action is not Action.HOLD:
+        return None, 0.0
+    return (Why.HOURS, now + objection.retry_after) if objection.rule == _HOURS else (Why.RULE, NEVER)
 
 
 def _leading(ruling: Ruling) -> Objection:

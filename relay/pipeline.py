@@ -2,31 +2,33 @@
 
     MAIL   begin    does the identity own the reverse-path, which stream takes it?
     RCPT   admit    where the stream says so, judge the recipient at once
-    dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> record -> reply
+    dot    submit   parse -> gather -> decide -> record -> render -> clear -> deliver -> hold -> record -> reply
     or     refuse   the door could not take the message in: record -> reply
     next   concluded  the client has its reply: the ledger may forget the submission
 
-Nothing leaves before its ruling is on disk (law 5).  Whatever the line does
-not know becomes a 4yz: the client keeps the message and tries again (law 1).
+Nothing leaves before its ruling is on disk (law 5).  What cannot leave now is
+held where that is allowed (`relay.holding`); whatever else the line does not
+know becomes a 4yz: the client keeps the message and tries again (law 1).
 `submit` and `refuse` never raise.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from email.utils import format_datetime
 
 from relay import telemetry
-from relay.answer import ReportFate, Result, final_reply
+from relay.answer import ReportFate, Result, Standing, final_reply, keeps_any
 from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import Gathered, gather, suppressions_of
+from relay.holding import expiry
 from relay.ids import new_id
-from relay.judging import judge_at_rcpt, judge_in_steps, objected, paused, reply_to
+from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
@@ -46,6 +48,7 @@ from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
 from relay.stores.contracts import FirstTry, Store
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import Answered, await_others, earlier_result, settled_rows, unknown_digests
 from relay.upstream.delivery import Upstreams
@@ -83,6 +86,7 @@ class Line:
         self.records = records
         self.upstreams = upstreams
         self.dispatcher = dispatcher
+        self.holder = dispatcher.holder
         self.routing = routing
         self.reader = MessageReader(config.smtp)
         self._outcomes = outcomes
@@ -137,6 +141,11 @@ class Line:
             return replies.NO_STREAM
         return self.routing.refusal(identity, stream, reverse_path) or stream
 
+    def has_room(self, submission: Submission, size: int) -> bool:
+        """Whether a message of this announced size can be held, should it have to be."""
+        stream = stream_of(self.policy, submission)
+        return stream is None or self.holder.has_room(submission.identity, stream, size)
+
     # RCPT ------------------------------------------------------------------------------------------------------------
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
@@ -167,8 +176,8 @@ class Line:
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
         countries = self.upstream_countries(submission, stream)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.today(policy))
-        if ruling.leading is None:
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.now(policy))
+        if not is_told_at_rcpt(ruling):
             return replies.RECIPIENT_OK
         count_objections([ruling])
         return await self._refuser.recipient(submission, recipient, reply_to(ruling), policy.hash, [ruling])
@@ -224,14 +233,16 @@ class Line:
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
+            lanes = {key: lane.key for key, lane in self.holder.lanes(submission, stream, routes).items()}
             gathered = await gather(
                 submission, message, policy, self.first_try(submission, policy), countries,
                 store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
+                lanes=tuple(dict.fromkeys(lanes.values())),
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
             rulings: list[Ruling] = []
-            for step in judge_in_steps(policy, stream, gathered.cases, self.today(policy)):
+            for step in judge_in_steps(policy, stream, gathered.cases, self.now(policy)):
                 rulings += step
                 if len(gathered.cases) > len(step):
                     await asyncio.sleep(0)
@@ -244,22 +255,35 @@ class Line:
         recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
         consignment = Consignment(
-            submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot
-        )
+            submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot,
+            answered=asyncio.Event(),
+        )  # fmt: skip
         try:
-            results = await self._results(consignment, gathered, rulings)
+            results = await self._results(consignment, gathered, rulings, lanes)
         finally:
             await consignment.recorded()
-        fate = await self._reporter.report(consignment, results)
-        await self._reporter.confirm(consignment, results)
-        reply = final_reply(first.submission_id, results, fate)
-        await self._finish(submission, results, fate, reply)
-        for settling in consignment.settling:  # under way meanwhile
-            await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
-        if reply.is_positive and message.message_id is None:
-            await self._close(submission.id, gathered.key, durable=True)  # the same bytes come again, and are new
+        return await self._conclude(consignment, results)
+
+    async def _conclude(self, consignment: Consignment, results: Sequence[Result]) -> Reply:
+        """Hold what is open and may be held, tell the sender of the refused, write it all down; the reply."""
+        submission = consignment.submission
+        try:
+            results = await self.holder.hold(consignment, results)
+            fate = await self._reporter.report(consignment, results)
+            await self._reporter.confirm(consignment, results)
+            reply = final_reply(consignment.first.submission_id, results, fate)
+            is_recorded = await self._finish(consignment, results, fate, reply)
+            for settling in consignment.settling:  # under way meanwhile
+                await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
+        finally:
+            if consignment.answered is not None:
+                consignment.answered.set()
+        if not is_recorded and keeps_any(results, fate):
+            return replies.RECORDS_UNAVAILABLE  # a resend finds what is held
+        if reply.is_positive and consignment.message.message_id is None:
+            await self._close(submission.id, consignment.key, durable=True)  # the same bytes come again, and are new
         elif not reply.is_transient:
-            self._answered.remember(submission.id, gathered.key)
+            self._answered.remember(submission.id, consignment.key)
         return reply
 
     async def _refuse(self, submission: Submission, fault: MessageError) -> Reply:
@@ -269,8 +293,10 @@ class Line:
             return replies.POLICY_UNUSABLE
         return await self._refuser.message(submission, fault, stream, policy.hash)
 
-    async def _results(self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling]) -> list[Result]:
-        """One result per recipient, in order: settled at an earlier try, refused by policy, or tried now."""
+    async def _results(
+        self, consignment: Consignment, gathered: Gathered, rulings: Sequence[Ruling], lanes: Mapping[str, Digest]
+    ) -> list[Result]:
+        """One result per recipient, in order: settled at an earlier try, refused by policy, behind others, or tried now."""
         settled: dict[str, Result] = {}
         earlier = settled_rows(gathered.entry.rows)
         for ruling in rulings:
@@ -278,7 +304,9 @@ class Line:
             if row is not None:
                 settled[ruling.recipient.key] = earlier_result(ruling.recipient, row)
             elif ruling.leading is not None:
-                settled[ruling.recipient.key] = objected(ruling, self.config.http.page(consignment.submission.id))
+                settled[ruling.recipient.key] = objected(ruling, self.config.http.page(consignment.submission.id), self._clock())
+            elif lanes.get(ruling.recipient.key) in gathered.entry.waiting:
+                settled[ruling.recipient.key] = Result(ruling.recipient, Standing.TRANSIENT, replies.LANE_WAITS, why=Why.LANE)
         leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
         if leaving:
             with telemetry.stage("deliver"):
@@ -301,15 +329,19 @@ class Line:
             return RecordsUnavailable(type(fault).__name__)
         return None
 
-    async def _finish(self, submission: Submission, results: Sequence[Result], fate: ReportFate, reply: Reply) -> None:
-        """Record every outcome. Mail that left cannot be called back, so a fault here changes no reply; it is logged."""
+    async def _finish(self, consignment: Consignment, results: Sequence[Result], fate: ReportFate, reply: Reply) -> bool:
+        """Record every outcome; whether that was done. Mail that left cannot be called back: for it, a fault is only logged."""
+        submission = consignment.submission
         for result in results:
             telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
         with telemetry.stage("finish"):
             try:
-                await self._outcomes.finished(submission, results, fate, reply)
+                until = expiry(submission, consignment.stream)
+                await self._outcomes.finished(submission, results, fate, reply, until)
             except RecordsUnavailable:
                 _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)
+                return False
+        return True
 
     # After the reply -------------------------------------------------------------------------------------------------
 
@@ -335,9 +367,9 @@ class Line:
         date = format_datetime(datetime.fromtimestamp(submission.at, policy.zone))
         return FirstTry(submission.id, submission.at, date, f"<{submission.id}@{self.config.hostname}>")
 
-    def today(self, policy: PolicySet) -> date:
-        """The day in the organisation's time zone."""
-        return datetime.fromtimestamp(self._clock(), policy.zone).date()
+    def now(self, policy: PolicySet) -> datetime:
+        """This moment, in the organisation's time zone."""
+        return datetime.fromtimestamp(self._clock(), policy.zone)
 
     def upstream_countries(self, submission: Submission, stream: Stream) -> frozenset[str]:
         """Where the upstreams are that the mail may leave by, as far as that is known before there is a message."""

@@ -9,7 +9,7 @@ that a retry sends it only when no earlier try did.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, needs_report
@@ -17,6 +17,7 @@ from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.keys import Keys
 from relay.mail.envelope import Recipient
+from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import reported_record
 from relay.render.report import FAILED, RELAYED, Notice, is_reportable
@@ -24,6 +25,15 @@ from relay.stores.contracts import ClearRequest
 from relay.upstream.outcome import UpstreamUnavailable
 
 _log = logging.getLogger("relay.reporting")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What became of a report. `digest` is its own in the ledger; it `can_wait` unless the fault was the relay's."""
+
+    fate: ReportFate
+    digest: Digest = b""
+    can_wait: bool = False
 
 
 class Reporter:
@@ -36,17 +46,32 @@ class Reporter:
         self._clock = clock
 
     async def report(self, consignment: Consignment, results: Sequence[Result]) -> ReportFate:
-        """Tell the reverse-path whom the message will never reach, where others have it. Never raises."""
+        """Tell the reverse-path whom the message will never reach, where others have it or will; later, if that may be held.
+
+        Never raises.
+        """
         if not needs_report(results):
             return ReportFate.NOT_NEEDED
-        refused = [r for r in results if r.standing is Standing.REFUSED and r.recipient.wants_failure_report]
+        refused = [result for result in results if result.standing is Standing.REFUSED]
+        told = await self._tell_safely(consignment, refused, sum(r.standing is Standing.DELIVERED for r in results))
+        if told.fate is ReportFate.TRANSIENT and told.can_wait:
+            about = [result for result in refused if result.recipient.wants_failure_report]
+            if await self._dispatcher.holder.hold_report(consignment, about, told.digest):
+                return ReportFate.HELD
+        return told.fate
+
+    async def report_refused(self, consignment: Consignment, refused: Sequence[Result], delivered: int = 0) -> ReportFate:
+        """Tell the reverse-path of those whom the message will never reach; `delivered` others have it. Never raises."""
+        return (await self._tell_safely(consignment, refused, delivered)).fate
+
+    async def _tell_safely(self, consignment: Consignment, refused: Sequence[Result], delivered: int) -> _Told:
+        about = [result for result in refused if result.recipient.wants_failure_report]
         try:
             with telemetry.stage("report"):
-                delivered = sum(result.standing is Standing.DELIVERED for result in results)
-                return await self._tell(consignment, FAILED, refused, delivered)
+                return await self._tell(consignment, FAILED, about, delivered)
         except Exception:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
             _log.exception("the report on %s failed", consignment.submission.id)
-            return ReportFate.TRANSIENT
+            return _Told(ReportFate.TRANSIENT)
 
     async def confirm(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """Tell who asked to hear of success that an upstream took it which will say no more (RFC 3461 section 5.2.2).
@@ -59,7 +84,8 @@ class Reporter:
             return
         headers_only = replace(consignment, submission=replace(submission, ret=None))
         try:
-            if await self._tell(headers_only, RELAYED, handed_on) is ReportFate.DELIVERED:
+            told = await self._tell(headers_only, RELAYED, handed_on)
+            if told.fate is ReportFate.DELIVERED:
                 people = [result.recipient for result in handed_on]
                 await self._records.append(
                     reported_record(submission.id, submission.reverse_path, people, self._clock(), self._records.person)
@@ -67,10 +93,10 @@ class Reporter:
         except Exception:  # noqa: BLE001 - as above
             _log.exception("the confirmation of %s failed", submission.id)
 
-    async def _tell(self, consignment: Consignment, notice: Notice, about: Sequence[Result], delivered: int = 0) -> ReportFate:
+    async def _tell(self, consignment: Consignment, notice: Notice, about: Sequence[Result], delivered: int = 0) -> _Told:
         submission = consignment.submission
         if submission.reverse_path is None or not about or not is_reportable(consignment.message, submission.reverse_path):
-            return ReportFate.FORBIDDEN
+            return _Told(ReportFate.FORBIDDEN)
         recipient = Recipient(submission.reverse_path)
         names = "\0".join(sorted(result.recipient.key for result in about))  # another try may have others to report on
         digest = self._keys.addresses.lasting_digest(f"report\0{notice.action}\0{names}")
@@ -87,12 +113,13 @@ class Reporter:
             except UpstreamUnavailable:
                 continue
             if not failed_over:
-                return _FATES[told[0].standing]
-        return ReportFate.TRANSIENT
+                return _Told(_FATES[told[0].standing], digest, can_wait=told[0].why is not None)
+        return _Told(ReportFate.TRANSIENT, digest, can_wait=True)
 
 
 _FATES = {
     Standing.DELIVERED: ReportFate.DELIVERED,
+    Standing.HELD: ReportFate.HELD,
     Standing.REFUSED: ReportFate.REFUSED,
     Standing.TRANSIENT: ReportFate.TRANSIENT,
     Standing.INDETERMINATE: ReportFate.TRANSIENT,

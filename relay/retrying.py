@@ -4,27 +4,132 @@
 |---|---|
 | delivered | forgotten |
 | refused for good | kept for its sender's report |
-| a limit is reached | due when the limit has room; where it is wider than one recipient, its whole lane waits |
-| the upstream did not take it, or could not be reached | due after the back-off; not reached: its whole lane waits |
-| nobody knows whether it arrived | due after the back-off, as unknown |
-| a rule, a pause, the hours | due when they say, at last when a person says so |
-| the store or the records are away | due in a moment: nothing was tried |
 | its time is over | refused, and its sender is told |
+| a limit is reached | due when the limit has room; a limit wider than one recipient keeps its whole lane waiting |
+| the upstream could not be reached | due after the back-off, and so is its whole lane |
+| the upstream did not take it for now | due after the back-off |
+| nobody knows whether it arrived | due after the back-off |
+| a rule, the hours, a pause | due when they say; where a person must decide, when one did |
+| no login | due at the next AUTH of its sender, or after the back-off where the relay holds the account |
+| store, records or policy cannot be used | due in a while: nothing was tried |
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relay.answer import Result
+from relay.mail.envelope import IdentityKind
+from relay.policy.case import Ruling
+from relay.policy.charges import is_own_limit
+from relay.stores.held import NEVER, HeldCopy, Why
+
 FIRST = 60.0
 LONGEST = 3600.0
 JITTER = 0.2
-"""Seconds of the first back-off and the longest, and the share by which each is longer or shorter."""
+"""Seconds of the first back-off and of the longest, and the share by which each may be longer or shorter."""
 
-REPORT_SECONDS = 600.0
-"""How long a refused recipient waits for the others of its submission, so that one report names them all."""
+TOGETHER = 600.0
+"""Seconds that a refused recipient waits for the others of its submission, so that one report names them all."""
+
+IN_A_WHILE = 60.0
+DEFERRED_SECONDS = 900.0
+PAUSED_SECONDS = 300.0
+"""Seconds until the next look where nothing was tried, where a rule defers without saying for how long, and in a pause."""
+
+REPORT_LIFETIME = 5 * 86400.0
+"""Seconds after which a report that could not be delivered is given up."""
+
+
+class Fate(StrEnum):
+    """What a turn of the courier made of a copy; the label of `relay_courier_copies_total`."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    INDETERMINATE = "indeterminate"
+    PUT_OFF = "put off"
+    REPORTED = "reported"
+    UNREPORTED = "unreported"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a copy must wait, and until when; None leaves that to the back-off.
+
+    `is_try` says that the upstream was asked, or asked for: the back-off counts too, and the next one is longer.
+    `whole_lane` says that what keeps this copy back keeps back all others of its lane.
+    """
+
+    why: Why
+    until: float | None = None
+    is_try: bool = False
+    whole_lane: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What becomes of a copy: its fate, and unless that is the end of it why it is kept, until when, after how many tries.
+
+    `lane_until` is the time before which nothing of its lane has a chance.
+    """
+
+    fate: Fate
+    why: Why | None = None
+    due_at: float = 0.0
+    attempts: int = 0
+    lane_until: float | None = None
 
 
 def due_after(attempts: int, now: float, random: float) -> float:
-    """When to try again what was tried `attempts` times: 1 minute, doubled to 1 hour; `random` is of [0, 1)."""
-    pause = min(FIRST * 2.0 ** min(max(attempts, 1) - 1, 10), LONGEST)
+    """When to try again after so many tries in vain: 1 minute, doubled up to 1 hour; `random` is of [0, 1)."""
+    pause = min(FIRST * 2.0 ** min(max(attempts, 1) - 1, 16), LONGEST)
     return now + pause * (1 + JITTER * (2 * random - 1))
+
+
+def put_off(copy: HeldCopy, wait: Wait, now: float, expires_at: float, random: float) -> Next:
+    """A copy that must wait; never beyond the end of its time, which its sender must be told of."""
+    attempts = copy.attempts + 1 if wait.is_try else copy.attempts
+    due_at = max(wait.until or now, due_after(attempts, now, random) if wait.is_try or wait.until is None else now)
+    lane_until = due_at if wait.whole_lane and due_at < NEVER else None
+    if copy.why is not Why.REPORT:
+        due_at = min(due_at, max(expires_at, now))
+    return Next(Fate.PUT_OFF, wait.why, due_at, attempts, lane_until)
+
+
+def unknown(copy: HeldCopy, result: Result, now: float, expires_at: float, random: float) -> Next:
+    """Nobody knows whether this try reached the recipient: the next one comes no sooner than a late reply, and the back-off."""
+    attempts = copy.attempts + 1
+    due_at = max(result.due, due_after(attempts, now, random))
+    return Next(Fate.INDETERMINATE, Why.UNKNOWN, min(due_at, max(expires_at, now)), attempts)
+
+
+def refused(fate: Fate, now: float) -> Next:
+    """A recipient who will never get it waits for the others of the submission, to be told of together, but not for long."""
+    return Next(fate, Why.REPORT, now + TOGETHER)
+
+
+def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float) -> Wait:
+    """What a transient result means to a copy."""
+    match result.why:
+        case Why.LIMIT:
+            return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
+        case Why.UPSTREAM:
+            return Wait(Why.UPSTREAM, result.due, is_try=True, whole_lane=not result.upstream_text)
+        case Why.PAUSED:
+            return Wait(Why.PAUSED, now + PAUSED_SECONDS, whole_lane=True)
+        case Why.AUTHENTICATION if identity is IdentityKind.PASSTHROUGH:
+            return Wait(Why.AUTHENTICATION, NEVER)
+        case Why.AUTHENTICATION:
+            return Wait(Why.AUTHENTICATION, is_try=True, whole_lane=True)
+        case None:
+            return Wait(copy.why, now + IN_A_WHILE)
+        case why:
+            return Wait(why, result.due)
+
+
+def wait_for_rule(copy: HeldCopy, ruling: Ruling, result: Result, identity: IdentityKind, now: float) -> Wait:
+    """What keeps back a copy whose ruling objects without refusing it: it says for how long, or holds it."""
+    leading = ruling.leading
+    if result.why is None and leading is not None:
+        return Wait(copy.why, now + (leading.retry_after or DEFERRED_SECONDS))
+    return wait_for(copy, result, identity, now)

@@ -38,7 +38,8 @@ class Documented:
 
 Bound = Literal[
     "connections", "connections_per_address", "handshakes", "proxy", "trust", "time", "commands", "errors", "recipients",
-    "in_flight", "size", "line_length", "header_fields", "header_size", "received", "http_connections", "http_size", "http_time",
+    "in_flight", "hold", "size", "line_length", "header_fields", "header_size", "received", "http_connections", "http_size",
+    "http_time",
 ]  # fmt: skip
 """Every bound of the doors: what may be refused of what comes in, whatever it says."""
 
@@ -100,7 +101,7 @@ submissions_total = _counter(
 )
 recipients_total = _counter(
     "relay_recipients_total",
-    "Recipients of those messages, by outcome: delivered, refused, transient, indeterminate",
+    "Recipients of those messages, by outcome: delivered, held, refused, transient, indeterminate",
     "stream",
     "result",
 )
@@ -144,9 +145,14 @@ unsubscribe_to_effect_seconds = _histogram(
     "From a refusal's receipt to its effect in the store; on this node it binds at once",
     buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 3600),
 )
+courier_copies_total = _counter(
+    "relay_courier_copies_total",
+    "What became of held copies, turn by turn: delivered, refused, expired, indeterminate, put off, reported, unreported",
+    "outcome",
+)
 limit_reached_total = _counter(
     "relay_limit_reached_total",
-    "Recipients answered 450 for now because a limit of the stream or the upstream is reached",
+    "Recipients held, or answered 450 for now, because a limit of the stream or the upstream is reached",
     "stream",
 )
 upstream_limit_used = _gauge(
@@ -166,6 +172,14 @@ stream_warning = _gauge(
     "stream",
     "measure",
 )
+held_copies = _gauge(
+    "relay_held_copies",
+    "Recipients whose mail the relay holds, by reason: limit, upstream, unknown, lane, hours, rule, paused, authentication,"
+    " report (it will never leave, and its sender must still be told)",
+    "reason",
+)
+held_oldest_seconds = _gauge("relay_held_oldest_seconds", "Since when the oldest held recipient waits; 0 when none does")
+held_octets = _gauge("relay_held_octets", "Octets of held messages, as they are stored; [hold] max_bytes bounds them")
 ready = _gauge("relay_ready", "1 while this part lets mail flow, else 0 and /readyz says why", "part")
 refusals_waiting_seconds = _gauge(
     "relay_refusals_waiting_seconds", "Age of the oldest refusal that the store does not have yet; 0 when it has all"

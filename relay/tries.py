@@ -12,7 +12,7 @@ from relay.mail.reply import parse_reply
 from relay.policy.suppression import Digest
 from relay.stores.contracts import Row, RowState, Store
 
-_SETTLED = (RowState.DELIVERED, RowState.REFUSED)
+_SETTLED = (RowState.DELIVERED, RowState.REFUSED, RowState.HELD)
 _POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
 _REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
 
@@ -31,9 +31,11 @@ def unknown_digests(rows: Sequence[Row]) -> frozenset[Digest]:
 
 
 def earlier_result(recipient: Recipient, row: Row) -> Result:
-    """What an earlier try of the same submission settled: delivered or refused."""
+    """What an earlier try of the same submission settled: delivered, held or refused."""
     if row.state is RowState.DELIVERED:
         return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
+    if row.state is RowState.HELD:
+        return Result(recipient, Standing.HELD, parse_reply(row.reply), earlier=True)
     return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
 
 

@@ -90,6 +90,11 @@ class Message:
         return b"".join([field.raw for field in self.fields])
 
     @property
+    def octets(self) -> bytes:
+        """The message as it came, line ends normalised."""
+        return b"".join((self.header, b"\r\n", self.body))
+
+    @property
     def size(self) -> int:
         """Octets of header section, empty line and body."""
         return len(self.header) + 2 + len(self.body)

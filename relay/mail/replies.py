@@ -98,6 +98,8 @@ STORE_UNAVAILABLE = reply(451, "3.5", "The relay cannot look up refusals now, tr
 RECORDS_UNAVAILABLE = reply(451, "3.5", "The relay cannot write its records now, try again later")
 NO_MEMORY = reply(452, "3.1", "Too much mail is in hand, try again later")
 NO_SPACE = reply(452, "3.1", "Not enough storage, try again later")
+HOLD_FULL = reply(452, "3.1", "Too much mail is held, try again later")
+LANE_WAITS = reply(451, "4.5", "Earlier mail of this sender to the same domain still waits, try again later")
 UPSTREAM_UNREACHABLE = reply(451, "4.1", "The upstream server does not answer, try again later")
 UPSTREAM_CONNECTION_LOST = reply(451, "4.2", "The connection to the upstream server was lost, try again later")
 UPSTREAM_TIMED_OUT = reply(451, "4.7", "The upstream server took too long, try again later")
@@ -167,7 +169,9 @@ def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
 
 def expired(hours: int, last: str) -> Reply:
     """Held mail that is given up (RFC 3463: X.4.7, delivery time expired); `last` is what was said of it last."""
-    return reply(451, "4.7", f"[expired] The message could not be delivered within {hours} hours" + (f"; last: {last}" if last else ""))
+    return reply(
+        451, "4.7", f"[expired] The message could not be delivered within {hours} hours" + (f"; last: {last}" if last else "")
+    )
 
 
 def upstream_said(code: int, detail: str, text: str) -> Reply:
@@ -175,14 +179,15 @@ def upstream_said(code: int, detail: str, text: str) -> Reply:
     return reply(code, detail, f"The upstream server said: {text}")
 
 
-def delivered(submission_id: str, count: int, left_out: int = 0) -> Reply:
-    """The promise: every recipient is delivered, or refused for good and named in a report that was delivered."""
-    return reply(250, "0.0", f"{submission_id}, {count} delivered, {left_out} left out")
+def delivered(submission_id: str, count: int, held: int = 0, left_out: int = 0) -> Reply:
+    """The promise: every recipient is delivered, durably held, or named in a report that was delivered or is held itself."""
+    return reply(250, "0.0", f"{submission_id}, {count} delivered, {held} held, {left_out} left out")
 
 
-def unfinished(submission_id: str, count: int, waiting: int, why: str) -> Reply:
+def unfinished(submission_id: str, count: int, held: int, waiting: int, why: str) -> Reply:
     """Some recipients wait for another try; `why` is the first reason, printable ASCII."""
-    return reply(451, "4.0", f"{submission_id}, {count} delivered, {waiting} not yet: {why}", "Send the same message again later")
+    text = f"{submission_id}, {count} delivered, {held} held, {waiting} not yet: {why}"
+    return reply(451, "4.0", text, "Send the same message again later")
 
 
 def refused_for_several_reasons(first: Reply) -> Reply:
@@ -190,15 +195,16 @@ def refused_for_several_reasons(first: Reply) -> Reply:
     return reply(554, "7.1", *first.text)
 
 
-def report_waiting(submission_id: str, count: int, refused_count: int) -> Reply:
-    """The report on the refused recipients could not be delivered yet; a retry sends only the report."""
-    text = f"{submission_id}, {count} delivered, {refused_count} refused; the report is not delivered yet"
+def report_waiting(submission_id: str, count: int, held: int, refused_count: int) -> Reply:
+    """The report on the refused recipients could not be delivered yet, nor be held; a retry sends only the report."""
+    text = f"{submission_id}, {count} delivered, {held} held, {refused_count} refused; the report is not delivered yet"
     return reply(451, "4.0", text, "Send the same message again later, nobody gets it twice")
 
 
-def report_refused(submission_id: str, count: int, refused_count: int) -> Reply:
+def report_refused(submission_id: str, count: int, held: int, refused_count: int) -> Reply:
     """The report on the refused recipients was itself refused for good."""
-    return reply(554, "7.1", f"{submission_id}, {count} delivered, {refused_count} refused; the report could not be delivered")
+    text = f"{submission_id}, {count} delivered, {held} held, {refused_count} refused; the report could not be delivered"
+    return reply(554, "7.1", text)
 
 
 def explained(refusal: Reply, help_url: str) -> Reply:

@@ -141,10 +141,12 @@ _REFUSALS = (
 _WAITING = (
     Documented("deferred", replies.deferred("base/hours", "Not at this hour", _PAGE, seconds=3600), "A rule asks to wait.", "Send it again after the time that is named."),
     Documented("deferred", replies.deferred("paused", "The stream newsletter is paused: complaints 0.41% (5 of 1210 recipients in 7 days), over 0.3%", _PAGE), "Too many complaints or hard bounces, or an administrator paused the stream. The rest of a text that is not ASCII is on the page.", "Find out why, then `relay streams resume NAME --reason TEXT`; mail programs try again by themselves."),
-    Documented("over_limit", replies.over_limit("identity 60/minute", 12, _PAGE), "A limit of the stream or upstream is reached.", "Send it again after the seconds that are named."),
+    Documented("over_limit", replies.over_limit("identity 60/minute", 12, _PAGE), "A limit of the stream or upstream is reached, and the mail is not held: `[limits] over = \"defer\"`.", "Send it again after the seconds that are named."),
     *_rows(
         ("NO_MEMORY", "`max_in_flight` octets are being received or sent.", _AGAIN),
         ("NO_SPACE", "Less than `[records] min_free` is left on the disk.", f"{_AGAIN} The operator must make room."),
+        ("HOLD_FULL", "With this message more than `[hold] max_bytes` would be held: at MAIL and DATA by what is known a second ago, or after the message. Only for mail that might have to be held; what was not delivered was not held either.", _AGAIN),
+        ("LANE_WAITS", "Mail of the same sender to the same domain is held, this one may not overtake it, and it could not be held with it.", _AGAIN),
         ("STORE_UNAVAILABLE", "The store does not answer, is empty, is another one, or was written with other keys.", f"{_AGAIN} /readyz says which."),
         ("RECORDS_UNAVAILABLE", "The records cannot be written: no record, no mail.", f"{_AGAIN} /readyz says why."),
         ("POLICY_UNUSABLE", "A rule could not be evaluated: doubt never permits. Or another policy set came into force since MAIL, and by it no stream or another one takes the mail.", f"{_AGAIN} The log names a rule that failed, and `relay explain FILE` says why."),
@@ -160,13 +162,13 @@ _WAITING = (
 
 _FINAL = (
     *_rows(("START_DATA", "DATA.", "Send the message.")),
-    Documented("delivered", replies.delivered(_ID, 3, 1), "Every recipient is delivered, or left out and named in a report that was delivered.", "Nothing; the id finds the mail in the records."),
-    Documented("unfinished", replies.unfinished(_ID, 2, 1, "The upstream server does not answer, try again later"), "Some recipients are not delivered yet, for different reasons; one reason for all is told as it is.", "Send the same bytes again: only what is missing is sent."),
+    Documented("delivered", replies.delivered(_ID, 3, 2, 1), "Every recipient is delivered; held durably, and the relay sends it later; or left out and named in a report that was delivered or is held itself.", "Nothing; the id finds the mail in the records."),
+    Documented("unfinished", replies.unfinished(_ID, 2, 0, 1, "The upstream server does not answer, try again later"), "Some recipients are not delivered yet and cannot be held, for different reasons; one reason for all is told as it is.", "Send the same bytes again: only what is missing is sent."),
     Documented("expired", replies.expired(24, "The upstream server does not answer, try again later"), "Never as a reply: a report names it. The relay held the mail and could not deliver it in the time of its stream's purpose, 24 hours for marketing, else 120.", "Send it again if it still matters."),
     Documented("DROPPED", replies.DROPPED, "Never as a reply: a report names it, with the reason that was given. An administrator dropped the held message with `relay held drop`.", "Ask why before you send it again."),
     Documented("refused_for_several_reasons", replies.refused_for_several_reasons(replies.refused("base/suppression", "This recipient has unsubscribed from this mail", _PAGE)), "All recipients are refused for good, for different reasons or by different replies of the upstream server; the text is that of the first one.", "As the text says; the page under it, if there is one, and the records name every recipient's own reason."),
-    Documented("report_waiting", replies.report_waiting(_ID, 2, 1), "Some are delivered, the others refused for good, and the report on them is not delivered yet.", "Send the same bytes again: only the report is sent."),
-    Documented("report_refused", replies.report_refused(_ID, 2, 1), "As before, and the report was refused for good.", "Do not send again. The records name the refused."),
+    Documented("report_waiting", replies.report_waiting(_ID, 2, 0, 1), "Some are delivered or held, the others refused for good, and the report on them is not delivered yet and cannot be held.", "Send the same bytes again: only the report is sent."),
+    Documented("report_refused", replies.report_refused(_ID, 2, 0, 1), "As before, and the report was refused for good.", "Do not send again. The records name the refused."),
     Documented("upstream_said", replies.upstream_said(550, "1.1", "User unknown"), "All recipients share one reply of the upstream server. A throttle that it words as 550 is answered with 451, and a code that RFC 5321 has no place for after a message with 451 or 554.", "As the upstream server says."),
 )  # fmt: skip
 

@@ -9,6 +9,8 @@ from typing import Any
 from relay.policy.checks import PROTECTED
 from relay.policy.faults import Faults
 from relay.policy.model import Organisation, Override, PackFile, StreamFile
+from relay.policy.pacing import RULE as HOURS
+from relay.policy.pacing import UNPACED
 from relay.policy.rule import Rule
 from relay.policy.table import ACTIONS
 
@@ -47,6 +49,7 @@ def cross_check(draft: Draft, faults: Faults) -> None:
         _check_packs(file, name, stream, draft, faults)
         _check_inspection(file, stream, draft.rules[file], faults)
         _check_overrides(file, stream, draft, faults)
+        _check_pace(file, stream, faults)
     if draft.organisation is not None:
         _check_order(draft.organisation, draft, faults)
         _check_exempt(draft.organisation, [rule for rules in draft.rules.values() for rule in rules], faults)
@@ -117,6 +120,16 @@ def _check_inspection(file: str, stream: StreamFile, rules: Iterable[Rule], faul
             faults.add(file, _place(stream.rule, rule), text, "此规则会检查邮件内容；私人通信不得检查")
 
 
+def _check_pace(file: str, stream: StreamFile, faults: Faults) -> None:
+    limits, purpose = stream.limits, stream.purpose
+    if purpose in UNPACED and limits.hours:
+        text = f"hours never bind {purpose} mail: people wait for it"
+        faults.add(file, ("limits", "hours"), text, f"发送时段从不约束 {purpose} 类邮件：收件人在等它")
+    if purpose in UNPACED and limits.warm_up is not None:
+        text = f"a warm-up never binds {purpose} mail: people wait for it"
+        faults.add(file, ("limits", "warm_up"), text, f"预热从不约束 {purpose} 类邮件：收件人在等它")
+
+
 def _check_overrides(file: str, stream: StreamFile, draft: Draft, faults: Faults) -> None:
     rules = {rule.name: rule for pack in stream.packs for rule in draft.rules.get(f"packs/{pack}.toml", ())}
     broken = {pack for pack in stream.packs if f"packs/{pack}.toml" in draft.files and pack not in draft.packs}
@@ -178,7 +191,7 @@ def _check_exempt(organisation: Organisation, rules: Sequence[Rule], faults: Fau
         place = ("exempt", index, "rules")
         for pattern in exempt.rules:
             hit = [rule for rule in rules if fnmatchcase(rule.name, pattern)]
-            if not hit:
+            if not hit and not fnmatchcase(HOURS, pattern):
                 faults.add(ORGANISATION, place, f'no rule is called "{pattern}"', f"没有名为 {pattern} 的规则")
             for rule in hit:
                 if rule.protected:

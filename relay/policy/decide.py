@@ -20,7 +20,7 @@ of that rule would have.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -28,9 +28,11 @@ from relay.errors import RuleFailed
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.model import Exempt, Override
+from relay.policy.pacing import RULE as HOURS
+from relay.policy.pacing import outside_hours
 from relay.policy.rule import UNREAD_PARTS, Finding, Rule
 from relay.policy.sets import Pack, PolicySet, Stream
-from relay.policy.table import domain_fits
+from relay.policy.table import ACTIONS, domain_fits
 from relay.policy.thresholds import RULE as PAUSED
 from relay.policy.thresholds import objection_to
 
@@ -51,6 +53,9 @@ _ON_PARTS = frozenset({"attachments", "sealed"})
 """What an expression says of these is not to be believed when the parts could not all be found."""
 
 
+_LATER = frozenset({Action.HOLD, Action.DEFER})
+"""Where a copy cannot be held, the client keeps it."""
+
 _UNASKED = Finding("not asked yet")
 _RAISED = Finding("error")
 
@@ -67,7 +72,7 @@ class _Round:
 class Answers:
     """What was found once for all recipients of one message, so that nothing is asked a thousand times.
 
-    Make one per message and stream and hand it to every `decide` on it, of one phase and day; it changes no ruling.
+    Make one per message and stream and hand it to every `decide` on it, of one phase and moment; it changes no ruling.
     """
 
     __slots__ = ("_facts", "_found", "rounds")
@@ -118,21 +123,23 @@ class Answers:
         return {member: self._facts[member] for member in expression.reads}
 
 
-def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers | None = None) -> Ruling:
+def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, now: datetime, answers: Answers | None = None) -> Ruling:
     """Ask every rule of the stream about `case` and rule on the gravest objection.
 
     In phase RCPT only the rules that need no message are asked, in phase DATA
-    all of them.  `today` is the day in the organisation's time zone.
+    all of them.  `now` is aware.
 
     Raises RuleFailed from whatever a rule raises, except in shadow mode.
     """
+    today = now.astimezone(policy.zone).date()
+    hours = _hours(policy, stream, case, now, today) if stream.limits.hours else None
     if answers is None:
-        asked, _ = _ask_all(policy, stream, case, phase, today, Answers())
+        asked, _ = _ask_all(policy, stream, case, phase, today, Answers(), hours)
         return _ruling(case, asked)
-    place = (case.recipient.mailbox.domain, case.jurisdictions, case.upstream_countries, case.pause)
+    place = (case.recipient.mailbox.domain, case.jurisdictions, case.upstream_countries, case.pause, hours)
     round_ = answers.rounds.get(place)
     if round_ is None:
-        asked, own = _ask_all(policy, stream, case, phase, today, answers)
+        asked, own = _ask_all(policy, stream, case, phase, today, answers, hours)
         answers.rounds[place] = _round(asked, own)
         return _ruling(case, asked)
     said = [_answer(rule, policy, stream, case, today, answers) for _, rule in round_.own]
@@ -145,12 +152,14 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: d
 
 
 def _ask_all(
-    policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers
+    policy: PolicySet, stream: Stream, case: Case, phase: Phase, today: date, answers: Answers, hours: Asked | None
 ) -> tuple[list[Asked], list[tuple[int, Rule]]]:
     """What every rule says, in their order, and which are to be asked of other recipients at this domain anew."""
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
     if case.pause is not None:
         asked.append(Asked(PAUSED, True, "asked", objection_to(case.pause)))
+    if hours is not None:
+        asked.append(hours)
     own = []
     for rule in stream.rules:
         if rule.never:
@@ -176,7 +185,15 @@ def _round(asked: Sequence[Asked], own: Sequence[tuple[int, Rule]]) -> _Round:
 
 def _answer(rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date, answers: Answers) -> Asked:
     finding = answers.find(rule, stream, case)
-    return rule.silent if finding is None else _relaxed(_objection(rule, finding), rule, policy, stream, case, today)
+    if finding is None:
+        return rule.silent
+    objection = _objection(rule, finding)
+    return Asked(rule.name, True, "asked", objection) if rule.protected else _relaxed(objection, policy, stream, case, today)
+
+
+def _hours(policy: PolicySet, stream: Stream, case: Case, now: datetime, today: date) -> Asked:
+    objection = outside_hours(policy, stream, case.recipient.mailbox.domain, now)
+    return Asked(HOURS, True, "asked") if objection is None else _relaxed(objection, policy, stream, case, today)
 
 
 def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
@@ -217,24 +234,22 @@ def _objection(rule: Rule, finding: Finding) -> Objection:
         cite=rule.table.cite,
         detail=finding.detail,
         code=finding.code or (check.code if check else "7.1"),
-        reply_code=451 if rule.action is Action.DEFER else check.reply_code if check else 550,
+        reply_code=451 if rule.action in _LATER else check.reply_code if check else 550,
         asked_for=rule.action,
     )
 
 
-def _relaxed(objection: Objection, rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date) -> Asked:
-    """The objection as it counts, and why."""
-    if rule.protected:
-        return Asked(rule.name, True, "asked", objection)
+def _relaxed(objection: Objection, policy: PolicySet, stream: Stream, case: Case, today: date) -> Asked:
+    """The objection of a rule that is not protected as it counts, and why."""
     for exempt in policy.exemptions(today):
-        if case.recipient.key in exempt.recipients and any(fnmatchcase(rule.name, pattern) for pattern in exempt.rules):
+        if case.recipient.key in exempt.recipients and any(fnmatchcase(objection.rule, pattern) for pattern in exempt.rules):
             return _turned(objection, Action.WARN, "exempt", exempt)
     if stream.mode == "shadow":
         return _turned(objection, Action.WARN, "shadow")
-    override = stream.overrides.get(rule.name)
+    override = stream.overrides.get(objection.rule)
     if override is not None and today <= override.until:
-        return _turned(objection, Action.WARN if override.action == "warn" else Action.DEFER, "override", override)
-    return Asked(rule.name, True, "asked", objection)
+        return _turned(objection, ACTIONS[override.action], "override", override)
+    return Asked(objection.rule, True, "asked", objection)
 
 
 _TURNED_ZH = {"exempt": "已豁免", "shadow": "仅观察", "override": "已放宽"}
@@ -242,7 +257,7 @@ _TURNED_ZH = {"exempt": "已豁免", "shadow": "仅观察", "override": "已放�
 
 def _turned(objection: Objection, action: Action, observed: str, grant: Exempt | Override | None = None) -> Asked:
     """The objection with the weight that is left, and who let it go until when."""
-    reply_code = 451 if action is Action.DEFER else objection.reply_code
+    reply_code = 451 if action in _LATER else objection.reply_code
     lighter = replace(objection, action=action, observed=observed, reply_code=reply_code)
     why, why_zh = observed, _TURNED_ZH[observed]
     if grant:

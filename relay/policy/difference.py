@@ -7,8 +7,9 @@ that cannot be told from the change: somebody should look at it then.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from relay.policy.hours import Hours, week_of
 from relay.policy.limits import Limit
-from relay.policy.model import Exempt, Override, percent_of
+from relay.policy.model import Exempt, Override, StreamLimits, percent_of
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose
@@ -47,6 +48,11 @@ def _organisation(old: PolicySet, new: PolicySet) -> Iterator[Change]:
         was, now = getattr(before.retention, key), getattr(after.retention, key)
         if was != now:
             yield Change(f"retention: {key} {was} -> {now} days", f"保存期限：{key} {was} → {now} 天", now < was)
+    if before.limits != after.limits:
+        was_kept, is_kept = before.limits.reserve, after.limits.reserve
+        laxer = percent_of(is_kept) < percent_of(was_kept)
+        shown = f"{was_kept} -> {is_kept}"
+        yield Change(f"limits: marketing leaves to other mail: {shown}", f"上限：营销邮件留给其他邮件的部分：{shown}", laxer)
     yield from _exempt(before.exempt, after.exempt)
 
 
@@ -122,6 +128,7 @@ def _stream(old: Stream, new: Stream, *, is_last: bool) -> Iterator[Change]:
         yield Change(f"{name}: {said[0]}", f"{name}：{said[1]}", not new.signing_required)
     yield from _unsubscribe(old, new)
     yield from _limits(old, new)
+    yield from _pace(new.name, old.limits, new.limits)
     yield from _thresholds(old, new)
     yield from _listed_packs(old, new)
     yield from _rules(name, old.rules, new.rules)
@@ -165,6 +172,29 @@ def _limits(old: Stream, new: Stream) -> Iterator[Change]:
             laxer = after is None or (before is not None and after.count > before.count)
             shown = f"{before or '-'} -> {after or '-'}"
             yield Change(f"{new.name}: limit {scope} per {unit}: {shown}", f"{new.name}：{scope} 上限（{unit}）：{shown}", laxer)
+
+
+def _pace(name: str, was: StreamLimits, now: StreamLimits) -> Iterator[Change]:
+    if was.over != now.over:
+        said = ("is held", "由系统暂存") if now.over == "hold" else ("waits with the client", "由客户端稍后重试")
+        yield Change(f"{name}: what is over a limit {said[0]}", f"{name}：超过上限的邮件{said[1]}")
+    if was.hours != now.hours:
+        shown = f"{_hours(was.hours)} -> {_hours(now.hours)}"
+        laxer = not now.hours or bool(was.hours and week_of(now.hours) - week_of(was.hours))
+        yield Change(f"{name}: sends in the hours {shown}", f"{name}：发送时段：{shown}", laxer)
+    if was.hours and now.hours and was.hours_zone != now.hours_zone:
+        yield Change(
+            f"{name}: hours by the clock of the {now.hours_zone}", f"{name}：发送时段按 {now.hours_zone} 的时间", laxer=True
+        )
+    if was.warm_up != now.warm_up:
+        before, after = was.warm_up, now.warm_up
+        laxer = after is None or (before is not None and (after.count > before.count or after.factor > before.factor))
+        shown = f"{before or '-'} -> {after or '-'}"
+        yield Change(f"{name}: warm-up: {shown}", f"{name}：预热：{shown}", laxer)
+
+
+def _hours(hours: Hours) -> str:
+    return ", ".join(map(str, hours)) or "-"
 
 
 def _thresholds(old: Stream, new: Stream) -> Iterator[Change]:

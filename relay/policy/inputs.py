@@ -6,6 +6,7 @@ from typing import Any
 
 from relay.policy.case import Asked, Case
 from relay.policy.expression import VARIABLES, Expression, message_fact, recipient_facts, sender_facts
+from relay.policy.pacing import RULE as HOURS
 from relay.policy.rule import Rule, RuleTable, Setting
 from relay.policy.sets import Stream
 from relay.policy.suppression import BINDS, Suppression
@@ -140,8 +141,14 @@ def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[In
             yield Input(facts_of(_reads(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
         elif one.rule == PAUSED:
             yield Input(facts_of(["stream.pause"], case, stream.setting), {})
+        elif one.rule == HOURS:
+            yield Input(facts_of(["recipient.domain"], case, stream.setting), _hours(stream))
         else:
             yield Input({}, {"expires_on": str(expiring[one.rule])})
+
+
+def _hours(stream: Stream) -> dict[str, Any]:
+    return {"hours": [str(span) for span in stream.limits.hours], "hours_zone": stream.limits.hours_zone}
 
 
 def _reads(rule: Rule) -> Iterable[str]:

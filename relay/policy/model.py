@@ -18,13 +18,14 @@ from relay.policy.expression import MAX_LENGTH, ExpressionError, compile_express
 from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
-    HOLD_REFUSED,
     IF_IMPOSSIBLE_REFUSED,
     Countries,
     Country,
     Date,
     Days,
     Domains,
+    Growth,
+    HoursOfWeek,
     Identities,
     Limits,
     Mailboxes,
@@ -36,6 +37,7 @@ from relay.policy.table import (
     fold_mailbox,
 )
 
+MOST_RESERVED = 90
 PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
 RULE_NAME = r"^[a-z0-9][a-z0-9-]{0,30}/[a-z0-9][a-z0-9-]{0,40}$"
 FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
@@ -55,12 +57,6 @@ def _zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f'"{name}" is not a time zone such as "Asia/Shanghai" / 不是有效的时区，如 "Asia/Shanghai"') from None
     return name
-
-
-def _over(value: Any) -> Any:
-    if value == "hold":
-        raise ValueError(HOLD_REFUSED)
-    return value
 
 
 def _if_impossible(value: Any) -> Any:
@@ -86,7 +82,15 @@ def _percent(text: str) -> str:
     return text
 
 
+def _reserve(text: str) -> str:
+    if not re.fullmatch(PERCENT, text) or percent_of(text) > MOST_RESERVED:
+        least, most = '"0%"', f'"{MOST_RESERVED}%"'
+        raise ValueError(f'"{text}" is not a percentage from {least} to {most} / 应为 {least} 到 {most} 的百分比')
+    return text
+
+
 Percent = Annotated[str, AfterValidator(_percent), WithJsonSchema({"type": "string", "pattern": PERCENT})]
+Reserve = Annotated[str, AfterValidator(_reserve), WithJsonSchema({"type": "string", "pattern": PERCENT})]
 
 
 def _https(url: str) -> str:
@@ -107,6 +111,12 @@ class Retention(Table):
 
     records: Days = 3 * 366
     network_log: Days = 400
+
+
+class SharedLimits(Table):
+    """[limits] of the organisation: what its streams share."""
+
+    reserve: Annotated[Reserve, Field(description="Of each limit of an upstream, what marketing leaves to other mail")] = "10%"
 
 
 class Exempt(Table):
@@ -131,6 +141,7 @@ class Organisation(Table):
     privacy_url: Annotated[str, AfterValidator(_https)] = ""
     unknown_recipient: Countries = ()
     retention: Retention = Retention()
+    limits: SharedLimits = SharedLimits()
     exempt: Annotated[tuple[Exempt, ...], Field(strict=False)] = ()
 
 
@@ -167,16 +178,24 @@ class Unsubscribe(Table):
 
 
 class StreamLimits(Table):
-    """How many recipients in how much time."""
+    """How many recipients in how much time, when, and what becomes of those who are too many or too early."""
 
     identity: Limits = ()
     recipient_domain: dict[str, Limits] = Field(default_factory=dict, description='A domain, or "*" for every other domain')
     recipient: Limits = ()
-    over: Annotated[Literal["defer"], BeforeValidator(_over)] = "defer"
+    hours: Annotated[HoursOfWeek, Field(description="When the stream sends; none: always")] = ()
+    hours_zone: Annotated[
+        Literal["recipient", "organisation"],
+        Field(description="Whose clock; the organisation's where the recipient's domain names no country"),
+    ] = "recipient"
+    warm_up: Annotated[Growth | None, Field(description="Recipients on the first day of sending, and the growth")] = None
+    over: Literal["hold", "defer"] = "hold"
 
     @model_validator(mode="before")
     @classmethod
     def _fold(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "reserve" in table:
+            raise ValueError("reserve stands in [limits] of organisation.toml / reserve 应写在 organisation.toml 的 [limits]")
         domains = table.get("recipient_domain") if isinstance(table, dict) else None
         if not isinstance(domains, dict):
             return table
@@ -218,7 +237,7 @@ class Override(Table):
     """Turns one pack rule down, openly and for a time."""
 
     rule: str = Field(pattern=RULE_NAME)
-    action: Literal["warn", "defer"]
+    action: Literal["warn", "hold", "defer"]
     reason: str = Field(min_length=1)
     by: str = Field(min_length=1)
     until: Date

@@ -1,4 +1,4 @@
-"""What is kept of how a stream's mail is received: who is paused, what came back, how many there were.
+"""What is kept of how a stream's mail is received: who is paused, what came back, how many there were, on how many days it sent.
 
 A complaint or a bounce counts on the day on which its mail was sent, not on
 the day on which it came back, so that numerator and denominator are about the
@@ -6,6 +6,7 @@ same mail.  `thresholds.py` says what follows.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from relay.policy.suppression import Digest
@@ -76,6 +77,18 @@ class Tally:
     def ratio(self, measure: Measure) -> float:
         """0 when nothing was sent."""
         return self.count(measure) / self.of(measure) if self.of(measure) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendingDays:
+    """On how many calendar days a stream has sent since it is counted, and the last of them ("2026-11-21", "" for none)."""
+
+    days: int = 0
+    last: str = ""
+
+    def number(self, today: date) -> int:
+        """Which of its days of sending today is, or would be, from 1 on."""
+        return max(1, self.days + (self.last < today.isoformat()))
 
 
 def first_day(now: float, window: int) -> int:

@@ -45,7 +45,7 @@ class RuleTable(Table):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique in its file / 在本文件中唯一")
     check: str = ""
-    action: ActionName = Field(default="reject", description="warn | defer | reject")
+    action: ActionName = Field(default="reject", description="warn | hold | defer | reject")
     recipient_domains: Domains = Field(default=(), description="Only for recipients in these domains / 仅对这些域名的收件人")
     purposes: Purposes = Field(default=(), description="Only for streams with these purposes / 仅对这些用途的邮件流")
     text: Ascii = ""

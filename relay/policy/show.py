@@ -15,6 +15,7 @@ from datetime import date
 from relay.policy.case import Action
 from relay.policy.jurisdiction import Reach
 from relay.policy.limits import Limit
+from relay.policy.pacing import UNPACED, WARM, too_wide
 from relay.policy.rule import Rule
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose, Reason
@@ -38,6 +39,7 @@ _REASONS = {
 _ACTIONS = {
     Action.REJECT: ("refused", "拒收"),
     Action.DEFER: ("must wait", "暂缓"),
+    Action.HOLD: ("held until a person releases it", "暂存，等待人工放行"),
     Action.WARN: ("only recorded", "仅记录"),
 }
 _HEADS = (
@@ -114,8 +116,12 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
         yield from _stream(stream)
         yield from _duties(stream)
         yield from _limits(stream)
+        yield from _pace(stream, policy, today)
         yield from _thresholds(stream)
+    yield from _reserve(policy)
     yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
+    for stream in policy.streams:
+        yield from _held_service(stream, today)
     yield from _packs(policy)
     for name, pack in sorted(policy.packs.items()):
         if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
@@ -245,6 +251,57 @@ def _limits(stream: Stream) -> Iterator[Sentence]:
     for en, zh, some in scopes:
         for limit in some:
             yield Sentence(f"{stream.name}: at most {limit} for {en}.", f"{stream.name}：{zh}最多 {limit}。")
+
+
+def _pace(stream: Stream, policy: PolicySet, today: date) -> Iterator[Sentence]:
+    limits, name, home = stream.limits, stream.name, policy.organisation.time_zone
+    if limits.over == "hold":
+        what, what_zh = "is held by the relay and leaves when it may", "由系统暂存，到时自动发送"
+    else:
+        what, what_zh = "waits with the client, which is told when to come back", "由客户端按提示的时间重试"
+    hours = ", ".join(map(str, limits.hours))
+    if hours and stream.mode == "enforce":
+        whose, whose_zh = f"by the clock in {home}", f"{home} 时间"
+        if limits.hours_zone == "recipient":
+            whose = f"by the recipient's clock ({home} where the domain names no country; of several zones in all)"
+            whose_zh = f"收件人当地时间；域名看不出国家时按 {home}；一国有多个时区时须全部在时段内"
+        yield Sentence(f"{name}: leaves only {hours}, {whose}.", f"{name}：只在 {hours} 发送（{whose_zh}）。")
+        if apart := too_wide(stream, today.year):
+            zones = ", ".join(f"{country} ({zone})" for country, zone in apart)
+            yield Sentence(
+                f"{name}: these hours never come in all zones of a country at once; one zone counts: {zones}.",
+                f"{name}：以下国家各时区没有共同的时段，只按其中一个时区计算：{zones}。",
+            )
+    if limits.warm_up:
+        count, factor = limits.warm_up.count, limits.warm_up.factor
+        yield Sentence(
+            f"{name}: warms up: {count} recipients on its first day of sending, {factor} times as many on each that follows,"
+            f" until the usual limit on a day ({WARM} where there is none).",
+            f"{name}：预热：第一个发送日最多 {count} 位收件人，之后每个发送日乘以 {factor}，到日上限为止（无上限时为 {WARM}）。",
+        )
+    yield Sentence(f"{name}: what is over a limit {what}.", f"{name}：超过上限的邮件{what_zh}。")
+
+
+def _reserve(policy: PolicySet) -> Iterator[Sentence]:
+    kept = policy.organisation.limits.reserve
+    if any(stream.purpose is Purpose.MARKETING for stream in policy.streams):
+        yield Sentence(
+            f"Marketing leaves {kept} of each limit of an upstream server, and its last free connection, to other mail.",
+            f"营销邮件把上游服务器每个上限的 {kept} 和最后一个空闲连接留给其他邮件。",
+        )
+
+
+def _held_service(stream: Stream, today: date) -> Iterator[Sentence]:
+    """Mail that people wait for, and that waits for a person."""
+    if stream.purpose not in UNPACED:
+        return
+    names = [rule.name for rule in stream.rules if rule.action is Action.HOLD and _is_enforced(stream, rule, today)]
+    if names:
+        shown, purpose = ", ".join(names), PURPOSE_WORDS[stream.purpose]
+        yield Sentence(
+            f"{stream.name}: {purpose[0]} mail may be late: it waits for a person where {shown} objects.",
+            f"{stream.name}：{purpose[1]}邮件可能延迟：{shown} 命中时须等待人工放行。",
+        )
 
 
 def _thresholds(stream: Stream) -> Iterator[Sentence]:

@@ -14,7 +14,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.policy.case import Action
-from relay.policy.limits import Limit, parse_limit
+from relay.policy.hours import PATTERN as HOURS_PATTERN
+from relay.policy.hours import Hours, parse_span
+from relay.policy.limits import WARM_UP_PATTERN, Limit, WarmUp, parse_limit, parse_warm_up
 from relay.policy.suppression import Purpose
 
 MAX_TEXT = 300
@@ -24,7 +26,6 @@ IF_IMPOSSIBLE_REFUSED = (
     'a recipient for whom a duty cannot be done is refused ("reject"); other ways come with a later version'
     ' / 无法执行处理时一律拒收（"reject"），其他方式将在以后的版本提供'
 )
-HOLD_REFUSED = 'holding comes with a later version; use "defer" / 暂存功能将在以后的版本提供，请使用 "defer"'
 
 
 class Table(BaseModel):
@@ -72,12 +73,6 @@ def _ascii(text: str) -> str:
     return text
 
 
-def _action(value: Any) -> Any:
-    if value == "hold":
-        raise ValueError(HOLD_REFUSED)
-    return value
-
-
 def _limit(value: Any) -> Limit:
     try:
         return parse_limit(value) if isinstance(value, str) else parse_limit(repr(value))
@@ -91,6 +86,24 @@ def _limits(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
         if units.count(unit) > 1:
             raise ValueError(f"two limits for one {unit}; keep the smaller one / 同一时间单位写了两个上限，请只保留较小的")
     return limits
+
+
+def _hours(value: Any) -> Hours:
+    try:
+        return tuple(parse_span(span if isinstance(span, str) else repr(span)) for span in _listed(value))
+    except ValueError as error:
+        raise ValueError(f'{error} / 应为 "09:00-21:00" 或 "Mon-Fri 09:00-18:00" 这样的时段') from None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _warm_up(value: Any) -> WarmUp:
+    try:
+        return parse_warm_up(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        raise ValueError(f'{error} / 应为 "200/day x1.5" 这样的写法：第一天 200，之后每个发送日乘以 1.5') from None
 
 
 def _year(value: Any) -> int:
@@ -109,7 +122,7 @@ Mailboxes = Annotated[tuple[Annotated[str, AfterValidator(fold_mailbox)], ...], 
 Identities = Annotated[tuple[Annotated[str, AfterValidator(fold_identity)], ...], Field(strict=False)]
 PurposeName = Literal["marketing", "service", "correspondence", "notice"]
 Purposes = Annotated[tuple[PurposeName, ...], Field(strict=False)]
-ActionName = Annotated[Literal["warn", "defer", "reject"], BeforeValidator(_action)]
+ActionName = Literal["warn", "hold", "defer", "reject"]
 Days = Annotated[int, BeforeValidator(_year), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[dy]$"})]
 Limits = Annotated[
     tuple[
@@ -123,7 +136,14 @@ Limits = Annotated[
     Field(strict=False),
     AfterValidator(_limits),
 ]
+_HOURS_TEXT = {"type": "string", "pattern": HOURS_PATTERN}
+HoursOfWeek = Annotated[
+    Hours,
+    BeforeValidator(_hours),
+    WithJsonSchema({"anyOf": [_HOURS_TEXT, {"type": "array", "items": _HOURS_TEXT}]}),
+]
+Growth = Annotated[WarmUp, BeforeValidator(_warm_up), WithJsonSchema({"type": "string", "pattern": f"^{WARM_UP_PATTERN}$"})]
 Date = Annotated[date, Field(examples=["2027-03-31"])]
 
-ACTIONS = {"warn": Action.WARN, "defer": Action.DEFER, "reject": Action.REJECT}
+ACTIONS = {"warn": Action.WARN, "hold": Action.HOLD, "defer": Action.DEFER, "reject": Action.REJECT}
 PURPOSES = {purpose.value: purpose for purpose in Purpose}

@@ -97,7 +97,9 @@ def received_record(
     return Record(Kind.RECEIVED, submission.id, submission.at, roll.people, facts, marks)
 
 
-def unreported_record(submission_id: str, about: Iterable[Recipient], why: str, at: float, person: Callable[[str], Person]) -> Record:
+def unreported_record(
+    submission_id: str, about: Iterable[Recipient], why: str, at: float, person: Callable[[str], Person]
+) -> Record:
     """Nobody was told of these refused recipients, and nobody will be."""
     roll = Roll(person)
     return Record(Kind.UNREPORTED, submission_id, at, roll.people, {"about": [roll.number(r.key) for r in about], "why": why})
@@ -149,7 +151,7 @@ def finished_record(
 ) -> list[Record]:
     """Every outcome is known, and beside it who was told of refusals by a report, and of whom nobody was told.
 
-    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "transient" or "refused".
+    `report` is `relay.answer.ReportFate`: "not needed", "forbidden", "delivered", "held", "transient" or "refused".
     `marks` say of whom the upstream said that there is no such mailbox (`relay.records.collected.gone_digests`).
     """
     roll = Roll(person)
@@ -160,7 +162,7 @@ def finished_record(
         "outcomes": [_outcome(roll, outcome) for outcome in outcomes],
     }
     finished = Record(Kind.FINISHED, submission.id, at, roll.people, facts, marks)
-    return [finished, *_reports(submission, outcomes, report.value, at, person)]
+    return [finished, *report_records(submission, outcomes, report.value, at, person)]
 
 
 def reported_record(
@@ -376,9 +378,10 @@ def _outcome(roll: Roll, outcome: Outcome) -> Facts:
     }
 
 
-def _reports(
-    submission: Submission, outcomes: Sequence[Outcome], report: str, at: float, person: Callable[[str], Person]
+def report_records(
+    submission: Submission, outcomes: Iterable[Outcome], report: str, at: float, person: Callable[[str], Person]
 ) -> list[Record]:
+    """Who was told of refusals by a report, and of whom nobody was told; none while neither is certain."""
     if report not in ("delivered", "forbidden"):
         return []
     refused = [outcome.recipient for outcome in outcomes if outcome.standing.value == "refused"]

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     RECEIVED = "received"  # a message was judged; written before its first byte goes upstream
     JUDGED = "judged"  # what is held was judged again before another try, and the decision or its ground is new
     FINISHED = "finished"  # every outcome of a received message is known, or is recorded as indeterminate
+    HELD = "held"  # the relay keeps a message that cannot leave now, and answers for it; written before the client's 250
     REFUSED = "refused"  # a client was refused at MAIL or RCPT, or for octets that are no message or too many
     REPORTED = "reported"  # a report (DSN) on a submission was delivered
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it

@@ -29,15 +29,15 @@ from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Mail that is held was judged again before another try, and something about the decision is new: the policy set, what"
-    " a rule says, or that an earlier try may have reached somebody. Written, like `received`, before the first byte goes upstream.",
+    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
+    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
     Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "An outcome came after the client had been answered: of a copy that was held, or of an upstream that answered late.",
+    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
     Kind.HANDLED: "A person asked with `relay held` that held copies leave in spite of a rule, are tried now, or never leave."
     " What was being sent at that very moment is not touched: its outcome tells.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",

@@ -14,10 +14,12 @@ from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.courier import Courier, new_courier
 from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
+from relay.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet
@@ -44,6 +46,7 @@ class Assembly:
     line: Line
     authenticator: Authenticator
     keeper: StoreKeeper
+    courier: Courier
 
     @property
     def store(self) -> Store:
@@ -55,10 +58,12 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn which streams are paused."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, and how much is held."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
+            self.line.holder.octets = (await self.store.held_totals()).octets
+            await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
         return fault
@@ -92,7 +97,9 @@ async def assemble(
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
     clearing = Clearing(config, keys=keys, store=store, records=records, clock=clock)
-    dispatcher = Dispatcher(config, clearing=clearing, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
+    custody = Custody(config, keys=keys, store=store, clock=clock)
+    holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
+    dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
     line = Line(
         config,
         policy,
@@ -106,14 +113,16 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    custody = Custody(config, keys=keys, store=store, clock=clock)
     authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
 
+    courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)
+    holder.wake = courier.wake
+
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = authenticator.store = custody.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = courier.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
-    return Assembly(config, keys, records, upstreams, line, authenticator, keeper)
+    return Assembly(config, keys, records, upstreams, line, authenticator, keeper, courier)
 
 
 def load_signers(config: Config) -> Signers:

@@ -87,7 +87,8 @@ class Worker:
             self._listeners.append(await serve(listen, socket.socket(fileno=sockets[listen.name]), door))
 
     async def run(self) -> None:
-        """Obey the supervisor until it says drain or is gone."""
+        """Take what is held along, and obey the supervisor until it says drain or is gone."""
+        self._assembly.courier.start()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C: the supervisor decides
@@ -153,7 +154,7 @@ class Worker:
     async def _drain(self) -> None:
         limit = self._config.delivery.patience + self._config.delivery.past_dot + 5
         await asyncio.gather(*(listener.close() for listener in self._listeners))
-        await self._registry.drain(limit)
+        await asyncio.gather(self._registry.drain(limit), self._assembly.courier.aclose(limit))
         await self._channel.send({"metrics": snapshot()})
         await self._assembly.aclose()
 

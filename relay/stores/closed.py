@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, Tally
+from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -21,6 +21,7 @@ from relay.stores.contracts import (
     Store,
     StoreMeta,
 )
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
 
 
 class ClosedStore(Store):
@@ -90,6 +91,7 @@ class ClosedStore(Store):
         recipients: Sequence[Digest] = (),
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
+        lanes: Sequence[Digest] = (),
     ) -> Entry:
         self._refuse()
 
@@ -120,4 +122,52 @@ class ClosedStore(Store):
         self._refuse()
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
+        self._refuse()
+
+    async def hold(
+        self,
+        key: Digest,
+        message: HeldMessage,
+        copies: Sequence[HeldCopy],
+        rows: Mapping[Digest, str],
+        *,
+        max_octets: int,
+        credentials: tuple[Digest, bytes, float] | None = None,
+    ) -> None:
+        self._refuse()
+
+    async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
+        self._refuse()
+
+    async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
+        self._refuse()
+
+    async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
+        self._refuse()
+
+    async def held_copies(self, after: tuple[str, Digest] | None, most: int, message: str | None = None) -> list[HeldCopy]:
+        self._refuse()
+
+    async def free_owner(self, owner: Digest, why: Why) -> int:
+        self._refuse()
+
+    async def wake_lane(self, lane: Lane) -> None:
+        self._refuse()
+
+    async def held_totals(self) -> HeldTotals:
+        self._refuse()
+
+    async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
+        self._refuse()
+
+    async def credentials_of(self, owner: Digest) -> bytes | None:
+        self._refuse()
+
+    async def drop_credentials(self, owner: Digest) -> None:
+        self._refuse()
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        self._refuse()
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
         self._refuse()

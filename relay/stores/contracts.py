@@ -22,6 +22,7 @@ from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.held import Held
+from relay.stores.sending import Sending
 
 Octets = bytes | bytearray
 EntryRow = (
@@ -353,7 +354,7 @@ class Reputation(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Reputation, Held, Protocol):
+class Store(Suppressions, Limits, Ledger, Reputation, Held, Sending, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

@@ -133,7 +133,8 @@ class Held(Protocol):
     async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
         """Lease copies that are due, by priority and then lane by lane in turn; `most` at most, often fewer.
 
-        Copies of one report lane come together.  What expired is due whatever its time says.
+        What is due of one report lane (Why.REPORT) comes together, whatever `most` is: with others if it fits, else alone.
+        What expired is due whatever its time says, when its lane does not rest.
         """
         ...
 
@@ -154,7 +155,7 @@ class Held(Protocol):
         ...
 
     async def free_owner(self, owner: Digest, why: Why) -> int:
-        """Make every copy of this owner that is held for this reason due now; return how many."""
+        """Make every copy of this owner that is held for this reason due now; return how many. Leases stay."""
         ...
 
     async def wake_lane(self, lane: Lane) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Measure, Pause, Tally
+from relay.policy.reputation import Feedback, Measure, Pause, SendingDays, Tally
 from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -257,6 +257,13 @@ class RedisStore(Store):
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
         rows = await self._link.operate("tallies", _listed(windows.items()))
         return {stream: _tally(row) for stream, row in zip(windows, rows, strict=True)}
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        await self._link.operate("note_sending", [stream, day])
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
+        rows = await self._link.operate("sending_days", _listed(streams))
+        return {stream: SendingDays(days, last.decode()) for stream, (days, last) in zip(streams, rows, strict=True)}
 
 
 def _new_reservation() -> str:

@@ -6,23 +6,10 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.policy.suppression import ORGANISATION, Reason
-from relay.stores.contracts import Store
 from relay.stores.entries import row_of
-from relay.stores.redis import RedisStore
-from relay.stores.sqlite import SQLiteStore
-from tests.support.stores import (
-    ADA,
-    META,
-    PATIENT_MS,
-    charge,
-    delivered,
-    digest,
-    first_try,
-    new_redis,
-    new_sqlite,
-    refusal,
-    request,
-)
+from relay.stores.held import Why
+from tests.support.held import LANE, OWNER, ROOM, done, held_copy, held_message
+from tests.support.stores import ADA, META, charge, delivered, digest, first_try, refusal, request
 
 MAIL = digest("submission")
 OTHER_STORE = replace(META, store_id="01JST0RE999999999999999999")
@@ -47,6 +34,17 @@ OPERATIONS = {
     "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0, 3600.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
     "close": lambda s: s.close(MAIL, ""),
+    "hold": lambda s: s.hold(MAIL, held_message(), [held_copy(held_message(), "ada")], {ADA: "450 later"}, max_octets=ROOM),
+    "claim": lambda s: s.claim(10, 600.0),
+    "held_message": lambda s: s.held_message(held_message().id),
+    "update_held": lambda s: done(s, held_copy(held_message(), "ada")),
+    "held_copies": lambda s: s.held_copies(None, 10),
+    "free_owner": lambda s: s.free_owner(OWNER, Why.AUTHENTICATION),
+    "wake_lane": lambda s: s.wake_lane(LANE),
+    "held_totals": lambda s: s.held_totals(),
+    "keep_credentials": lambda s: s.keep_credentials(OWNER, b"sealed", 4e9),
+    "credentials_of": lambda s: s.credentials_of(OWNER),
+    "drop_credentials": lambda s: s.drop_credentials(OWNER),
 }
 
 
@@ -54,30 +52,6 @@ async def reason(store, operation: str) -> str:
     with pytest.raises(StoreUnavailable) as caught:
         await OPERATIONS[operation](store)
     return caught.value.reason
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-async def another(request, tmp_path, clock):
-    """Open the store once more, as another process with other knowledge would."""
-    opened: list[Store] = []
-    if request.param == "sqlite":
-        opened.append(await new_sqlite(tmp_path, clock))
-
-        async def open_as(meta):
-            opened.append(SQLiteStore.open(tmp_path / "relay.db", meta, clock=clock))
-            return opened[-1]
-    else:
-        server = request.getfixturevalue("redis_server")
-        server.command("FLUSHALL")
-        opened.append(await new_redis(server.url, clock))
-
-        async def open_as(meta):
-            opened.append(await RedisStore.open(server.url, meta, clock=clock, timeout_ms=PATIENT_MS))
-            return opened[-1]
-
-    yield open_as
-    for store in opened:
-        await store.aclose()
 
 
 async def test_a_store_that_is_what_it_should_be_answers(store):

@@ -39,6 +39,7 @@ class RecordingLine:
         self.concluded_ids: list[str] = []
         self.replies: dict[str, Reply] = {}
         self.final: Reply | None = None
+        self.room = 1024**3  # octets that could be held
         self.fault: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -53,6 +54,9 @@ class RecordingLine:
         at = 1_790_000_000.0 + len(self.began)
         facts = {"body": body, "smtputf8": smtputf8, "ret": ret, "envid": envid}
         return Submission(new_id(at, bytes(10)), at, client, identity, reverse_path, "correspondence", "0" * 16, **facts)
+
+    def has_room(self, submission: Submission, size: int) -> bool:
+        return size <= self.room
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         return self.replies.get(recipient.mailbox.wire, replies.RECIPIENT_OK)

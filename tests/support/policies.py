@@ -1,6 +1,8 @@
 """Policy sets and cases for tests: the shipped set with changes, and one recipient of one message."""
 
+from datetime import date, datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
@@ -64,6 +66,11 @@ def newsletter(added: str = "", **settings: str) -> PolicySet:
         text = "\n".join(lines)
     set_["streams/newsletter.toml"] = text + "\n" + added
     return parse_policies({name: text.encode() for name, text in set_.items()})
+
+
+def noon(day: date) -> datetime:
+    """The middle of a day where the shipped organisation is."""
+    return datetime.combine(day, time(12), ZoneInfo("Asia/Shanghai"))
 
 
 def an_identity(name: str = "news@example.com", *owns: str) -> Identity:

@@ -9,7 +9,7 @@ from relay.policy.asking import rules_asked
 from relay.policy.case import Phase
 from relay.policy.decide import decide
 from relay.policy.jurisdiction import jurisdictions_of
-from tests.support.policies import a_case, a_policy, an_identity, word_rule
+from tests.support.policies import a_case, a_policy, an_identity, noon, word_rule
 
 PACK = """[pack]
 version = "1"
@@ -31,7 +31,7 @@ def test_the_rules_are_those_that_decide_asks(stream, domain, countries):
     known = jurisdictions_of(domain, frozenset(POLICY.organisation.unknown_recipient))
     case = a_case(to=f"ada@{domain}", stream=stream, identity=an_identity(), jurisdictions=known)
     case = replace(case, upstream_countries=countries)
-    ruling = decide(POLICY, POLICY.stream(stream), case, Phase.DATA, date(2026, 11, 18))
+    ruling = decide(POLICY, POLICY.stream(stream), case, Phase.DATA, noon(date(2026, 11, 18)))
     asked = [rule.name for rule in rules_asked(POLICY, POLICY.stream(stream), domain, countries)]
     assert asked == [one.rule for one in ruling.asked if one.asked]
 

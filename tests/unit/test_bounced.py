@@ -39,7 +39,7 @@ class Upstream:
         if late:
             await self.log.late(submission.id, results)
         else:
-            await self.log.finished(submission, results, ReportFate.NOT_NEEDED, SAID)
+            await self.log.finished(submission, results, ReportFate.NOT_NEEDED, SAID, 0.0)
 
     def suppressed(self):
         entries = search(self.here.records.reader, Query())

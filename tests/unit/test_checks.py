@@ -6,19 +6,19 @@ from relay.policy.case import Action, Phase
 from relay.policy.checks import CHECKS, PROTECTED
 from relay.policy.decide import decide
 from tests.support.policies import PLAIN, a_case, an_identity, nested, newsletter
-from tests.unit.test_decide import TODAY
+from tests.unit.test_decide import NOW
 
 
 def details(rule: str, case, phase=Phase.DATA) -> list[str]:
     """What the rule "mine" found in a newsletter."""
     policy = newsletter(f'[[rule]]\nid = "mine"\n{rule}\n')
-    ruling = decide(policy, policy.stream("newsletter"), case, phase, TODAY)
+    ruling = decide(policy, policy.stream("newsletter"), case, phase, NOW)
     return [o.detail for o in ruling.objections if o.rule == "newsletter/mine"]
 
 
 def base(case) -> list[tuple[str, str]]:
     policy = newsletter()
-    ruling = decide(policy, policy.stream("newsletter"), case, Phase.DATA, TODAY)
+    ruling = decide(policy, policy.stream("newsletter"), case, Phase.DATA, NOW)
     return [(o.rule, o.detail) for o in ruling.objections]
 
 
@@ -159,7 +159,7 @@ def test_parts_that_nobody_looked_at_are_not_taken_for_absent(depth, found):
 def test_correspondence_is_not_inspected_however_deep_it_is():
     case = a_case(nested(30), stream="correspondence")
     policy = newsletter()
-    assert decide(policy, policy.stream("correspondence"), case, Phase.DATA, TODAY).action is Action.PERMIT
+    assert decide(policy, policy.stream("correspondence"), case, Phase.DATA, NOW).action is Action.PERMIT
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_subject_words_are_found_as_people_read_them(subject, found):
 
 def test_an_own_text_replaces_the_checks_own():
     policy = newsletter('[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 0.00001\ntext = "Too big"\ntext_zh = "太大"\n')
-    ruling = decide(policy, policy.stream("newsletter"), a_case(), Phase.DATA, TODAY)
+    ruling = decide(policy, policy.stream("newsletter"), a_case(), Phase.DATA, NOW)
     (leading,) = ruling.objections
     assert (leading.text, leading.text_zh, leading.fix) == ("Too big", "太大", CHECKS["size"].fix)
     assert (leading.action, leading.reply_code, leading.code) == (Action.REJECT, 552, "3.4")

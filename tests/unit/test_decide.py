@@ -14,9 +14,10 @@ from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Phase
 from relay.policy.decide import Answers, decide
 from relay.policy.suppression import Reason, stream_scope
-from tests.support.policies import PLAIN, a_case, a_policy, an_identity, newsletter
+from tests.support.policies import PLAIN, a_case, a_policy, an_identity, newsletter, noon
 
 TODAY = date(2026, 11, 21)
+NOW = noon(TODAY)
 MANY = PLAIN.replace(b"To: ada@mail.example.org", b"To: ada@mail.example.org, bob@mail.example.org")
 PROGRAM = (
     b"From: news@example.com\r\nTo: ada@mail.example.org\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
@@ -30,7 +31,7 @@ def a_rule(name: str, action: str, check: str = 'check = "size"\nabove_mb = 0.00
 
 
 def ruled(policy, case, phase=Phase.DATA, today=TODAY, stream="newsletter"):
-    return decide(policy, policy.stream(stream), case, phase, today)
+    return decide(policy, policy.stream(stream), case, phase, noon(today))
 
 
 def test_nobody_objects_to_a_plain_mail():
@@ -334,7 +335,7 @@ def test_one_answer_for_a_whole_message_binds_nobody_whom_the_pack_leaves_out():
     answers, day, said = Answers(), date(2026, 11, 20), []
     for countries, upstreams in ((set(), set()), ({"KR"}, set()), ({"US"}, set()), ({"US"}, {"CN"}), ({"US"}, {"US"})):
         case = a_case(jurisdictions=frozenset(countries), upstream_countries=frozenset(upstreams))
-        said.append(decide(policy, policy.stream("newsletter"), case, Phase.DATA, day, answers).action.word)
+        said.append(decide(policy, policy.stream("newsletter"), case, Phase.DATA, noon(day), answers).action.word)
     assert said == ["permit", "reject", "permit", "reject", "permit"]
 
 
@@ -359,7 +360,7 @@ def test_an_answer_for_one_domain_is_not_anothers():
     policy = newsletter('[[rule]]\nid = "qq"\nwhen = "recipient.domain == \'qq.com\'"\ntext = "x"\ntext_zh = "x"\n')
     answers, said = Answers(), {}
     for to in ("a@qq.com", "a@163.com", "b@qq.com", "b@163.com"):
-        said[to] = decide(policy, policy.stream("newsletter"), a_case(to=to), Phase.DATA, TODAY, answers).action.word
+        said[to] = decide(policy, policy.stream("newsletter"), a_case(to=to), Phase.DATA, NOW, answers).action.word
     assert said == {"a@qq.com": "reject", "a@163.com": "permit", "b@qq.com": "reject", "b@163.com": "permit"}
 
 
@@ -372,9 +373,9 @@ def test_answers_change_no_ruling_and_ask_once_what_is_the_same_for_all():
     answers = Answers()
     for to in ("a@qq.com", "b@163.com"):
         case = a_case(MANY, to=to)
-        assert decide(policy, stream, case, Phase.DATA, TODAY, answers) == decide(policy, stream, case, Phase.DATA, TODAY)
+        assert decide(policy, stream, case, Phase.DATA, NOW, answers) == decide(policy, stream, case, Phase.DATA, NOW)
     broken = a_case(THREE, to="c@163.com")  # the expression is not asked again, or it would raise
-    objections = decide(policy, stream, broken, Phase.DATA, TODAY, answers).objections
+    objections = decide(policy, stream, broken, Phase.DATA, NOW, answers).objections
     assert [o.rule for o in objections] == ["base/mass-disclosure"]
 
 
@@ -408,7 +409,7 @@ def test_all_recipients_of_a_message_are_ruled_on_as_each_alone(rules, mode, exe
         a_case(message, to=f"{local}@{domain}", suppressed=why, jurisdictions=frozenset({"CN"} if domain == "qq.com" else ()))
         for local, domain, why in found
     ]
-    together, alone = judge(policy, stream, cases, TODAY), [ruled(policy, case) for case in cases]
+    together, alone = judge(policy, stream, cases, NOW), [ruled(policy, case) for case in cases]
     assert together == alone
     assert [ruling.asked for ruling in together] == [ruling.asked for ruling in alone]
 
@@ -417,7 +418,7 @@ def test_a_thousand_recipients_are_ruled_on_in_steps_that_remember_what_was_foun
     policy = newsletter(BOX)
     stream = policy.stream("newsletter")
     cases = [replace(a_case(), recipient=Recipient(Mailbox.parse(f"b{number}@mail.example.org"))) for number in range(1201)]
-    steps = list(judge_in_steps(policy, stream, cases, TODAY))
+    steps = list(judge_in_steps(policy, stream, cases, NOW))
     assert [len(step) for step in steps] == [500, 500, 201]
     assert [ruling.recipient for step in steps for ruling in step] == [case.recipient for case in cases]
     assert steps[2][-1] == ruled(policy, cases[-1])

@@ -16,7 +16,7 @@ from relay.policy.expression import (
     compile_expression,
 )
 from tests.support.policies import PLAIN, a_case, nested, newsletter
-from tests.unit.test_decide import TODAY
+from tests.unit.test_decide import NOW
 
 TYPES = {
     "string": str, "int": int, "bool": bool, "list of string": list, "list of map": list, "map of string": dict,
@@ -25,7 +25,7 @@ TYPES = {
 
 def objects(when: str, case, phase=Phase.DATA) -> bool:
     policy = newsletter(f'[[rule]]\nid = "mine"\nwhen = """{when}"""\ntext = "No"\ntext_zh = "不可"\n')
-    ruling = decide(policy, policy.stream("newsletter"), case, phase, TODAY)
+    ruling = decide(policy, policy.stream("newsletter"), case, phase, NOW)
     return "newsletter/mine" in {o.rule for o in ruling.objections}
 
 

@@ -11,7 +11,7 @@ from relay.policy.decide import decide
 from relay.policy.inputs import FACTS, facts_of, inputs_of
 from relay.policy.rule import Setting
 from relay.policy.suppression import Purpose, Reason
-from tests.support.policies import PLAIN, a_case, a_policy, newsletter
+from tests.support.policies import PLAIN, a_case, a_policy, newsletter, noon
 from tests.unit.test_decide import EXEMPT, PROGRAM, TODAY, with_pack
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -58,7 +58,7 @@ def test_a_check_names_what_it_reads(check):
 def given(policy, case: Case, phase=Phase.DATA, today=TODAY, stream="newsletter"):
     """Rule to its input, and the ruling's word on it."""
     used = policy.stream(stream)
-    asked = decide(policy, used, case, phase, today).asked
+    asked = decide(policy, used, case, phase, noon(today)).asked
     return {one.rule: (one, before) for one, before in zip(asked, inputs_of(asked, used, case), strict=True)}
 
 

@@ -18,11 +18,11 @@ MADE = {
     "deferred": replies.deferred("base/hours", "Not now", seconds=60),
     "over_limit": replies.over_limit("identity 60/minute", 12),
     "upstream_said": replies.upstream_said(550, "1.1", "User unknown"),
-    "delivered": replies.delivered("01J", 3, 1),
-    "unfinished": replies.unfinished("01J", 3, 1, "later"),
+    "delivered": replies.delivered("01J", 3, 2, 1),
+    "unfinished": replies.unfinished("01J", 3, 2, 1, "later"),
     "refused_for_several_reasons": replies.refused_for_several_reasons(replies.upstream_said(550, "1.1", "User unknown")),
-    "report_waiting": replies.report_waiting("01J", 3, 1),
-    "report_refused": replies.report_refused("01J", 3, 1),
+    "report_waiting": replies.report_waiting("01J", 3, 2, 1),
+    "report_refused": replies.report_refused("01J", 3, 2, 1),
 }
 WITHOUT_ENHANCED_CODE = {"greeting", "helo", "ehlo", "challenge", "START_DATA"}  # RFC 2034 section 4, RFC 5321 section 4.3.2
 
@@ -99,7 +99,8 @@ def test_a_deferral_without_a_time_says_later():
 
 
 def test_the_promise_names_id_and_numbers():
-    assert replies.delivered("01JD", 3, 1).lines() == ["250 2.0.0 01JD, 3 delivered, 1 left out"]
+    assert replies.delivered("01JD", 3, 2, 1).lines() == ["250 2.0.0 01JD, 3 delivered, 2 held, 1 left out"]
+    assert replies.delivered("01JD", 3).lines() == ["250 2.0.0 01JD, 3 delivered, 0 held, 0 left out"]
 
 
 def test_ehlo_lists_one_extension_a_line():

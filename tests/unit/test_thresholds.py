@@ -14,7 +14,7 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.show import show
 from relay.policy.suppression import Reason
 from relay.policy.thresholds import excesses, objection_to
-from tests.support.policies import a_case, a_policy, newsletter
+from tests.support.policies import a_case, a_policy, newsletter, noon
 
 SHIPPED = Thresholds()
 TODAY = date(2026, 11, 22)
@@ -82,7 +82,7 @@ def test_a_pause_goes_on_the_wire_in_ascii_and_in_one_line():
 def test_a_pause_defers_whatever_else_is_relaxed(policy):
     case = replace(a_case(), pause=a_pause())
     for phase in Phase:
-        ruling = decide(policy, policy.stream("newsletter"), case, phase, TODAY)
+        ruling = decide(policy, policy.stream("newsletter"), case, phase, noon(TODAY))
         objection = ruling.objections[0]
         assert (ruling.action, objection.rule, objection.reply_code) == (Action.DEFER, "paused", 451)
 
@@ -90,7 +90,11 @@ def test_a_pause_defers_whatever_else_is_relaxed(policy):
 def test_a_refusal_is_graver_than_a_pause():
     policy = a_policy()
     ruling = decide(
-        policy, policy.stream("newsletter"), replace(a_case(suppressed=Reason.UNSUBSCRIBE), pause=a_pause()), Phase.DATA, TODAY
+        policy,
+        policy.stream("newsletter"),
+        replace(a_case(suppressed=Reason.UNSUBSCRIBE), pause=a_pause()),
+        Phase.DATA,
+        noon(TODAY),
     )
     assert [objection.rule for objection in ruling.objections] == ["base/suppression", "paused"]
     assert ruling.action is Action.REJECT

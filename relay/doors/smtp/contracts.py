@@ -33,6 +33,10 @@ class Line(Protocol):
         """MAIL: the submission without recipients, or why it cannot begin."""
         ...
 
+    def has_room(self, submission: Submission, size: int) -> bool:
+        """MAIL and DATA: whether a message of this announced size can be held, should it have to be."""
+        ...
+
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         """RCPT: a positive reply takes the recipient in."""
         ...

@@ -165,6 +165,7 @@ class Session(Wire):
         if size > largest:  # after `begin`: what is refused for good has an id, a record and a page
             self.answer(await self.door.line.refuse(begun, too_large(largest)))
             return
+        self._room_needed(begun, size)
         self.transaction = Transaction(begun, size)
         self.answer(replies.SENDER_OK)
 
@@ -197,6 +198,7 @@ class Session(Wire):
             raise Unacceptable(replies.NO_RECIPIENTS if transaction.has_tried else replies.RCPT_FIRST)
         if not self.door.registry.has_room(max(transaction.size, 1)):
             raise Unacceptable(refused_by_limit("in_flight", replies.NO_MEMORY))
+        self._room_needed(transaction.submission, transaction.size)
         self.answer(replies.START_DATA)
         await self.flush()
         held = _Held(self)
@@ -277,6 +279,11 @@ class Session(Wire):
     def _greeting_needed(self) -> None:
         if not self._helo:
             raise Unacceptable(replies.EHLO_FIRST)
+
+    def _room_needed(self, submission: Submission, size: int) -> None:
+        """Before the message is sent: it would only be told the same after its last octet."""
+        if not self.door.line.has_room(submission, size):
+            raise Unacceptable(refused_by_limit("hold", replies.HOLD_FULL))
 
     def _transaction_needed(self) -> Transaction:
         if self.transaction is None:

@@ -5,6 +5,7 @@ local PAUSED_AT, PAUSED_BY, MEASURE, PAUSE_REASON, PAUSE_REASON_ZH = 1, 2, 3, 4,
 
 local PAUSES = TAG .. "pauses"
 local COUNTED_FROM = TAG .. "from"
+local SENDING = TAG .. "sending"
 local DAY = 86400
 local KEPT_DAYS = 31 -- of counts; no window is longer
 
@@ -111,6 +112,28 @@ local function tallies(step)
   for i = 1, take_number(step) do
     local stream, window = take(step), take_number(step)
     answer[i] = tally(step, stream, first_day(step.now, window))
+  end
+  return answer
+end
+
+local function note_sending(step)
+  local stream, day = take(step), take(step)
+  local days, last = 0, ""
+  local packed = hash_get(step, SENDING, stream)
+  if packed then
+    days, last = unpack(unpack_list(packed))
+  end
+  if last < day then
+    hash_set(step, SENDING, stream, pack({ days + 1, day }))
+  end
+  return 1
+end
+
+local function sending_days(step)
+  local answer = {}
+  for i, stream in ipairs(take_list(step)) do
+    local packed = hash_get(step, SENDING, stream)
+    answer[i] = packed and unpack_list(packed) or { 0, "" }
   end
   return answer
 end

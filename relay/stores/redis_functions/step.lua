@@ -18,6 +18,7 @@
 --   {relay}:l:KEY            hash    first, ends, and "r" .. recipient -> packed row
 --   {relay}:pauses           hash    stream -> packed: at, by, measure, reason, reason_zh
 --   {relay}:from             hash    stream -> when it was resumed last; what was sent before counts no more
+--   {relay}:sending          hash    stream -> packed: days on which it sent, the last of them
 --   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC
 --   {relay}:f:MEASURE:STREAM zset    submission NUL recipient -> when it was sent
 

@@ -5,6 +5,7 @@ local OPERATIONS = {
   reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
+  note_sending = note_sending, sending_days = sending_days,
 }
 
 local function carry_out(operation, step)

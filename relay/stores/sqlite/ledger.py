@@ -1,9 +1,10 @@
 """The ledger of unfinished submissions, inside a transaction."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from relay.errors import StoreUnavailable
 from relay.policy.reputation import Pause
 from relay.policy.suppression import Digest, Suppression
 from relay.stores.contracts import (
@@ -124,6 +125,24 @@ def finish(db: sqlite3.Connection, now: float, key: Digest, settlements: Sequenc
     counts.write()
 
 
+def hold(db: sqlite3.Connection, now: float, key: Digest, submission_id: str, replies: Mapping[Digest, str]) -> frozenset[Digest]:
+    """Make the rows HELD; return the recipients that are held or delivered already, whoever did that.
+
+    Raises StoreUnavailable when another try is leaving with one of them: what comes of it cannot be known yet.
+    """
+    done: set[Digest] = set()
+    for recipient, reply in replies.items():
+        row = _find(db, now, key, recipient)
+        if row is not None and row.state in (RowState.DELIVERED, RowState.HELD):
+            done.add(recipient)
+            continue
+        if row is not None and row.state is RowState.LEAVING and row.submission_id != submission_id:
+            raise StoreUnavailable("timeout", f"{row.submission_id}, another try of the same submission, is leaving now")
+        facts = {"key": key, "recipient": recipient, "state": RowState.HELD, "reply": reply, "try": submission_id, "now": now}
+        db.execute(_OUTCOME, facts)
+    return frozenset(done)
+
+
 def close(db: sqlite3.Connection, key: Digest, submission_id: str) -> None:
     """Forget the rows of this try, and with the last row the submission."""
     db.execute("DELETE FROM ledger WHERE key = ? AND asked_by = ?", (key, submission_id))
@@ -162,13 +181,17 @@ def _obstacle(
     for entry in entries:
         if entry.scope in request.scopes and entry.reason in request.reasons:
             return Refused(entry)
-    found = db.execute(
-        "SELECT recipient, state, reply, submission_id, lease_until FROM ledger WHERE key = ? AND recipient = ?",
-        (key, request.recipient),
-    ).fetchone()
-    if found is not None and (row := _row(now, *found)).state is not RowState.INDETERMINATE:
+    row = _find(db, now, key, request.recipient)
+    if row is not None and row.state is not RowState.INDETERMINATE:
         return Taken(row)
     return Paused(pause) if pause else None
+
+
+def _find(db: sqlite3.Connection, now: float, key: Digest, recipient: Digest) -> Row | None:
+    found = db.execute(
+        "SELECT recipient, state, reply, submission_id, lease_until FROM ledger WHERE key = ? AND recipient = ?", (key, recipient)
+    ).fetchone()
+    return _row(now, *found) if found else None
 
 
 def _reserve(usage: limits.Usage, request: ClearRequest, lease_seconds: float) -> Cleared | OverLimit:

@@ -4,7 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, Tally, first_day
+from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally, first_day
 from relay.stores.contracts import RowState, Settlement
 
 _PAUSE = """
@@ -25,6 +25,11 @@ SELECT :stream, :measure, :submission_id, :recipient, :sent_at
 _COUNT = """
 INSERT INTO sent (stream, day, delivered, refused) VALUES (:stream, :day, :delivered, :refused)
     ON CONFLICT (stream, day) DO UPDATE SET delivered = delivered + :delivered, refused = refused + :refused
+"""
+
+_SENDS = """
+INSERT INTO sending_days (stream, days, last) VALUES (?1, 1, ?2)
+    ON CONFLICT (stream) DO UPDATE SET days = days + 1, last = ?2 WHERE last < ?2
 """
 
 
@@ -90,6 +95,17 @@ def _tally(db: sqlite3.Connection, stream: str, begin: int) -> Tally:
     )
     returned, complaints = counts.get(Measure.HARD_BOUNCES, 0), counts.get(Measure.COMPLAINTS, 0)
     return Tally(delivered, refused, returned, complaints, _counted_from(db, stream))
+
+
+def note_sending(db: sqlite3.Connection, stream: str, day: str) -> None:
+    """Count the day unless it was counted, or a later one."""
+    db.execute(_SENDS, (stream, day))
+
+
+def sending_days(db: sqlite3.Connection, streams: Sequence[str]) -> dict[str, SendingDays]:
+    """The days of sending of each stream."""
+    rows = {stream: SendingDays(days, last) for stream, days, last in db.execute("SELECT stream, days, last FROM sending_days")}
+    return {stream: rows.get(stream, SendingDays()) for stream in streams}
 
 
 class Counts:

@@ -119,20 +119,91 @@ CREATE TABLE IF NOT EXISTS feedback (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
 """
-"""Made where they lack, so that a file from before they existed goes on being used."""
+
+HELD = """
+CREATE TABLE IF NOT EXISTS held_messages (
+    id TEXT NOT NULL PRIMARY KEY,
+    file TEXT NOT NULL,                     -- its sealed body, in the folder held beside this file
+    octets INTEGER NOT NULL,                -- of the body
+    sha256 BLOB NOT NULL,                   -- of the body
+    head BLOB NOT NULL,
+    at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    held_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_messages_held ON held_messages (held_at);
+CREATE TABLE IF NOT EXISTS held_copies (
+    message TEXT NOT NULL REFERENCES held_messages,
+    recipient BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    lane BLOB NOT NULL,
+    owner BLOB NOT NULL,
+    why TEXT NOT NULL,
+    due_at REAL NOT NULL,
+    sealed BLOB NOT NULL,
+    attempts INTEGER NOT NULL,
+    held_at REAL NOT NULL,
+    claim INTEGER NOT NULL,
+    lease_until REAL NOT NULL DEFAULT 0,
+    next_at REAL NOT NULL,                  -- when it is claimed at the earliest: due or expired, and the lease over
+    PRIMARY KEY (message, recipient)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_copies_next ON held_copies (priority, lane, next_at);
+CREATE INDEX IF NOT EXISTS held_copies_owner ON held_copies (owner, why, due_at);
+CREATE INDEX IF NOT EXISTS held_copies_wait ON held_copies (lane) WHERE due_at < 9e999 AND why != 'report';
+CREATE TABLE IF NOT EXISTS held_lanes (
+    priority INTEGER NOT NULL,
+    lane BLOB NOT NULL,
+    next_at REAL NOT NULL,                  -- when it stands in line again; of no meaning while it does
+    rests_until REAL NOT NULL DEFAULT 0,
+    round INTEGER,                          -- in which it is served; null: does not stand in line
+    place INTEGER,                          -- among those of the same round
+    deficit INTEGER NOT NULL DEFAULT 0,     -- octets that it may send in that round
+    PRIMARY KEY (priority, lane)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_lanes_line ON held_lanes (priority, round, place) WHERE round IS NOT NULL;
+CREATE INDEX IF NOT EXISTS held_lanes_next ON held_lanes (priority, next_at) WHERE round IS NULL;
+CREATE TABLE IF NOT EXISTS held_turns (
+    priority INTEGER NOT NULL PRIMARY KEY,
+    round INTEGER NOT NULL,                 -- that is served
+    place INTEGER NOT NULL                  -- given last
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_counts (
+    what TEXT NOT NULL PRIMARY KEY,         -- a reason: copies that are held for it; octets: of all bodies
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_credentials (
+    owner BLOB NOT NULL PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held_credentials_end ON held_credentials (until);
+"""
+
+SENDING = """
+CREATE TABLE IF NOT EXISTS sending_days (
+    stream TEXT NOT NULL PRIMARY KEY,
+    days INTEGER NOT NULL,
+    last TEXT NOT NULL                      -- of the organisation's calendar: 2026-11-21
+) WITHOUT ROWID;
+"""
+
+_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING}
+"""Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
 
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING}")
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
 
 def add_tables(db: sqlite3.Connection) -> None:
     """Give a file of an earlier version what it lacks."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback_sent'").fetchone() is None:
-        db.executescript(f"BEGIN IMMEDIATE; {REPUTATION} COMMIT;")
+    for last, tables in _LATER.items():
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (last,)).fetchone() is None:
+            db.executescript(f"BEGIN IMMEDIATE; {tables} COMMIT;")
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:

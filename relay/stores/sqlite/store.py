@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, Tally
+from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import (
     Clearance,
@@ -28,8 +28,10 @@ from relay.stores.contracts import (
     StoreMeta,
 )
 from relay.stores.entries import require_recordable, require_recordable_rows
-from relay.stores.sqlite import ledger, limits, reputation, schema, suppressions
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
+from relay.stores.sqlite import held, ledger, limits, reputation, schema, suppressions, turns
 from relay.stores.sqlite.file import StoreFile, unavailable
+from relay.stores.sqlite.holding import Holding
 from relay.stores.sqlite.schema import Identity
 from relay.stores.sqlite.writer import Operation, Writer
 
@@ -59,6 +61,7 @@ class SQLiteStore(Store):
             self._identity.require(self._reader)
             schema.add_tables(self._reader)
             self._writer = Writer(self._file, self._identity, clock, patience, _sweep)
+            self._holding = Holding(self._file, self._identity, self._writer, self._read, clock)
         except BaseException:
             self._reader.close()
             raise
@@ -187,12 +190,19 @@ class SQLiteStore(Store):
         recipients: Sequence[Digest] = (),
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
+        lanes: Sequence[Digest] = (),
     ) -> Entry:
-        found = self._read(lambda db, now: suppressions.find(db, now, asked)) if asked else []  # beside the writers
+        found, waiting = (
+            self._read(  # beside the writers
+                lambda db, now: (suppressions.find(db, now, asked), held.waiting(db, lanes))
+            )
+            if asked or lanes
+            else ([], frozenset())
+        )
         entry = await self._writer.run(  # nothing has left yet: a power cut may take it back
             lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
         )
-        return replace(entry, suppressions=tuple(found))
+        return replace(entry, suppressions=tuple(found), waiting=waiting)
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return self._read(lambda db, now: ledger.rows(db, now, key))
@@ -226,6 +236,56 @@ class SQLiteStore(Store):
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
         return self._snapshot(lambda db, now: reputation.tallies(db, now, windows))
+
+    # Held copies
+
+    async def hold(
+        self,
+        key: Digest,
+        message: HeldMessage,
+        copies: Sequence[HeldCopy],
+        rows: Mapping[Digest, str],
+        *,
+        max_octets: int,
+        credentials: tuple[Digest, bytes, float] | None = None,
+    ) -> None:
+        await self._holding.hold(key, message, copies, rows, max_octets, credentials)
+
+    async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
+        return await self._holding.claim(most, lease_seconds)
+
+    async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
+        return await self._holding.message(message, with_body=with_body)
+
+    async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
+        return await self._holding.update(updates, resting)
+
+    async def held_copies(self, after: tuple[str, Digest] | None, most: int, message: str | None = None) -> list[HeldCopy]:
+        return self._read(lambda db, now: held.copies_after(db, after, most, message))
+
+    async def free_owner(self, owner: Digest, why: Why) -> int:
+        return await self._holding.free_owner(owner, why)
+
+    async def wake_lane(self, lane: Lane) -> None:
+        await self._writer.run(lambda db, now: turns.rest(db, lane, 0))
+
+    async def held_totals(self) -> HeldTotals:
+        return self._snapshot(lambda db, now: held.totals(db))
+
+    async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
+        return await self._holding.keep_credentials(owner, sealed, until)
+
+    async def credentials_of(self, owner: Digest) -> bytes | None:
+        return self._read(lambda db, now: held.credentials_of(db, now, owner))
+
+    async def drop_credentials(self, owner: Digest) -> None:
+        await self._writer.run(lambda db, now: held.drop_credentials(db, owner))
+
+    async def note_sending(self, stream: str, day: str) -> None:
+        await self._writer.run(lambda db, now: reputation.note_sending(db, stream, day), durable=False)
+
+    async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
+        return self._read(lambda db, now: reputation.sending_days(db, streams))
 
     def _snapshot(self, query: Operation[T]) -> T:
         """Run some short indexed queries that must agree with each other."""
@@ -276,7 +336,8 @@ def _sweep(db: sqlite3.Connection, now: float) -> bool:
     more_limits = limits.sweep(db, now, _SWEEP_ROWS)
     more_submissions = ledger.sweep(db, now, _SWEEP_SUBMISSIONS)
     more_feedback = reputation.sweep(db, now, _SWEEP_ROWS)
-    return more_limits or more_submissions or more_feedback
+    more_credentials = held.sweep(db, now, _SWEEP_ROWS)
+    return more_limits or more_submissions or more_feedback or more_credentials
 
 
 def _as_unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:

@@ -1,0 +1,140 @@
+"""The courier: takes what is held and due, so much at a time as it can carry, and lets nothing wait that may go first.
+
+One per worker process.  It claims copies under a lease, no more than it has
+hands for, so that a claim is never far away: what has a higher priority is in
+the next one.  The copies of one message go together (`relay.resuming`).
+
+A worker that dies loses its leases in time and nothing else.  A store that is
+away is waited for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+
+from relay import telemetry
+from relay.bounced import Outcomes
+from relay.config import Config
+from relay.custody import Custody
+from relay.errors import StoreUnavailable
+from relay.pipeline import Line
+from relay.reporting import Reporter
+from relay.resending import Resender
+from relay.resuming import Resumption
+from relay.stores.contracts import Store
+from relay.stores.held import HeldCopy
+from relay.tasks import spawn
+
+_log = logging.getLogger("relay.courier")
+HANDS = 64
+"""Copies in hand at a time."""
+
+POLL_SECONDS = 1.0
+_LEASE_SLACK = 15.0
+Resume = Callable[[Sequence[HeldCopy]], Awaitable[None]]
+
+
+class Courier:
+    """`store` may be replaced while it runs; `lease` are seconds, longer than the longest turn of a copy."""
+
+    def __init__(self, store: Store, resume: Resume, *, lease: float, poll: float = POLL_SECONDS) -> None:
+        self.store = store
+        self._resume = resume
+        self._lease = lease
+        self._poll = poll
+        self._woken = asyncio.Event()
+        self._is_closing = False
+        self._is_away = False
+        self._in_hand: dict[asyncio.Task[None], int] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._running = spawn(self._run(), "courier")
+
+    def wake(self) -> None:
+        """Something may be due that was not a moment ago."""
+        self._woken.set()
+
+    async def aclose(self, seconds: float) -> None:
+        """Claim no more; finish what is in hand. What is not finished by then keeps its lease, and comes again when that ends."""
+        self._is_closing = True
+        self.wake()
+        if self._running is not None:
+            await self._running
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=seconds)
+        for task in list(self._in_hand):
+            task.cancel()
+
+    async def _run(self) -> None:
+        while not self._is_closing:
+            self._woken.clear()
+            free = HANDS - sum(self._in_hand.values())
+            claimed = await self._claimed(free) if free > 0 else []
+            for copies in _by_message(claimed):
+                task = spawn(self._carry(copies), f"held {copies[0].message}")
+                self._in_hand[task] = len(copies)
+                task.add_done_callback(self._put_down)
+            if not claimed:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll):
+                        await self._woken.wait()
+
+    async def _claimed(self, most: int) -> list[HeldCopy]:
+        try:
+            claimed = await self.store.claim(most, self._lease)
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            if not self._is_away:
+                telemetry.event(
+                    "courier waits", level=logging.WARNING, store=self.store.name, reason=fault.reason, text=str(fault)
+                )
+            self._is_away = True
+            return []
+        except Exception:  # noqa: BLE001 - a fault of ours must not end the courier of this process
+            _log.exception("held mail cannot be claimed")
+            return []
+        if self._is_away:
+            telemetry.event("courier goes on", store=self.store.name)
+        self._is_away = False
+        return claimed
+
+    async def _carry(self, copies: Sequence[HeldCopy]) -> None:
+        try:
+            await self._resume(copies)
+        except StoreUnavailable as fault:  # the leases end by themselves
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+
+    def _put_down(self, task: asyncio.Task[None]) -> None:
+        del self._in_hand[task]
+        self.wake()
+
+
+def _by_message(copies: Iterable[HeldCopy]) -> list[list[HeldCopy]]:
+    """The copies of each message, in the order in which they were claimed."""
+    found: dict[str, list[HeldCopy]] = {}
+    for copy in copies:
+        found.setdefault(copy.message, []).append(copy)
+    return list(found.values())
+
+
+def new_courier(
+    line: Line, outcomes: Outcomes, custody: Custody, *, clock: Callable[[], float], entropy: Callable[[int], bytes]
+) -> Courier:
+    """The courier of a process whose mail takes this line."""
+    reporter = Reporter(keys=line.keys, records=line.records, dispatcher=line.dispatcher, clock=clock)
+    resender = Resender(line, reporter, custody, clock=clock, entropy=entropy)
+    resumption = Resumption(line, resender, custody, outcomes, clock=clock, random=lambda: int.from_bytes(entropy(4)) / 2**32)
+    courier = Courier(line.store, resumption.resume, lease=longest_turn(line.config))
+    resumption.wake = courier.wake
+    return courier
+
+
+def longest_turn(config: Config) -> float:
+    """Seconds after which a copy in hand is answered for, or its worker is dead.
+
+    A large message to a slow upstream may take longer.  Then another worker finds in the ledger that it is leaving.
+    """
+    return config.delivery.patience + 2 * config.delivery.past_dot + _LEASE_SLACK

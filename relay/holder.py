@@ -1,0 +1,215 @@
+"""Hold what cannot leave now, and know what may be held.
+
+The line holds all recipients of a message that are open, or none of them: in
+one durable step of the store, which also makes their ledger rows HELD, so that
+a resend finds them.  Their record follows, and then the client's 250.  Where
+the relay dies between step and record, the client got no reply, a resend finds
+the rows, and what becomes of the copies is recorded by the courier all the
+same; where the store's answer got lost, the client is told 451 and the resend
+finds the rows too.
+
+What the relay cannot answer for is not held but left to the client: where the
+store or the records failed, while another try of the same bytes is under way,
+where policy says "defer", and for a client's own login, unless the relay has
+an [[account]] of that identity to send with once the client is gone, or takes
+the login into custody.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from relay import telemetry
+from relay.answer import Result, Standing
+from relay.config import Config
+from relay.consignment import Consignment
+from relay.custody import Custody
+from relay.errors import StoreUnavailable
+from relay.gathering import recipient_digest
+from relay.holding import Codec, Detail, expiry, lane_of, owner_of, report_lane
+from relay.keys import Keys
+from relay.mail import replies
+from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
+from relay.policy.sets import Stream
+from relay.policy.suppression import Digest
+from relay.routing import Route
+from relay.stores.contracts import Store
+from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane, Why
+from relay.upstream.delivery import Upstreams
+
+_log = logging.getLogger("relay.holder")
+FIRST_WAIT = 60.0
+"""Seconds until a copy that the upstream did not take is tried again."""
+
+_SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
+_MOST_COPIES = 10_000  # of one message: `[smtp] max_recipients` is at most that
+
+
+class Holder:
+    """One per worker. `octets` is how much was held a second ago."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        keys: Keys,
+        store: Store,
+        upstreams: Upstreams,
+        custody: Custody,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._keys = keys
+        self.store = store
+        self._upstreams = upstreams
+        self._custody = custody
+        self._clock = clock
+        self._codec = Codec(keys)
+        self.octets = 0
+        self.wake: Callable[[], object] = lambda: None  # who carries what is held hears that there is something
+
+    # What may be held ------------------------------------------------------------------------------------------------
+
+    def can_send_later(self, identity: Identity, upstreams: Collection[str]) -> bool:
+        """Whether mail of this identity can leave by these upstreams once its client is gone, and its own password with it."""
+        if identity.kind is not IdentityKind.PASSTHROUGH:
+            return bool(upstreams)
+        return self._has_account(identity, upstreams) or self._custody.keeps(identity)
+
+    def _has_account(self, identity: Identity, upstreams: Collection[str]) -> bool:
+        return any(self._upstreams.account_for(name, identity.name, None) for name in upstreams)
+
+    def may_wait(self, stream: Stream) -> bool:
+        """Whether mail of this stream may be held that no rule holds."""
+        return self._waits_for_upstream or stream.limits.over == "hold"
+
+    def has_room(self, identity: Identity, stream: Stream, size: int) -> bool:
+        """Whether a message of this size can be held, by what was known a second ago; true for mail that never is."""
+        if self.octets + size <= self._config.hold.max_bytes:
+            return True
+        return not self.may_wait(stream) or not self.can_send_later(identity, (identity.upstream or "",))
+
+    def lanes(self, submission: Submission, stream: Stream, routes: Sequence[Route]) -> dict[str, Lane]:
+        """The lane of each recipient, by mailbox key; empty where nothing may be held, so that nothing need wait."""
+        if not self.may_wait(stream) or not self.can_send_later(submission.identity, _names(routes)):
+            return {}
+        return {one.key: self._lane(submission, stream, one) for one in submission.recipients}
+
+    def _lane(self, submission: Submission, stream: Stream, recipient: Recipient) -> Lane:
+        return lane_of(self._keys, stream.purpose, submission.identity.name, recipient.mailbox.domain)
+
+    @property
+    def _waits_for_upstream(self) -> bool:
+        return self._config.delivery.on_transient == "hold"
+
+    def _may_be_held(self, consignment: Consignment, result: Result) -> bool:
+        match result.why:
+            case Why.LIMIT:
+                return consignment.stream.limits.over == "hold"
+            case Why.UPSTREAM | Why.UNKNOWN | Why.AUTHENTICATION:
+                return self._waits_for_upstream
+            case Why.LANE | Why.HOURS | Why.RULE:
+                return True
+        return False
+
+    # Holding ---------------------------------------------------------------------------------------------------------
+
+    async def hold(self, consignment: Consignment, results: Sequence[Result]) -> list[Result]:
+        """Hold every open recipient, or none; the results as they are then. Never raises."""
+        waiting = [result for result in results if result.is_open]
+        may = all(self._may_be_held(consignment, result) for result in waiting)
+        if not waiting or not may or not self.can_send_later(consignment.submission.identity, _names(consignment.routes)):
+            return list(results)
+        lanes = {r.recipient.key: self._lane(consignment.submission, consignment.stream, r.recipient) for r in waiting}
+        digests = {recipient_digest(self._keys, r.recipient): r.reply.wire().decode() for r in waiting}
+        fault = await self._keep(consignment, waiting, lanes, digests)
+        if fault is None:
+            consignment.held.update(lanes)
+            return [replace(result, standing=Standing.HELD) if result.is_open else result for result in results]
+        if isinstance(fault, HoldFull):
+            return [replace(result, reply=replies.HOLD_FULL) if result.is_open else result for result in results]
+        return list(results)
+
+    async def hold_report(self, consignment: Consignment, refused: Sequence[Result], digest: Digest) -> bool:
+        """Hold a report that could not be delivered now: whom it is about, for the courier; `digest` is its own in the ledger."""
+        submission = consignment.submission
+        if not self._waits_for_upstream or not self.can_send_later(submission.identity, _names(consignment.routes)):
+            return False
+        lane = report_lane(self._keys, submission.id)
+        about = [replace(result, why=Why.REPORT, due=0.0) for result in refused]
+        lanes = dict.fromkeys((result.recipient.key for result in about), lane)
+        return await self._keep(consignment, about, lanes, {digest: replies.OK.wire().decode()}) is None
+
+    async def _keep(
+        self, consignment: Consignment, results: Sequence[Result], lanes: Mapping[str, Lane], rows: Mapping[Digest, str]
+    ) -> Exception | None:
+        """Keep these; the fault when they are not kept, or nobody knows."""
+        try:
+            # An outcome that the store has not heard of yet would be written over the row that says HELD.
+            for settling in consignment.settling:
+                if not await asyncio.shield(settling):
+                    return StoreUnavailable("unreachable", "an outcome is not settled yet")
+            message = await self._sealed(consignment)
+            copies = [self._copy(consignment, result, lanes[result.recipient.key]) for result in results]
+            identity, most = consignment.submission.identity, self._config.hold.max_bytes
+            login = None if self._has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
+            await self.store.hold(consignment.key, message, copies, rows, max_octets=most, credentials=login)
+        except HoldFull as fault:
+            telemetry.count_refusal("hold")
+            return fault
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            return fault
+        except Exception as fault:  # noqa: BLE001 - law 1: what has left must still be recorded and answered for
+            _log.exception("%s could not be held", consignment.submission.id)
+            return fault
+        self.wake()
+        reasons = Counter(str(result.why) for result in results)
+        telemetry.event("held", id=consignment.submission.id, stream=consignment.stream.name, copies=reasons)
+        return None
+
+    async def _sealed(self, consignment: Consignment) -> HeldMessage:
+        submission = consignment.submission
+        octets = consignment.message.octets
+        if len(octets) <= _SEALED_AT_ONCE:
+            body = self._codec.body(submission.id, octets)
+        else:
+            body = await asyncio.to_thread(self._codec.body, submission.id, octets)
+        head = self._codec.head(submission, consignment.first)
+        return HeldMessage(submission.id, head, body, len(body), submission.at, expiry(submission, consignment.stream))
+
+    def _copy(self, consignment: Consignment, result: Result, lane: Lane) -> HeldCopy:
+        if result.why is None:
+            raise ValueError("there is no reason to hold this")
+        now, submission, route = self._clock(), consignment.submission, consignment.routes[0]
+        detail = Detail(
+            result.recipient, result.reply.wire().decode(), result.rule, result.why_zh, result.why_en,
+            result.upstream, result.upstream_text, result.gone,
+        )  # fmt: skip
+        return HeldCopy(
+            submission.id,
+            recipient_digest(self._keys, result.recipient),
+            lane,
+            owner_of(self._keys, route.upstream, route.identity),
+            result.why,
+            max(now, result.due),
+            self._codec.detail(submission.id, detail),
+            held_at=now,
+        )
+
+    async def arrived(self, submission_id: str, recipients: Sequence[Recipient]) -> None:
+        """The upstream said late that it has the message after all: these need not be sent again."""
+        if not recipients:
+            return
+        digests = {recipient_digest(self._keys, recipient) for recipient in recipients}
+        try:
+            copies = await self.store.held_copies(None, _MOST_COPIES, submission_id)
+            await self.store.update_held([HeldUpdate(copy, None) for copy in copies if copy.recipient in digests])
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+
+
+def _names(routes: Sequence[Route]) -> tuple[str, ...]:
+    return tuple(route.upstream for route in routes)

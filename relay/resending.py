@@ -1,0 +1,272 @@
+"""Judge held copies of one message again and send those that may leave; send the report on those that never will.
+
+The policy set in force, every refusal and pause of now, the bytes of the first
+try.  The ledger knows held copies under a key of their own, and each turn of
+the courier as a try: whoever crashes at any point, the next turn finds who is
+known to be delivered.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from relay import telemetry
+from relay.answer import ReportFate, Result, Standing
+from relay.consignment import Consignment
+from relay.custody import Custody
+from relay.errors import RecordsUnavailable, StoreUnavailable
+from relay.gathering import Gathered, gather
+from relay.holding import Detail, held_key
+from relay.ids import ENTROPY_OCTETS, new_id
+from relay.judging import judge_in_steps, objected
+from relay.mail import replies
+from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
+from relay.mail.reply import parse_reply
+from relay.pipeline import Line, stream_of
+from relay.policy.case import Action, Ruling
+from relay.policy.sets import PolicySet, Stream
+from relay.records.judged import judged_record
+from relay.refusing import count_objections
+from relay.reopening import Reopened
+from relay.reporting import Reporter
+from relay.retrying import Wait, wait_for, wait_for_rule
+from relay.stores.held import HeldCopy, Why
+from relay.tries import earlier_result, settled_rows, unknown_digests
+
+LEDGER_TTL = 6 * 86400.0
+"""Seconds that the ledger remembers a turn: longer than any copy, or the report on it, is held after it."""
+
+NO_STREAM_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A claimed copy and what is known of its recipient."""
+
+    copy: HeldCopy
+    detail: Detail
+
+    @property
+    def recipient(self) -> Recipient:
+        return self.detail.recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a turn found out about a copy. `wait` says what keeps it, None when its result is the last word or not known.
+
+    `judged` names the decision on it that is on record.
+    """
+
+    piece: Piece
+    result: Result
+    judged: str
+    wait: Wait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A piece under the policy set in force. `is_new` says that the record lacks this decision, or what is not known of it."""
+
+    piece: Piece
+    ruling: Ruling
+    decision: str
+    is_new: bool
+    is_again: bool
+
+    @property
+    def may_leave(self) -> bool:
+        """Nobody objects, or what wants a person to look at the mail, and one did."""
+        leading = self.ruling.leading
+        return leading is None or (leading.action is Action.HOLD and self.piece.detail.released)
+
+
+class Resender:
+    """One per worker. What follows from what it finds is `relay.resuming`'s."""
+
+    def __init__(
+        self,
+        line: Line,
+        reporter: Reporter,
+        custody: Custody,
+        *,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._line, self._reporter, self._custody = line, reporter, custody
+        self._clock, self._entropy = clock, entropy
+
+    def new_attempt(self) -> str:
+        """The name of a turn in the ledger."""
+        return new_id(self._clock(), self._entropy(ENTROPY_OCTETS))
+
+    async def send(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> list[Tried]:
+        """What is known of each copy now.
+
+        Raises StoreUnavailable, RecordsUnavailable and RuleFailed: then nothing was sent.
+        """
+        line, policy = self._line, self._line.policy
+        submission = await self._as_now(opened.submission, pieces)
+        stream = stream_of(policy, submission)
+        if stream is None:
+            telemetry.event("held without a stream", id=submission.id, stream=submission.stream, copies=len(pieces))
+            return [self._without_stream(piece) for piece in pieces]
+        consignment = self._consignment(opened, submission, policy, stream, attempt)
+        countries = line.routing.countries(consignment.routes)
+        gathered = await gather(
+            submission, opened.message, policy, replace(opened.first, submission_id=attempt), countries,
+            store=line.store, records=line.records, keys=line.keys, ledger_ttl=LEDGER_TTL, key=consignment.key,
+        )  # fmt: skip
+        judged = await self._judge(policy, stream, gathered, pieces)
+        await self._record(submission, policy, judged, countries)
+        tried = await self._tried(consignment, gathered, judged)
+        await self._reporter.confirm(consignment, [one.result for one in tried])
+        for settling in consignment.settling:
+            await asyncio.shield(settling)
+        return tried
+
+    async def _as_now(self, kept: Submission, pieces: Sequence[Piece]) -> Submission:
+        """The submission with these recipients, and with the login that there is now."""
+        recipients = tuple(piece.recipient for piece in pieces)
+        return replace(kept, recipients=recipients, identity=await self._with_login(kept.identity))
+
+    async def _with_login(self, identity: Identity) -> Identity:
+        """A passthrough identity leaves with its [[account]] there, else with the login that is in custody."""
+        if identity.kind is not IdentityKind.PASSTHROUGH:
+            return identity
+        upstream = identity.upstream or self._line.config.upstream[0].name
+        login = self._line.upstreams.account_for(upstream, identity.name, None)
+        return replace(identity, credentials=login or await self._custody.opened(upstream, identity.name))
+
+    def _without_stream(self, piece: Piece) -> Tried:
+        """Another policy set came into force since, and no stream of it, or another one, takes this mail."""
+        wait = Wait(piece.copy.why, self._clock() + NO_STREAM_SECONDS)
+        return Tried(piece, Result(piece.recipient, Standing.TRANSIENT, replies.POLICY_UNUSABLE), piece.detail.judged, wait)
+
+    def _consignment(
+        self, opened: Reopened, submission: Submission, policy: PolicySet, stream: Stream, attempt: str
+    ) -> Consignment:
+        line, delivery = self._line, self._line.config.delivery
+        loop = asyncio.get_running_loop()
+        recorded: asyncio.Future[RecordsUnavailable | None] = loop.create_future()
+        recorded.set_result(None)  # nothing begins to leave before `_record` has returned
+        deadline = loop.time() + delivery.patience
+        routes = line.routing.routes(submission.identity, stream, submission.reverse_path, opened.message)
+        if submission.identity.kind is IdentityKind.PASSTHROUGH and submission.identity.credentials is None:
+            routes = ()
+        return Consignment(
+            submission, opened.message, policy, stream, held_key(line.keys, submission.id), opened.first, routes, recorded,
+            deadline, deadline + delivery.past_dot, attempt=attempt,
+        )  # fmt: skip
+
+    async def _judge(self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]) -> list[_Judged]:
+        today = datetime.fromtimestamp(self._clock(), policy.zone).date()
+        rulings: list[Ruling] = []
+        for step in judge_in_steps(policy, stream, gathered.cases, today):
+            rulings += step
+            await asyncio.sleep(0)
+        unknown = unknown_digests(gathered.entry.rows)
+        judged = []
+        for piece, ruling, case in zip(pieces, rulings, gathered.cases, strict=True):
+            decision = decision_of(policy, ruling)
+            known = piece.detail.judged or first_decision(case.submission, ruling)
+            again = piece.copy.why is Why.UNKNOWN or gathered.digests[piece.recipient.key] in unknown
+            judged.append(_Judged(piece, ruling, decision, decision != known or again, again))
+        return judged
+
+    async def _record(
+        self, submission: Submission, policy: PolicySet, judged: Sequence[_Judged], countries: frozenset[str]
+    ) -> None:
+        """Write down what the record lacks; before that not one byte leaves (law 5). Raises RecordsUnavailable."""
+        new = [one for one in judged if one.is_new]
+        if not new:
+            return
+        count_objections(one.ruling for one in new)
+        again = [one.piece.recipient for one in new if one.is_again]
+        rulings = [one.ruling for one in new]
+        records = self._line.records
+        await records.append(judged_record(submission, rulings, policy.hash, self._clock(), records.person, again, countries))
+
+    async def _tried(self, consignment: Consignment, gathered: Gathered, judged: Sequence[_Judged]) -> list[Tried]:
+        """Known from a turn before, kept back by a rule, or sent now."""
+        earlier = settled_rows(gathered.entry.rows)
+        tried: dict[str, Tried] = {}
+        leaving: dict[str, _Judged] = {}
+        for one in judged:
+            recipient = one.piece.recipient
+            row = earlier.get(gathered.digests[recipient.key])
+            if row is not None:
+                tried[recipient.key] = Tried(one.piece, earlier_result(recipient, row), one.decision)
+            elif one.may_leave:
+                leaving[recipient.key] = one
+            else:
+                tried[recipient.key] = self._kept_back(consignment, one)
+        for result in await self._sent(consignment, leaving):
+            one, kind = leaving[result.recipient.key], consignment.submission.identity.kind
+            is_waiting = result.standing is Standing.TRANSIENT
+            wait = wait_for(one.piece.copy, result, kind, self._clock()) if is_waiting else None
+            tried[result.recipient.key] = Tried(one.piece, result, one.decision, wait)
+        return [tried[one.piece.recipient.key] for one in judged]
+
+    def _kept_back(self, consignment: Consignment, one: _Judged) -> Tried:
+        """Somebody objects: for good, or for a time."""
+        submission, now = consignment.submission, self._clock()
+        result = objected(one.ruling, self._line.config.http.page(submission.id), now)
+        if result.standing is Standing.REFUSED:
+            return Tried(one.piece, result, one.decision)
+        wait = wait_for_rule(one.piece.copy, one.ruling, result, submission.identity.kind, now)
+        return Tried(one.piece, result, one.decision, wait)
+
+    async def _sent(self, consignment: Consignment, leaving: Mapping[str, _Judged]) -> list[Result]:
+        if not leaving:
+            return []
+        with telemetry.stage("resend"):
+            results = await self._line.dispatcher.send(consignment, [one.piece.recipient for one in leaving.values()])
+        await self._heed_logins(consignment, results)
+        return results
+
+    async def _heed_logins(self, consignment: Consignment, results: Sequence[Result]) -> None:
+        """A login in custody that the upstream refused is forgotten at once."""
+        identity = consignment.submission.identity
+        refused = any(result.reply == replies.UPSTREAM_ACCOUNT for result in results)
+        if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
+            upstream = identity.upstream or self._line.config.upstream[0].name
+            try:
+                await self._custody.refused(upstream, identity.name, identity.credentials)
+            except StoreUnavailable as fault:  # what was sent must still be settled; the next 535 says it again
+                telemetry.store_errors_total.labels(self._line.store.name, fault.reason).inc()
+
+    async def report(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> ReportFate:
+        """Tell the sender of these recipients, whom the message will never reach, in one report. Raises StoreUnavailable."""
+        policy = self._line.policy
+        submission = await self._as_now(opened.submission, pieces)
+        stream = stream_of(policy, submission)
+        if stream is None:
+            return ReportFate.TRANSIENT
+        refused = [refused_result(piece.detail) for piece in pieces]
+        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
+
+
+def refused_result(detail: Detail) -> Result:
+    """What was found out about a recipient who waits for a report."""
+    return Result(
+        detail.recipient, Standing.REFUSED, parse_reply(detail.reply), detail.rule, detail.upstream,
+        upstream_text=detail.upstream_text, gone=detail.gone, why_zh=detail.why_zh, why_en=detail.why_en,
+    )  # fmt: skip
+
+
+def decision_of(policy: PolicySet, ruling: Ruling) -> str:
+    """A name for what was decided and by which set: the same name, nothing new to record."""
+    return _decision(policy.hash, ruling)
+
+
+def first_decision(submission: Submission, ruling: Ruling) -> str:
+    """What this ruling would be called if the set that the submission came under had made it without an objection."""
+    return _decision(submission.policy, Ruling(ruling.recipient, Action.PERMIT))
+
+
+def _decision(policy_hash: str, ruling: Ruling) -> str:
+    said = [f"{objection.rule} {objection.action.word} {objection.observed}" for objection in ruling.objections]
+    return hashlib.sha256("\0".join([policy_hash, ruling.action.word, *said]).encode()).hexdigest()[:16]

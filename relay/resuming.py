@@ -1,0 +1,296 @@
+"""One turn of what is held of a message: open it, send what may leave, write down what became of it, keep the rest.
+
+A copy is forgotten last.  What became of it is in the ledger, then on record,
+and only then leaves the store: after a crash in between the next turn finds the
+outcome in the ledger and writes it down again.  The other way round a crash
+would leave mail that was delivered, or never will be, without a word on it
+(law 2), and a copy whose outcome the ledger lacks would be sent again.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from relay import telemetry
+from relay.answer import ReportFate, Result, Standing
+from relay.bounced import Outcomes
+from relay.custody import Custody
+from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
+from relay.gathering import recipient_digest
+from relay.holding import Codec, Detail, held_key, report_lane
+from relay.judging import spoken
+from relay.mail import replies
+from relay.mail.envelope import IdentityKind, Submission
+from relay.mail.reply import parse_reply
+from relay.pipeline import Line
+from relay.records.facts import report_records, unreported_record
+from relay.reopening import HeldMessages, Reopened, Unreadable
+from relay.resending import Piece, Resender, Tried, refused_result
+from relay.retrying import IN_A_WHILE, REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
+from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
+from relay.tries import earlier_result, settled_rows
+
+_log = logging.getLogger("relay.resuming")
+_UNREADABLE_SECONDS = 3600.0
+_UPDATE_TRIES = 20
+_UPDATE_PAUSE = 30.0  # seconds between them, at most
+_LOOKED_AT = 32  # copies of a message, to see whether anybody is open beside those who wait for a report
+_HOUR = 3600
+_ENDS = (Fate.DELIVERED, Fate.REFUSED, Fate.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What becomes of a copy, with what is known of its recipient now. `keeps_row`: the ledger must not forget it yet."""
+
+    copy: HeldCopy
+    next: Next
+    detail: Detail
+    keeps_row: bool = False
+
+
+class Resumption:
+    """One per worker."""
+
+    def __init__(
+        self,
+        line: Line,
+        resender: Resender,
+        custody: Custody,
+        outcomes: Outcomes,
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._line, self._resender, self._custody, self._outcomes = line, resender, custody, outcomes
+        self.wake: Callable[[], object] = lambda: None  # who claims hears that something may be due
+        self._clock, self._random = clock, random
+        self._codec = Codec(line.keys)
+        self._messages = HeldMessages(line.keys)
+
+    async def resume(self, copies: Sequence[HeldCopy]) -> None:
+        """Take copies of one message, claimed together, as far as they get.
+
+        Raises StoreUnavailable when the store does not answer: then their leases end by themselves.
+        """
+        message = copies[0].message
+        try:
+            opened = await self._messages.get(self._line.store, message)
+            if opened is None:
+                return
+            pieces = [Piece(copy, self._detail(copy)) for copy in copies]
+        except Unreadable as fault:
+            await self._keep_unreadable(copies, fault)
+            return
+        attempt = self._resender.new_attempt()
+        reports = [piece for piece in pieces if piece.copy.why is Why.REPORT]
+        await self._settle(opened, await self._resumed(opened, [p for p in pieces if p not in reports], attempt), attempt)
+        await self._settle(opened, await self._reported(opened, reports, attempt), attempt)
+
+    def _detail(self, copy: HeldCopy) -> Detail:
+        try:
+            return self._codec.read_detail(copy.message, copy.sealed)
+        except (ValueError, KeyError, TypeError) as fault:
+            raise Unreadable(str(fault)) from fault
+
+    # Sending ---------------------------------------------------------------------------------------------------------
+
+    async def _resumed(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> list[_Settled]:
+        now = self._clock()
+        if not pieces:
+            return []
+        if now >= opened.expires_at:
+            tried = await self._given_up(opened, pieces)
+            fate = Fate.EXPIRED
+        else:
+            tried = await self._tried(opened, pieces, attempt)
+            fate = Fate.REFUSED
+        known = [one for one in tried if one.wait is None]
+        try:
+            if known:
+                await self._outcomes.late(opened.submission.id, [one.result for one in known])
+        except RecordsUnavailable as fault:
+            _log.error("outcomes of held copies cannot be recorded; they are kept until they are: %s", fault)
+            tried = [one for one in tried if one.wait is not None]
+        return [self._settled(opened, one, fate) for one in tried]
+
+    async def _tried(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> list[Tried]:
+        """What is known of each copy; a fault of ours keeps it for a while (law 1)."""
+        try:
+            return await self._resender.send(opened, pieces, attempt)
+        except StoreUnavailable as fault:
+            telemetry.store_errors_total.labels(self._line.store.name, fault.reason).inc()
+            reply = replies.STORE_UNAVAILABLE
+        except RecordsUnavailable as fault:
+            _log.error("no record, no mail: %s", fault)
+            reply = replies.RECORDS_UNAVAILABLE
+        except RuleFailed as fault:
+            _log.error("held mail %s: %s", opened.submission.id, fault, exc_info=fault)
+            reply = replies.POLICY_UNUSABLE
+        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
+            _log.exception("held mail %s could not be sent", opened.submission.id)
+            reply = replies.INTERNAL
+        until = self._clock() + IN_A_WHILE
+        return [
+            Tried(piece, Result(piece.recipient, Standing.TRANSIENT, reply), piece.detail.judged, Wait(piece.copy.why, until))
+            for piece in pieces
+        ]
+
+    async def _given_up(self, opened: Reopened, pieces: Sequence[Piece]) -> list[Tried]:
+        """Their time is over, unless the ledger knows how it ended before that. Raises StoreUnavailable."""
+        rows = settled_rows(await self._line.store.rows(held_key(self._line.keys, opened.submission.id)))
+        hours = round((opened.expires_at - opened.submission.at) / _HOUR)
+        tried = []
+        for piece in pieces:
+            row = rows.get(recipient_digest(self._line.keys, piece.recipient))
+            if row is not None:
+                result = earlier_result(piece.recipient, row)
+            else:
+                last = parse_reply(piece.detail.reply).text[0] if piece.detail.reply else ""
+                result = spoken(piece.recipient, Standing.REFUSED, replies.expired(hours, last))
+            tried.append(Tried(piece, result, piece.detail.judged))
+        return tried
+
+    def _settled(self, opened: Reopened, tried: Tried, fate: Fate) -> _Settled:
+        copy, result, now, expires_at = tried.piece.copy, tried.result, self._clock(), opened.expires_at
+        if tried.wait is not None:
+            following = put_off(copy, tried.wait, now, expires_at, self._random())
+        elif result.standing is Standing.INDETERMINATE:
+            following = unknown(copy, result, now, expires_at, self._random())
+        elif result.standing is Standing.DELIVERED:
+            following = Next(Fate.DELIVERED)
+        else:
+            following = refused(fate, now)
+        keeps_row = result.standing is Standing.INDETERMINATE or result.reply == replies.RESEND_IN_PROGRESS
+        return _Settled(copy, following, _detail_after(tried), keeps_row)
+
+    # Reports ---------------------------------------------------------------------------------------------------------
+
+    async def _reported(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> list[_Settled]:
+        """One report on all of them; who cannot be told of is on record as such."""
+        if not pieces:
+            return []
+        submission, now = opened.submission, self._clock()
+        fate = await self._resender.report(opened, pieces, attempt)
+        records = self._line.records
+        about = [refused_result(piece.detail) for piece in pieces]
+        written = report_records(submission, about, fate.value, now, records.person)
+        since = min(piece.copy.held_at for piece in pieces)
+        if fate is ReportFate.REFUSED or (fate is ReportFate.TRANSIENT and now - since >= REPORT_LIFETIME):
+            why = "refused" if fate is ReportFate.REFUSED else "undeliverable"
+            written = [unreported_record(submission.id, [one.recipient for one in about], why, now, records.person)]
+        if not written:
+            wait = Wait(Why.REPORT, is_try=True, whole_lane=True)
+            random = self._random()  # one for all: they stay together
+            return [_Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, random), p.detail, True) for p in pieces]
+        try:
+            await records.append_many(written)
+        except RecordsUnavailable as fault:
+            _log.error("a report cannot be recorded; it is kept until it is: %s", fault)
+            return []
+        end = Fate.REPORTED if fate is ReportFate.DELIVERED else Fate.UNREPORTED
+        return [_Settled(piece.copy, Next(end), piece.detail) for piece in pieces]
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
+
+    async def _settle(self, opened: Reopened, settled: Sequence[_Settled], attempt: str) -> None:
+        """Tell the store; then the ledger may forget what the copies no longer need."""
+        if not settled:
+            return
+        submission, store = opened.submission, self._line.store
+        updates = [HeldUpdate(one.copy, self._after(submission.id, one)) for one in settled]
+        heard = await self._update(updates, self._resting(submission.id, settled))
+        fates = Counter(one.next.fate for one in settled)
+        for fate, number in fates.items():
+            telemetry.courier_copies_total.labels(fate.value).inc(number)
+        said = {fate.name.lower(): number for fate, number in fates.items()}
+        telemetry.event("resumed", id=submission.id, stream=submission.stream, **said)
+        if heard == len(updates) and not any(one.keeps_row for one in settled):
+            await store.close(held_key(self._line.keys, submission.id), attempt, durable=False)
+        if any(one.next.why is Why.AUTHENTICATION for one in settled):
+            await self._parked(submission)
+        if not fates.keys().isdisjoint(_ENDS):
+            await self._hasten_report(submission.id)
+
+    def _after(self, message: str, one: _Settled) -> HeldCopy | None:
+        following = one.next
+        if following.why is None:
+            return None
+        after = replace(
+            one.copy, why=following.why, due_at=following.due_at, attempts=following.attempts,
+            sealed=self._codec.detail(message, one.detail),
+        )  # fmt: skip
+        if following.fate in (Fate.REFUSED, Fate.EXPIRED):
+            after = replace(after, lane=report_lane(self._line.keys, message), held_at=self._clock())
+        return after
+
+    def _resting(self, message: str, settled: Sequence[_Settled]) -> dict[Lane, float]:
+        """The first copy of a lane speaks for it; what has expired is due whatever it says, so its reports wait as a lane."""
+        resting: dict[Lane, float] = {}
+        for one in settled:
+            if one.next.lane_until is not None:
+                resting.setdefault(one.copy.lane, one.next.lane_until)
+            elif one.next.fate is Fate.EXPIRED:
+                resting.setdefault(report_lane(self._line.keys, message), one.next.due_at)
+        return resting
+
+    async def _update(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float]) -> int:
+        """How many updates were heard. While the store is away they are kept here: the leases are long.
+
+        Raises StoreUnavailable when it stays away.
+        """
+        for attempt in range(_UPDATE_TRIES):
+            try:
+                return await self._line.store.update_held(updates, resting)
+            except StoreUnavailable as fault:
+                telemetry.store_errors_total.labels(self._line.store.name, fault.reason).inc()
+            await asyncio.sleep(min(2.0**attempt, _UPDATE_PAUSE))
+        return await self._line.store.update_held(updates, resting)
+
+    async def _parked(self, submission: Submission) -> None:
+        """A login may have come while these copies were on their way to wait for one."""
+        identity = submission.identity
+        if identity.kind is IdentityKind.PASSTHROUGH:
+            await self._custody.parked(identity.upstream or self._line.config.upstream[0].name, identity.name)
+
+    async def _hasten_report(self, message: str) -> None:
+        """When nobody of the submission is open any more, its sender hears of the refused at once."""
+        store, now = self._line.store, self._clock()
+        left = await store.held_copies(None, _LOOKED_AT, message)
+        if not left or len(left) == _LOOKED_AT or any(copy.why is not Why.REPORT for copy in left):
+            return
+        early = [HeldUpdate(copy, replace(copy, due_at=now)) for copy in left if copy.due_at > now]
+        if early:
+            await store.update_held(early)
+        await store.wake_lane(report_lane(self._line.keys, message))
+        self.wake()
+
+    async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: Unreadable) -> None:
+        """Its keys may come back; when its time has been over for as long as a report may take, it is given up."""
+        message, now = copies[0].message, self._clock()
+        kept = await self._line.store.held_message(message, with_body=False)
+        if kept is None:
+            return
+        telemetry.event("held mail unreadable", level=logging.ERROR, id=message, copies=len(copies), text=str(fault))
+        if now >= kept.expires_at + REPORT_LIFETIME:
+            await self._line.records.append(unreported_record(message, (), "unreadable", now, self._line.records.person))
+            await self._update([HeldUpdate(copy, None) for copy in copies], {})
+            telemetry.courier_copies_total.labels(Fate.UNREPORTED.value).inc(len(copies))
+            return
+        until, lane = now + _UNREADABLE_SECONDS, report_lane(self._line.keys, message)
+        updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until)) for copy in copies]
+        await self._update(updates, {lane: until})
+        telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))
+
+
+def _detail_after(tried: Tried) -> Detail:
+    """What is known of the recipient after this turn; what nobody was asked about leaves the last words standing."""
+    result, detail = tried.result, replace(tried.piece.detail, judged=tried.judged)
+    if tried.wait is not None and result.why is None:
+        return detail
+    return replace(
+        detail, reply=result.reply.wire().decode(), rule=result.rule, why_zh=result.why_zh, why_en=result.why_en,
+        upstream=result.upstream, upstream_text=result.upstream_text, gone=result.gone,
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+"""Held copies where rows and body files change together: files in a thread, rows in a transaction."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from relay.errors import StoreUnavailable
+from relay.policy.suppression import Digest
+from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.sqlite import held, turns
+from relay.stores.sqlite.bodies import FOLDER, Bodies
+from relay.stores.sqlite.file import StoreFile
+from relay.stores.sqlite.schema import Identity
+from relay.stores.sqlite.writer import Operation, Writer
+
+T = TypeVar("T")
+
+SWEEP_EVERY = 3600.0
+"""Seconds between two looks for files that no row names."""
+
+
+class Read(Protocol):
+    """Runs a short query on the loop."""
+
+    def __call__(self, query: Operation[T]) -> T: ...
+
+
+class Holding:
+    """What is held in one relay.db and the folder beside it."""
+
+    def __init__(self, file: StoreFile, identity: Identity, writer: Writer, read: Read, clock: Callable[[], float]) -> None:
+        self._file, self._identity, self._writer, self._read, self._clock = file, identity, writer, read, clock
+        self._bodies = Bodies(file.path.parent / FOLDER)
+        self._swept_at: float | None = None
+
+    async def hold(
+        self,
+        key: Digest,
+        message: HeldMessage,
+        copies: Sequence[HeldCopy],
+        rows: Mapping[Digest, str],
+        max_octets: int,
+        credentials: held.Credentials | None,
+    ) -> None:
+        """Write the body, then the rows; a body that no row names in the end goes again."""
+        octets = len(message.body)
+        self._read(lambda db, now: held.require_room(db, message.id, octets, max_octets))  # before it is written for nothing
+        body = await asyncio.to_thread(self._bodies.write, message.id, message.body)
+        try:
+            is_new = await self._writer.run(
+                lambda db, now: held.hold(db, now, key, message, body, copies, rows, max_octets, credentials)
+            )
+        except HoldFull:
+            await self._remove([body.file])
+            raise
+        except StoreUnavailable as fault:
+            if fault.reason != "timeout" and not self._read(lambda db, now: held.names_file(db, body.file)):
+                await self._remove([body.file])
+            raise  # what was late may be committed yet: then the body is needed, else the sweep removes it
+        if not is_new:
+            await self._remove([body.file])
+
+    async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
+        """Ask first, write only if something is due; a lease need not outlive a power cut, which nobody who has it does."""
+        await self._sweep()
+        if not self._read(turns.any_due):
+            return []
+        return await self._writer.run(lambda db, now: turns.claim(db, now, most, lease_seconds), durable=False)
+
+    async def message(self, message: str, *, with_body: bool) -> HeldMessage | None:
+        """Raises StoreUnavailable when the row is there and its body is not."""
+        found = self._read(lambda db, now: held.message_of(db, message))
+        if found is None:
+            return None
+        facts, body = found
+        if not with_body:
+            return facts
+        try:
+            return replace(facts, body=await asyncio.to_thread(self._bodies.read, body))
+        except StoreUnavailable:
+            if self._read(lambda db, now: held.message_of(db, message)) is None:  # forgotten meanwhile
+                return None
+            raise
+
+    async def update(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None) -> int:
+        """Forget the rows, then the files."""
+        heard, files = await self._writer.run(lambda db, now: held.update(db, updates, resting))
+        if files:
+            await self._remove(files)
+        return heard
+
+    async def free_owner(self, owner: Digest, why: Why) -> int:
+        """In steps, so that nobody waits for a large backlog to be freed."""
+        at, freed = self._clock(), 0
+        while some := await self._writer.run(lambda db, now: held.free_some(db, owner, why, at)):
+            freed += some
+        return freed
+
+    async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
+        """At every login: who has nothing held costs a look."""
+        if not self._read(lambda db, now: held.holds_for(db, owner)):
+            return False
+        return await self._writer.run(lambda db, now: held.keep_credentials(db, owner, sealed, until))
+
+    async def _remove(self, files: Sequence[str]) -> None:
+        await asyncio.to_thread(self._bodies.remove, files)
+
+    async def _sweep(self) -> None:
+        now = self._clock()
+        if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
+            self._swept_at = now
+            await asyncio.to_thread(self._remove_orphans)
+
+    def _remove_orphans(self) -> None:
+        """Only beside the relay.db that was opened: another one knows nothing of these bodies."""
+        with suppress(sqlite3.Error, OSError), closing(self._file.connect()) as db:
+            self._identity.require(db)
+            self._file.verify()
+            self._bodies.sweep(lambda file: held.names_file(db, file))
