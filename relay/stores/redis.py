@@ -8,7 +8,7 @@ write, no eviction, and replicas where Sentinel may promote one.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from relay.errors import StoreUnavailable
@@ -35,19 +35,21 @@ from relay.stores.contracts import (
     Taken,
 )
 from relay.stores.entries import gravest_first, lifted_by, require_recordable_rows, row_of
+from relay.stores.redis_held import HeldInRedis
 from relay.stores.redis_link import Argument, RedisLink
+from relay.stores.redis_words import listed
 
 _TOGETHER = 1000  # recipients in one operation: Redis serves nobody else meanwhile
 _ENTRIES = 250  # recorded in one operation; that takes longer than to look them up
 
 
-class RedisStore(Store):
+class RedisStore(HeldInRedis, Store):
     """All contracts on one Redis (standalone, TLS or Sentinel)."""
 
     name = "redis"
 
     def __init__(self, link: RedisLink, *, durability_confirmed: bool = False) -> None:
-        self._link = link
+        super().__init__(link)
         self._durability_confirmed = durability_confirmed
 
     # Who the store is
@@ -138,7 +140,7 @@ class RedisStore(Store):
 
     async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
         chunks = [recipients[i : i + _TOGETHER] for i in range(0, len(recipients), _TOGETHER)]
-        answers = await asyncio.gather(*(self._link.operate("find", _listed(map(_listed, chunk))) for chunk in chunks))
+        answers = await asyncio.gather(*(self._link.operate("find", listed(map(listed, chunk))) for chunk in chunks))
         return [gravest_first(map(_suppression, rows)) for answer in answers for rows in answer]
 
     async def suppress(self, entry: Suppression) -> bool:
@@ -152,16 +154,16 @@ class RedisStore(Store):
         new = 0
         for i in range(0, len(rows), _ENTRIES):
             chunk = list(map(_entry_words, rows[i : i + _ENTRIES]))
-            new += await self._link.operate("suppress", _listed(chunk), on_replica=True)
+            new += await self._link.operate("suppress", listed(chunk), on_replica=True)
         return new
 
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         why = lifted_by(consent, note)
-        words = [*_listed(digests), scope, reason, int(reason in REFUSALS), why, *_listed(_consent_words(consent))]
+        words = [*listed(digests), scope, reason, int(reason in REFUSALS), why, *listed(_consent_words(consent))]
         return bool(await self._link.operate("lift", words, on_replica=True))
 
     async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
-        entries, events = await self._link.operate("history", _listed(digests))
+        entries, events = await self._link.operate("history", listed(digests))
         suppressions = sorted(map(_suppression, entries), key=lambda entry: entry.at)
         return suppressions, sorted(map(_consent, events), key=lambda event: event.at)
 
@@ -202,14 +204,17 @@ class RedisStore(Store):
         recipients: Sequence[Digest] = (),
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
+        lanes: Sequence[Digest] = (),
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
-        words = [key, *_listed(first), ttl_seconds, *_listed(recipients), stream]
+        words = [key, *listed(first), ttl_seconds, *listed(recipients), stream, *listed(lanes)]
         opening = self._link.operate("open", words)
-        (is_new, kept, rows, pause), found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
+        opened, found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
+        is_new, kept, rows, pause, waiting = opened
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
-        return Entry(tried, bool(is_new), tuple(map(_row, rows)), _pause(pause) if pause else None, tuple(found))
+        paused = _pause(pause) if pause else None
+        return Entry(tried, bool(is_new), tuple(map(_row, rows)), paused, tuple(found), frozenset(waiting))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -218,7 +223,7 @@ class RedisStore(Store):
         self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
     ) -> list[Clearance]:
         words = [_request_words(request) for request in requests]
-        asked = [key, submission_id, lease_seconds, ttl_seconds, _new_reservation(), *_listed(words)]
+        asked = [key, submission_id, lease_seconds, ttl_seconds, _new_reservation(), *listed(words)]
         answers = await self._link.operate("clear", asked)
         return [_clearance(answer, request) for answer, request in zip(answers, requests, strict=True)]
 
@@ -227,7 +232,7 @@ class RedisStore(Store):
             [s.recipient, s.state or "", s.reply, s.reservation, s.submission_id, s.stream, int(s.no_mailbox)]
             for s in settlements
         ]
-        await self._link.operate("finish", [key, *_listed(words)])
+        await self._link.operate("finish", [key, *listed(words)])
 
     async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
         await self._link.operate("close", [key, submission_id])
@@ -240,7 +245,7 @@ class RedisStore(Store):
     async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
         fields = [repr(pause.at), pause.by, pause.measure, pause.reason, pause.reason_zh]
         expected = "" if counted_from is None else repr(counted_from)
-        return bool(await self._link.operate("pause", [pause.stream, *_listed(fields), expected], on_replica=True))
+        return bool(await self._link.operate("pause", [pause.stream, *listed(fields), expected], on_replica=True))
 
     async def resume(self, stream: str) -> Pause | None:
         ended = await self._link.operate("resume", [stream], on_replica=True)
@@ -252,10 +257,10 @@ class RedisStore(Store):
                 [one.stream, one.measure, one.submission_id.encode() + b"\0" + one.recipient, repr(one.sent_at)]
                 for one in feedback[i : i + _TOGETHER]
             ]
-            await self._link.operate("note", _listed(words))
+            await self._link.operate("note", listed(words))
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
-        rows = await self._link.operate("tallies", _listed(windows.items()))
+        rows = await self._link.operate("tallies", listed(windows.items()))
         return {stream: _tally(row) for stream, row in zip(windows, rows, strict=True)}
 
     async def note_sending(self, stream: str, day: str) -> None:
@@ -268,19 +273,6 @@ class RedisStore(Store):
 
 def _new_reservation() -> str:
     return os.urandom(12).hex()
-
-
-def _listed(items: Iterable[Argument | Sequence[Argument]]) -> list[Argument]:
-    """The number of items, then the items, those that are lists one after the other."""
-    words: list[Argument] = []
-    number = 0
-    for item in items:
-        number += 1
-        if isinstance(item, bytes | str | int | float):
-            words.append(item)
-        else:
-            words += item
-    return [number, *words]
 
 
 def _entry_words(row: EntryRow) -> list[Argument]:
@@ -306,11 +298,11 @@ def _consent_words(consent: ConsentEvent | None) -> list[Argument]:
 
 def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
     windows = ((charge, charge.window) for charge in charges)
-    return _listed([c.key, w.count, repr(w.length), w.day, repr(w.day_ends), c.count] for c, w in windows)
+    return listed([c.key, w.count, repr(w.length), w.day, repr(w.day_ends), c.count] for c, w in windows)
 
 
 def _request_words(request: ClearRequest) -> list[Argument]:
-    bound = [*_listed(request.suppression_digests), *_listed(request.scopes), *_listed(request.reasons)]
+    bound = [*listed(request.suppression_digests), *listed(request.scopes), *listed(request.reasons)]
     return [request.recipient, *bound, *_charge_words(request.charges), request.stream]
 
 

@@ -32,13 +32,14 @@ from relay.tasks import spawn
 Argument = bytes | str | int | float
 
 _FOLDER = files("relay.stores").joinpath("redis_functions")
-_PARTS = ("step", "suppressions", "limits", "reputation", "ledger", "tick")
+_PARTS = ("step", "suppressions", "limits", "reputation", "lanes", "ledger", "held", "tick")
 _SOURCE = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 _LIBRARY = f"relay_{hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]}"  # versions of the relay live side by side
 _META_KEY = "{relay}:meta"  # declares the one slot that every key is in
 
 _MAX_IN_FLIGHT = 4  # calls on the way at a time, each on its own connection
 _MAX_TOGETHER = 256  # operations in one call
+_MAX_OCTETS = 1 << 18  # of bodies in one call, either way
 _WAIT_SECONDS = 0.2  # for a replica to have a refusal
 _URL_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
 _SENTINEL_OPTIONS = {"db", "sentinel_username", "sentinel_password"}
@@ -68,6 +69,7 @@ class _Waiting:
     name: str
     arguments: Sequence[Argument]
     on_replica: bool
+    octets: int
     answer: asyncio.Future[Any]
 
 
@@ -96,8 +98,10 @@ class RedisLink:
         self._identity = _words_of(meta)
         self._clock = clock
 
-    async def operate(self, name: str, arguments: Sequence[Argument], *, on_replica: bool = False) -> Any:
+    async def operate(self, name: str, arguments: Sequence[Argument], *, on_replica: bool = False, octets: int = 0) -> Any:
         """Carry out one operation of `redis_functions`; `on_replica` waits until a replica has it too.
+
+        `octets` is how much of a body it carries or asks for, where there is one.
 
         Raises StoreUnavailable, and ValueError when the operation was refused.
         """
@@ -105,7 +109,7 @@ class RedisLink:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # Text that cannot be encoded must not spoil the call for the others in it.
         words = [word.encode("utf-8", "replace") if isinstance(word, str) else word for word in arguments]
-        self._queue.append(_Waiting(name, words, on_replica and self.has_replicas, future))
+        self._queue.append(_Waiting(name, words, on_replica and self.has_replicas, octets, future))
         self._schedule()
         answer: Answer
         try:
@@ -211,8 +215,10 @@ class RedisLink:
     def _next_together(self) -> list[_Waiting]:
         """Operations for one call; those that wait for a replica do not keep the others waiting."""
         together: list[_Waiting] = []
+        octets = 0
         while self._queue and len(together) < _MAX_TOGETHER:
-            if together and self._queue[0].on_replica != together[0].on_replica:
+            octets += self._queue[0].octets
+            if together and (self._queue[0].on_replica != together[0].on_replica or octets > _MAX_OCTETS):
                 break
             waiting = self._queue.popleft()
             if not waiting.answer.done():

@@ -7,6 +7,7 @@ from pathlib import Path
 from relay.errors import StoreUnavailable
 from relay.stores.contracts import Cleared, Reserved
 from relay.stores.sqlite import SQLiteStore
+from tests.support.held import held_copy, held_message, hold
 from tests.support.stores import ADA, META, charge, delivered, digest, first_try, refusal, request
 
 HOUR = 3600.0
@@ -100,5 +101,28 @@ def write_until_killed(path, pipe):
                 os.write(pipe.fileno(), number.to_bytes(8, "big"))
 
         await asyncio.gather(*(one(lane) for lane in range(8)))
+
+    asyncio.run(work())
+
+
+def hold_until_killed(path, answers):
+    """Hold one message after another; answer each that was acknowledged."""
+
+    async def work() -> None:
+        store = open_here(path)
+        for number in range(1_000_000):
+            message = held_message(number, 50_000)
+            await hold(store, message, [held_copy(message, "ada")])
+            answers.send(number)
+
+    asyncio.run(work())
+
+
+def hold_unopened(path):
+    """Hold one message of which the ledger knows nothing, so that holding is the first that is written."""
+
+    async def work() -> None:
+        message = held_message(octets=200_000)
+        await open_here(path).hold(digest("submission"), message, [held_copy(message, "ada")], {}, max_octets=1 << 30)
 
     asyncio.run(work())

@@ -47,7 +47,7 @@ end
 
 local function open(step)
   local key, first, ttl, recipients = ledger_key(step), take_list(step), take_number(step), take_list(step)
-  local pause = pause_of(step, take(step))
+  local pause, waiting = pause_of(step, take(step)), waiting_among(step, take_list(step))
   local known = is_open(step, key)
   local kept = known and redis.call("HGET", key, "first")
   if not known then
@@ -60,7 +60,7 @@ local function open(step)
     ask(step, key, recipient, first[1])
   end
   prolong(step, key, ttl)
-  return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {}, pause }
+  return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {}, pause, waiting }
 end
 
 local function rows(step)
@@ -139,6 +139,13 @@ local function count_row(step, before, state, stream, no_mailbox)
   if state == "delivered" or (state == "refused" and no_mailbox == "1") then
     count_sent(step, stream, state)
   end
+end
+
+-- The row of a recipient that is held from now on; the client of the try that asked last must hear of it.
+local function mark_held(step, key, recipient, reply, submission)
+  local packed = hash_get(step, key, "r" .. recipient)
+  local asked_by = packed and unpack_list(packed)[ASKED_BY] or submission
+  hash_set(step, key, "r" .. recipient, pack({ "held", reply, submission, "0", asked_by }))
 end
 
 local function finish(step)

@@ -1,6 +1,6 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
--- The files of this folder are one library, put together in the order step, suppressions, limits, reputation,
--- ledger, tick.
+-- The files of this folder are one library, put together in the order step, suppressions, limits, reputation, lanes,
+-- ledger, held, tick.
 --
 -- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
 -- that fails has changed nothing and does not disturb the others.  The caller's store id, schema and key fingerprints
@@ -21,6 +21,20 @@
 --   {relay}:sending          hash    stream -> packed: days on which it sent, the last of them
 --   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC
 --   {relay}:f:MEASURE:STREAM zset    submission NUL recipient -> when it was sent
+--   {relay}:hm:MESSAGE       hash    head, octets, at, expires, body, pieces, left (copies), and "c" .. recipient -> packed copy
+--   {relay}:hb:BODY          hash    number of a piece, from 0 -> up to 256 KiB of the sealed body
+--   {relay}:hc               zset    message NUL recipient of every copy, all 0: in the order of their names
+--   {relay}:hw:WHY           zset    copy -> when it was held
+--   {relay}:ho:WHY:OWNER     zset    copy, all 0
+--   {relay}:owners           hash    owner -> copies
+--   {relay}:login:OWNER      string  packed: sealed login, when its time is over
+--   {relay}:lane:LANE        zset    copy -> when a claim may find it; LANE is PRIORITY:KEY
+--   {relay}:asleep:PRIORITY  zset    lane with nothing due, or that rests -> when it will be looked at
+--   {relay}:turns:PRIORITY   zset    lane with something due -> the round in which it can pay for it
+--   {relay}:credit           hash    lane with a turn -> octets that it may send in that round
+--   {relay}:resting          zset    lane -> until when
+--   {relay}:waiting          hash    KEY of a lane -> copies in it that come back by themselves
+--   {relay}:held             hash    octets of all bodies, round:PRIORITY that was served last
 
 local TAG = "{relay}:"
 local META = TAG .. "meta"
@@ -50,7 +64,8 @@ local JOINED_WORDS = 1000 -- of one command; Lua takes some 8,000 arguments
 local function new_step(arguments, position, now)
   return {
     arguments = arguments, position = position, now = now, now_text = exact(now),
-    seen = {}, windows = {}, counts = {}, sums = {}, noted = {}, writes = {}, together = {},
+    seen = {}, windows = {}, counts = {}, sums = {}, noted = {}, lanes = {}, tallies = {},
+    writes = {}, together = {},
   }
 end
 
@@ -80,10 +95,11 @@ local function take_set(step)
   return set
 end
 
+local JOINED = { HSET = true, HDEL = true, ZADD = true, ZREM = true }
+
 -- Fields of one hash and members of one set are written together; other writes to a key keep their order.
 local function write(step, command, key, ...)
-  local together = step.together[key]
-  local may_join = command == "HSET" or command == "ZADD"
+  local together, may_join = step.together[key], JOINED[command]
   if may_join and together and together[1] == command and #together < JOINED_WORDS then
     for i = 1, select("#", ...) do
       together[#together + 1] = select(i, ...)

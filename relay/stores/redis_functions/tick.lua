@@ -6,6 +6,10 @@ local OPERATIONS = {
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
   note_sending = note_sending, sending_days = sending_days,
+  keep_piece = keep_piece, hold = hold, claim = claim, held_message = held_message, piece_of = piece_of,
+  update_held = update_held, held_copies = held_copies, free_owner = free_owner, wake_lane = wake_lane,
+  held_totals = held_totals, keep_credentials = keep_credentials, credentials_of = credentials_of,
+  drop_credentials = drop_credentials,
 }
 
 local function carry_out(operation, step)
@@ -15,12 +19,14 @@ local function carry_out(operation, step)
   end
   keep_windows(step)
   keep_sums(step)
+  keep_tallies(step)
   for field, by in pairs(step.counts) do
     write(step, "HINCRBY", COUNT, field, by)
   end
   for _, words in ipairs(step.writes) do
     redis.call(unpack(words))
   end
+  schedule_lanes(step)
   return { 1, answer }
 end
 

@@ -11,6 +11,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = FAST",
     "PRAGMA journal_size_limit = 67108864",
 )
 _REASONS = {
