@@ -20,7 +20,7 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding import Detail, held_key
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.judging import judge_in_steps, objected
+from relay.judging import held_for, judge_in_steps, objected
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
 from relay.mail.reply import parse_reply
@@ -80,7 +80,7 @@ class _Judged:
     def may_leave(self) -> bool:
         """Nobody objects, or what wants a person to look at the mail, and one did."""
         leading = self.ruling.leading
-        return leading is None or (leading.action is Action.HOLD and self.piece.detail.released)
+        return leading is None or (self.piece.detail.released and held_for(leading, 0.0)[0] is Why.RULE)
 
 
 class Resender:
@@ -230,7 +230,7 @@ class Resender:
     async def _heed_logins(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """A login in custody that the upstream refused is forgotten at once."""
         identity = consignment.submission.identity
-        refused = any(result.reply == replies.UPSTREAM_ACCOUNT for result in results)
+        refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
             upstream = identity.upstream or self._line.config.upstream[0].name
             try:

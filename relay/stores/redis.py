@@ -267,7 +267,7 @@ class RedisStore(HeldInRedis, Store):
         await self._link.operate("note_sending", [stream, day])
 
     async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
-        rows = await self._link.operate("sending_days", _listed(streams))
+        rows = await self._link.operate("sending_days", listed(streams))
         return {stream: SendingDays(days, last.decode()) for stream, (days, last) in zip(streams, rows, strict=True)}
 
 

@@ -32,7 +32,7 @@ local function copy_of(step, id)
 end
 
 local function told_copy(id, copy)
-  return { id, unpack(copy, LANE, CLAIM) }
+  return { id, unpack(copy, LANE, LEASED_UNTIL) }
 end
 
 -- Only what comes back by itself lets others of its lane wait behind it.
