@@ -162,9 +162,9 @@ class Resender:
         )  # fmt: skip
 
     async def _judge(self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]) -> list[_Judged]:
-        today = datetime.fromtimestamp(self._clock(), policy.zone).date()
+        now = datetime.fromtimestamp(self._clock(), policy.zone)
         rulings: list[Ruling] = []
-        for step in judge_in_steps(policy, stream, gathered.cases, today):
+        for step in judge_in_steps(policy, stream, gathered.cases, now):
             rulings += step
             await asyncio.sleep(0)
         unknown = unknown_digests(gathered.entry.rows)
