@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from relay.policy.suppression import Digest
 from relay.stores.contracts import FirstTry, Store
@@ -27,8 +28,8 @@ def held_message(number: int = 1, octets: int = 1000, expires_at: float = START 
 
 
 def held_copy(message: HeldMessage, who: object, in_lane: Lane = LANE, **facts) -> HeldCopy:
-    facts = {"owner": OWNER, "why": Why.UPSTREAM, "due_at": START, "sealed": f"sealed {who}".encode()} | facts
-    return HeldCopy(message.id, digest(who), in_lane, **facts)
+    known: dict[str, Any] = {"owner": OWNER, "why": Why.UPSTREAM, "due_at": START, "sealed": f"sealed {who}".encode()} | facts
+    return HeldCopy(message.id, digest(who), in_lane, **known)
 
 
 def key_of(message: HeldMessage) -> Digest:
