@@ -42,13 +42,16 @@ def custody_of(store, clock, keys: Keys = KEYS, auth=SEALED) -> Custody:
 
 async def held_for_ada(store, **facts):
     """A copy that leaves with Ada's login."""
-    facts = {"due_at": NEVER, "why": Why.AUTHENTICATION} | facts
+    facts.setdefault("due_at", NEVER)
+    facts.setdefault("why", Why.AUTHENTICATION)
     return await hold_one(store, owner=owner_of(KEYS, "main", LOGIN), **facts)
 
 
 async def test_a_login_is_what_it_was_and_readable_by_nobody_else(store, clock):
     custody = custody_of(store, clock)
-    owner, sealed, until = custody.sealed_for(ADA)
+    kept = custody.sealed_for(ADA)
+    assert kept is not None
+    owner, sealed, until = kept
     assert (owner, until) == (owner_of(KEYS, "main", LOGIN), START + KEPT_SECONDS)
     assert b"first" not in sealed
     assert b"Ada" not in sealed
@@ -61,11 +64,12 @@ async def test_a_login_is_what_it_was_and_readable_by_nobody_else(store, clock):
 async def test_a_login_in_anothers_place_opens_for_nobody(store, clock):
     """Whoever may write to the store still cannot send one person's mail with another's password."""
     custody = custody_of(store, clock)
-    _, sealed, until = custody.sealed_for(ADA)
+    kept = custody.sealed_for(ADA)
+    assert kept is not None
     for number, (upstream, identity) in enumerate((("main", "bob@example.com"), ("other", LOGIN))):
         owner = owner_of(KEYS, upstream, identity)
         await hold_one(store, number=number, owner=owner, in_lane=lane(identity))
-        assert await store.keep_credentials(owner, sealed, until)
+        assert await store.keep_credentials(owner, *kept[1:])
         assert await custody.opened(upstream, identity) is None
 
 
