@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -38,7 +38,19 @@ class LineHouse:
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind.
     """
 
-    def __init__(self, folder, upstream, *, domains: Iterable[str] = (), extra: str = "", policy=None, auth="none", upstreams=""):
+    def __init__(
+        self,
+        folder,
+        upstream,
+        *,
+        domains: Iterable[str] = (),
+        extra: str = "",
+        policy=None,
+        auth="none",
+        upstreams="",
+        delivery="",
+        clock: Callable[[], float] = time.time,
+    ):
         domains = {"example.com", *domains}
         table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
         keys = "".join(
@@ -46,7 +58,8 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy)
+        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, delivery=delivery)
+        self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -66,8 +79,9 @@ class LineHouse:
     async def _assemble(self):
         config = load_config(str(self.relay.config))
         keys = load_or_create_keys(config, date(2026, 1, 1))
-        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, time.time)
-        return await assemble(config, parse_policies(read_folder(config.policies_path)), keys, records, entropy=os.urandom)
+        records = Records.open(config.data_path / "records.db", keys, config.records.min_free, self._clock)
+        policy = parse_policies(read_folder(config.policies_path))
+        return await assemble(config, policy, keys, records, clock=self._clock, entropy=os.urandom)
 
     def run(self, work):
         """Wait for a coroutine on the line's loop."""
