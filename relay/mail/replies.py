@@ -167,6 +167,17 @@ def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
     return deferred("limit", f"{limit} reached", help_url, seconds=seconds, code=450)
 
 
+def upstream_resting(upstream: str, until: str, seconds: int, help_url: str = "") -> Reply:
+    """The upstream's own replies ask to wait; `until` is the time as people write it, ASCII."""
+    text = f"By what it replied, the upstream server {upstream} takes none of this mail before {until}"
+    return deferred("upstream", text, help_url, seconds=seconds)
+
+
+def upstream_paused(upstream: str, help_url: str = "") -> Reply:
+    """Marketing by this upstream waits for a person."""
+    return deferred("upstream-paused", f"Marketing by the upstream server {upstream} is paused", help_url)
+
+
 def expired(hours: int, last: str) -> Reply:
     """Held mail that is given up (RFC 3463: X.4.7, delivery time expired); `last` is what was said of it last."""
     return reply(

@@ -141,6 +141,8 @@ _REFUSALS = (
 _WAITING = (
     Documented("deferred", replies.deferred("base/hours", "Not at this hour", _PAGE, seconds=3600), "A rule asks to wait.", "Send it again after the time that is named."),
     Documented("deferred", replies.deferred("paused", "The stream newsletter is paused: complaints 0.41% (5 of 1210 recipients in 7 days), over 0.3%", _PAGE), "Too many complaints or hard bounces, or an administrator paused the stream. The rest of a text that is not ASCII is on the page.", "Find out why, then `relay streams resume NAME --reason TEXT`; mail programs try again by themselves."),
+    Documented("upstream_resting", replies.upstream_resting("netease", "2026-11-23 00:00 +0800", 54000, _PAGE), "The upstream server asked to slow down, refused the password, or said that the day's quota is used up, and the mail is not held: it is not asked again before the time that is named. `relay upstream status` says what it replied.", "Send it again after the time that is named."),
+    Documented("upstream_paused", replies.upstream_paused("netease", _PAGE), "The upstream server holds us in bad standing, or an administrator paused it; marketing waits, other mail leaves.", "Find out why, then `relay upstream resume NAME --reason TEXT`; mail programs try again by themselves."),
     Documented("over_limit", replies.over_limit("identity 60/minute", 12, _PAGE), "A limit of the stream or upstream is reached, and the mail is not held: `[limits] over = \"defer\"`.", "Send it again after the seconds that are named."),
     *_rows(
         ("NO_MEMORY", "`max_in_flight` octets are being received or sent.", _AGAIN),

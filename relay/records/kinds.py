@@ -29,6 +29,7 @@ class Kind(StrEnum):
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it
     RESUMED = "resumed"  # a paused stream was resumed, by whom and why
     PROBED = "probed"  # a canary left by an upstream, to see what the provider makes of it
+    ADAPTED = "adapted"  # something is done for a time because of an upstream's reply, or ended
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
     OPENED = "opened"  # a store was created, or restored from a backup

@@ -21,10 +21,13 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
+from relay.records.adapted import adapted_record
 from relay.records.handled import handled_record
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.records.probed import probed_record
+from relay.stores.adaptations import Adaptation, Scope
+from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import ConsentEvent, FirstTry
 
 SENTENCES: dict[Kind, str] = {
@@ -48,6 +51,8 @@ SENTENCES: dict[Kind, str] = {
     " did it. Its mail is answered 451 until somebody resumes it.",
     Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
     Kind.PROBED: "A canary was sent with `relay upstream probe`. Written before it leaves.",
+    Kind.ADAPTED: "Something is done for a time because of what an upstream replied, or that ended (`ended` says how). Where"
+    " nodes share a store, the node that made or ended it has the record.",
     Kind.POLICY: "A policy set came into force.",
     Kind.KEYS: "A key ring got a new generation.",
     Kind.OPENED: "A store was created, or restored from a backup.",
@@ -100,9 +105,9 @@ MEANINGS: dict[str, str] = {
     " of the report; unreadable: the keys of what was held are gone; created or restored;"
     " for a collected mail: how a refusal came, or a bounce's status and class",
     "person": "the mailbox",
-    "scope": "organisation, or `stream:NAME`",
+    "scope": "organisation, or `stream:NAME`; of an adaptation: identity, upstream or domain (a recipient domain)",
     "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual;"
-    " for a policy or a stream: why it was done",
+    " for a policy, a stream or an end by a person: why it was done",
     "reason_zh": "the same in Chinese, when the relay did it",
     "measure": "complaints, hard_bounces; manual: a person paused it",
     "counts.delivered": "recipients of the stream whom the upstream took in the window of its thresholds",
@@ -115,7 +120,7 @@ MEANINGS: dict[str, str] = {
     "submission": 'the submission that it is about; "" when there is none',
     "effect": 'the reason of the suppression that follows, "" when none does',
     "gone": "true when a bounce says for good that there is no such mailbox",
-    "since": "the moment of the refusal, or of the pause, epoch seconds",
+    "since": "the moment of the refusal, of the pause or of the adaptation, epoch seconds",
     "expires_at": "when it ends, epoch seconds; null for ever",
     "note": "what the person who did it wrote down",
     "by": "who did it; `recipient` for a refusal by link",
@@ -127,6 +132,12 @@ MEANINGS: dict[str, str] = {
     "consent.at": "when the person said it, epoch seconds",
     "consent.evidence": "how, when, where",
     "previous": 'the hash of the set before, "" for the first',
+    "kind": "rest (not asked), rate (recipients a minute), recipients (of one mail), pause (of marketing)",
+    "until": "when it ends by itself, epoch seconds; null: when a person ends it",
+    "value": "recipients a minute at first, or of one mail; else 0",
+    "class": "the class of the reply that caused it; authentication: one password of this login was refused; manual: a person",
+    "said": "the upstream's reply, in ASCII, every address masked",
+    "ended": '"" when it began; time, person, or login (which works again)',
     "laxer": "how many lines of the difference relax something",
     "shadow": "the streams that only observe",
     "ring": "addresses, records, tokens or held",
@@ -258,7 +269,11 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.RESUMED: [
             facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
         ],
-        Kind.PROBED: [probed_record(_id(13), _AT, "netease", bob.key, "Wang Min", _person)],
+        Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],
+        Kind.ADAPTED: [
+            adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),
+            adapted_record(_id(14), _AT + 900, _ADAPTATION, _person(author.key), ended="time"),
+        ],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
         Kind.OPENED: [facts.opened_record(_id(9), _AT, store="sqlite", store_id="01K8Z0V0000000000000000000", why="created")],
@@ -289,6 +304,9 @@ _OBJECTION = Objection(
 )
 
 
+_ADAPTATION = Adaptation(
+    b"", Adapted.REST, "netease", Scope.IDENTITY, b"", _AT, _AT + 900, reply_class="throttle", said="451 MI:SFQ"
+)
 _TALLY = Tally(delivered=1210, refused=14, returned=6, complaints=5)
 _PAUSE = Pause(
     "newsletter",

@@ -33,6 +33,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
     Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
+    Kind.ADAPTED: both("因上游服务器的答复调整了发送，或调整结束", "Sending was adapted to an upstream's reply, or that ended"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
     Kind.OPENED: both("存储被创建或恢复", "A store was created or restored"),
@@ -94,6 +95,29 @@ MEASURES: Mapping[str, Both] = {
     "manual": both("人工", "none: by hand"),
 }
 
+ADAPTED: Mapping[str, Both] = {
+    "rest": both("暂不发送", "not asked for a time"),
+    "rate": both("降低速率", "a lower rate"),
+    "recipients": both("每封邮件收件人上限", "fewer recipients a mail"),
+    "pause": both("营销邮件暂停", "marketing paused"),
+}
+
+SCOPES: Mapping[str, Both] = {
+    "identity": both("登录账号", "the login"),
+    "upstream": both("整个上游", "the whole upstream"),
+    "domain": both("收件人域名", "the recipient domain"),
+}
+
+CLASSES: Mapping[str, Both] = {
+    "throttle": both("发送过多或过快", "too much or too fast"),
+    "content": both("内容被拒", "the content was refused"),
+    "authentication": both("登录失败", "the login failed"),
+    "sender_policy": both("发件人或域名认证不符", "the sender, or the authentication of its domain"),
+    "reputation": both("发件方信誉不佳", "we are in bad standing"),
+    "recipient_gone": both("收件人不存在", "the recipient is gone"),
+    "manual": both("人工", "by hand"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(
@@ -133,6 +157,23 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
         both(
             "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay streams resume",
             "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay streams resume`",
+        ),
+    ),
+    "upstream": (
+        both(
+            "上游服务器要求放慢或暂缓，中继在此时间之前不再向它发送",
+            "The upstream server asked to slow down or wait, so the relay does not ask it before that time",
+        ),
+        both("请稍后再发；邮件软件通常会自动重试", "Send again later; most mail programs do by themselves"),
+    ),
+    "upstream-paused": (
+        both(
+            "经此上游服务器的营销邮件已暂停：它认为发件方信誉不佳，或由管理员暂停",
+            "Marketing by this upstream server is paused: it holds us in bad standing, or an administrator paused it",
+        ),
+        both(
+            "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay upstream resume",
+            "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay upstream resume`",
         ),
     ),
     "limit": (

@@ -20,7 +20,7 @@ FLOORS = [
     {"records"},
     {"upstream"},
     {"answer"},
-    {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries", "warming"},
+    {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries", "warming", "adapting"},
     {"retrying"},
     {"clearing", "holding", "custody", "holder"},
     {"reopening"},

@@ -26,7 +26,7 @@ def upstream():
 
 @pytest.fixture
 def house(tmp_path, upstream):
-    with CourierHouse(tmp_path, upstream, delivery="past_dot = \"1s\"") as running:
+    with CourierHouse(tmp_path, upstream, delivery='past_dot = "1s"') as running:
         yield running
 
 

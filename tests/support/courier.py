@@ -1,10 +1,10 @@
 """The real line and its courier in this process, with a clock that a test moves.
 
-    with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
-        upstream.fault("RCPT", "450 4.2.1 later")
-        assert house.send(OFFICE, ["ada@example.org"], message()).is_positive
-        upstream.faults.clear()
-        house.turn(seconds=75)
+with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
+    upstream.fault("RCPT", "450 4.2.1 later")
+    assert house.send(OFFICE, ["ada@example.org"], message()).is_positive
+    upstream.faults.clear()
+    house.turn(seconds=75)
 """
 
 from collections.abc import Callable

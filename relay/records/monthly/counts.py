@@ -91,6 +91,7 @@ class Month:
         self.untold = 0
         self.events: list[Event] = []
         self.pauses: list[Event] = []  # and their ends
+        self.adapted: Counter[tuple[str, str]] = Counter()  # upstream and kind
         self.open: set[str] = set()  # received, not finished yet
 
     def add(self, record: Record, seq: int = 0) -> None:
@@ -217,6 +218,9 @@ class Month:
                 pass  # how a refusal was told, and what was decided or done meanwhile: the outcome counts; and no mail of ours
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
+            case Kind.ADAPTED:
+                if not facts["ended"]:
+                    self.adapted[facts["upstream"], facts["kind"]] += 1
             case Kind.PAUSED | Kind.RESUMED:
                 self.pauses.append(Event(record.kind, record.at, facts))
             case _:  # a report that leaves something out in silence would be believed

@@ -5,6 +5,7 @@ local OPERATIONS = {
   reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
+  adaptations = adaptations, adapt = adapt, end_adaptation = end_adaptation, take_ended = take_ended,
   note_sending = note_sending, sending_days = sending_days,
   keep_piece = keep_piece, hold = hold, claim = claim, held_message = held_message, piece_of = piece_of,
   update_held = update_held, held_copies = held_copies, free_owner = free_owner, wake_lane = wake_lane,
