@@ -21,7 +21,7 @@ from relay.policy.suppression import Suppression
 from relay.records.append import Records
 from relay.records.collected import earlier_bounces, gone_digests
 from relay.records.facts import finished_record, late_record, suppressed_record
-from relay.records.held import held_record
+from relay.records.held import held_records
 from relay.records.kinds import Record
 
 
@@ -40,9 +40,7 @@ class Outcomes:
         """Every outcome is known; what is held is given up at `held_until`. Raises RecordsUnavailable."""
         now, person = self._clock(), self._records.person
         records = finished_record(submission, results, report, reply, now, person, self._marks(results))
-        held = held_record(submission.id, results, report, now, held_until, person)
-        if held is not None:
-            records.append(held)
+        records += held_records(submission.id, results, report, now, held_until, person)
         await self._write(submission.id, records, results)
 
     async def late(self, submission_id: str, results: Sequence[Result]) -> None:

@@ -23,6 +23,7 @@ from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts
 from relay.records.adapted import adapted_record
 from relay.records.handled import handled_record
+from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.records.probed import probed_record
@@ -36,6 +37,9 @@ SENTENCES: dict[Kind, str] = {
     " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
+    Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
+    " mail, and before the client's 250. A relay that is killed in between leaves mail in the store that no `held` names: the"
+    " client got no reply, and what becomes of the mail is in `late` all the same.",
     Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
     " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
     Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
@@ -90,15 +94,20 @@ MEANINGS: dict[str, str] = {
     "rulings[].objections[].retry_after": "seconds, for defer; else 0",
     "reply": "the reply to the client",
     "rule": "the rule that it names",
-    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, transient, refused",
+    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, held, transient, refused",
     "outcomes[].person": "the recipient",
-    "outcomes[].state": "delivered, refused, transient, indeterminate",
+    "outcomes[].state": "delivered, held, refused, transient, indeterminate",
     "outcomes[].reply": "what the client would be told if this were the only recipient",
     "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
     "upstream": "the `[[upstream]]`",
     "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
     "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
     "outcomes[].earlier": "true when a previous try of the same submission settled it",
+    "copies[].person": "a recipient whose mail the relay holds",
+    "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
+    "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
+    "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
+    "until": "when the relay gives up and tells the sender, epoch seconds",
     "to": "the person who got the report",
     "about": "the persons it names",
     "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
@@ -164,10 +173,16 @@ _AT = 1_795_000_000.0
 class _State(Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"
+    HELD = "held"
+
+
+class _Why(Enum):
+    UPSTREAM = "upstream"
 
 
 class _Report(Enum):
     DELIVERED = "delivered"
+    HELD = "held"
     FORBIDDEN = "forbidden"
 
 
@@ -180,6 +195,8 @@ class _Outcome:
     upstream: str = "netease"
     upstream_text: str = ""
     earlier: bool = False
+    why: _Why | None = None
+    due: float = 0.0
 
 
 def reference() -> str:
@@ -207,9 +224,17 @@ def examples() -> dict[Kind, list[Record]]:
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
     first = FirstTry(submission.id, _AT, "", "")
-    final = reply(250, "0.0", f"{submission.id}, 1 delivered, 1 left out")
+    final = reply(250, "0.0", f"{submission.id}, 1 delivered, 0 held, 1 left out")
     finished, reported = facts.finished_record(submission, outcomes, _Report.DELIVERED, final, _AT + 1, _person)
     _, unreported = facts.finished_record(submission, outcomes, _Report.FORBIDDEN, final, _AT + 1, _person)
+    waiting = [
+        outcomes[0],
+        _Outcome(
+            bob, _State.HELD, reply(450, "4.7.1", "The upstream server said: slow down"), upstream_text="450 slow down",
+            why=_Why.UPSTREAM, due=_AT + 61,
+        ),
+    ]  # fmt: skip
+    held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
     rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
@@ -255,6 +280,7 @@ def examples() -> dict[Kind, list[Record]]:
             judged_record(submission, rulings, "07c1d2a98be4f365", _AT + 3600, _person, [bob], ["CN"]),
         ],
         Kind.FINISHED: [finished],
+        Kind.HELD: held,
         Kind.REFUSED: [at_rcpt, announced],
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],

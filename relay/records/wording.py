@@ -20,6 +20,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.RECEIVED: both("收到一封邮件并逐个收件人作出判定", "A message came in and was judged for each recipient"),
     Kind.JUDGED: both("再次发送前重新作出判定", "What is held was judged again before another try"),
     Kind.FINISHED: both("各收件人的结果", "The outcome for each recipient"),
+    Kind.HELD: both("无法立即发出的邮件由中继保留，稍后发送", "What cannot leave now is kept, and sent later"),
     Kind.REFUSED: both(
         "拒绝了发件人、收件人，或过大、不合规的邮件", "A sender, a recipient, or a malformed or too large message was refused"
     ),
@@ -43,6 +44,14 @@ STATES: Mapping[str, Both] = {
     "delivered": both("已送达上游服务器", "Delivered: the upstream server took it"),
     "refused by rule": both("未发送：有规则不允许", "Not sent: a rule does not allow it"),
     "refused": both("未送达：上游服务器拒收", "Not delivered: the upstream server refused it"),
+    "held": both(
+        "由中继保留：上游服务器恢复后自动发送，无需重发",
+        "Held: the relay sends it by itself as soon as the upstream server takes it; do not send it again",
+    ),
+    "held by rule": both(
+        "由中继保留：规则允许时自动发送，或由管理员放行；无需重发",
+        "Held: the relay sends it by itself when the rule allows it, or an administrator releases it; do not send it again",
+    ),
     "transient by rule": both("暂未发送：邮件软件会自动重试", "Not sent yet: mail programs try again by themselves"),
     "transient": both(
         "暂未送达：稍后重试即可，邮件软件通常会自动重试",
@@ -52,6 +61,8 @@ STATES: Mapping[str, Both] = {
     "judged": both("已准许，尚无结果", "Permitted; the outcome is not known yet"),
     "session": both("发送请求被拒绝", "The sender was refused"),
 }
+
+NOTHING_TO_DO = both("无需任何操作，中继会自动发送", "There is nothing to do: the relay sends it by itself")
 
 WEIGHTS: Mapping[str, Both] = {
     "reject": both("拒绝", "reject"),

@@ -35,7 +35,8 @@ class LineHouse:
     """A line and the files that it is built from; every login owns `domains`, and there is a DKIM key for each.
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
-    wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind.
+    wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
+    `options` what else a `Relay` takes.
     `clock` is everybody's: of the line, the store, the records and the breakers.
     """
 
@@ -49,8 +50,8 @@ class LineHouse:
         policy=None,
         auth="none",
         upstreams="",
-        delivery="",
         clock: Callable[[], float] = time.time,
+        **options,
     ):
         domains = {"example.com", *domains}
         table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "{auth}"\n'
@@ -59,7 +60,7 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, delivery=delivery)
+        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
         self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
