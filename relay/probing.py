@@ -27,7 +27,7 @@ from relay.upstream.delivery import Upstreams
 from relay.upstream.outcome import Outcome
 
 MARK = "X-Probe-Id"
-_PATIENCE, _PAST_DOT = 30.0, 60.0
+_PATIENCE, _PAST_DOT, _LAST_WORDS = 30.0, 60.0, 2.0
 _SUBJECT = "邮件中继探测 probe of the mail relay"
 _TEXT = """\
 这是邮件中继的探测邮件，用来查看服务商是否改动邮件，收到后可以删除。
@@ -92,6 +92,10 @@ class Prober:
             path = canary.submission.reverse_path
             (outcome,) = await connection.transact(path, copy, deadline=deadline, past_dot=_PAST_DOT)
         return Sent(copy, outcome)
+
+    async def aclose(self) -> None:
+        """Say goodbye to the upstream."""
+        await self._upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS)
 
 
 def _octets(submission_id: str, sender: Mailbox, recipient: Mailbox) -> bytes:

@@ -93,6 +93,8 @@ async def _probe(asked: Asked) -> Probe:
             fail(UNREACHABLE, f"邮箱无法读取：{fault}", f"the mailbox cannot be read: {fault}")
         except RenderingImpossible as fault:
             fail(FINDINGS, f"无法生成探测邮件：{fault.rule}：{fault}", f"no canary can be made: {fault.rule}: {fault}")
+        finally:
+            await prober.aclose()
         rewritten = load_profiles()[upstream.provider].unsigned_fields
         found = probe_of(
             canary, offers, sent, arrived, signers.for_domain(sender.domain), rewritten, was_awaited=account is not None
