@@ -15,10 +15,10 @@ from relay.mail import replies
 from relay.mail.reply import reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.suppression import Reason
+from relay.records.examples import examples
 from relay.records.facts import finished_record, received_record, suppressed_record
 from relay.records.kinds import Kind, Record
 from relay.records.monthly.counts import MOST_NAMES, OTHERS, Fate, Month, month_bounds
-from relay.records.examples import examples
 from relay.stores.contracts import FirstTry
 from tests.support.months import OBSERVED, WARNED, Writer
 from tests.support.records import GONE, KEYS, NOW, a_message, a_refusal, a_submission, an_id
