@@ -18,7 +18,7 @@ clearing: the last question before a copy leaves, and the outcome in the ledger;
 reopening: what is held, opened again
 dispatch: the copies go upstream
 refusing, reporting: the sender is told; intervening, probing: what operators do
-pipeline: the line, which takes these steps in order
+overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
 courier, resending, resuming: the same line for what was held
 explain: the line without doing it
 doors: where the outside comes in

@@ -63,6 +63,7 @@ class Result:
     why_en: str = ""
     why: Why | None = None
     due: float = 0.0
+    cleared: int = 0  # the number of the step that let its copy leave, 0 when none did at this try
 
     @property
     def is_open(self) -> bool:

@@ -1,8 +1,9 @@
 """May it leave? Ask for each recipient directly before MAIL, and tell the ledger what became of it.
 
 `clear` is one atomic step of the store per copy (refusal? already leaving?
-stream paused? limits free?) after a look at the refusals that are journalled
-here and not in the store yet: no refusal that was said before it is passed by.
+stream paused? limits free?) after a look at the policy set in force and at the
+refusals that are journalled here and not in the store yet: no refusal that was
+said before it is passed by, and nothing leaves that another set has judged.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.policy.charges import charges_for
+from relay.policy.sets import PolicySet
 from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
 from relay.render.copy import Copy
@@ -50,14 +52,24 @@ class Leave:
     digest: Digest
     reservation: str
     stream: str
+    number: int = 0  # of the step that cleared it, in the store's commit sequence
 
 
 class Clearing:
-    """One per worker."""
+    """One per worker. `policy` is the set in force in this process."""
 
     def __init__(
-        self, config: Config, *, keys: Keys, store: Store, records: Records, adapting: Adapting, clock: Callable[[], float]
+        self,
+        config: Config,
+        policy: PolicySet,
+        *,
+        keys: Keys,
+        store: Store,
+        records: Records,
+        adapting: Adapting,
+        clock: Callable[[], float],
     ) -> None:
+        self.policy = policy
         self._config = config
         self._keys = keys
         self.store = store
@@ -71,10 +83,19 @@ class Clearing:
         """Epoch seconds."""
         return self._clock()
 
+    def is_overtaken(self, consignment: Consignment) -> bool:
+        """Whether the message was judged by another policy set than the one in force: then no copy of it may leave."""
+        return consignment.policy.hash != self.policy.hash
+
     async def clear(
         self, consignment: Consignment, copy: Copy, requests: Sequence[ClearRequest]
     ) -> tuple[list[Leave], list[Result]]:
-        """Who may leave now, with their reservations, and the results of the others."""
+        """Who may leave now, with their reservations, and the results of the others.
+
+        POLICY_UNUSABLE is the reply about those whom another policy set has overtaken; a report was judged by none.
+        """
+        if self.is_overtaken(consignment) and any(request.stream for request in requests):
+            return [], overtaken(copy.recipients)
         pending = self._records.pending([d for request in requests for d in request.suppression_digests])
         held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
         results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
@@ -93,7 +114,7 @@ class Clearing:
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
-                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream))
+                leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream, clearance.number))
             else:
                 results.append(self._not_cleared(consignment, recipient, clearance))
         return leaving, results
@@ -138,6 +159,7 @@ class Clearing:
             BINDS[stream.purpose],
             charges + self._adapting.charges(place),
             stream.name,
+            consignment.submission.id,
         )
 
     def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
@@ -210,6 +232,11 @@ _ROW_STATES: dict[OutcomeState, RowState | None] = {
     OutcomeState.INDETERMINATE: RowState.INDETERMINATE,
     OutcomeState.TRANSIENT: None,
 }
+
+
+def overtaken(recipients: Sequence[Recipient]) -> list[Result]:
+    """They must be judged again."""
+    return [Result(recipient, Standing.TRANSIENT, replies.POLICY_UNUSABLE) for recipient in recipients]
 
 
 def _binds(entry: Suppression, request: ClearRequest) -> bool:

@@ -15,7 +15,7 @@ from relay import telemetry
 from relay.adapting import Adapting, Place
 from relay.answer import Result, Standing
 from relay.bounced import Outcomes
-from relay.clearing import Clearing, Leave
+from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
@@ -123,6 +123,8 @@ class Dispatcher:
         A copy that one provider does not take as it is may suit the next; it is
         refused when none takes it and none was merely out of reach.
         """
+        if self.clearing.is_overtaken(consignment):
+            return overtaken(group)
         latest: dict[str, Result] = {}  # of those for whom another way may be tried, by mailbox key
         settled: list[Result] = []
         refusal: Reply | None = None
@@ -243,7 +245,7 @@ class Dispatcher:
         if connection.late is not None:
             dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
         results += [
-            _result(leave.recipient, outcome, route.upstream, silent=silent, due=dues.get(outcome.state, 0.0))
+            _result(leave, outcome, route.upstream, silent=silent, due=dues.get(outcome.state, 0.0))
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
         return results, fails_over
@@ -273,7 +275,7 @@ class Dispatcher:
             return
         submission_id = consignment.submission.id
         await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
-        results = [_result(leave.recipient, outcome, route.upstream) for leave, outcome in heard]
+        results = [_result(leave, outcome, route.upstream) for leave, outcome in heard]
         await self.holder.arrived(submission_id, [r.recipient for r in results if r.standing is Standing.DELIVERED])
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
@@ -310,10 +312,10 @@ def _may_fail_over(outcome: Outcome) -> bool:
     return outcome.before_dot and silent and outcome.state is OutcomeState.TRANSIENT
 
 
-def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bool = False, due: float = 0.0) -> Result:
+def _result(leave: Leave, outcome: Outcome, upstream: str, *, silent: bool = False, due: float = 0.0) -> Result:
     """`silent` says that the upstream reports no success; `due` when to try again what is open."""
     return Result(
-        recipient,
+        leave.recipient,
         _STANDINGS[outcome.state],
         outcome.reply,
         upstream=upstream,
@@ -322,6 +324,7 @@ def _result(recipient: Recipient, outcome: Outcome, upstream: str, *, silent: bo
         confirmations=outcome.reaction.confirmations,
         splits=outcome.reaction.split and outcome.state is OutcomeState.TRANSIENT,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
+        cleared=leave.number,
         why=_WHYS.get(outcome.state),
         due=due,
     )

@@ -27,6 +27,14 @@ _STEP = 500  # recipients: about 2 ms
 _HOURS = "base/hours"  # the rule that keeps a stream within its hours: it opens by itself
 
 
+def stream_of(policy: PolicySet, submission: Submission) -> Stream | None:
+    """The stream that took the mail at MAIL; None when another set is in force since and would not take it there."""
+    if policy.hash == submission.policy:
+        return policy.stream(submission.stream)
+    stream = policy.stream_for(submission.identity, submission.client.listener, submission.reverse_path)
+    return stream if stream is not None and stream.name == submission.stream else None
+
+
 def judge_at_rcpt(
     policy: PolicySet,
     stream: Stream,

@@ -28,13 +28,14 @@ from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnava
 from relay.gathering import Gathered, gather, suppressions_of
 from relay.holding import expiry
 from relay.ids import new_id
-from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to
+from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
 from relay.mail.reply import Reply
+from relay.overtaken import Sender
 from relay.policy.case import Ruling
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
@@ -61,7 +62,8 @@ class Line:
 
     `policy` is swapped whole by a reload.  Each step reads it once and judges
     by that one set; a set that came in force since MAIL goes on with a
-    submission only if it has the same stream take it.
+    submission only if it has the same stream take it, and judges whom it
+    overtakes before they leave (`relay.overtaken`).
     """
 
     def __init__(
@@ -80,7 +82,6 @@ class Line:
         entropy: Callable[[int], bytes],
     ) -> None:
         self.config = config
-        self.policy = policy
         self.keys = keys
         self.store = store
         self.records = records
@@ -88,6 +89,8 @@ class Line:
         self.dispatcher = dispatcher
         self.holder = dispatcher.holder
         self.routing = routing
+        self.policy = policy
+        self._sender = Sender(config, keys=keys, records=records, routing=routing, dispatcher=dispatcher)
         self.reader = MessageReader(config.smtp)
         self._outcomes = outcomes
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
@@ -96,6 +99,15 @@ class Line:
         self._entropy = entropy
         self._answered = Answered()
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
+
+    @property
+    def policy(self) -> PolicySet:
+        """The set in force in this process."""
+        return self.dispatcher.clearing.policy
+
+    @policy.setter
+    def policy(self, policy: PolicySet) -> None:
+        self.dispatcher.clearing.policy = policy
 
     # MAIL ------------------------------------------------------------------------------------------------------------
 
@@ -310,7 +322,7 @@ class Line:
         leaving = [ruling.recipient for ruling in rulings if ruling.recipient.key not in settled]
         if leaving:
             with telemetry.stage("deliver"):
-                results = await self.dispatcher.send(consignment, leaving)
+                results = await self._sender.send(consignment, leaving)
                 results = await await_others(
                     self.store, gathered.key, gathered.digests, results, consignment.deadline, self._store_failed
                 )
@@ -384,11 +396,3 @@ class Line:
 def _rule_failed(submission: Submission, fault: RuleFailed) -> Reply:
     _log.error("submission %s: %s", submission.id, fault, exc_info=fault)
     return replies.POLICY_UNUSABLE
-
-
-def stream_of(policy: PolicySet, submission: Submission) -> Stream | None:
-    """The stream that took the mail at MAIL; None when another set is in force since and would not take it there."""
-    if policy.hash == submission.policy:
-        return policy.stream(submission.stream)
-    stream = policy.stream_for(submission.identity, submission.client.listener, submission.reverse_path)
-    return stream if stream is not None and stream.name == submission.stream else None

@@ -20,11 +20,11 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding import Detail, held_key
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.judging import held_for, judge_in_steps, objected
+from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
 from relay.mail.reply import parse_reply
-from relay.pipeline import Line, stream_of
+from relay.pipeline import Line
 from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.records.judged import judged_record

@@ -6,6 +6,7 @@ records.db      the records, from the same moment or a little later: no refusal 
 store.id        which store data_dir belongs to
 records.id      which chain of records
 policies/...    every policy set that was ever in force
+held/...        the bodies of held mail, when the store is relay.db
 keys.toml       the key rings: the store cannot be read without them, nor they be of use without it
 """
 
@@ -29,6 +30,7 @@ STORE = "relay.db"
 DATABASES = (STORE, "records.db")
 FILES = ("store.id", "records.id")
 FOLDER = "policies"
+HELD = "held"
 FORMAT = 1
 
 Progress = Callable[[str, int, int], None]
@@ -203,4 +205,4 @@ def _is_ours(name: str) -> bool:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name:
         return False
-    return name in (*DATABASES, *FILES, KEYS) or (path.parts[0] == FOLDER and len(path.parts) > 1)
+    return name in (*DATABASES, *FILES, KEYS) or (path.parts[0] in (FOLDER, HELD) and len(path.parts) > 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -25,7 +26,7 @@ from relay.records.append import Records
 from relay.records.facts import opened_record
 from relay.stores.contracts import StoreMeta
 from relay.stores.opening import StoreName, read_store_name
-from relay.stores.sqlite import SQLiteStore
+from relay.stores.sqlite import SQLiteStore, archived
 
 _DRAFT = ".restoring"
 _LACKING = (
@@ -37,7 +38,7 @@ _LACKING = (
 @click.command("backup")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def backup(out: Path) -> None:
-    """Write store, records, policy sets and keys into one file; the relay may run meanwhile / 备份到一个文件，服务无需停止."""
+    """Write store, held mail, records, policies, keys into one file while the relay runs / 备份到一个文件，服务无需停止."""
     config = load_config(option("config"))
     folder = config.data_path
     refuse_foreign_root(folder)
@@ -79,7 +80,7 @@ def restore(source: Path) -> None:
             f"{folder} is not empty, and a restore writes over nothing. Stop the relay and move the folder away.",
         )
     try:
-        manifest = _restore(config, source)
+        manifest, parked = _restore(config, source)
         asyncio.run(_record(config, source, manifest))
     except (ArchiveError, StoreUnavailable) as fault:
         fail(FINDINGS, f"备份无法使用：{fault}", f"The backup cannot be used: {fault}")
@@ -92,6 +93,12 @@ def restore(source: Path) -> None:
         f"已恢复到 {folder}，状态为 {at}。此后收到的退订不在其中，请从其他来源补录。",
         f"{folder} is as it was at {at}. Refusals that came later are not in it; import them if you have them elsewhere.",
     )
+    if parked:
+        warn(
+            f"{parked} 份暂存邮件等待人工处理：备份之后它们可能已经送达。用 relay held list 查看，再 release 或 drop。",
+            f"{parked} held copies wait for a person, since they may have been delivered after the backup: look at them with"
+            " relay held list, then release or drop them.",
+        )
     if manifest.store == "redis":
         warn(
             "Redis 中的数据不在备份内；请先恢复 Redis，再启动服务。",
@@ -107,6 +114,8 @@ def _snapshot(config: Config, name: StoreName, scratch: Path, progress: archive.
         if (folder / database).exists():
             archive.copy_database(folder / database, scratch / database, progress)
             files[database] = scratch / database
+    if archive.STORE in files:
+        files |= _held_bodies(folder, scratch)
     files |= {path.as_posix(): folder / path for path in archive.kept_files(folder)}
     scratch.joinpath(archive.KEYS).write_bytes(config.keys_path.read_bytes())
     files[archive.KEYS] = scratch / archive.KEYS
@@ -115,8 +124,42 @@ def _snapshot(config: Config, name: StoreName, scratch: Path, progress: archive.
     return files
 
 
-def _restore(config: Config, source: Path) -> Manifest:
-    """Unpack beside the place, verify, then move everything in; store.id comes last."""
+def _held_bodies(folder: Path, scratch: Path) -> dict[str, Path]:
+    """The bodies of what is held; what has left since relay.db was copied is taken out of the copy, and logins too."""
+    files: dict[str, Path] = {}
+    gone: set[str] = set()
+    scratch.joinpath(archive.HELD).mkdir()
+    for name in archived.files_of(scratch / archive.STORE):
+        kept = scratch / archive.HELD / name
+        try:
+            _keep(folder / archive.HELD / name, kept)
+        except FileNotFoundError:
+            gone.add(name)
+        else:
+            files[f"{archive.HELD}/{name}"] = kept
+    for name in sorted(gone.intersection(archived.files_of(folder / archive.STORE))):
+        gone.remove(name)
+        lost = folder / archive.HELD / name
+        warn(
+            f"{lost} 缺失：这封暂存邮件的正文已丢失，备份中也没有。",
+            f"{lost} is missing: this held mail has lost its body, here and in the backup.",
+        )
+    archived.leave_out(scratch / archive.STORE, gone)
+    return files
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Hold on to a file that the relay may remove any moment. Raises FileNotFoundError when it has."""
+    try:
+        os.link(path, kept)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, kept)
+
+
+def _restore(config: Config, source: Path) -> tuple[Manifest, int]:
+    """Unpack beside the place, verify, then move everything in; store.id comes last. How many held copies wait now, too."""
     folder = config.data_path
     draft = folder / _DRAFT
     with ExitStack() as undo:
@@ -126,10 +169,11 @@ def _restore(config: Config, source: Path) -> Manifest:
         with _progress() as progress:
             manifest = archive.read_archive(source, draft, progress)
         _verify(config, manifest, draft)
+        parked = archived.park(draft / archive.STORE) if manifest.store == "sqlite" else 0
         _place_keys(config, draft / archive.KEYS)
         for path in sorted(draft.iterdir(), key=lambda p: p.name == "store.id"):
             path.rename(folder / path.name)
-    return manifest
+    return manifest, parked
 
 
 def _verify(config: Config, manifest: Manifest, draft: Path) -> None:

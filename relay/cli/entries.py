@@ -102,6 +102,8 @@ def as_row(opened: Opened, entry: Suppression, address: str = "") -> dict[str, A
         "lifted_at": _shown(entry.lifted_at),
         "lifted_by": entry.lifted_by,
         "note": entry.note,
+        "number": entry.number,
+        "in_flight": list(entry.in_flight),
     }
 
 

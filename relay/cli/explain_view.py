@@ -244,6 +244,9 @@ def show_explanation(explanation: Explanation) -> None:
                 click.echo(f"      {reason.cite}")
         if fate.upstream_text:
             click.echo(f"  {fate.upstream_text}")
+        first, last = fate.cleared
+        if last:
+            say(f"  放行序号：{first}–{last}", f"  let leave under numbers {first} to {last} of the store")
     say(
         "\n中继不保存邮件，无法再显示副本；可把邮件存成文件后运行 relay explain FILE",
         "\nThe relay keeps no message, so no copy can be shown; save the message as a file and run `relay explain FILE`",

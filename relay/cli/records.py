@@ -133,7 +133,8 @@ def _details(shown: dict[str, Any]) -> Iterator[str]:
     for outcome in facts.get("outcomes", ()):
         known = word(STATES, f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"])
         state = text(known["zh"], outcome["state"])
-        yield f"{'':10}{people[outcome['person']]}: {state}  {outcome['upstream_text'] or outcome['reply']}"
+        number = f"  #{outcome['cleared']}" if outcome.get("cleared") else ""  # records of an older relay have none
+        yield f"{'':10}{people[outcome['person']]}: {state}  {outcome['upstream_text'] or outcome['reply']}{number}"
     if "rulings" not in facts and "outcomes" not in facts:
         yield f"{'':10}{', '.join(people)}{': ' if people else ''}{orjson.dumps(facts).decode()}"
 

@@ -30,7 +30,9 @@ from relay.mail.mailbox import Mailbox
 from relay.policy.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
 from relay.records.facts import lifted_record, suppressed_record
-from relay.records.journal import replay
+from relay.records.journal import as_applied, replay
+from relay.records.journalled import applied_record
+from relay.records.kinds import Record
 from relay.stores.contracts import ConsentEvent
 from relay.stores.entries import gravest_first
 
@@ -173,8 +175,15 @@ async def _add(
             entry = Suppression(digest, scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
             added[mailbox.wire] = await opened.store.suppress(entry)
             if added[mailbox.wire]:
-                await opened.records.append(suppressed_record(event_id(now), now, entry, by))
+                await opened.records.append_many(await _told(opened, entry, by))
     return added
+
+
+async def _told(opened: Opened, entry: Suppression, by: str) -> list[Record]:
+    """The records of an entry that is new in the store."""
+    record = suppressed_record(event_id(entry.at), entry.at, entry, by)
+    ((_, applied),) = await as_applied([(0, entry)], opened.store)
+    return [record, applied_record(record.id, time.time(), applied)] if applied.number else [record]
 
 
 # Lifting -------------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ _WAITING = (
         ("LANE_WAITS", "Mail of the same sender to the same domain is held, this one may not overtake it, and it could not be held with it.", _AGAIN),
         ("STORE_UNAVAILABLE", "The store does not answer, is empty, is another one, or was written with other keys.", f"{_AGAIN} /readyz says which."),
         ("RECORDS_UNAVAILABLE", "The records cannot be written: no record, no mail.", f"{_AGAIN} /readyz says why."),
-        ("POLICY_UNUSABLE", "A rule could not be evaluated: doubt never permits. Or another policy set came into force since MAIL, and by it no stream or another one takes the mail.", f"{_AGAIN} The log names a rule that failed, and `relay explain FILE` says why."),
+        ("POLICY_UNUSABLE", "A rule could not be evaluated: doubt never permits. Or another policy set came into force since MAIL, and by it no stream or another one takes the mail; or two did while it was on its way.", f"{_AGAIN} The log names a rule that failed, and `relay explain FILE` says why."),
         ("INTERNAL", "A fault inside the relay.", f"{_AGAIN} The operator finds it in the log by the submission id."),
         ("RESEND_IN_PROGRESS", "The same message came again while the first try is still running.", f"{_AGAIN} Nobody gets it twice."),
         ("UPSTREAM_UNREACHABLE", "No address of the upstream server answers, or its certificate is not right.", _AGAIN),

@@ -5,7 +5,7 @@ purpose of a stream decides which reasons bind it (compliance note R-SUPPRESS;
 CAN-SPAM 15 USC 7704(a)(4), PIPL 47, SAMR Order 37 Art 16).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 Digest = bytes
@@ -47,6 +47,10 @@ class Suppression:
     lifted_by: str = ""  # the id of the consent event, or "reason: ..." for hard_bounce and manual
     again_at: float | None = None  # when it was said last, if more than once
     consented_at: float | None = None  # when the person said what lifted it, if a consent did
+    # What the store adds when it comes in force: its place among all leaves and withdrawals (0: not known), and the
+    # submissions of which a copy to this mailbox had leave already and no outcome yet.
+    number: int = field(default=0, compare=False)
+    in_flight: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def last_at(self) -> float:

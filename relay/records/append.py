@@ -9,7 +9,7 @@ down.
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,10 +20,11 @@ from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys, Ring
-from relay.policy.suppression import Reason, Suppression
+from relay.policy.suppression import Suppression
 from relay.records import chain, collected, timeliness
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
+from relay.records.journalled import ENTRY, LAST_AT, Said, entry_of, is_said_again, keep, tell_applied
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
@@ -41,18 +42,10 @@ _PEOPLE = 8192  # mailboxes whose digest and seal are kept: `received` and `fini
 _CLOSED = "the records are closed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A refusal that may have been said before (`Records.journal_refusal`)."""
-
-    entry: Suppression
-    answered_at: float | None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     lines: tuple[Line, ...] = ()
-    said: _Said | None = None  # said before: the lines are not written
+    said: Said | None = None  # said before: the lines are not written
     refusals: tuple[Suppression, ...] = ()
     applied: tuple[tuple[int, Suppression], ...] = ()
     handled: Handled | None = None
@@ -106,6 +99,7 @@ class Records:
     async def append_many(self, records: Iterable[Record], entries: Iterable[Suppression] = ()) -> tuple[int, ...]:
         """Write records, and journal the suppressions that follow from them, in one transaction, all or none.
 
+        Among the records is one of each entry (`suppressed`), in their order.
         Raises RecordsUnavailable.
         """
         return await self._submit(_Job(tuple(map(chain.line_of, records)), refusals=tuple(entries)))
@@ -121,7 +115,7 @@ class Records:
 
         Raises RecordsUnavailable.
         """
-        await self._submit(_Job((chain.line_of(record),), _Said(entry, answered_at)))
+        await self._submit(_Job((chain.line_of(record),), Said(entry, answered_at)))
 
     async def handle(self, mail: Handled, records: Iterable[Record] = (), entries: Iterable[Suppression] = ()) -> None:
         """A collected mail takes effect and counts as handled, in one transaction: never one without the other.
@@ -136,6 +130,9 @@ class Records:
 
     async def applied(self, carried: Iterable[tuple[int, Suppression]]) -> None:
         """The store has these refusals: `pending` need not answer them any more, unless one was said again meanwhile.
+
+        An entry with the store's number is told in a record `applied`, once for
+        each number: carried over again it has the same, unless the store lost it.
 
         Raises RecordsUnavailable.
         """
@@ -154,8 +151,8 @@ class Records:
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
-            rows = self._read(f"SELECT {_ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
-            found += map(_entry, rows)
+            rows = self._read(f"SELECT {ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
+            found += map(entry_of, rows)
         return found
 
     def take_pending(self, limit: int, after: int = 0) -> list[tuple[int, Suppression]]:
@@ -164,21 +161,22 @@ class Records:
         Raises RecordsUnavailable.
         """
         rows = self._read(
-            f"SELECT {_ENTRY}, number FROM refusals WHERE applied_at IS NULL AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            f"SELECT {ENTRY}, number FROM refusals WHERE applied_at IS NULL AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
             (after, limit),
         )
-        return [(row[-1], _entry(row)) for row in rows]
+        return [(row[-1], entry_of(row)) for row in rows]
 
     def journalled(self, since: float, after: int, limit: int) -> list[tuple[int, Suppression]]:
         """Refusals last said at `since` or later, applied or not, in the order of their numbers.
 
+        They name the number in the store that a record has told.
         Raises RecordsUnavailable.
         """
         rows = self._read(
-            f"SELECT {_ENTRY}, number FROM refusals WHERE {_LAST_AT} >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
+            f"SELECT {ENTRY}, number FROM refusals WHERE {LAST_AT} >= ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608
             (since, after, limit),
         )
-        return [(row[-1], _entry(row)) for row in rows]
+        return [(row[-1], entry_of(row)) for row in rows]
 
     def person(self, mailbox_key: str) -> Person:
         """The person as a record names them, under the current generation."""
@@ -285,7 +283,7 @@ class Records:
         people: list[tuple[bytes, int]] = []
         for job in jobs:
             first = seq + 1
-            for line in () if job.said and _is_said_again(connection, job.said) else job.lines:
+            for line in self._lines(job):
                 seq, last = seq + 1, chain.following(last, line.body)
                 rows.append((seq, line.id, line.kind.value, line.at, line.body, last))
                 people += [(digest, seq) for digest in line.digests]
@@ -295,11 +293,17 @@ class Records:
         self._write_journal(connection, jobs)
         return answers
 
+    def _lines(self, job: _Job) -> Iterator[Line]:
+        """What is to be chained of this job; nothing of a refusal that was only said again."""
+        if not job.said or not is_said_again(self._connection, job.said, job.lines[0].id):
+            yield from job.lines
+        yield from tell_applied(self._connection, job.applied, self._clock())
+
     def _write_journal(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> None:
-        refusals = [_row(entry) for job in jobs for entry in job.refusals]
         applied = [(number, entry.last_at) for job in jobs for number, entry in job.applied]
-        if refusals:
-            connection.executemany(_KEEP, refusals)
+        for job in jobs:
+            if job.refusals:
+                keep(connection, job.refusals, job.lines)
         if applied:
             now = self._clock()
             timeliness.write_applied(connection, applied, now)
@@ -345,37 +349,3 @@ def _open(path: Path, keys: Keys) -> _Opened:
 
 def _person(ring: Ring, mailbox_key: str) -> Person:
     return Person(ring.digest(mailbox_key), ring.seal(mailbox_key.encode(), ASSOCIATED))
-
-
-_ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at, again_at"
-_KEEP = f"INSERT INTO refusals ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - column names
-_LAST_AT = "coalesce(again_at, at)"
-_SAY_AGAIN = f"""
-UPDATE refusals SET again_at = max({_LAST_AT}, :at), applied_at = NULL
- WHERE number = (
-   SELECT max(number) FROM refusals WHERE digest = :digest AND scope = :scope AND reason = :reason
-      AND ({_LAST_AT} > :answered_at OR :answered_at IS NULL AND applied_at IS NULL)
- )
-"""  # noqa: S608 - column names
-
-
-def _is_said_again(connection: sqlite3.Connection, said: _Said) -> bool:
-    """Move the time on where the refusal is in the journal and unanswered; else write it there."""
-    entry = said.entry
-    place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
-    if connection.execute(_SAY_AGAIN, {**place, "at": entry.last_at, "answered_at": said.answered_at}).rowcount:
-        return True
-    connection.execute(_KEEP, _row(entry))
-    return False
-
-
-def _row(entry: Suppression) -> tuple[Any, ...]:
-    return (
-        entry.digest, entry.scope, entry.reason.value, entry.origin, entry.at, entry.sealed, entry.note, entry.expires_at,
-        entry.again_at,
-    )  # fmt: skip
-
-
-def _entry(row: tuple[Any, ...]) -> Suppression:
-    digest, scope, reason, origin, at, sealed, note, expires_at, again_at = row[:9]
-    return Suppression(digest, scope, Reason(reason), origin, at, sealed, note, expires_at, again_at=again_at)

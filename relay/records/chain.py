@@ -37,7 +37,7 @@ CREATE TABLE people (digest BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (di
 CREATE TABLE refusals (
   number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL, scope TEXT NOT NULL, reason TEXT NOT NULL,
   origin TEXT NOT NULL, at REAL NOT NULL, sealed BLOB NOT NULL, note TEXT NOT NULL, expires_at REAL, applied_at REAL,
-  again_at REAL
+  again_at REAL, record TEXT, sequence INTEGER
 );
 CREATE INDEX refusals_pending ON refusals (digest) WHERE applied_at IS NULL;
 CREATE TRIGGER records_follow_each_other BEFORE INSERT ON records
@@ -66,6 +66,8 @@ CREATE TABLE IF NOT EXISTS effects (
 """How many refusals of which quarter of an hour (epoch / 900) the store had within so many seconds."""
 SAID = "CREATE INDEX IF NOT EXISTS refusals_said ON refusals (digest, scope, reason)"
 """Finds the refusal that a recipient says again."""
+_LATER_COLUMNS = {"again_at": "REAL", "record": "TEXT", "sequence": "INTEGER"}
+"""Of refusals. `record` is the id of the record of the refusal, `sequence` the store's number that a record told last."""
 TRIGGERS = frozenset(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TRIGGER"))
 FORMAT = "1"
 ASSOCIATED = b"address"
@@ -213,8 +215,10 @@ def _create(connection: sqlite3.Connection) -> str:
 
 def _complete(connection: sqlite3.Connection) -> None:
     """Add what a file of an earlier version of this format does not have."""
-    if not connection.execute("SELECT 1 FROM pragma_table_info('refusals') WHERE name = 'again_at'").fetchone():
-        connection.execute("ALTER TABLE refusals ADD COLUMN again_at REAL")
+    known = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('refusals')")}
+    for name, column in _LATER_COLUMNS.items():
+        if name not in known:
+            connection.execute(f"ALTER TABLE refusals ADD COLUMN {name} {column}")
     for statement in (*sqlite_statements(COLLECTED + EFFECTS), SAID):
         connection.execute(statement)
 

@@ -213,6 +213,7 @@ class _View:
     def _outcome(self, outcome: Mapping[str, Any], people: Sequence[str]) -> dict[str, Any]:
         state = f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"]
         shown = {key: outcome[key] for key in ("reply", "rule", "upstream", "upstream_text", "earlier")}
+        shown["cleared"] = outcome.get("cleared", 0)  # records of an older relay have none
         return {"person": people[outcome["person"]], "state": word(STATES, state), **shown}
 
     def _history(self, history: History) -> dict[str, Any]:
@@ -245,6 +246,8 @@ class _View:
             "lifted_at": None if entry.lifted_at is None else self.time(entry.lifted_at),
             "lifted_by": entry.lifted_by,
             "note": entry.note,
+            "number": entry.number,
+            "in_flight": list(entry.in_flight),
         }
 
 

@@ -1,7 +1,7 @@
 """A record of every kind, as the line and the commands write them: for docs/records.md and for whoever counts records."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from relay.ids import new_id
@@ -12,7 +12,7 @@ from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
-from relay.records import facts
+from relay.records import facts, journalled
 from relay.records.adapted import adapted_record
 from relay.records.handled import handled_record
 from relay.records.held import held_records
@@ -51,6 +51,7 @@ class _Outcome:
     upstream: str = "netease"
     upstream_text: str = ""
     earlier: bool = False
+    cleared: int = 0
     why: _Why | None = None
     due: float = 0.0
 
@@ -68,7 +69,7 @@ def examples() -> dict[Kind, list[Record]]:
     gone = reply(550, "7.1", "[base/suppression] This recipient has unsubscribed")
     outcomes = [
         _Outcome(ada, _State.REFUSED, gone, "base/suppression", ""),
-        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1"),
+        _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1", cleared=8127),
     ]
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
     consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
@@ -85,6 +86,7 @@ def examples() -> dict[Kind, list[Record]]:
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
     rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
         _id(5),
@@ -138,6 +140,7 @@ def examples() -> dict[Kind, list[Record]]:
             handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
         ],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
+        Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],

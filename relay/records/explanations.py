@@ -54,7 +54,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of the recipients who share it. `people` are masked; `upstream_text` is what the other server said."""
+    """What became of the recipients who share it. `people` are masked; `upstream_text` is what the other server said.
+
+    `cleared` are the least and greatest number of the steps that let their copies leave, (0, 0) when none did.
+    """
 
     state: str
     sentence: Both
@@ -62,6 +65,7 @@ class Fate:
     count: int
     reasons: tuple[Reason, ...]
     upstream_text: str
+    cleared: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class _Case:
     state: str
     reasons: tuple[Reason, ...]
     upstream_text: str
+    cleared: int = 0
 
 
 def explain_record(path: Path, keys: Keys, record_id: str, now: float) -> Explanation | None:
@@ -146,7 +151,8 @@ def _case(
         fix = NOTHING_TO_DO if state == "held" else fix
         reasons = (Reason(rule, weight, text, fix, "", outcome["reply"]), *reasons)
     said = outcome["upstream_text"] or ("" if rule or state == "delivered" else outcome["reply"])
-    return _Case(number, f"{state} by rule" if rule else state, reasons, said)
+    cleared = outcome.get("cleared", 0)  # records of an older relay have none
+    return _Case(number, f"{state} by rule" if rule else state, reasons, said, cleared)
 
 
 def _session_case(opening: Record) -> _Case:
@@ -180,5 +186,7 @@ def _grouped(cases: Sequence[_Case], shown: Sequence[str]) -> tuple[Fate, ...]:
     for members in groups.values():
         first = members[0]
         people = tuple(shown[case.person] for case in members[:SHOWN_PEOPLE] if case.person is not None)
-        fates.append(Fate(first.state, word(STATES, first.state), people, len(members), first.reasons, first.upstream_text))
+        numbers = [case.cleared for case in members if case.cleared] or [0]
+        told = people, len(members), first.reasons, first.upstream_text, (min(numbers), max(numbers))
+        fates.append(Fate(first.state, word(STATES, first.state), *told))
     return tuple(sorted(fates, key=lambda fate: fate.state in ("delivered", "judged")))

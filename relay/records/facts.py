@@ -42,6 +42,8 @@ class Outcome(Protocol):
     def earlier(self) -> bool: ...
     @property
     def upstream_text(self) -> str: ...
+    @property
+    def cleared(self) -> int: ...
 
 
 class Roll:
@@ -375,6 +377,7 @@ def _outcome(roll: Roll, outcome: Outcome) -> Facts:
         "upstream": outcome.upstream,
         "upstream_text": outcome.upstream_text,
         "earlier": outcome.earlier,
+        "cleared": outcome.cleared,
     }
 
 

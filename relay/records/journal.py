@@ -8,12 +8,12 @@ From there it must reach the store whatever happens to the store meanwhile;
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import REFUSALS, Suppression
+from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
 
 _BATCH = 500
@@ -26,6 +26,8 @@ class Destination(Protocol):
     async def suppress(self, entry: Suppression) -> bool: ...
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int: ...
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def replay(
     applied = new = after = 0
     while batch := records.take_pending(_BATCH, after):
         new += await _apply(batch, store, clock)
-        await records.applied(batch)
+        await records.applied(await as_applied(batch, store))
         applied, after = applied + len(batch), batch[-1][0]
     reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
     return Replayed(applied, new, reapplied)
@@ -96,7 +98,24 @@ async def _apply(batch: Sequence[tuple[int, Suppression]], store: Destination, c
 async def _reapply(records: Records, store: Destination, since: float) -> int:
     count = after = 0
     while batch := records.journalled(since, after, _BATCH):
+        told = {number: entry.number for number, entry in batch}
         await store.suppress_many([entry for _, entry in batch])
+        anew = [(number, found) for number, found in await as_applied(batch, store) if found.number != told[number]]
+        if anew:  # the store had lost them
+            await records.applied(anew)
         after = batch[-1][0]
         count += len(batch)
     return count
+
+
+async def as_applied(batch: Sequence[tuple[int, Suppression]], store: Destination) -> list[tuple[int, Suppression]]:
+    """The refusals with what the store says of each that is in force: its number, and what was on its way then."""
+    found = await store.find([(entry.digest,) for _, entry in batch])
+    return [(number, _as_found(entry, there)) for (number, entry), there in zip(batch, found, strict=True)]
+
+
+def _as_found(entry: Suppression, there: Sequence[Suppression]) -> Suppression:
+    for known in there:
+        if (known.scope, known.reason) == (entry.scope, entry.reason):
+            return replace(entry, number=known.number, in_flight=known.in_flight)
+    return entry

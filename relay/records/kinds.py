@@ -24,6 +24,7 @@ class Kind(StrEnum):
     LATE = "late"  # the upstream's answer came after the client had been answered
     HANDLED = "handled"  # a person let held copies leave, had them tried at once, or dropped them
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
+    APPLIED = "applied"  # the store has brought a suppression in force: its number, and what was on its way
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it

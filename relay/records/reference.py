@@ -15,8 +15,9 @@ from relay.records.kinds import Kind
 
 SENTENCES: dict[Kind, str] = {
     Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Held mail was judged again before another try, and something about the decision is new: the policy set, what a"
-    " rule says, or that an earlier try may have reached somebody. Written, like `received`, before a byte goes upstream.",
+    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
+    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
+    " Written, like `received`, before the first byte goes upstream.",
     Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
     " a `finished` (the relay was killed in between) reads as indeterminate.",
     Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
@@ -30,6 +31,9 @@ SENTENCES: dict[Kind, str] = {
     Kind.HANDLED: "A person asked with `relay held` that held copies leave in spite of a rule, are tried now, or never leave."
     " What was being sent at that very moment is not touched: its outcome tells.",
     Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
+    Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
+    " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
+    " [numbers](#numbers).",
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
@@ -91,6 +95,9 @@ MEANINGS: dict[str, str] = {
     "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
     "until": "when it ends by itself, epoch seconds (null: when a person ends it); of held mail: when the relay gives up and"
     " tells the sender",
+    "outcomes[].cleared": "the number of the step of the store that let this copy leave; 0 when none did at this try",
+    "number": "the number of the step that brought it in force, in the store's one sequence",
+    "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
     "to": "the person who got the report",
     "about": "the persons it names",
     "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
@@ -242,8 +249,19 @@ every process of this node from that moment; it is applied to the store as soon 
 for a day after every outage of the store. The table `effects` counts how soon the store had it, for the monthly report.
 
 The same refusal said again has no record of its own: its row in the journal and its entry in the store remember the last
-time, and only a consent after that lifts it. So one link, however often it is posted, adds one record to a node; one more
-after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+time, and only a consent after that lifts it. So one link, however often it is posted, adds two records to a node (`suppressed`
+and `applied`); two more after each lifting, after a day of silence, and for each outage of the store in which it is posted.
+
+## Numbers
+
+The store counts its steps. One that lets the copies of one transaction leave takes a number (`cleared` in an outcome), one
+that brings suppressions in force takes one too (`applied`; an import shares one among some hundred rows). So whether a copy
+was cleared before or after a refusal needs no clock: no copy is cleared under a number above that of a refusal that binds it.
+A copy that was cleared below it, and had no outcome yet, is among the submissions `in_flight`.
+
+A refusal binds the node that wrote it down from that moment, all nodes from its number on. When a store comes back without
+its last steps (an old backup, a fail-over of Redis), its numbers go on from there; a refusal that it has lost is carried over
+again and has a second `applied` with its new number.
 
 ## Retention
 

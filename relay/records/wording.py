@@ -29,6 +29,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
     Kind.HANDLED: both("管理员处理了暂存的邮件", "A person dealt with mail that was held"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
+    Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),

@@ -111,7 +111,7 @@ async def assemble(
         entropy=entropy,
         processes=processes,
     )
-    clearing = Clearing(config, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
+    clearing = Clearing(config, policy, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
     custody = Custody(config, keys=keys, store=store, clock=clock)
     holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(

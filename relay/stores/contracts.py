@@ -120,7 +120,9 @@ class ClearRequest:
     """One recipient of a copy that wants to leave.
 
     `stream` is whose pause binds and whose mail it counts as; "" for a report,
-    which leaves whatever is paused and counts for nobody.
+    which leaves whatever is paused and counts for nobody.  `submission_id`
+    names the submission where the try has a name of its own (what is held);
+    a withdrawal that finds the copy on its way names that.
     """
 
     recipient: Digest  # the ledger's digest of the recipient
@@ -129,13 +131,19 @@ class ClearRequest:
     reasons: frozenset[Reason]  # the reasons that bind this purpose
     charges: tuple[Charge, ...] = ()
     stream: str = ""
+    submission_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """May leave now; the row is `leaving` and the charges are reserved under `reservation` ("" without charges)."""
+    """May leave now; the row is `leaving` and the charges are reserved under `reservation` ("" without charges).
+
+    `number` is that of the step in the store's commit sequence, which the step of every withdrawal takes a number of too
+    (`Suppressions.suppress`): no recipient is cleared under a number above that of a refusal that binds it.
+    """
 
     reservation: str = ""
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +223,15 @@ class Suppressions(Protocol):
         counts from when it was said.  What was lifted without one stays lifted
         unless the entry is later than the lifting.  So an old import never
         revives or weakens.
+
+        What comes in force takes the next number of the commit sequence, and
+        learns in the same step which submissions have a copy to this mailbox
+        on its way: leaving under a living lease (`Suppression.in_flight`).
         """
         ...
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
-        """Record up to a few thousand entries in one short step; return how many were new."""
+        """Record up to a few thousand entries in short steps; return how many were new. Those of one step share its number."""
         ...
 
     async def suppress_rows(self, rows: Sequence[EntryRow]) -> int:
@@ -305,7 +317,8 @@ class Ledger(Protocol):
 
         Refusal? row free? stream paused? limits free? then claim.
 
-        Each recipient is cleared or not by itself, in order; a row that is
+        Each recipient is cleared or not by itself, in order, those who are
+        share the step's number in the commit sequence; a row that is
         taken belongs to this try now too.  `key` must be open (it is
         re-created from nothing, for `ttl_seconds`, if it expired meanwhile).
         """

@@ -321,11 +321,12 @@ def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
 
 def _request_words(request: ClearRequest) -> list[Argument]:
     bound = [*listed(request.suppression_digests), *listed(request.scopes), *listed(request.reasons)]
-    return [request.recipient, *bound, *_charge_words(request.charges), request.stream]
+    return [request.recipient, *bound, *_charge_words(request.charges), request.stream, request.submission_id]
 
 
 def _suppression(row: Sequence[bytes]) -> Suppression:
-    digest, scope, reason, origin, at, again_at, sealed, note, expires_at, lifted_at, why, consented_at = row
+    digest, scope, reason, origin, at, again_at, sealed, note, expires_at, lifted_at, why, consented_at = row[:12]
+    number, in_flight = row[12:]
     return Suppression(
         digest,
         scope.decode(),
@@ -339,6 +340,8 @@ def _suppression(row: Sequence[bytes]) -> Suppression:
         why.decode(),
         _moment(again_at),
         _moment(consented_at),
+        int(number),
+        tuple(in_flight.decode().split()),
     )
 
 
@@ -374,7 +377,7 @@ def _over_limit(met: Sequence[int], charges: Sequence[Charge]) -> OverLimit:
 
 
 def _clearance(answer: Sequence[Any], request: ClearRequest) -> Clearance:
-    kind, what = answer
+    kind, what, *number = answer
     match kind:
         case b"refused":
             return Refused(gravest_first(map(_suppression, what))[0])
@@ -385,4 +388,4 @@ def _clearance(answer: Sequence[Any], request: ClearRequest) -> Clearance:
         case b"over":
             return _over_limit(what, request.charges)
         case _:
-            return Cleared(what.decode())
+            return Cleared(what.decode(), *number)

@@ -26,7 +26,7 @@ FLOORS = [
     {"reopening"},
     {"dispatch"},
     {"refusing", "reporting", "intervening", "probing"},
-    {"pipeline"},
+    {"overtaken", "pipeline"},
     {"courier", "resending", "resuming"},
     {"explain"},
     {"doors"},

@@ -1,6 +1,8 @@
 """Every store holds copies the same way: durably, one courier to a copy, each lane in its turn."""
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -24,7 +26,7 @@ from tests.support.held import (
     lane,
     opened,
 )
-from tests.support.stores import ADA, BOB, EVE, META, START, delivered, digest, first_try, request
+from tests.support.stores import ADA, BOB, EVE, META, START, delivered, digest, first_try, refusal, request
 
 MESSAGE = held_message()
 OTHER = digest("other owner")
@@ -154,6 +156,16 @@ async def test_a_row_that_was_leaving_or_indeterminate_becomes_held(store):
     await store.finish(key, [Settlement(BOB, RowState.INDETERMINATE, "lost", submission_id=MESSAGE.id)])
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada"), held_copy(MESSAGE, "bob", why=Why.UNKNOWN)])
     assert {row.recipient: row.state for row in await store.rows(key)} == {ADA: RowState.HELD, BOB: RowState.HELD}
+
+
+async def test_what_is_held_is_not_on_its_way(store):
+    """A refusal names the copies that it did not stop: this one it will."""
+    await opened(store, MESSAGE)
+    await store.clear(key_of(MESSAGE), MESSAGE.id, [request(ADA)], 90.0, 3600.0)
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
+    await store.suppress(refusal(ADA))
+    ((entry,), _) = await store.history([ADA])
+    assert entry.in_flight == ()
 
 
 async def test_when_the_client_knows_held_rows_are_forgotten_and_the_same_bytes_are_new(store):
@@ -628,3 +640,47 @@ async def test_with_the_last_copy_that_changed_its_owner_the_login_is_forgotten(
     (copy,) = await store.claim(10, LEASE)
     await store.update_held([HeldUpdate(copy, replace(copy, owner=OTHER, due_at=LATER))])
     assert await store.credentials_of(OWNER) is None
+
+
+# Whatever happens
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_after_anything_every_copy_that_is_left_comes_once_and_the_totals_are_true(store, clock, seed):
+    chance = random.Random(seed)
+    leased = []
+    for number in range(120):
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                message = held_message(number, chance.choice((10, 5_000, 400_000)))
+                in_lane = lane(chance.randrange(4), chance.randrange(3))
+                due_at = clock.now + chance.choice((0, 0, 30, NEVER))
+                copies = [held_copy(message, who, in_lane, due_at=due_at) for who in range(chance.randrange(1, 4))]
+                await hold(store, message, copies)
+            case 3 | 4:
+                leased += await store.claim(chance.randrange(1, 6), LEASE)
+            case 5 if leased:
+                await done(store, leased.pop(chance.randrange(len(leased))))
+            case 6 if leased:
+                copy = leased.pop(chance.randrange(len(leased)))
+                other = lane(chance.randrange(4), chance.randrange(3))
+                after = replace(copy, lane=other, why=chance.choice(list(Why)), due_at=clock.now + 20)
+                await store.update_held([HeldUpdate(copy, after)], {other: clock.now + 40} if chance.randrange(2) else None)
+            case _:
+                clock.pass_(chance.choice((1, 50, LEASE)))
+    left = await every_copy(store)
+    totals = await store.held_totals()
+    assert dict(totals.copies) == Counter(copy.why for copy in left)
+    bodies = [await store.held_message(message) for message in {copy.message for copy in left}]
+    assert totals.octets == sum(len(message.body) for message in bodies)
+    clock.pass_(5 * DAY)  # whatever is due at no time expires
+    claimed = []
+    while some := await store.claim(7, LEASE):
+        claimed += some
+    assert sorted(place(copy) for copy in claimed) == [place(copy) for copy in left]
+    assert await done(store, *claimed) == len(left)
+    assert (await store.held_totals()).octets == 0
+
+
+def place(copy):
+    return copy.message, copy.recipient

@@ -41,6 +41,10 @@ MAIL = (
 INSTEAD = {
     "make demo": ("tests/end_to_end/test_demo.py runs the demo, and this checkout has its .venv", "make --dry-run demo"),
     "make test": ("this is a part of it", "make --dry-run test"),
+    "promtool check config /etc/prometheus/prometheus.yml": (
+        "there is no Prometheus here",
+        "promtool check rules docs/monitoring/alerts.yml",
+    ),
 }
 OURS = re.compile(r"(sudo (-u \S+ )?)?relay (--config \S+ )?")
 # What is not "0 and done" on such a machine, without sudo and --config: the exit code, and a text that must be there.
@@ -209,6 +213,8 @@ def test_every_command_does_what_it_says(path, request):
     if not wanted:
         return
     needs("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles")
+    if any(command.startswith("promtool") for _, command in wanted):
+        needs("promtool")
     machine = request.getfixturevalue("empty" if name_of(path) in STARTS else "settled")
     lay_out(path, machine)
     with DnsServer({}) as dns:

@@ -197,21 +197,19 @@ def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
     assert seen >= EVERYWHERE | SEEN[login], seen
 
 
-def test_both_say_that_the_relay_has_no_account(upstream, tmp_path):
+def test_a_sender_without_an_account_is_refused_at_mail(upstream, tmp_path):
+    """test_explain_command.py has what the command says of it."""
     with LineHouse(tmp_path, upstream, auth="account") as house:
-        foretold = house.line.take_sender(Identity(NEWS, IdentityKind.USER, house.owns), CLIENT.listener, Mailbox.parse(NEWS))
         reply = house.send(NEWS, RECIPIENTS, message())
     assert (reply.code, reply.rule) == (451, "account")
-    assert reply.text[:-1] == foretold.text
 
 
 @pytest.mark.parametrize(
     ("sender", "answer"),
-    [("boss@elsewhere.example", "553 5.7.1 [base/ownership]"), ("nobody@example.com", "550 5.7.1 [stream]")],
+    [("boss@elsewhere.example", "553-5.7.1 [base/ownership]"), ("nobody@example.com", "550-5.7.1 [stream]")],
 )
-def test_both_refuse_the_same_senders(house, sender, answer):
+def test_senders_are_refused_at_mail(house, sender, answer):
+    """As above: test_explain_command.py asks the command about the same two."""
     identity = Identity("nobody@example.com", IdentityKind.USER, house.owns)
-    foretold = house.line.take_sender(identity, CLIENT.listener, Mailbox.parse(sender))
     told = house.run(house.line.begin(CLIENT, identity, Mailbox.parse(sender)))
-    assert (told.code, told.text[:-1]) == (foretold.code, foretold.text)
-    assert str(foretold).startswith(answer)
+    assert str(told).startswith(answer)

@@ -189,6 +189,17 @@ def test_whoever_would_log_in_owns_no_more_than_then(relay, write):
     assert "MAIL FROM would be refused: 553 5.7.1 [base/ownership]" in foreign.stderr
 
 
+def test_a_sender_for_whom_the_relay_has_no_account(tmp_path, upstream, write):
+    table = f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "account"\n'
+    relay = Relay(tmp_path / "relay", upstreams=table, auth='mode = "users"\nusers_file = "users.toml"\n')
+    added = relay.command("users", "add", NEWS, stdin="correct horse battery\n" * 2)
+    assert added.returncode == 0, added.stderr
+    with relay:
+        run = relay.command("explain", write(message()), "--identity", NEWS)
+    assert run.returncode == 1
+    assert "MAIL FROM would be refused: 451 4.7.0 [account]" in run.stderr
+
+
 def test_a_sender_whom_no_stream_takes(relay, write):
     run = relay.command("explain", write(message(sender="stranger@example.com")))
     assert run.returncode == 1

@@ -314,7 +314,7 @@ def full(house) -> int:
 
 
 def test_without_room_the_reply_is_452_and_nothing_is_held(tmp_path, upstream):
-    with a_house(tmp_path, upstream, extra='[hold]\nmax_bytes = 100\n') as house:
+    with a_house(tmp_path, upstream, extra="[hold]\nmax_bytes = 100\n") as house:
         upstream.fault("RCPT", SLOW_DOWN, matching="bob@")
         data, before = mail(), full(house)
         assert unconcluded(house, to("ada", "bob"), data) == replies.HOLD_FULL

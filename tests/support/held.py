@@ -28,8 +28,8 @@ def held_message(number: int = 1, octets: int = 1000, expires_at: float = START 
 
 
 def held_copy(message: HeldMessage, who: object, in_lane: Lane = LANE, **facts) -> HeldCopy:
-    known: dict[str, Any] = {"owner": OWNER, "why": Why.UPSTREAM, "due_at": START, "sealed": f"sealed {who}".encode()} | facts
-    return HeldCopy(message.id, digest(who), in_lane, **known)
+    usual: dict[str, Any] = {"owner": OWNER, "why": Why.UPSTREAM, "due_at": START, "sealed": f"sealed {who}".encode()}
+    return HeldCopy(message.id, digest(who), in_lane, **usual | facts)
 
 
 def key_of(message: HeldMessage) -> Digest:

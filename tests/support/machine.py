@@ -30,7 +30,16 @@ _SHIMS = {
     "systemd-sysusers": 'exec {real} --root={root} "$@"',
     "systemd-tmpfiles": 'exec {real} --root={root} "$@"',
 }
-_FOLDERS = ("etc/systemd/system", "etc/sysusers.d", "etc/tmpfiles.d", "usr/local/bin", "opt", "var/lib", "var/backups")
+_FOLDERS = (
+    "etc/systemd/system",
+    "etc/sysusers.d",
+    "etc/tmpfiles.d",
+    "etc/prometheus",
+    "usr/local/bin",
+    "opt",
+    "var/lib",
+    "var/backups",
+)
 
 
 def borrow_libraries(venv: Path) -> None:

@@ -1,18 +1,22 @@
 """Fresh stores of both kinds for tests, and the values that go into them."""
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge, Window
 from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
 from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, Reserved, RowState, Settlement, Store, StoreMeta
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
+T = TypeVar("T")
 META = StoreMeta("01JST0RE000000000000000000", 1, frozenset({"addresses:1:00112233aabbccdd", "tokens:1:ddccbbaa33221100"}))
 START = 1_800_000_000.0
 HALF_A_MINUTE = 30.0
@@ -95,3 +99,13 @@ async def fill(store: Store, limit: Charge, times: int) -> None:
         reserved = await store.reserve([limit], HALF_A_MINUTE)
         assert isinstance(reserved, Reserved), reserved
         await store.settle(reserved.id)
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while the store is unavailable, as a client's retries would."""
+    for _ in range(100):
+        try:
+            return await attempt()
+        except StoreUnavailable:
+            await asyncio.sleep(0.1)
+    return await attempt()

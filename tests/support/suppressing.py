@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from relay.cli.opening import open_all
@@ -58,3 +59,24 @@ def relay_on(store: str, folder: Path) -> Iterator[Relay]:
         return
     with RedisServer(folder / "redis") as server:
         yield Relay(folder, f'[store]\nurl = "{server.url}"\n')
+
+
+def relays_on_both_stores():
+    """A fixture: one folder on each kind of store."""
+
+    @pytest.fixture(params=["sqlite", "redis"])
+    def relay(request, tmp_path):
+        with relay_on(request.param, tmp_path) as relay:
+            yield relay
+
+    return relay
+
+
+def a_small_relay():
+    """A fixture: a folder on SQLite."""
+
+    @pytest.fixture
+    def small(tmp_path):
+        return Relay(tmp_path)
+
+    return small

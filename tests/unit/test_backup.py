@@ -7,12 +7,15 @@ import shutil
 import stat
 import tarfile
 import time
+from dataclasses import replace
+from typing import Any
 
 import click
 import orjson
 import pytest
 from click.testing import CliRunner
 
+from relay.cli import archive
 from relay.cli.backup import backup, restore
 from relay.errors import ConfigurationError, StoreUnavailable
 from relay.keys import load_keys, new_keys, save_keys
@@ -20,8 +23,10 @@ from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import Query, search, verify
+from relay.stores.held import NEVER, HeldUpdate, Why
 from relay.stores.opening import load_or_create_keys, open_store, read_store_name
 from tests.contract.test_opening import TODAY, config_with
+from tests.support.held import OWNER, held_copy, held_message, hold
 from tests.support.small import SMALL_CONFIG
 from tests.support.stores import ADA, digest, refusal
 
@@ -201,6 +206,116 @@ def listed(members, name, octets=b"x"):
     return [("backup.json", orjson.dumps(manifest)), *members[1:], (name, octets)]
 
 
+# Held mail
+
+
+MESSAGES = [held_message(number, 40_000) for number in range(3)]
+
+
+async def holding(config, work):
+    """Do something with the store, as a worker would."""
+    store = await open_store(config, load_keys(config.keys_path), time.time)
+    try:
+        return await work(store)
+    finally:
+        await store.aclose()
+
+
+async def hold_three(store):
+    """One message waits for its time, one for a report, one for a login that is kept."""
+    login = (OWNER, b"the sealed login of ada", time.time() + 3600)
+    kinds: tuple[dict[str, Any], ...] = (
+        {"due_at": 0.0},
+        {"why": Why.REPORT, "due_at": 0.0},
+        {"why": Why.AUTHENTICATION, "due_at": NEVER},
+    )
+    for message, facts in zip(MESSAGES, kinds, strict=True):
+        lives = replace(message, expires_at=time.time() + 3600)
+        await hold(store, lives, [held_copy(lives, "ada", **facts), held_copy(lives, "bob", **facts)], credentials=login)
+
+
+def held_part(config):
+    return asyncio.run(holding(config, hold_three))
+
+
+def test_held_mail_comes_back_and_waits_for_a_person_since_it_may_have_left_meanwhile(place):
+    held_part(place)
+    out = backed_up(place)
+    lose(place)
+    result = run(place, "restore", out)
+    assert result.exit_code == 0, result.output
+    assert "4 held copies wait for a person" in result.output
+
+    async def look(store):
+        copies = await store.held_copies(None, 10)
+        assert [(copy.why, copy.due_at == NEVER) for copy in copies] == [
+            (Why.RULE, True), (Why.RULE, True), (Why.REPORT, False), (Why.REPORT, False), (Why.RULE, True), (Why.RULE, True),
+        ]  # fmt: skip
+        assert [(await store.held_message(message.id)).body for message in MESSAGES] == [m.body for m in MESSAGES]
+        totals = await store.held_totals()
+        assert (dict(totals.copies), totals.octets) == ({Why.RULE: 4, Why.REPORT: 2}, 120_000)
+        assert {copy.why for copy in await store.claim(10, 600.0)} == {Why.REPORT}
+        assert await store.update_held([HeldUpdate(copies[0], replace(copies[0], due_at=0.0))]) == 1
+        assert [copy.recipient for copy in await store.claim(10, 600.0)] == [copies[0].recipient]
+
+    asyncio.run(holding(place, look))
+
+
+def test_a_backup_holds_no_login(place):
+    held_part(place)
+    out = backed_up(place)
+    assert b"the sealed login" not in out.read_bytes()
+    lose(place)
+    assert run(place, "restore", out).exit_code == 0
+
+    async def login(store):
+        return await store.credentials_of(OWNER)
+
+    assert asyncio.run(holding(place, login)) is None
+
+
+def test_what_leaves_while_the_backup_is_made_is_not_in_it(place, monkeypatch):
+    held_part(place)
+    copy_database = archive.copy_database
+
+    def copy_then_leave(source, target, progress):
+        copy_database(source, target, progress)
+        if source.name == "relay.db":
+            asyncio.run(holding(place, leave))
+
+    async def leave(store):
+        for copy in await store.held_copies(None, 10, MESSAGES[0].id):
+            await store.update_held([HeldUpdate(copy, None)])
+
+    monkeypatch.setattr(archive, "copy_database", copy_then_leave)
+    out = backed_up(place)
+    lose(place)
+    assert run(place, "restore", out).exit_code == 0
+
+    async def kept(store):
+        return [copy.message for copy in await store.held_copies(None, 10)], (await store.held_totals()).octets
+
+    assert asyncio.run(holding(place, kept)) == ([m.id for m in MESSAGES[1:] for _ in "ab"], 80_000)
+
+
+def test_a_body_that_is_lost_is_named_by_the_backup_and_missed_after_the_restore(place):
+    held_part(place)
+    lost = next(place.data_path.joinpath("held").glob(f"{MESSAGES[2].id}*"))
+    lost.unlink()
+    out = place.path("backup.tar")
+    result = run(place, "backup", out)
+    assert result.exit_code == 0
+    assert f"{lost} is missing" in result.output
+    lose(place)
+    assert run(place, "restore", out).exit_code == 0
+
+    async def miss(store):
+        with pytest.raises(StoreUnavailable, match="is missing"):
+            await store.held_message(MESSAGES[2].id)
+
+    asyncio.run(holding(place, miss))
+
+
 CHANGES = {
     "a file is missing": lambda members: [m for m in members if m[0] != "store.id"],
     "a file was altered": lambda members: [(n, o + b" " if n == "keys.toml" else o) for n, o in members],
@@ -216,6 +331,7 @@ CHANGES = {
         ("backup.json", members[0][1].replace(b'"store_id": "0', b'"store_id": "1')),
         *members[1:],
     ],
+    "a body beside the folder": lambda members: listed(members, "held/../outside"),
     "nothing": lambda members: [],
 }
 

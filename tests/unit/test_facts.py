@@ -107,8 +107,11 @@ def test_a_refusal_at_mail_has_no_recipient_and_one_at_rcpt_its_ruling():
 def test_finished_keeps_every_outcome_with_the_upstreams_words():
     submission = a_submission(1, ["ada@example.org", "bob@example.org"])
     ada, bob = submission.recipients
-    [record] = finished_record(submission, [delivered(ada), refused(bob)], ReportFate.NOT_NEEDED, OK, NOW + 2, person)
+    [record] = finished_record(
+        submission, [replace(delivered(ada), cleared=41), refused(bob)], ReportFate.NOT_NEEDED, OK, NOW + 2, person
+    )
     assert (record.kind, record.id, record.at) == (Kind.FINISHED, submission.id, NOW + 2)
+    assert record.facts["outcomes"][0]["cleared"] == 41
     assert record.facts["outcomes"][1] == {
         "person": 1,
         "state": "refused",
@@ -117,6 +120,7 @@ def test_finished_keeps_every_outcome_with_the_upstreams_words():
         "upstream": "netease",
         "upstream_text": "550 no",
         "earlier": False,
+        "cleared": 0,
     }
     assert (record.facts["reply"], record.facts["report"]) == ("250 2.0.0 OK", "not needed")
 

@@ -25,6 +25,7 @@ from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
 from tests.support import stores
 from tests.support.beginner import begin
+from tests.support.held import LEASE, OWNER, held_copy, held_message, hold, lane
 from tests.support.netease import NetEase
 from tests.support.records import a_first_try, a_message, a_submission, permitted
 from tests.support.stores import ADA, BOB, EVE, START, charge, consent, digest, first_try, new_redis, refusal
@@ -82,6 +83,7 @@ def _begin(folder, upstream):
             sent = Result(ada, Standing.DELIVERED, reply(250, "0.0", "OK"), upstream="netease", upstream_text="250 queued")
             last = reply(250, "0.0", "OK")
             await opened.records.append_many(finished_record(mail, [sent], ReportFate.NOT_NEEDED, last, mail.at + 2, person))
+            await hold(opened.store, held_message(), [held_copy(held_message(), "ada")])
 
     run(folder, 'policy apply policies --reason "first"')
     asyncio.run(start())
@@ -136,12 +138,23 @@ async def keys_of(server):
         await store.resume("offers")
         await store.pause(pause)
         await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
+        await hold_some(store, time.time())
     finally:
         await store.aclose()
     with closing(Redis.from_url(server.url)) as redis:
         names = [bytes(name) for name in redis.scan_iter()]
     assert all(name.startswith(b"{relay}:") for name in names)
     return {name.decode(errors="replace").removeprefix("{relay}:").partition(":")[0] for name in names}
+
+
+async def hold_some(store, now):
+    """One lane has its turn, one sleeps, one rests."""
+    message = held_message(expires_at=now + 86400.0)
+    in_turn = [held_copy(message, who, due_at=now - 60.0) for who in ("ada", "bob")]
+    later = held_copy(message, "eve", lane("later"), due_at=now + 3600.0)
+    await hold(store, message, [*in_turn, later], credentials=(OWNER, b"sealed", now + 3600.0))
+    await store.claim(1, LEASE)
+    await store.update_held([], {lane("resting"): now + 3600.0})
 
 
 async def test_every_redis_key_is_named_and_no_other(redis_server):

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
@@ -20,21 +19,15 @@ from relay.records.kinds import Kind
 from relay.stores.entries import row_of
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import digest, new_sqlite, refusal
-from tests.support.suppressing import Relay, relay_on
+from tests.support.suppressing import Relay, a_small_relay, relays_on_both_stores
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = [f"customer-{number}@example.com" for number in range(700)]
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def relay(request, tmp_path):
-    with relay_on(request.param, tmp_path) as relay:
-        yield relay
-
-
-@pytest.fixture
-def small(tmp_path):
-    return Relay(tmp_path)
+relay = relays_on_both_stores()
+small = a_small_relay()
 
 
 @pytest.fixture
@@ -158,14 +151,6 @@ def children_of(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def eventually(condition):
-    until = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return found
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_killed_import_leaves_no_process_no_file_and_a_list_that_the_next_one_completes(small):
     small("add", "ada@example.com", "--reason", "manual")  # the files of a node are there
@@ -176,7 +161,8 @@ def test_a_killed_import_leaves_no_process_no_file_and_a_list_that_the_next_one_
         assert importer.stdin is not None
         importer.stdin.write(b"".join(many[:40_000]))
         importer.stdin.flush()
-        helpers = eventually(lambda: children_of(importer.pid))
+        wait_until(lambda: len(children_of(importer.pid)) == min(os.cpu_count() or 1, 4))
+        helpers = children_of(importer.pid)
         keys = load_keys(small.folder / "data" / "keys.toml")
         told = b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for pid in helpers for name in ("cmdline", "environ"))
         for key in (*keys.addresses.keys, *keys.records.keys):
@@ -184,7 +170,7 @@ def test_a_killed_import_leaves_no_process_no_file_and_a_list_that_the_next_one_
                 secret in told for secret in (key.secret[:8], key.secret.hex()[:16].encode(), b64encode(key.secret)[:12])
             )
         importer.kill()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in helpers))
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in helpers))
     assert {path.name for path in (small.folder / "data").iterdir()} <= before | {
         "relay.db-wal",
         "relay.db-shm",
@@ -218,7 +204,7 @@ def test_an_import_killed_while_it_writes_is_completed_by_the_next(small):
             return db.execute("SELECT count(*) FROM suppressions WHERE reason = 'unsubscribe'").fetchone()[0]
 
         with subprocess.Popen([*command, "--reason", "unsubscribe"], cwd=ROOT) as importer:
-            eventually(written)
+            wait_until(written)
             importer.kill()
         assert importer.returncode == -signal.SIGKILL  # it was not done yet
         known = written()

@@ -2,23 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import Suppression
+from relay.policy.suppression import Digest, Suppression
 from relay.records import journal
 from relay.records.append import REMEMBERED_SECONDS
 from relay.records.journal import Replayed, keep_replaying, replay
+from relay.records.kinds import Kind
+from relay.records.search import Query, found_by_id, search
 from relay.telemetry import suppressions_total, unsubscribe_to_effect_seconds
-from tests.support.records import opened, refuse
+from tests.support.records import a_record, opened, refuse
 
 
 class Memory:
-    """The part of a store that takes refusals. `down` makes it fail after so many."""
+    """The part of a store that takes refusals, and numbers them from `first` on. `down` makes it fail after so many."""
 
-    def __init__(self) -> None:
-        self.entries: set[tuple[bytes, str, str]] = set()
+    def __init__(self, first: int = 1) -> None:
+        self.first = first
+        self.entries: dict[tuple[bytes, str, str], Suppression] = {}
         self.down: int | None = None
 
     async def suppress(self, entry: Suppression) -> bool:
@@ -28,11 +32,21 @@ class Memory:
             self.down -= 1
         key = (entry.digest, entry.scope, entry.reason)
         new = key not in self.entries
-        self.entries.add(key)
+        if new:
+            self.entries[key] = replace(entry, number=self.first + len(self.entries), in_flight=("01JMAIL", "01JNEWS"))
         return new
 
     async def suppress_many(self, entries: Sequence[Suppression]) -> int:
         return sum([await self.suppress(entry) for entry in entries])
+
+    async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
+        return [tuple(entry for entry in self.entries.values() if entry.digest in digests) for digests in recipients]
+
+
+def told(records):
+    """What records say of refusals that came in force: their ids, whom they are about, numbers."""
+    found = [entry.record for entry in search(records.reader, Query(kinds=frozenset({Kind.APPLIED})))]
+    return [(one.id, one.people[0].digest, one.facts["number"]) for one in found]
 
 
 async def test_pending_refusals_are_carried_over_once(records, clock, monkeypatch):
@@ -141,3 +155,60 @@ async def test_closed_records_cannot_be_replayed(tmp_path, clock):
         pass
     with pytest.raises(RecordsUnavailable):
         await replay(records, Memory(), clock, reapply_since=clock() - REMEMBERED_SECONDS)
+
+
+async def test_a_record_tells_when_the_store_had_a_refusal_and_what_was_on_its_way(records, clock):
+    entry = await refuse(records, 1, clock)
+    clock.pass_(7)
+    await replay(records, Memory(first=41), clock)
+    ((said, came),) = [found_by_id(records.reader, record_id) for record_id, _, _ in told(records)]
+    assert (said.kind, came.kind, came.at) == (Kind.SUPPRESSED, Kind.APPLIED, clock())
+    assert came.people == said.people
+    assert came.facts == {
+        "person": 0, "scope": entry.scope, "reason": "unsubscribe", "origin": entry.origin, "since": entry.at,
+        "number": 41, "in_flight": ["01JMAIL", "01JNEWS"],
+    }  # fmt: skip
+
+
+async def test_that_is_told_once_however_often_it_is_carried_over(records, clock):
+    store = Memory()
+    entry = await refuse(records, 1, clock)
+    batch = records.take_pending(10)
+    for _ in range(2):  # two processes carry the same over
+        await replay(records, store, clock)
+        await records.applied([(number, replace(one, number=1)) for number, one in batch])
+    clock.pass_(1)
+    await records.journal_refusal(a_record(2, Kind.SUPPRESSED), replace(entry, at=clock()), 0.0)  # said again
+    assert len(records.take_pending(10)) == 1
+    await replay(records, store, clock, reapply_since=clock() - REMEMBERED_SECONDS)
+    assert [(digest, number) for _, digest, number in told(records)] == [(entry.digest, 1)]
+
+
+async def test_a_relay_that_was_killed_before_it_wrote_that_writes_it_at_the_next_replay(records, clock):
+    store = Memory()
+    await refuse(records, 1, clock)
+    [(_, entry)] = records.take_pending(10)
+    await store.suppress(entry)  # and then nothing more
+    clock.pass_(60)
+    assert told(records) == []
+    assert await replay(records, store, clock) == Replayed(applied=1, new=0)
+    assert [number for _, _, number in told(records)] == [1]
+
+
+async def test_a_store_that_lost_a_refusal_gives_it_another_number_which_is_told_too(records, clock):
+    await refuse(records, 1, clock)
+    await replay(records, Memory(first=10), clock)
+    restored = Memory(first=30)
+    for _ in range(2):
+        await replay(records, restored, clock, reapply_since=clock() - REMEMBERED_SECONDS)
+    assert [number for _, _, number in told(records)] == [10, 30]
+
+
+async def test_what_a_consent_has_answered_never_came_in_force(records, clock):
+    class Lifted(Memory):
+        async def find(self, recipients):
+            return [()] * len(recipients)
+
+    await refuse(records, 1, clock)
+    assert await replay(records, Lifted(), clock) == Replayed(applied=1, new=1)
+    assert told(records) == []

@@ -15,7 +15,7 @@ from tests.support.clocks import Clock
 from tests.support.ports import free_port
 from tests.support.redis_server import DURABLE, RedisServer
 from tests.support.sentinel import SentinelGroup
-from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, refusal, request
+from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, patiently, refusal, request
 
 MAIL = digest("submission")
 LEASE = 30.0
@@ -75,7 +75,7 @@ async def test_a_server_that_falls_silent_is_a_timeout_and_recovers_by_itself(st
         finally:
             server.resume()
         assert set(reasons) == {"timeout"}
-        assert await _patiently(lambda: hasty.find([(ADA,)])) == [(refusal(),)]
+        assert await patiently(lambda: hasty.find([(ADA,)])) == [(refusal(),)]
 
 
 async def test_what_nobody_waits_for_any_more_is_not_sent(store, server):
@@ -387,21 +387,21 @@ def group(tmp_path):
 
 
 async def test_sentinel_fails_over_and_no_refusal_is_lost(group):
-    await _patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
     store = await RedisStore.open(group.url, META, timeout_ms=500)
     await store.check()
-    await _patiently(lambda: store.suppress_many([refusal(digest(n)) for n in range(100)]))
+    await patiently(lambda: store.suppress_many([refusal(digest(n)) for n in range(100)]))
     group.master.kill()
     assert await why(store.find([(digest(0),)])) in ("unreachable", "timeout")
     await asyncio.to_thread(group.wait_for_failover)
-    found = await _patiently(lambda: store.find([(digest(n),) for n in range(100)]))
+    found = await patiently(lambda: store.find([(digest(n),) for n in range(100)]))
     assert [len(one) for one in found] == [1] * 100
     assert await why(store.check()) == "durability"  # the new master has no replica and asks for none
     await store.aclose()
 
 
 async def test_a_refusal_that_no_replica_has_is_not_acknowledged(group):
-    await _patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
     store = await RedisStore.open(group.url, META, timeout_ms=500)
     group.replica.pause()
     try:
@@ -409,25 +409,15 @@ async def test_a_refusal_that_no_replica_has_is_not_acknowledged(group):
         assert isinstance(await store.reserve([charge(1)], LEASE), Reserved)  # what needs no replica goes on
     finally:
         group.replica.resume()
-    await _patiently(lambda: store.suppress(refusal(BOB)))
+    await patiently(lambda: store.suppress(refusal(BOB)))
     await store.aclose()
 
 
 async def test_a_sentinel_that_is_silent_does_not_hide_the_others(group):
-    await _patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
     with socket.create_server(("127.0.0.1", 0)) as hole:
         silent = f"127.0.0.1:{hole.getsockname()[1]}"
         url = group.url.replace("//", f"//{silent},")
-        store = await _patiently(lambda: RedisStore.open(url, META, timeout_ms=500))
+        store = await patiently(lambda: RedisStore.open(url, META, timeout_ms=500))
         assert await store.find([(ADA,)]) == [()]
         await store.aclose()
-
-
-async def _patiently(attempt):
-    """Ask again while the store is unavailable, as a client's retries would."""
-    for _ in range(100):
-        try:
-            return await attempt()
-        except StoreUnavailable:
-            await asyncio.sleep(0.1)
-    return await attempt()

@@ -49,6 +49,10 @@ class Memory:
     async def suppress_many(self, entries):
         return sum([await self.suppress(entry) for entry in entries])
 
+    async def find(self, recipients):
+        await self._answer()
+        return [tuple(entry for entry in self.entries if entry.digest in digests) for digests in recipients]
+
 
 @pytest.fixture
 def store():

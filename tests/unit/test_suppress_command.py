@@ -18,21 +18,13 @@ from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS, is_formula
 from relay.stores.sqlite import SQLiteStore
 from tests.support.ports import free_port
-from tests.support.suppressing import Relay, relay_on
+from tests.support.suppressing import Relay, a_small_relay, relays_on_both_stores
 
 ADA, BOB, EVE = "ada@example.com", "bob@example.com", "eve@example.com"
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def relay(request, tmp_path):
-    """A folder with a configuration, and a way to run commands in it."""
-    with relay_on(request.param, tmp_path) as relay:
-        yield relay
-
-
-@pytest.fixture
-def small(tmp_path):
-    return Relay(tmp_path)
+relay = relays_on_both_stores()
+small = a_small_relay()
 
 
 # Adding and looking

@@ -1,5 +1,9 @@
 -- Copies that are held: kept, claimed, changed, shown.
 
+local HELD_OPERATIONS = {}
+
+do -- Lua knows 200 local names at a time: those of this file end with it
+
 -- Fields of a copy. DUE is "inf" when nothing but a person or a login frees it.
 local LANE, OWNER, WHY, DUE, SEALED, ATTEMPTS, HELD_AT, CLAIM, LEASED_UNTIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
@@ -92,14 +96,16 @@ end
 
 -- A body is forgotten with its last copy, a login with the last copy of its owner.
 local function forget_what_is_over(step)
+  local octets = 0
   for key, fields in pairs(step.tallies) do
     if fields.left == 0 then
       local facts = redis.call("HMGET", key, "octets", "body")
-      count_by(step, HELD, "octets", -tonumber(facts[1]))
+      octets = octets + tonumber(facts[1])
       write(step, "UNLINK", body_key(facts[2]), key)
       step.tallies[key] = nil
     end
   end
+  count_by(step, HELD, "octets", -octets)
   for owner, copies in pairs(step.tallies[OWNERS] or {}) do
     if copies == 0 then
       write(step, "UNLINK", login_key(owner))
@@ -117,7 +123,7 @@ local function has_room(step, octets, most)
 end
 
 -- A piece of a body that nobody knows yet: it goes by itself unless `hold` makes it known.
-local function keep_piece(step)
+function HELD_OPERATIONS.keep_piece(step)
   local message, octets, most, body, number, piece =
     take(step), take_number(step), take_number(step), take(step), take(step), take(step)
   if redis.call("EXISTS", message_key(message)) == 1 then
@@ -195,7 +201,7 @@ local function copies_to_hold(step, message, settled)
   return found
 end
 
-local function hold(step)
+function HELD_OPERATIONS.hold(step)
   local key, message, fields, most = ledger_key(step), take(step), take_list(step), take_number(step)
   local body, pieces, piece, login = take(step), take_number(step), take(step), take_list(step)
   local rows, settled, is_leaving = rows_to_hold(step, key, message)
@@ -285,7 +291,7 @@ local function serve(step, priority, most, leased_until, claimed)
 end
 
 -- This operation writes as it goes: a copy that was leased and never told is due again when its lease ends.
-local function claim(step)
+function HELD_OPERATIONS.claim(step)
   local most, leased_until, claimed = take_number(step), exact(step.now + take_number(step)), {}
   end_rests(step)
   for _, priority in ipairs(priorities()) do
@@ -296,7 +302,7 @@ local function claim(step)
   return claimed
 end
 
-local function held_message(step)
+function HELD_OPERATIONS.held_message(step)
   local found = redis.call("HMGET", message_key(take(step)), "head", "octets", "at", "expires", "body", "pieces")
   local wants_body = take(step) == "1"
   if not found[1] then
@@ -305,7 +311,7 @@ local function held_message(step)
   return { found, wants_body and redis.call("HGET", body_key(found[5]), "0") or "" }
 end
 
-local function piece_of(step)
+function HELD_OPERATIONS.piece_of(step)
   local body, number = take(step), take(step)
   return redis.call("HGET", body_key(body), number)
 end
@@ -330,7 +336,7 @@ local function update_one(step)
   return 1
 end
 
-local function update_held(step)
+function HELD_OPERATIONS.update_held(step)
   for _ = 1, take_number(step) do
     local lane, rests_until = take(step), take(step)
     write(step, "ZADD", RESTING, rests_until, lane)
@@ -344,7 +350,7 @@ local function update_held(step)
   return heard
 end
 
-local function held_copies(step)
+function HELD_OPERATIONS.held_copies(step)
   local first, last, most = take(step), take(step), take(step)
   local answer = {}
   for _, id in ipairs(redis.call("ZRANGEBYLEX", COPIES, first, last, "LIMIT", 0, most)) do
@@ -354,7 +360,7 @@ local function held_copies(step)
 end
 
 -- Look at some copies and free those that are not due; answer the last of them, "" when there are no more, and how many.
-local function free_owner(step)
+function HELD_OPERATIONS.free_owner(step)
   local owner, why, first, most = take(step), take(step), take(step), take(step)
   local ids = redis.call("ZRANGEBYLEX", owner_key(owner, why), first, "+", "LIMIT", 0, most)
   local freed = 0
@@ -370,7 +376,7 @@ local function free_owner(step)
   return { ids[#ids] or "", freed }
 end
 
-local function wake_lane(step)
+function HELD_OPERATIONS.wake_lane(step)
   local lane = take(step)
   write(step, "ZREM", RESTING, lane)
   step.lanes[lane] = true
@@ -378,7 +384,7 @@ local function wake_lane(step)
 end
 
 -- Per reason how many copies, and since when the oldest; then the octets of bodies.
-local function held_totals(step)
+function HELD_OPERATIONS.held_totals(step)
   local answer = {}
   for i, why in ipairs(take_list(step)) do
     local oldest = redis.call("ZRANGE", why_key(why), 0, 0, "WITHSCORES")
@@ -387,7 +393,7 @@ local function held_totals(step)
   return { answer, counted(step, HELD, "octets") }
 end
 
-local function keep_credentials(step)
+function HELD_OPERATIONS.keep_credentials(step)
   local owner, sealed, ends = take(step), take(step), take(step)
   if counted(step, OWNERS, owner) == 0 then
     return 0
@@ -396,13 +402,14 @@ local function keep_credentials(step)
   return 1
 end
 
-local function credentials_of(step)
+function HELD_OPERATIONS.credentials_of(step)
   local packed = redis.call("GET", login_key(take(step)))
   local login = packed and unpack_list(packed)
   return login and tonumber(login[2]) > step.now and login[1]
 end
 
-local function drop_credentials(step)
+function HELD_OPERATIONS.drop_credentials(step)
   write(step, "UNLINK", login_key(take(step)))
   return 1
+end
 end

@@ -1,7 +1,7 @@
 -- Ledger: unfinished submissions and the rows of their recipients.
 
--- Fields of a row.
-local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY = 1, 2, 3, 4, 5
+-- Fields of a row. While it is leaving: DIGESTS is how suppressions know the recipient, COPY_OF the submission.
+local STATE, REPLY, SUBMISSION, LEASE_UNTIL, ASKED_BY, DIGESTS, COPY_OF = 1, 2, 3, 4, 5, 6, 7
 
 local function ledger_key(step)
   return TAG .. "l:" .. take(step)
@@ -89,14 +89,16 @@ end
 local function clear_one(step, key, submission, lease, id)
   local recipient, digests = take(step), take_list(step)
   local scopes, reasons, charges, stream = take_set(step), take_set(step), take_charges(step), take(step)
+  local named = take(step)
+  local copy_of = named ~= "" and named or submission
   local bound = binding(step, digests, scopes, reasons)
   if #bound > 0 then
     return { "refused", bound }
   end
-  local row = standing_row(step, key, recipient)
-  if row then
+  local taken = standing_row(step, key, recipient)
+  if taken then
     ask(step, key, recipient, submission)
-    return { "taken", row }
+    return { "taken", taken }
   end
   local pause = pause_of(step, stream)
   if #pause > 0 then
@@ -106,8 +108,11 @@ local function clear_one(step, key, submission, lease, id)
   if met then
     return { "over", met }
   end
-  hash_set(step, key, "r" .. recipient, pack({ "leaving", "", submission, exact(step.now + lease), submission }))
-  return { "cleared", #charges > 0 and id or "" }
+  local until_text = exact(step.now + lease)
+  local row = { "leaving", "", submission, until_text, submission, table.concat(digests), copy_of }
+  hash_set(step, key, "r" .. recipient, pack(row))
+  numbers.is_leaving(step, digests, copy_of, lease)
+  return { "cleared", #charges > 0 and id or "", numbers.of(step) }
 end
 
 local function clear(step)
@@ -131,6 +136,12 @@ local function may_change(before, state, submission)
   return before[STATE] ~= "delivered" and (submission == "" or before[SUBMISSION] == submission)
 end
 
+local function forget_leaving(step, row)
+  if row and row[STATE] == "leaving" then
+    numbers.has_left(step, row[DIGESTS], row[COPY_OF])
+  end
+end
+
 -- A row that becomes delivered, or refused for want of a mailbox, counts once for its stream.
 local function count_row(step, before, state, stream, no_mailbox)
   if stream == "" or (before and before[STATE] == state) then
@@ -144,8 +155,9 @@ end
 -- The row of a recipient that is held from now on; the client of the try that asked last must hear of it.
 local function mark_held(step, key, recipient, reply, submission)
   local packed = hash_get(step, key, "r" .. recipient)
-  local asked_by = packed and unpack_list(packed)[ASKED_BY] or submission
-  hash_set(step, key, "r" .. recipient, pack({ "held", reply, submission, "0", asked_by }))
+  local before = packed and unpack_list(packed)
+  forget_leaving(step, before)
+  hash_set(step, key, "r" .. recipient, pack({ "held", reply, submission, "0", before and before[ASKED_BY] or submission }))
 end
 
 local function finish(step)
@@ -162,6 +174,7 @@ local function finish(step)
     local before = packed and unpack_list(packed)
     if has_rows and may_change(before, state, submission) then
       count_row(step, before, state, stream, no_mailbox)
+      forget_leaving(step, before)
       local by = submission ~= "" and submission or before and before[SUBMISSION] or ""
       hash_set(step, key, "r" .. recipient, state ~= "" and pack({ state, reply, by, "0", before and before[ASKED_BY] or by }))
     end
@@ -174,7 +187,9 @@ local function close(step)
   local is_left, all = false, redis.call("HGETALL", key)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 1) == "r" then
-      if unpack_list(all[i + 1])[ASKED_BY] == submission then
+      local row = unpack_list(all[i + 1])
+      if row[ASKED_BY] == submission then
+        forget_leaving(step, row)
         hash_set(step, key, all[i], false)
       else
         is_left = true

@@ -1,5 +1,5 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
--- The files of this folder are one library, put together in the order step, suppressions, limits, reputation,
+-- The files of this folder are one library, put together in the order step, numbers, suppressions, limits, reputation,
 -- adaptations, lanes, ledger, held, tick.  Lua counts two hundred local names at most outside functions: a part with many
 -- declares those that others need, and keeps the rest in a block.
 --
@@ -9,6 +9,8 @@
 --
 -- Keys ({relay} keeps them in one slot; XXX is the first twelve bits of a digest):
 --   {relay}:meta             hash    id, schema, fingerprints
+--   {relay}:sequence         string  the last number that a step took: one that let copies leave, or brought refusals in force
+--   {relay}:d:DIGEST         zset    submission with a copy on its way to this mailbox -> when its lease ends
 --   {relay}:s:XXX            hash    digest -> packed list of suppressions, oldest first; never deleted
 --   {relay}:c:XXX            hash    digest -> packed list of consent events; append-only
 --   {relay}:count            hash    reason NUL scope -> entries that are not lifted

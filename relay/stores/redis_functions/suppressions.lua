@@ -1,8 +1,10 @@
 -- Suppressions and consents.
 
 -- Fields of a suppression; between REASON and AT lies its origin, before EXPIRES what is sealed and a note. "" is none.
--- AGAIN_AT is when it was said last, CONSENTED_AT the time of the consent that lifted it.
+-- AGAIN_AT is when it was said last, CONSENTED_AT the time of the consent that lifted it, NUMBER that of the step that
+-- brought it in force, IN_FLIGHT the submissions with a copy on its way then; entries of an earlier version lack these two.
 local SCOPE, REASON, AT, AGAIN_AT, EXPIRES, LIFTED_AT, LIFTED_BY, CONSENTED_AT = 1, 2, 4, 5, 8, 9, 10, 11
+local NUMBER, IN_FLIGHT = 12, 13
 
 -- Fields of a consent event.
 local CONSENT_DIGEST, CONSENT_AT = 2, 5
@@ -32,7 +34,10 @@ local function in_force(entry, now)
 end
 
 local function told(digest, entry)
-  return { digest, unpack(entry, SCOPE, CONSENTED_AT) }
+  local answer = { digest, unpack(entry, SCOPE, CONSENTED_AT) }
+  answer[#answer + 1] = entry[NUMBER] or 0
+  answer[#answer + 1] = entry[IN_FLIGHT] or ""
+  return answer
 end
 
 local function count_entry(step, entry, by)
@@ -115,6 +120,7 @@ local function suppress(step)
       if before and before[LIFTED_AT] == "" then
         uncount(step, digest, before)
       end
+      entry[NUMBER], entry[IN_FLIGHT] = numbers.of(step), numbers.in_flight(step, digest)
       entries[#entries + 1] = entry
       keep_entries(step, digest, entries)
       count_entry(step, entry, 1)

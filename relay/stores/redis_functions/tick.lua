@@ -7,17 +7,14 @@ local OPERATIONS = {
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
   adaptations = adaptations, adapt = adapt, end_adaptation = end_adaptation, take_ended = take_ended,
   note_sending = note_sending, sending_days = sending_days,
-  keep_piece = keep_piece, hold = hold, claim = claim, held_message = held_message, piece_of = piece_of,
-  update_held = update_held, held_copies = held_copies, free_owner = free_owner, wake_lane = wake_lane,
-  held_totals = held_totals, keep_credentials = keep_credentials, credentials_of = credentials_of,
-  drop_credentials = drop_credentials,
 }
 
 local function carry_out(operation, step)
-  local answer, refusal = OPERATIONS[operation](step)
+  local answer, refusal = (OPERATIONS[operation] or HELD_OPERATIONS[operation])(step)
   if refusal then
     return { 2, refusal }
   end
+  numbers.keep(step)
   keep_windows(step)
   keep_sums(step)
   keep_tallies(step)

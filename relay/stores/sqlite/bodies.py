@@ -11,17 +11,31 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from relay.errors import StoreUnavailable
 from relay.files import sync_folder, write_private
-from relay.stores.sqlite.held import Body
 
 FOLDER = "held"
 ORPHANED = 3600.0
 """Seconds after which a file without a row is nobody's: the commit that was to name it is long over."""
 
 _RANDOM_OCTETS = 4
+
+
+def submission_of(file: str) -> str:
+    """Whose body a file is, by its name."""
+    return file.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A message's sealed body as a file: its name, its length, and its digest."""
+
+    file: str
+    octets: int
+    sha256: bytes
 
 
 class Bodies:
@@ -54,9 +68,10 @@ class Bodies:
             if hashlib.sha256(octets).digest() == body.sha256:
                 return octets
             fault = "is damaged"
-        message, _, _ = body.file.partition(".")
         raise StoreUnavailable(
-            "disk", f"{path} {fault}: it is the body of the held submission {message}; restore the file, or drop the submission"
+            "disk",
+            f"{path} {fault}: it is the body of the held submission {submission_of(body.file)};"
+            " restore the file, or drop the submission",
         )
 
     def remove(self, files: Iterable[str]) -> None:

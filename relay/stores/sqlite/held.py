@@ -3,11 +3,11 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from relay.policy.suppression import Digest
 from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
 from relay.stores.sqlite import ledger, turns
+from relay.stores.sqlite.bodies import Body, submission_of
 
 Credentials = tuple[Digest, bytes, float]
 """An owner, its sealed login, and when that must be gone."""
@@ -33,15 +33,6 @@ _COUNT = "INSERT INTO held_counts VALUES (?1, ?2) ON CONFLICT (what) DO UPDATE S
 _PARKED = """
 SELECT message, recipient, priority, lane FROM held_copies WHERE owner = ? AND why = ? AND due_at > ? ORDER BY due_at LIMIT ?
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A message's sealed body as a file: its name, its length, and its digest."""
-
-    file: str
-    octets: int
-    sha256: bytes
 
 
 def require_room(db: sqlite3.Connection, message: str, octets: int, max_octets: int) -> None:
@@ -128,8 +119,7 @@ def waiting(db: sqlite3.Connection, lanes: Sequence[Digest]) -> frozenset[Digest
 
 def names_file(db: sqlite3.Connection, file: str) -> bool:
     """Whether the file is the body of a message."""
-    message, _, _ = file.partition(".")
-    body = _body(db, message)
+    body = _body(db, submission_of(file))
     return body is not None and body.file == file
 
 

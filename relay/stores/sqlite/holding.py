@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from relay.errors import StoreUnavailable
 from relay.policy.suppression import Digest
@@ -17,9 +18,12 @@ from relay.stores.sqlite.schema import Identity
 from relay.stores.sqlite.writer import Operation, Writer
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 SWEEP_EVERY = 3600.0
 """Seconds between two looks for files that no row names."""
+
+_THREADS = 8  # files that wait for the disk at the same time
 
 
 class Read(Protocol):
@@ -34,6 +38,7 @@ class Holding:
     def __init__(self, file: StoreFile, identity: Identity, writer: Writer, read: Read, clock: Callable[[], float]) -> None:
         self._file, self._identity, self._writer, self._read, self._clock = file, identity, writer, read, clock
         self._bodies = Bodies(file.path.parent / FOLDER)
+        self._threads = ThreadPoolExecutor(_THREADS, "held bodies")  # their own: look-ups of names must not wait for this disk
         self._swept_at: float | None = None
 
     async def hold(
@@ -48,7 +53,7 @@ class Holding:
         """Write the body, then the rows; a body that no row names in the end goes again."""
         octets = len(message.body)
         self._read(lambda db, now: held.require_room(db, message.id, octets, max_octets))  # before it is written for nothing
-        body = await asyncio.to_thread(self._bodies.write, message.id, message.body)
+        body = await self._beside(self._bodies.write, message.id, message.body)
         try:
             is_new = await self._writer.run(
                 lambda db, now: held.hold(db, now, key, message, body, copies, rows, max_octets, credentials)
@@ -65,8 +70,9 @@ class Holding:
 
     async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
         """Ask first, write only if something is due; a lease need not outlive a power cut, which nobody who has it does."""
+        is_due = self._read(turns.any_due)
         await self._sweep()
-        if not self._read(turns.any_due):
+        if not is_due:
             return []
         return await self._writer.run(lambda db, now: turns.claim(db, now, most, lease_seconds), durable=False)
 
@@ -79,7 +85,7 @@ class Holding:
         if not with_body:
             return facts
         try:
-            return replace(facts, body=await asyncio.to_thread(self._bodies.read, body))
+            return replace(facts, body=await self._beside(self._bodies.read, body))
         except StoreUnavailable:
             if self._read(lambda db, now: held.message_of(db, message)) is None:  # forgotten meanwhile
                 return None
@@ -105,14 +111,25 @@ class Holding:
             return False
         return await self._writer.run(lambda db, now: held.keep_credentials(db, owner, sealed, until))
 
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
+
+    async def _beside(self, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+        try:
+            doing = asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        except RuntimeError:  # its threads have ended
+            raise StoreUnavailable("unreachable", "the store is closed") from None
+        return await doing
+
     async def _remove(self, files: Sequence[str]) -> None:
-        await asyncio.to_thread(self._bodies.remove, files)
+        await self._beside(self._bodies.remove, files)
 
     async def _sweep(self) -> None:
         now = self._clock()
         if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
             self._swept_at = now
-            await asyncio.to_thread(self._remove_orphans)
+            await self._beside(self._remove_orphans)
 
     def _remove_orphans(self) -> None:
         """Only beside the relay.db that was opened: another one knows nothing of these bodies."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from relay.errors import StoreUnavailable
 from relay.policy.reputation import Pause
@@ -16,12 +17,13 @@ from relay.stores.contracts import (
     OverLimit,
     Paused,
     Refused,
+    Reserved,
     Row,
     RowState,
     Settlement,
     Taken,
 )
-from relay.stores.sqlite import limits, reputation, suppressions
+from relay.stores.sqlite import limits, numbers, reputation, suppressions
 
 _INSERT = "INSERT OR IGNORE INTO submissions (key, submission_id, at, date, message_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 _OUTCOME = """
@@ -34,11 +36,13 @@ SELECT key, :recipient, :state, :reply, iif(:try = '', submission_id, :try), 0, 
 """
 _UNLESS_DELIVERED = " WHERE ledger.state != 'delivered' AND :try IN ('', ledger.submission_id)"
 _CLAIM = """
-INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by)
-VALUES (:key, :recipient, 'leaving', '', :try, :until, :try)
+INSERT INTO ledger (key, recipient, state, reply, submission_id, lease_until, asked_by, mailbox, older, copy_of)
+VALUES (:key, :recipient, 'leaving', '', :try, :until, :try, :mailbox, :older, :copy_of)
     ON CONFLICT (key, recipient) DO UPDATE
-   SET state = excluded.state, reply = '', submission_id = :try, lease_until = :until, asked_by = :try
+   SET state = excluded.state, reply = '', submission_id = :try, lease_until = :until, asked_by = :try,
+       mailbox = :mailbox, older = :older, copy_of = :copy_of
 """
+_NOTHING = Reserved("")  # what a copy without charges holds
 _PROLONG = "UPDATE submissions SET expires_at = ? WHERE key = ?"
 _ASK = "UPDATE ledger SET asked_by = ? WHERE key = ? AND recipient = ?"
 
@@ -87,20 +91,26 @@ def clear(
     lease_seconds: float,
     ttl_seconds: float,
 ) -> list[Clearance]:
-    """Clear each recipient by itself, in order: refusal? row free? stream paused? limits free? then claim."""
+    """Clear each recipient by itself, in order: refusal? row free? stream paused? limits free? then claim.
+
+    Those who may leave share the number of this step.
+    """
     if not _is_known(db, now, key):
         _insert(db, key, FirstTry(submission_id, now, "", ""), now + ttl_seconds)
     usage = limits.Usage(db, now)
     found = suppressions.find(db, now, [request.suppression_digests for request in requests])
     pauses = {stream: reputation.pause_of(db, stream) for stream in {request.stream for request in requests}}
+    number = 0
     answers: list[Clearance] = []
     for request, entries in zip(requests, found, strict=True):
         obstacle = _obstacle(db, now, key, request, entries, pauses[request.stream])
         answer = obstacle or _reserve(usage, request, lease_seconds)
-        if isinstance(answer, Cleared):
-            claim = {"key": key, "recipient": request.recipient, "try": submission_id, "until": now + lease_seconds}
-            db.execute(_CLAIM, claim)
-        elif isinstance(answer, Taken):
+        if isinstance(answer, Reserved):
+            number = number or numbers.take(db)
+            db.execute(_CLAIM, _claim(key, submission_id, request, now + lease_seconds))
+            answers.append(Cleared(answer.id, number))
+            continue
+        if isinstance(answer, Taken):
             db.execute(_ASK, (submission_id, key, request.recipient))
         answers.append(answer)
     return answers
@@ -194,11 +204,16 @@ def _find(db: sqlite3.Connection, now: float, key: Digest, recipient: Digest) ->
     return _row(now, *found) if found else None
 
 
-def _reserve(usage: limits.Usage, request: ClearRequest, lease_seconds: float) -> Cleared | OverLimit:
-    if not request.charges:
-        return Cleared()
-    answer = usage.reserve(request.charges, lease_seconds)
-    return answer if isinstance(answer, OverLimit) else Cleared(answer.id)
+def _reserve(usage: limits.Usage, request: ClearRequest, lease_seconds: float) -> Reserved | OverLimit:
+    return usage.reserve(request.charges, lease_seconds) if request.charges else _NOTHING
+
+
+def _claim(key: Digest, submission_id: str, request: ClearRequest, until: float) -> dict[str, Any]:
+    mailbox, *older = request.suppression_digests or (None,)
+    return {
+        "key": key, "recipient": request.recipient, "try": submission_id, "until": until,
+        "mailbox": mailbox, "older": b"".join(older) or None, "copy_of": request.submission_id or None,
+    }  # fmt: skip
 
 
 def _settle(db: sqlite3.Connection, now: float, settlement: Settlement) -> None:

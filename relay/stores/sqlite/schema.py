@@ -208,10 +208,24 @@ CREATE TABLE IF NOT EXISTS sending_days (
 _LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING, "adaptations": ADAPTATIONS}
 """Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
 
+NUMBERS = (
+    "CREATE TABLE sequence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
+    "INSERT INTO sequence VALUES (1, 0)",
+    "ALTER TABLE suppressions ADD COLUMN sequence INTEGER",  # the number of the step that brought it in force
+    "ALTER TABLE suppressions ADD COLUMN in_flight TEXT",  # submissions with a copy on its way at that moment, one a word
+    "ALTER TABLE ledger ADD COLUMN mailbox BLOB",  # as suppressions know the recipient, under the current key generation
+    "ALTER TABLE ledger ADD COLUMN older BLOB",  # under the generations before, one behind the other
+    "ALTER TABLE ledger ADD COLUMN copy_of TEXT",  # the submission, where the try has a name of its own
+    "CREATE INDEX ledger_leaving ON ledger (mailbox) WHERE state = 'leaving'",
+    "CREATE INDEX ledger_leaving_older ON ledger (older) WHERE state = 'leaving' AND older IS NOT NULL",
+)
+"""The commit sequence, and what finds the copies that are on their way to a mailbox; made where they lack."""
+
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
     db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING} {ADAPTATIONS}")
+    _add_numbers(db)
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
@@ -219,13 +233,28 @@ def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
 def add_tables(db: sqlite3.Connection) -> None:
     """Give a file of an earlier version what it lacks."""
     for last, tables in _LATER.items():
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (last,)).fetchone() is None:
+        if not _has(db, last):
             db.executescript(f"BEGIN IMMEDIATE; {tables} COMMIT;")
+    if not _has(db, "sequence"):
+        db.execute("BEGIN IMMEDIATE")
+        _add_numbers(db)
+        db.execute("COMMIT")
+
+
+def _add_numbers(db: sqlite3.Connection) -> None:
+    """Inside a transaction: another process may have been first."""
+    if not _has(db, "sequence"):
+        for statement in NUMBERS:
+            db.execute(statement)
+
+
+def _has(db: sqlite3.Connection, name: str) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:
     """Who this file says it is. Raises StoreUnavailable when it says nothing."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+    if not _has(db, "meta"):
         raise StoreUnavailable("empty", "the store has lost its tables; restore the backup")
     row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
     if row is None:

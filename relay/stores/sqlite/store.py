@@ -119,6 +119,7 @@ class SQLiteStore(Store):
 
     async def aclose(self) -> None:
         await self._writer.close()
+        self._holding.close()
         if self._reader is not None:
             self._reader.close()
             self._reader = None

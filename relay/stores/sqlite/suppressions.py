@@ -9,20 +9,25 @@ from typing import Any
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.contracts import ConsentEvent, EntryRow, Octets
 from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
+from relay.stores.sqlite.numbers import Withdrawing
 
 Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
 
 START: Place = (b"", "", "", 0)
-_COLUMNS = "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at"
+_COLUMNS = (
+    "digest, scope, reason, origin, at, sealed, note, expires_at, lifted_at, lifted_by, again_at, consented_at,"
+    " sequence, in_flight"
+)
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
 _AT_ONCE = 200  # digests in one statement
 _TOGETHER = 100  # rows between two looks at the clock
 _SAID = "digest, scope, reason, origin, at, sealed, note"
-_INTO = f"INTO suppressions ({_SAID}, expires_at, again_at, number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?"
-_UNLESS_KNOWN = f"INSERT OR IGNORE {_INTO}, 1)"
-_ONCE_MORE = f"INSERT {_INTO}, ?)"
-_SHORT = f"INSERT OR IGNORE INTO suppressions ({_SAID}, number) VALUES (?, ?, ?, ?, ?, ?, ?, 1)"  # noqa: S608
+_INTO = f"INTO suppressions ({_SAID}, expires_at, again_at, number, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?"
+_UNLESS_KNOWN = f"INSERT OR IGNORE {_INTO}, 1, "
+_ONCE_MORE = f"INSERT {_INTO}, ?, ?)"
+_SHORT = f"INSERT OR IGNORE INTO suppressions ({_SAID}, number, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, 1, "  # noqa: S608
+_NAME_IN_FLIGHT = "UPDATE suppressions SET in_flight = ? WHERE digest = ? AND sequence = ?"
 _LAST = """
 SELECT number, coalesce(consented_at, lifted_at), expires_at FROM suppressions
  WHERE digest = ? AND scope = ? AND reason = ? ORDER BY number DESC LIMIT 1
@@ -51,7 +56,24 @@ def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Diges
 
 def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
     """Record the entry unless one is in force, or its lifting answers it too, or it has expired like the one before."""
-    if db.execute(_UNLESS_KNOWN, row_of(entry)).rowcount:
+    return record_many(db, now, [entry]) == 1
+
+
+def record_many(db: sqlite3.Connection, now: float, entries: Iterable[Suppression]) -> int:
+    step = Withdrawing(db, now)
+    return step.end(sum(_record(db, now, entry, step) for entry in entries))
+
+
+def _record(db: sqlite3.Connection, now: float, entry: Suppression, step: Withdrawing) -> bool:
+    is_new = _insert(db, now, entry, step.number)
+    if is_new and (in_flight := step.in_flight(entry.digest)):
+        db.execute(_NAME_IN_FLIGHT, (in_flight, entry.digest, step.number))
+    return is_new
+
+
+def _insert(db: sqlite3.Connection, now: float, entry: Suppression, sequence: int) -> bool:
+    """Whether it was not in force yet, nor answered."""
+    if db.execute(f"{_UNLESS_KNOWN}?)", (*row_of(entry), sequence)).rowcount:
         return True
     place = {"digest": entry.digest, "scope": entry.scope, "reason": entry.reason.value}
     number, answered_at, expires_at = db.execute(_LAST, tuple(place.values())).fetchone()
@@ -61,51 +83,54 @@ def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:
         has_expired = expires_at is not None and float(expires_at) <= now
         is_new = has_expired and (entry.expires_at is None or entry.expires_at > now)
     if is_new:
-        db.execute(_ONCE_MORE, (*row_of(entry), number + 1))
+        db.execute(_ONCE_MORE, (*row_of(entry), number + 1, sequence))
     elif answered_at is None:
         db.execute(_SAID_AGAIN, {**place, "number": number, "again": entry.last_at})
     return is_new
 
 
-def record_many(db: sqlite3.Connection, now: float, entries: Iterable[Suppression]) -> int:
-    return sum(record(db, now, entry) for entry in entries)
-
-
 def record_some(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], seconds: float) -> tuple[int, int]:
     """Record as many of the rows as the time allows; how many that were, and how many of them were new."""
-    until = time.monotonic() + seconds
+    until, step = time.monotonic() + seconds, Withdrawing(db, now)
     done = new = 0
     are_known = False
     while done < len(rows) and (not done or time.monotonic() < until):
         some = rows[done : done + _TOGETHER]
-        of_them = _record_rows(db, now, some, are_known=are_known)
+        of_them = _record_rows(db, now, some, step, are_known=are_known)
         are_known = of_them < len(some) // 2  # a list that comes again: so are the next
         done, new = done + len(some), new + of_them
+    if step.end(new):
+        for digest in step.reached([bytes(row[0]) for row in rows[:done]]):
+            db.execute(_NAME_IN_FLIGHT, (step.in_flight(digest), digest, step.number))
     return done, new
 
 
-def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], *, are_known: bool) -> int:
+def _record_rows(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], step: Withdrawing, *, are_known: bool) -> int:
     """`record` for each, without a question of its own about those of which nothing was known or that say nothing new.
 
     `are_known` is a guess: most of them need not be tried to insert.
     """
-    new = 0 if are_known else _insert_rows(db, rows)
+    new = 0 if are_known else _insert_rows(db, rows, step.number)
     if new == len(rows):
         return new
     said = _last_said(db, [row[0] for row in rows])
     for row in rows:
         said_at = said.get((bytes(row[0]), row[1], row[2]))
         if said_at is None or said_at < (row[4] if len(row) == 7 else entry_of(row).last_at):
-            new += record(db, now, entry_of(row))
+            new += _record(db, now, entry_of(row), step)
     return new
 
 
-def _insert_rows(db: sqlite3.Connection, rows: Sequence[EntryRow]) -> int:
-    """How many were inserted. For None and bytes sqlite3 seeks an adapter, for a bytearray not: that takes half of the time."""
+def _insert_rows(db: sqlite3.Connection, rows: Sequence[EntryRow], sequence: int) -> int:
+    """How many were inserted. For None and bytes sqlite3 seeks an adapter, for a bytearray not: that takes half of the time.
+
+    The step's number is part of the statement, so that the rows go in as they came.
+    """
     lengths = set(map(len, rows))
     if lengths == {7}:
-        return db.executemany(_SHORT, rows).rowcount
-    return db.executemany(_UNLESS_KNOWN, rows if lengths == {9} else [(*row, None, None)[:9] for row in rows]).rowcount
+        return db.executemany(f"{_SHORT}{sequence})", rows).rowcount
+    whole = rows if lengths == {9} else [(*row, None, None)[:9] for row in rows]
+    return db.executemany(f"{_UNLESS_KNOWN}{sequence})", whole).rowcount
 
 
 def _last_said(db: sqlite3.Connection, digests: Sequence[Octets]) -> dict[tuple[Digest, str, str], float]:
@@ -172,4 +197,5 @@ def count(db: sqlite3.Connection, now: float) -> dict[tuple[str, str], int]:
 
 
 def _entry(row: tuple[Any, ...]) -> Suppression:
-    return Suppression(row[0], row[1], Reason(row[2]), *row[3:12])
+    rest = *row[3:12], row[12] or 0, tuple((row[13] or "").split())
+    return Suppression(row[0], row[1], Reason(row[2]), *rest)
