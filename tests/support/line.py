@@ -46,7 +46,7 @@ class LineHouse:
         upstream,
         *,
         domains: Iterable[str] = (),
-        extra: str = "",
+        extra="",
         policy=None,
         auth="none",
         upstreams="",
