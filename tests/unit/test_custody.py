@@ -169,11 +169,19 @@ async def test_only_a_login_that_the_upstream_took_frees_copies(store, clock, an
     await held_for_ada(store)
     config = a_config(auth=SEALED)
     custody = custody_of(store, clock)
-    door = Authenticator(config, store=store, upstreams=Judge(answer), keys=KEYS, custody=custody, sleep=no_delay)
+    told: list[tuple[str, str]] = []
+
+    async def logged_in(upstream, identity):
+        told.append((upstream, identity))
+
+    door = Authenticator(
+        config, store=store, upstreams=Judge(answer), keys=KEYS, custody=custody, logged_in=logged_in, sleep=no_delay
+    )
     try:
         await door.authenticate(Client("submission", "192.0.2.7", "x", None, "ESMTPA"), config.listen[0], LOGIN, "first 密码")
     finally:
         door.close()
+    assert told == [("main", LOGIN)] * freed
     assert len(await store.claim(10, 600.0)) == freed
     assert await custody.opened("main", LOGIN) == (Credentials(LOGIN, "first 密码") if freed else None)
 
