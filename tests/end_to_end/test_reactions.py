@@ -14,6 +14,7 @@ from tests.support.clocks import Clock
 from tests.support.line import LineHouse
 from tests.support.rehearsal import PASSWORD, QQ, SES, NetEase, Tencent
 from tests.support.service import NEWS, OFFICE, message
+from tests.support.waiting import wait_until
 
 ADA, BOB = "ada@example.org", "bob@example.net"
 QUARTER, HOUR, DAY = 900.0, 3600.0, 86400.0
@@ -24,7 +25,7 @@ def clock():
     return Clock(float(int(time.time()) // 86400 * 86400 + 5 * 3600))  # 13 o'clock in Beijing
 
 
-def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, others="", ways=()):
+def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, others="", ways=(), holds=False):
     tmp_path.mkdir(exist_ok=True)
     secret = tmp_path / "password"
     secret.write_text(password)
@@ -34,9 +35,10 @@ def a_house(tmp_path, upstream, provider, clock, password=PASSWORD, login=NEWS, 
         "max_connections_per_identity = 1\n"
     )
     listed = ", ".join(f'"{way}"' for way in ways)
-    policy = {"streams/newsletter.toml": [(r"upstream = \[\]", f"upstream = [{listed}]")]} if ways else None
+    by_ways = [(r"upstream = \[\]", f"upstream = [{listed}]")] if ways else []
+    policy = {"streams/newsletter.toml": by_ways}
     account = f'[[account]]\nidentity = "@example.com"\nlogin = "{login}"\nupstream = "up"\npassword_file = "{secret}"\n'
-    return LineHouse(tmp_path, upstream, upstreams=table + others, extra=account, policy=policy, clock=clock)
+    return LineHouse(tmp_path, upstream, upstreams=table + others, extra=account, policy=policy, holds=holds, clock=clock)
 
 
 class Stage:
@@ -61,6 +63,13 @@ class Stage:
     def look(self):
         self.house.run(self._watch.look())
         self.house.run(self.house._assembly.mend())
+
+    def turns(self, courier, hours):
+        """Hours go by, in each of which the courier looks."""
+        for _ in range(hours):
+            self.later(HOUR)
+            self.house.loop.call_soon_threadsafe(courier.wake)
+            time.sleep(0.1)
 
     def adapted(self):
         """What is in force: kind, scope, seconds that it lasts yet, value."""
@@ -298,6 +307,30 @@ def test_ses_a_paused_account_pauses_marketing(tmp_path, clock):
         assert (stage.send().code, stage.send(sender=OFFICE).code) == (451, 250)
         stage.look()
         assert upstream_adapted.labels("up", "pause")._value.get() == 1
+
+
+def test_what_is_held_leaves_when_the_rest_is_over(tmp_path, clock):
+    """The client hears 250 during the rest of the day; with the next one everything leaves, and nobody asked in between."""
+    with (
+        NetEase(clock, day=2) as upstream,
+        a_house(tmp_path, upstream, "netease", clock, holds=True) as house,
+    ):
+        stage = Stage(house, upstream, clock)
+        people = [f"reader{number}@example.org" for number in range(6)]
+        assert [stage.send(who).code for who in people] == [250] * 6
+        assert (stage.taken(), len(upstream.refusals)) == (2, 1)
+        courier = house._assembly.courier
+        house.loop.call_soon_threadsafe(courier.start)
+        try:
+            stage.turns(courier, hours=2)
+            assert (stage.taken(), len(upstream.refusals)) == (2, 1), "a scope that rests is not asked, whoever asks"
+            upstream.day = 10**9
+            stage.turns(courier, hours=12)
+            wait_until(lambda: stage.taken() == 6)
+        finally:
+            house.run(courier.aclose(5))
+        assert sorted(who for delivery in upstream.accepted for who in delivery.recipients) == people
+        assert stage.adapted() == []
 
 
 # Breakers and failover ------------------------------------------------------------------------------------------------

@@ -36,8 +36,7 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
-    `options` what else a `Relay` takes.
-    `clock` is everybody's: of the line, the store, the records and the breakers.
+    `options` what else a `Relay` takes.  `clock` is everybody's: of the line, the store, the records and the breakers.
     """
 
     def __init__(
