@@ -229,7 +229,7 @@ class Resender:
     async def _heed_logins(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """A login in custody that the upstream refused is forgotten at once."""
         identity = consignment.submission.identity
-        refused = any(result.reply == replies.UPSTREAM_ACCOUNT for result in results)
+        refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
             upstream = identity.upstream or self._line.config.upstream[0].name
             try:

@@ -186,10 +186,10 @@ def _update_words(update: HeldUpdate) -> list[Argument]:
 
 
 def _copy(row: Sequence[Any]) -> HeldCopy:
-    name, lane, owner, why, due_at, sealed, attempts, held_at, claim = row
+    name, lane, owner, why, due_at, sealed, attempts, held_at, claim, leased_until = row
     message, _, recipient = name.partition(b"\0")
     priority, _, key = lane.partition(b":")
     return HeldCopy(
         message.decode(), recipient, Lane(int(priority), key), owner, Why(why.decode()), float(due_at), sealed,
-        int(attempts), float(held_at), int(claim),
+        int(attempts), float(held_at), int(claim), float(leased_until),
     )  # fmt: skip

@@ -26,11 +26,15 @@ from relay.upstream.transaction import Carried, Mail, Result, transact
 class Upstreams:
     """Every [[upstream]] of the configuration. `key` is random, made at start, and never leaves the process."""
 
-    def __init__(self, config: Config, profiles: Mapping[str, Profile], key: bytes) -> None:
-        """Raises ConfigurationError."""
+    def __init__(
+        self, config: Config, profiles: Mapping[str, Profile], key: bytes, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`monotonic` is the breakers' clock. Raises ConfigurationError."""
         self._accounts = Accounts(config)
         self._remembered = Remembered(key, time.monotonic)
-        self._sites = {upstream.name: Site(config, upstream, profiles, self._remembered) for upstream in config.upstream}
+        self._sites = {
+            upstream.name: Site(config, upstream, profiles, self._remembered, monotonic) for upstream in config.upstream
+        }
         self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
 
     def lease(
@@ -162,6 +166,7 @@ class Connection:
                 await self._replace(deadline)
                 result = await self._once(mail, deadline, past_dot)
             outcomes = result.outcomes
+            self._site.heed(self._key.identity, outcomes)
             self.late = self._listen(result.late) if result.late else None
         except UpstreamUnavailable as error:
             outcomes = [unanswered(error.reply, before_dot=True)] * len(copy.recipients)
@@ -192,6 +197,7 @@ class Connection:
                 outcomes = await late()
             finally:
                 self._site.pool.heard(channel)
+            self._site.heed(self._key.identity, outcomes)
             self._count(outcomes)
             return outcomes
 

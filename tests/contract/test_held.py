@@ -549,6 +549,15 @@ async def test_copies_are_listed_in_pages(store):
     assert await store.held_copies((messages[1].id, min(ADA, BOB)), 10, messages[1].id) == everything[3:4]
 
 
+async def test_who_looks_at_copies_sees_which_are_leaving(store, clock):
+    await hold_one(store)
+    assert [copy.leased_until for copy in await every_copy(store)] == [0.0]
+    (copy,) = await store.claim(10, LEASE)
+    assert [copy.leased_until for copy in await every_copy(store)] == [START + LEASE]
+    await due_again(store, copy, LATER)
+    assert [copy.leased_until for copy in await every_copy(store)] == [0.0]
+
+
 async def test_a_person_may_free_or_drop_a_copy_that_waits(store):
     held = await hold_one(store, 1, due_at=NEVER, why=Why.RULE)
     dropped = await hold_one(store, 2, due_at=NEVER, why=Why.RULE)

@@ -35,7 +35,7 @@ do -- a library has room for 200 local names: these are its own
   end
 
   local function told_copy(id, copy)
-    return { id, unpack(copy, LANE, CLAIM) }
+    return { id, unpack(copy, LANE, LEASED_UNTIL) }
   end
 
   -- Only what comes back by itself lets others of its lane wait behind it.
