@@ -17,7 +17,7 @@ retrying: when what waits is tried again
 clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody, holder: one that waits
 reopening: what is held, opened again
 dispatch: the copies go upstream
-refusing, reporting: the sender is told
+refusing, reporting: the sender is told; intervening, probing: what operators do
 overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
 courier, resending, resuming: the same line for what was held
 explain: the line without doing it

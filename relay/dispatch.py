@@ -24,6 +24,7 @@ from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
+from relay.policy.suppression import Purpose
 from relay.render.copy import Copy
 from relay.retrying import FIRST
 from relay.routing import Route
@@ -180,12 +181,16 @@ class Dispatcher:
         await self.renderer.ready(consignment, route)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
-        async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
+        can_wait = consignment.stream.purpose is Purpose.MARKETING
+        async with self._upstreams.lease(
+            route.upstream, route.identity, route.credentials, consignment.deadline, leaves_one=can_wait
+        ) as connection:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
                 await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
+            await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.answer import Result
+from relay.mail import replies
 from relay.mail.envelope import IdentityKind
 from relay.policy.case import Ruling
 from relay.policy.charges import is_own_limit
@@ -113,6 +114,8 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float)
     match result.why:
         case Why.LIMIT:
             return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
+        case Why.UPSTREAM if not result.upstream:  # the time was over before its turn came
+            return Wait(copy.why, now)
         case Why.UPSTREAM:
             return Wait(Why.UPSTREAM, result.due, is_try=True, whole_lane=not result.upstream_text)
         case Why.PAUSED:
@@ -121,6 +124,8 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float)
             return Wait(Why.AUTHENTICATION, NEVER)
         case Why.AUTHENTICATION:
             return Wait(Why.AUTHENTICATION, is_try=True, whole_lane=True)
+        case None if result.reply == replies.POLICY_UNUSABLE:  # another set came in force before it left
+            return Wait(copy.why, now)
         case None:
             return Wait(copy.why, now + IN_A_WHILE)
         case why:

@@ -11,6 +11,7 @@ import click
 from relay.cli.entries import by_option, event_id, json_option, person
 from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
+from relay.cli.upstream_probe import probe
 from relay.config import Config
 from relay.records.adapted import adapted_record
 from relay.records.kinds import Person
@@ -27,6 +28,9 @@ _MOST_REPLIES = 200
 @click.group("upstream")
 def upstream() -> None:
     """What the relay does because of upstreams' replies / 因上游服务器的答复而作的调整."""
+
+
+upstream.add_command(probe)
 
 
 @upstream.command("status")

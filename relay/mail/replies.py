@@ -88,6 +88,9 @@ START_DATA = reply(354, "", "Send the message, end with a line that is a single 
 RCPT_FIRST = reply(503, "5.1", "Say RCPT first")
 NO_RECIPIENTS = reply(554, "5.1", "No valid recipients")
 
+# What becomes of mail that was held: not said to the client, which had its 250, but in the report to the sender.
+DROPPED = reply(554, "7.1", "[dropped] An administrator of the relay decided not to send this message")
+
 # What stands in the way for now.
 INTERNAL = reply(451, "3.0", "Internal fault, nothing was lost, try again later")
 POLICY_UNUSABLE = reply(451, "3.5", "The policy cannot be applied now, try again later")

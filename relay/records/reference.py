@@ -22,10 +22,12 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
 from relay.records.adapted import adapted_record
+from relay.records.handled import handled_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.records.meanings import MEANINGS, SENTENCES
+from relay.records.probed import probed_record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import ConsentEvent, FirstTry
@@ -162,6 +164,9 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
+        Kind.HANDLED: [
+            handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
+        ],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
@@ -170,6 +175,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.RESUMED: [
             facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
         ],
+        Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],
         Kind.ADAPTED: [
             adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),
             adapted_record(_id(14), _AT + 900, _ADAPTATION, _person(author.key), ended="time"),

@@ -27,12 +27,14 @@ KINDS: Mapping[Kind, Both] = {
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
+    Kind.HANDLED: both("管理员处理了暂存的邮件", "A person dealt with mail that was held"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
     Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
+    Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
     Kind.ADAPTED: both("因上游服务器的答复调整了发送，或调整结束", "Sending was adapted to an upstream's reply, or that ended"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
@@ -144,6 +146,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
             "The relay held this mail, could not deliver it in time, and has given it up",
         ),
         both("如仍需要，请重新发送", "Send it again if it still matters"),
+    ),
+    "dropped": (
+        both("中继的管理员决定不发送这封暂存的邮件", "An administrator of the relay decided not to send this held mail"),
+        both(
+            "这封邮件不会再发出；请向管理员询问原因",
+            "It will not be sent any more; ask your administrator why",
+        ),
     ),
     "account": (
         both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),

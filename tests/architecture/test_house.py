@@ -25,7 +25,7 @@ FLOORS = [
     {"clearing", "holding", "custody", "holder"},
     {"reopening"},
     {"dispatch"},
-    {"refusing", "reporting"},
+    {"refusing", "reporting", "intervening", "probing"},
     {"overtaken", "pipeline"},
     {"courier", "resending", "resuming"},
     {"explain"},

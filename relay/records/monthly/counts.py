@@ -218,8 +218,8 @@ class Month:
                 self._late(record)
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.APPLIED:
-                pass  # how a refusal was told, what was decided once more, why and how long, that the store has it: others count
+            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.HANDLED | Kind.PROBED | Kind.APPLIED:
+                pass  # how a refusal was told, what was decided or done meanwhile, that the store has a refusal: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.ADAPTED:

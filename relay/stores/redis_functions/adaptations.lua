@@ -1,5 +1,8 @@
 -- Adaptations: what is done for a time because of what an upstream replied.
 
+local adapted, adaptations, adapt, end_adaptation, take_ended
+do
+
 -- Fields of a packed one: what the relay wrote, when it ends ("inf": a person ends it), how strong it is.
 local WRITTEN, ENDS, WEIGHT = 1, 2, 3
 
@@ -10,14 +13,14 @@ local function has_ended(step, packed)
   return ends ~= "inf" and tonumber(ends) <= step.now
 end
 
-local function adapted(step, key)
+function adapted(step, key)
   local packed = hash_get(step, ADAPTED, key)
   if packed and not has_ended(step, packed) then
     return unpack_list(packed)
   end
 end
 
-local function adaptations(step)
+function adaptations(step)
   local answer, all = {}, redis.call("HVALS", ADAPTED)
   for _, packed in ipairs(all) do
     if not has_ended(step, packed) then
@@ -27,7 +30,7 @@ local function adaptations(step)
   return answer
 end
 
-local function adapt(step)
+function adapt(step)
   local key, written, ends, weight = take(step), take(step), take(step), take(step)
   local least, most = take_number(step), take_number(step)
   local before = adapted(step, key)
@@ -42,7 +45,7 @@ local function adapt(step)
   return 1
 end
 
-local function end_adaptation(step)
+function end_adaptation(step)
   local key = take(step)
   local ended = adapted(step, key)
   if not ended then
@@ -52,7 +55,7 @@ local function end_adaptation(step)
   return { ended[WRITTEN] }
 end
 
-local function take_ended(step)
+function take_ended(step)
   local answer, all = {}, redis.call("HGETALL", ADAPTED)
   for i = 1, #all, 2 do
     if has_ended(step, all[i + 1]) then
@@ -61,4 +64,6 @@ local function take_ended(step)
     end
   end
   return answer
+end
+
 end
