@@ -107,7 +107,7 @@ recipients_total = _counter(
 )
 rule_objections_total = _counter(
     "relay_rule_objections_total",
-    "Objections of rules, by action: warn, defer, reject; all of a recipient's count",
+    "Objections of rules, by action: warn, hold, defer, reject; all of a recipient's count",
     "rule",
     "action",
 )

@@ -40,7 +40,7 @@ CERTIFICATE_DAYS = 21
 async def inspect(config: Config) -> Findings:
     """Look at everything."""
     findings = Findings()
-    for look in (_listeners, _certificate, _users, _upstreams, _signing, _policies, _pages, _folder):
+    for look in (_listeners, _certificate, _users, _upstreams, _holding, _signing, _policies, _pages, _folder):
         try:
             look(config, findings)
         except RelayError as fault:
@@ -166,6 +166,17 @@ def _upstreams(config: Config, findings: Findings) -> None:
                 f'config.toml [[upstream]] "{upstream.name}"：tls = "none"：密码和邮件会明文传输',
                 f'config.toml [[upstream]] "{upstream.name}": tls = "none": passwords and mail travel in the clear',
             )
+
+
+def _holding(config: Config, findings: Findings) -> None:
+    """A client's own password goes with its session, and its mail can then leave with an account of the relay only."""
+    if config.auth.mode != "upstream" or config.auth.held_credentials != "none" or config.delivery.on_transient != "hold":
+        return
+    named = ", ".join(account.identity for account in config.account) or "-"
+    findings.good(
+        f'held_credentials = "none"：客户端自己账号的邮件不保留，暂不能发出时答复 451；有 [[account]] 的除外：{named}',
+        f'held_credentials = "none": hold means defer for clients with their own account, except with an [[account]]: {named}',
+    )
 
 
 def _signing(config: Config, findings: Findings) -> None:

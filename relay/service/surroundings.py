@@ -22,6 +22,7 @@ from relay.service.keeping import StoreKeeper
 from relay.service.policies import PolicyArchive, read_folder
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import Store
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.upstream.profile import load_profiles
 
@@ -186,12 +187,24 @@ class Surroundings:
             try:
                 await self._follow_key_file()
                 await self._keeper.mend()
+                await self._measure_held()
                 if (now := self.keys_message()) != told:
                     told = now
                     await tell(now)
                     self._tell_operators(now["fault"])
             except Exception:  # noqa: BLE001 - refusals wait for this; it is tried again
                 _log.exception("the store cannot be opened")
+
+    async def _measure_held(self) -> None:
+        """Have the metrics say what is held; all nodes of a store say the same. While it does not answer, nothing changes."""
+        try:
+            totals = await self._keeper.store.held_totals()
+        except StoreUnavailable:
+            return
+        for why in Why:
+            telemetry.held_copies.labels(why.value).set(totals.copies.get(why, 0))
+        telemetry.held_octets.set(totals.octets)
+        telemetry.held_oldest_seconds.set(max(0.0, time.time() - totals.oldest_at) if totals.oldest_at is not None else 0.0)
 
     async def _follow_key_file(self) -> None:
         try:

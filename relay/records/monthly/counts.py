@@ -218,7 +218,7 @@ class Month:
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
             case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.APPLIED:
-                pass  # how a refusal was told, what was decided once more, why and how long it waits: others count
+                pass  # how a refusal was told, what was decided once more, why and how long, that the store has it: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
             case Kind.PAUSED | Kind.RESUMED:
