@@ -18,7 +18,7 @@ from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
-from relay.holder import FIRST_WAIT, Holder
+from relay.holder import Holder
 from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
@@ -136,7 +136,7 @@ class Dispatcher:
         """A login that is the client's own is good again when the client says so, and not before."""
         if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
             return Why.AUTHENTICATION, NEVER
-        return Why.UPSTREAM, self.clearing.now() + FIRST_WAIT
+        return Why.UPSTREAM, self.clearing.now() + self._config.hold.first_retry
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)
@@ -201,7 +201,7 @@ class Dispatcher:
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
         now = self.clearing.now()
-        dues = {OutcomeState.TRANSIENT: now + FIRST_WAIT, OutcomeState.INDETERMINATE: now + FIRST_WAIT}
+        dues = dict.fromkeys((OutcomeState.TRANSIENT, OutcomeState.INDETERMINATE), now + self._config.hold.first_retry)
         if connection.late is not None:
             dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
         results += [

@@ -40,9 +40,6 @@ from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane,
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.holder")
-FIRST_WAIT = 60.0
-"""Seconds until a copy that the upstream did not take is tried again."""
-
 _SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
 _MOST_COPIES = 10_000  # of one message: `[smtp] max_recipients` is at most that
 
