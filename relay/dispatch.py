@@ -26,7 +26,6 @@ from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
 from relay.policy.suppression import Purpose
 from relay.render.copy import Copy
-from relay.retrying import FIRST
 from relay.routing import Route
 from relay.stores.contracts import ClearRequest
 from relay.stores.held import NEVER, Why
@@ -175,7 +174,7 @@ class Dispatcher:
         """A login that is the client's own is good again when the client says so, and not before."""
         if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
             return Why.AUTHENTICATION, NEVER
-        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or FIRST)
+        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or self._config.hold.first_retry)
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)
@@ -247,7 +246,7 @@ class Dispatcher:
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
         now = self.clearing.now()
-        dues = {OutcomeState.TRANSIENT: now + FIRST, OutcomeState.INDETERMINATE: now + FIRST}
+        dues = dict.fromkeys((OutcomeState.TRANSIENT, OutcomeState.INDETERMINATE), now + self._config.hold.first_retry)
         if connection.late is not None:
             dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
         results += [
