@@ -16,12 +16,12 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.keys import Keys
 from relay.mail.envelope import Submission
 from relay.mail.reply import Reply
-from relay.policy.bounces import AT_ONCE, BOUNCE_SECONDS, hard_bounce, is_confirmed
+from relay.policy.bounces import BOUNCE_SECONDS, confirmations_for, hard_bounce, is_confirmed
 from relay.policy.suppression import Suppression
 from relay.records.append import Records
 from relay.records.collected import earlier_bounces, gone_digests
 from relay.records.facts import finished_record, late_record, suppressed_record
-from relay.records.held import held_record
+from relay.records.held import held_records
 from relay.records.kinds import Record
 
 
@@ -40,9 +40,7 @@ class Outcomes:
         """Every outcome is known; what is held is given up at `held_until`. Raises RecordsUnavailable."""
         now, person = self._clock(), self._records.person
         records = finished_record(submission, results, report, reply, now, person, self._marks(results))
-        held = held_record(submission.id, results, report, now, held_until, person)
-        if held is not None:
-            records.append(held)
+        records += held_records(submission.id, results, report, now, held_until, person)
         await self._write(submission.id, records, results)
 
     async def late(self, submission_id: str, results: Sequence[Result]) -> None:
@@ -63,11 +61,11 @@ class Outcomes:
 
     async def _is_confirmed(self, submission_id: str, result: Result) -> bool:
         earlier: frozenset[str] = frozenset()
-        if result.gone != AT_ONCE:
+        if confirmations_for(result.gone, result.confirmations) > 1:
             await asyncio.sleep(0)  # a mail may name many; between two look-ups others get their turn
             mailbox, reader = result.recipient.key, self._records.reader
             earlier = earlier_bounces(reader, reader.digests(mailbox), mailbox, self._clock() - BOUNCE_SECONDS)
-        return is_confirmed(result.gone, submission_id, earlier)
+        return is_confirmed(result.gone, submission_id, earlier, result.confirmations)
 
     def _entry(self, result: Result) -> Suppression:
         mailbox = result.recipient.key

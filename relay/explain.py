@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
 from relay.gathering import cases_of, submission_key, suppressions_of
-from relay.judging import case_at_rcpt, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
+from relay.judging import case_at_rcpt, held_for, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
 from relay.mail.fields import readable_fields
@@ -35,6 +35,8 @@ class Explained:
     recipient, without the address of a page: only what is on record has one.
     None when nothing stands in the way.  `upstream` is where the
     copy would go first.  `impossible` says why no copy can be made.
+    `is_held` says that the relay would keep the mail instead of replying so,
+    and tell the client 250.
     """
 
     ruling: Ruling
@@ -43,6 +45,7 @@ class Explained:
     copy: Copy | None
     upstream: str = ""
     impossible: str = ""
+    is_held: bool = False
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -103,7 +106,8 @@ async def _judge(
 
 def _explained(line: Line, consignment: Consignment, case: Case, ruling: Ruling) -> Explained:
     if ruling.leading is not None:
-        return Explained(ruling, case, reply_to(ruling), None)
+        why, _ = held_for(ruling.leading, 0.0)
+        return Explained(ruling, case, reply_to(ruling), None, is_held=line.holder.may_hold(consignment, why))
     if not consignment.routes:
         return Explained(ruling, case, replies.NO_ACCOUNT, None)
     faults = []

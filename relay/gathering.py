@@ -87,9 +87,9 @@ async def gather(
     lanes: Sequence[Digest] = (),
     key: Digest | None = None,
 ) -> Gathered:
-    """Open the submission in the ledger, under `key` where that is given, and collect one case per recipient.
+    """Open the submission in the ledger, collect one case per recipient, and ask in which of `lanes` copies wait.
 
-    It also hears in which of `lanes` copies wait.
+    `key` is where the ledger has another name for it than `submission_key`.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """

@@ -40,9 +40,6 @@ from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane,
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.holder")
-FIRST_WAIT = 60.0
-"""Seconds until a copy that the upstream did not take is tried again."""
-
 _SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
 _MOST_COPIES = 10_000  # of one message: `[smtp] max_recipients` is at most that
 
@@ -104,23 +101,25 @@ class Holder:
     def _waits_for_upstream(self) -> bool:
         return self._config.delivery.on_transient == "hold"
 
-    def _may_be_held(self, consignment: Consignment, result: Result) -> bool:
-        match result.why:
+    def may_hold(self, consignment: Consignment, why: Why | None) -> bool:
+        """Whether a recipient of this message may be held for this reason."""
+        match why:
             case Why.LIMIT:
-                return consignment.stream.limits.over == "hold"
-            case Why.UPSTREAM | Why.UNKNOWN | Why.AUTHENTICATION:
-                return self._waits_for_upstream
+                is_wanted = consignment.stream.limits.over == "hold"
+            case Why.UPSTREAM | Why.UNKNOWN | Why.AUTHENTICATION | Why.REPORT:
+                is_wanted = self._waits_for_upstream
             case Why.LANE | Why.HOURS | Why.RULE:
-                return True
-        return False
+                is_wanted = True
+            case _:
+                is_wanted = False
+        return is_wanted and self.can_send_later(consignment.submission.identity, _names(consignment.routes))
 
     # Holding ---------------------------------------------------------------------------------------------------------
 
     async def hold(self, consignment: Consignment, results: Sequence[Result]) -> list[Result]:
         """Hold every open recipient, or none; the results as they are then. Never raises."""
         waiting = [result for result in results if result.is_open]
-        may = all(self._may_be_held(consignment, result) for result in waiting)
-        if not waiting or not may or not self.can_send_later(consignment.submission.identity, _names(consignment.routes)):
+        if not waiting or not all(self.may_hold(consignment, result.why) for result in waiting):
             return list(results)
         lanes = {r.recipient.key: self._lane(consignment.submission, consignment.stream, r.recipient) for r in waiting}
         digests = {recipient_digest(self._keys, r.recipient): r.reply.wire().decode() for r in waiting}
@@ -134,10 +133,9 @@ class Holder:
 
     async def hold_report(self, consignment: Consignment, refused: Sequence[Result], digest: Digest) -> bool:
         """Hold a report that could not be delivered now: whom it is about, for the courier; `digest` is its own in the ledger."""
-        submission = consignment.submission
-        if not self._waits_for_upstream or not self.can_send_later(submission.identity, _names(consignment.routes)):
+        if not self.may_hold(consignment, Why.REPORT):
             return False
-        lane = report_lane(self._keys, submission.id)
+        lane = report_lane(self._keys, consignment.submission.id)
         about = [replace(result, why=Why.REPORT, due=0.0) for result in refused]
         lanes = dict.fromkeys((result.recipient.key for result in about), lane)
         return await self._keep(consignment, about, lanes, {digest: replies.OK.wire().decode()}) is None
@@ -151,7 +149,7 @@ class Holder:
             for settling in consignment.settling:
                 if not await asyncio.shield(settling):
                     return StoreUnavailable("unreachable", "an outcome is not settled yet")
-            message = await self._sealed(consignment)
+            message = await self._sealed(consignment, expiry(consignment.submission, consignment.stream, results))
             copies = [self._copy(consignment, result, lanes[result.recipient.key]) for result in results]
             identity, most = consignment.submission.identity, self._config.hold.max_bytes
             login = None if self._has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
@@ -170,7 +168,7 @@ class Holder:
         telemetry.event("held", id=consignment.submission.id, stream=consignment.stream.name, copies=reasons)
         return None
 
-    async def _sealed(self, consignment: Consignment) -> HeldMessage:
+    async def _sealed(self, consignment: Consignment, until: float) -> HeldMessage:
         submission = consignment.submission
         octets = consignment.message.octets
         if len(octets) <= _SEALED_AT_ONCE:
@@ -178,7 +176,7 @@ class Holder:
         else:
             body = await asyncio.to_thread(self._codec.body, submission.id, octets)
         head = self._codec.head(submission, consignment.first)
-        return HeldMessage(submission.id, head, body, len(body), submission.at, expiry(submission, consignment.stream))
+        return HeldMessage(submission.id, head, body, len(body), submission.at, until)
 
     def _copy(self, consignment: Consignment, result: Result, lane: Lane) -> HeldCopy:
         if result.why is None:

@@ -59,7 +59,12 @@ def _show_one(stream: Stream, one: Explained, file: str) -> None:
     click.echo()
     who, action = one.ruling.recipient.mailbox.wire, _weight(one.ruling.action)
     click.secho(text(f"{who}：{action}", f"{who}: {action}"), bold=True)
-    if one.reply is not None:
+    if one.is_held:
+        say(
+            "  会由中继保留（答复 250），规则允许时自动发送，或由管理员放行",
+            "  would be held (reply 250), and sent when the rule allows it or somebody releases it",
+        )
+    elif one.reply is not None:
         click.echo("  " + "\n  ".join(one.reply.lines()))
     if one.impossible:
         say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
@@ -203,6 +208,7 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
             _rule(asked, before) for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
         ],
         "reply": one.reply.lines() if one.reply else None,
+        "held": one.is_held,
         "impossible": one.impossible,
         "upstream": one.upstream,
         "header": copy.header.decode("utf-8", "replace") if copy else None,

@@ -29,6 +29,7 @@ from relay.policy.show import placeholders
 from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
 from relay.service.policies import config_faults, read_folder, unknown_countries
+from relay.stores.adaptations import Adaptation, Kind
 from relay.stores.opening import open_store
 from relay.stores.redis import RedisStore
 from relay.upstream.delivery import Upstreams
@@ -40,7 +41,7 @@ CERTIFICATE_DAYS = 21
 async def inspect(config: Config) -> Findings:
     """Look at everything."""
     findings = Findings()
-    for look in (_listeners, _certificate, _users, _upstreams, _signing, _policies, _pages, _folder):
+    for look in (_listeners, _certificate, _users, _upstreams, _holding, _signing, _policies, _pages, _folder):
         try:
             look(config, findings)
         except RelayError as fault:
@@ -166,6 +167,17 @@ def _upstreams(config: Config, findings: Findings) -> None:
                 f'config.toml [[upstream]] "{upstream.name}"：tls = "none"：密码和邮件会明文传输',
                 f'config.toml [[upstream]] "{upstream.name}": tls = "none": passwords and mail travel in the clear',
             )
+
+
+def _holding(config: Config, findings: Findings) -> None:
+    """A client's own password goes with its session, and its mail can then leave with an account of the relay only."""
+    if config.auth.mode != "upstream" or config.auth.held_credentials != "none" or config.delivery.on_transient != "hold":
+        return
+    named = ", ".join(account.identity for account in config.account) or "-"
+    findings.good(
+        f'held_credentials = "none"：客户端自己账号的邮件不保留，暂不能发出时答复 451；有 [[account]] 的除外：{named}',
+        f'held_credentials = "none": hold means defer for clients with their own account, except with an [[account]]: {named}',
+    )
 
 
 def _signing(config: Config, findings: Findings) -> None:
@@ -306,6 +318,7 @@ async def _store(config: Config, findings: Findings) -> None:
         try:
             await store.check()
             _paused(await store.paused(), findings)
+            _adapted(await store.adaptations(), findings)
         finally:
             await store.aclose()
         findings.good(f"存储 {store.name}", f"store {store.name}")
@@ -321,6 +334,15 @@ def _paused(pauses: Mapping[str, Pause], findings: Findings) -> None:
         findings.later(
             f"邮件流 {name} 已暂停（{pause.reason_zh}）：查明原因后运行 relay streams resume {name}",
             f"the stream {name} is paused ({pause.reason}): find out why, then run relay streams resume {name}",
+        )
+
+
+def _adapted(adaptations: Sequence[Adaptation], findings: Findings) -> None:
+    for name in {one.upstream for one in adaptations if one.kind is Kind.PAUSE}:
+        findings.later(
+            f"经上游 {name} 的营销邮件已暂停：relay upstream status 说明原因，查明后运行 relay upstream resume {name}",
+            f"marketing by the upstream {name} is paused: relay upstream status says why; find out, then run"
+            f" relay upstream resume {name}",
         )
 
 

@@ -15,10 +15,22 @@ from relay.policy.thresholds import RULE as PAUSED
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.search import found_by_id, mask
-from relay.records.wording import OBSERVED, STATES, WEIGHTS, Both, both, detail_words, objection_texts, own_rule_texts, word
+from relay.records.wording import (
+    NOTHING_TO_DO,
+    OBSERVED,
+    STATES,
+    WEIGHTS,
+    Both,
+    both,
+    detail_words,
+    objection_texts,
+    own_rule_texts,
+    word,
+)
 
 SHOWN_SECONDS = 30 * 86400.0
 SHOWN_PEOPLE = 20  # per group; `count` says how many there are
+_WEIGHTS_OF_STATES = {"transient": "defer", "held": "hold"}
 _STATES_OF_ACTIONS = {"reject": "refused by rule", "defer": "transient by rule", "hold": "transient by rule"}
 
 
@@ -135,7 +147,8 @@ def _case(
     state, rule = outcome["state"], outcome["rule"]
     if rule and rule not in {reason.rule for reason in reasons}:
         text, fix = own_rule_texts(rule, outcome["reply"])
-        weight = WEIGHTS["defer" if state == "transient" else "reject"]
+        weight = WEIGHTS[_WEIGHTS_OF_STATES.get(state, "reject")]
+        fix = NOTHING_TO_DO if state == "held" else fix
         reasons = (Reason(rule, weight, text, fix, "", outcome["reply"]), *reasons)
     said = outcome["upstream_text"] or ("" if rule or state == "delivered" else outcome["reply"])
     cleared = outcome.get("cleared", 0)  # records of an older relay have none

@@ -18,10 +18,10 @@ class Kept(Outcome, Protocol):
     def due(self) -> float: ...
 
 
-def held_record(
+def held_records(
     submission_id: str, outcomes: Sequence[Kept], report: Enum, at: float, until: float, person: Callable[[str], Person]
-) -> Record | None:
-    """Whose mail is held from now on, and of whom the sender is still to be told; None when of nobody.
+) -> list[Record]:
+    """Whose mail is held from now on, and of whom the sender is still to be told; nothing when of nobody.
 
     `report` is `relay.answer.ReportFate`.  What is held is given up at `until`.
     """
@@ -29,7 +29,7 @@ def held_record(
     refused = [one for one in outcomes if one.standing.value == "refused" and one.recipient.wants_failure_report]
     untold = refused if report.value == "held" else []
     if not copies and not untold:
-        return None
+        return []
     roll = Roll(person)
     facts = {
         "copies": [
@@ -43,4 +43,4 @@ def held_record(
         "report_on": [roll.number(one.recipient.key) for one in untold],
         "until": until,
     }
-    return Record(Kind.HELD, submission_id, at, roll.people, facts)
+    return [Record(Kind.HELD, submission_id, at, roll.people, facts)]

@@ -8,13 +8,14 @@ LABELS = {
     "stream": "a stream of the policy",
     "result": "see the metric",
     "rule": 'a rule of the policy as "file/id", or one of the relay itself ("base/...")',
-    "action": "what the rule asks for: warn, defer, reject",
+    "action": "what the rule asks for: warn, hold, defer, reject",
     "reason": "of suppressions: unsubscribe, complaint, ...; of store errors: unreachable, timeout, empty, foreign, keys, ...;"
-    " of upstream failures: connect, tls, greeting, unavailable, refused (the login)",
+    " of upstream failures: connect, tls, greeting, unavailable, refused (the login); of held mail: limit, upstream, unknown,"
+    " lane, hours, rule, paused, authentication, report",
     "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce,"
     " `upstream:NAME` (what it replied)",
     "kind": "refusal_by_token, refusal_by_words, bounce, complaint; notice, auto_reply, innocent: nothing follows;"
-    " unmatched: about no mail of ours; repeated; unreadable",
+    " unmatched: about no mail of ours; repeated; unreadable; of an upstream: rest, rate, recipients, pause",
     "mailbox": "the [[upstream]] of the watched account, numbered where it has several",
     "stage": "parse, gather, decide, record, render, deliver, report, finish",
     "upstream": "the name of an [[upstream]]",
@@ -26,6 +27,7 @@ LABELS = {
     "part": "store, records, workers",
     "store": "sqlite, redis",
     "hash": "of the policy set",
+    "outcome": "what a turn of the courier made of a held copy",
 }
 """What each label holds."""
 

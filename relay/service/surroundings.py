@@ -17,11 +17,13 @@ from relay.keys import KeyFile, Keys, dump_keys
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.journal import keep_replaying
+from relay.service.adaptation import AdaptationWatch
 from relay.service.applying import Applying
 from relay.service.keeping import StoreKeeper
 from relay.service.policies import PolicyArchive, read_folder
 from relay.service.reputation import ReputationWatch
 from relay.stores.contracts import Store
+from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.upstream.profile import load_profiles
 
@@ -41,6 +43,7 @@ class Surroundings:
         self._doors: HttpDoors | None = None
         self._collector: Collector | None = None
         self._watch: ReputationWatch | None = None
+        self._adaptations = AdaptationWatch(config, records, lambda: self._keeper.store, clock=time.time, entropy=os.urandom)
         self._keys = keys
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -137,6 +140,7 @@ class Surroundings:
             spawn(keep_replaying(self._records, lambda: self._keeper.store, time.time), "replay refusals"),
             spawn(self._keep_mending(tell), "mend store"),
             spawn(self._watch.run(), "watch streams"),
+            spawn(self._adaptations.run(), "watch adaptations"),
         ]
 
     async def _explain(self, explained_id: str) -> Explanation | None:
@@ -160,9 +164,10 @@ class Surroundings:
         return reasons
 
     def _remarks(self) -> list[str]:
-        """What operators should know although mail flows: a paused stream is no fault of the relay."""
+        """What operators should know although mail flows: a paused stream or upstream is no fault of the relay."""
         pauses = self._watch.pauses.values() if self._watch else ()
-        return [f"paused: {pause.stream}: {pause.reason} (by {pause.by})" for pause in pauses]
+        streams = [f"paused: {pause.stream}: {pause.reason} (by {pause.by})" for pause in pauses]
+        return streams + self._adaptations.remarks()
 
     def refusals_waiting(self) -> float:
         """Seconds that the oldest refusal waits for the store."""
@@ -186,12 +191,24 @@ class Surroundings:
             try:
                 await self._follow_key_file()
                 await self._keeper.mend()
+                await self._measure_held()
                 if (now := self.keys_message()) != told:
                     told = now
                     await tell(now)
                     self._tell_operators(now["fault"])
             except Exception:  # noqa: BLE001 - refusals wait for this; it is tried again
                 _log.exception("the store cannot be opened")
+
+    async def _measure_held(self) -> None:
+        """Have the metrics say what is held; all nodes of a store say the same. While it does not answer, nothing changes."""
+        try:
+            totals = await self._keeper.store.held_totals()
+        except StoreUnavailable:
+            return
+        for why in Why:
+            telemetry.held_copies.labels(why.value).set(totals.copies.get(why, 0))
+        telemetry.held_octets.set(totals.octets)
+        telemetry.held_oldest_seconds.set(max(0.0, time.time() - totals.oldest_at) if totals.oldest_at is not None else 0.0)
 
     async def _follow_key_file(self) -> None:
         try:

@@ -92,7 +92,7 @@ def test_it_shows_what_it_promises(language, request):
     assert re.search(r"^\+ List-Unsubscribe: <http://127\.0\.0\.1:\d+/u/\S+>$", output, re.MULTILINE)
     assert re.search(r"^\+ List-Unsubscribe-Post: List-Unsubscribe=One-Click$", output, re.MULTILINE)
     assert re.search(r"^  Subject: News from Example$", output, re.MULTILINE)
-    assert re.search(rf"^    250 2\.0\.0 {ULID}, 1 delivered, 0 left out$", output, re.MULTILINE)
+    assert re.search(rf"^    250 2\.0\.0 {ULID}, 1 delivered, 0 held, 0 left out$", output, re.MULTILINE)
     assert re.search(r"^    550-5\.7\.1 \[base/suppression\] ", output, re.MULTILINE)
     assert re.search(rf"^    550 5\.7\.1 http://127\.0\.0\.1:\d+/r/{ULID}$", output, re.MULTILINE)
     assert re.search(r"^    450-4\.7\.1 \[limit\] .* try again in \d+ s$", output, re.MULTILINE)

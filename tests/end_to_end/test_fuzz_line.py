@@ -33,7 +33,7 @@ EVERYBODY = {
         ("match = .*", 'match = { identities = [], listeners = ["submission"], sender_domains = [] }')
     ]
 }
-DELIVERED = re.compile(rb"250 2\.0\.0 ([0-9A-Z]{26}), [1-9]\d* delivered, 0 left out\r\n")
+DELIVERED = re.compile(rb"250 2\.0\.0 ([0-9A-Z]{26}), [1-9]\d* delivered, 0 held, 0 left out\r\n")
 INTERNAL = re.compile(rb"[45][25]1[ -][45]\.3\.[05] ")
 DIALOGUE = b"RSET\r\nEHLO x\r\nMAIL FROM:<ada@example.com>\r\nRCPT TO:<bob@example.org>\r\nRCPT TO:<eve@example.net>\r\nDATA\r\n"
 BROKEN_ENDS = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\0", b"\0\r\n", b"\n\n"]

@@ -43,7 +43,7 @@ def test_the_report_is_delivered_before_the_250(relay, upstream):
     code, text = client.reply()
     (report,) = journey.reports
     assert (code, journey.arrived) == (250, ["ada"])
-    assert "1 delivered, 1 left out" in text
+    assert "1 delivered, 0 held, 1 left out" in text
     assert (report.reverse_path, report.recipients, report.identity) == ("", [NEWS], NEWS)
     assert about(report)["Final-Recipient"] == f"rfc822; {journey.recipients[1]}"
     assert (about(report)["Action"], about(report)["Status"]) == ("failed", "5.1.1")
@@ -91,7 +91,7 @@ def test_a_report_that_is_refused_for_good_is_no_250(relay, upstream):
     client = Client(relay)
     code, text = client.send(journey)
     assert code == 554
-    assert "1 delivered, 1 refused" in text
+    assert "1 delivered, 0 held, 1 refused" in text
     client.quit()
 
 

@@ -14,7 +14,7 @@ from tests.support.scrape import samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, ROOT, Relay, message
 from tests.support.upstream import RecordingUpstream
 
-PROMISED = {  # design 12; held_copies and held_oldest_seconds come with holding
+PROMISED = {  # design 12
     "submissions_total": {"stream", "result"},
     "recipients_total": {"stream", "result"},
     "rule_objections_total": {"rule", "action"},
@@ -24,6 +24,8 @@ PROMISED = {  # design 12; held_copies and held_oldest_seconds come with holding
     "upstream_replies_total": {"upstream", "class"},
     "upstream_connections": {"upstream", "state"},
     "sessions": set(),
+    "held_copies": {"reason"},
+    "held_oldest_seconds": set(),
     "store_errors_total": {"store", "reason"},
     "policy_info": {"hash"},
     "policy_apply_failures_total": set(),
@@ -80,8 +82,10 @@ def test_every_promised_metric_is_there_with_its_labels(relay):
     page = relay.get("operators", "/metrics")[1]
     assert set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE)) == {metric.name for metric in METRICS}
     seen = {metric_of(series) for series in samples(relay)}
-    assert {metric.name for metric in METRICS} - seen == {  # no fault of the store, no watched mailbox, no limit of the upstream
+    # no fault of the store, no watched mailbox, no limit of the upstream, nothing held
+    assert {metric.name for metric in METRICS} - seen == {
             "relay_store_errors_total", "relay_collector_up", "relay_collected_total", "relay_upstream_limit_used_ratio",
+            "relay_courier_copies_total", "relay_upstream_kept_back_total",
         }  # fmt: skip
     for series in samples(relay):
         metric = next(metric for metric in METRICS if metric.name == metric_of(series))

@@ -55,6 +55,7 @@ class Relay:
 
     extra      more TOML for config.toml
     upstreams  the [[upstream]] tables as text instead of one for `upstream`
+    holds      as shipped; else what cannot leave now is left to the client, by `on_transient` and `over`
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Relay:
         listen="",
         auth="",
         delivery="",
+        holds=False,
     ):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,9 @@ class Relay:
         self.http: dict[str, str] = {}
         self.public = free_address()
         self.help = free_address()
+        self._holds = holds
+        if not holds:
+            delivery += '\non_transient = "defer"'
         self._write(upstream, store, policy or {}, extra, upstreams, listen, auth, delivery)
 
     @property
@@ -120,6 +125,8 @@ class Relay:
                 ("match = .*", f'match = {{ identities = ["{SHOP}"], listeners = [], sender_domains = [] }}')
             ],
         }
+        if not self._holds:
+            text = text.replace('over = "hold"', 'over = "defer"')
         for pattern, replacement in [*changes.get(name, []), *(policy or {}).get(name, [])]:
             text, count = re.subn(pattern, replacement, text, count=1)
             assert count == 1, f"{name}: nothing fits {pattern}"

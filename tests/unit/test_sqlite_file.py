@@ -75,6 +75,18 @@ async def test_another_schema_is_not_guessed(tmp_path):
     assert caught.value.reason == "schema"
 
 
+async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_used(tmp_path):
+    path = tmp_path / "relay.db"
+    SQLiteStore.create(path, META)
+    older = sqlite3.connect(path)
+    older.execute("DROP TABLE sending_days")
+    older.close()
+    store = SQLiteStore.open(path, META)
+    await store.note_sending("news", "2026-11-21")
+    assert (await store.sending_days(["news"]))["news"].days == 1
+    await store.aclose()
+
+
 def test_a_file_is_made_once_and_for_nobody_else_to_read(tmp_path):
     path = tmp_path / "relay.db"
     SQLiteStore.create(path, META)

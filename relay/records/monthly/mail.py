@@ -241,6 +241,7 @@ def _fate_name(view: View, fate: Fate) -> str:
         Fate.DEFERRED: ("规则暂缓", "Deferred by a rule"),
         Fate.TRANSIENT: ("上游暂缓", "Deferred by the server"),
         Fate.UNKNOWN: ("未知", "Not known"),
+        Fate.HELD: ("由中继保留", "Held by the relay"),
     }[fate]
     return view.t(zh, en)
 

@@ -19,7 +19,7 @@ GROUPS: Sequence[tuple[str, tuple[Fate, ...], str, str]] = (
     ("delivered", (Fate.DELIVERED,), "已送达", "Delivered"),
     ("rule", (Fate.RULE,), "规则拒绝", "Refused by a rule"),
     ("server", (Fate.SERVER,), "上游拒收", "Refused by the server"),
-    ("waiting", (Fate.DEFERRED, Fate.TRANSIENT, Fate.UNKNOWN), "暂缓或未知", "Deferred or not known"),
+    ("waiting", (Fate.DEFERRED, Fate.TRANSIENT, Fate.UNKNOWN, Fate.HELD), "暂缓、保留或未知", "Deferred, held or not known"),
 )
 """What the charts tell apart: the class of its colour, what belongs to it, its name."""
 
