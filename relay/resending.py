@@ -31,7 +31,7 @@ from relay.records.judged import judged_record
 from relay.refusing import count_objections
 from relay.reopening import Reopened
 from relay.reporting import Reporter
-from relay.retrying import Wait, wait_for, wait_for_rule
+from relay.retrying import BackOff, Wait, wait_for, wait_for_rule
 from relay.stores.held import HeldCopy, Why
 from relay.tries import earlier_result, settled_rows, unknown_digests
 
@@ -95,6 +95,7 @@ class Resender:
     ) -> None:
         self._line, self._reporter, self._custody = line, reporter, custody
         self._clock, self._entropy = clock, entropy
+        self.back_off = BackOff(line.config.hold.first_retry, line.config.hold.longest_retry)
 
     def new_attempt(self) -> str:
         """The name of a turn in the ledger."""
@@ -205,7 +206,7 @@ class Resender:
         for result in await self._sent(consignment, leaving):
             one, kind = leaving[result.recipient.key], consignment.submission.identity.kind
             is_waiting = result.standing is Standing.TRANSIENT
-            wait = wait_for(one.piece.copy, result, kind, self._clock()) if is_waiting else None
+            wait = wait_for(one.piece.copy, result, kind, self._clock(), self.back_off) if is_waiting else None
             tried[result.recipient.key] = Tried(one.piece, result, one.decision, wait)
         return [tried[one.piece.recipient.key] for one in judged]
 
@@ -215,7 +216,7 @@ class Resender:
         result = objected(one.binding, self._line.config.http.page(submission.id), now)
         if result.standing is Standing.REFUSED:
             return Tried(one.piece, result, one.decision)
-        wait = wait_for_rule(one.piece.copy, one.binding, result, submission.identity.kind, now)
+        wait = wait_for_rule(one.piece.copy, one.binding, result, submission.identity.kind, now, self.back_off)
         return Tried(one.piece, result, one.decision, wait)
 
     async def _sent(self, consignment: Consignment, leaving: Mapping[str, _Judged]) -> list[Result]:
@@ -229,7 +230,7 @@ class Resender:
     async def _heed_logins(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """A login in custody that the upstream refused is forgotten at once."""
         identity = consignment.submission.identity
-        refused = any(result.reply == replies.UPSTREAM_ACCOUNT for result in results)
+        refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
             upstream = identity.upstream or self._line.config.upstream[0].name
             try:
@@ -245,7 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
+        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:
