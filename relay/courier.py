@@ -4,6 +4,10 @@ One per worker process.  It claims copies under a lease, no more than it has
 hands for, so that a claim is never far away: what has a higher priority is in
 the next one.  The copies of one message go together (`relay.resuming`).
 
+Copies that leave with the same login share as many places as it may have
+connections; in line for them, too, the higher priority goes first.  What its
+lane has to wait for since it was claimed is put off without being tried.
+
 A worker that dies loses its leases in time and nothing else.  A store that is
 away is waited for.
 """
@@ -12,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.bounced import Outcomes
@@ -19,30 +24,36 @@ from relay.config import Config
 from relay.custody import Custody
 from relay.errors import StoreUnavailable
 from relay.pipeline import Line
+from relay.policy.suppression import Digest
 from relay.reporting import Reporter
 from relay.resending import Resender
 from relay.resuming import Resumption
 from relay.stores.contracts import Store
-from relay.stores.held import HeldCopy
-from relay.tasks import spawn
+from relay.stores.held import HeldCopy, HeldUpdate
+from relay.tasks import Places, spawn
 
 _log = logging.getLogger("relay.courier")
-HANDS = 64
-"""Copies in hand at a time."""
+HANDS = 32
+"""Copies in hand at a time: what is claimed before a limit is found to be reached is claimed in vain."""
 
 POLL_SECONDS = 1.0
-_LEASE_SLACK = 15.0
-Resume = Callable[[Sequence[HeldCopy]], Awaitable[None]]
+IN_LINE_SECONDS = 10.0
+"""What stood in line for a place longer than that is given back, for others to carry."""
+
+_TURN_SLACK = 8.0
+Resume = Callable[[Sequence[HeldCopy], float], Awaitable[None]]
+"""Takes claimed copies of one message as far as they get; the loop's time at which they were claimed."""
 
 
 class Courier:
-    """`store` may be replaced while it runs; `lease` are seconds, longer than the longest turn of a copy."""
+    """`store` may be replaced while it runs; `turn` are the seconds that a copy takes at most, `width` the places of a login."""
 
-    def __init__(self, store: Store, resume: Resume, *, lease: float, poll: float = POLL_SECONDS) -> None:
+    def __init__(self, store: Store, resume: Resume, *, turn: float, width: int) -> None:
         self.store = store
         self._resume = resume
-        self._lease = lease
-        self._poll = poll
+        self._turn = turn
+        self._places: WeakValueDictionary[Digest, Places] = WeakValueDictionary()
+        self._width = width
         self._woken = asyncio.Event()
         self._is_closing = False
         self._is_away = False
@@ -79,12 +90,12 @@ class Courier:
                 task.add_done_callback(self._put_down)
             if not claimed:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
 
     async def _claimed(self, most: int) -> list[HeldCopy]:
         try:
-            claimed = await self.store.claim(most, self._lease)
+            claimed = await self.store.claim(most, self._turn + IN_LINE_SECONDS)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
             if not self._is_away:
@@ -102,8 +113,17 @@ class Courier:
         return claimed
 
     async def _carry(self, copies: Sequence[HeldCopy]) -> None:
+        loop, owner = asyncio.get_running_loop(), copies[0].owner
+        claimed_at = loop.time()
+        places = self._places.get(owner)
+        if places is None:
+            places = self._places[owner] = Places(self._width)
         try:
-            await self._resume(copies)
+            async with places.place(min(copy.lane.priority for copy in copies)):
+                if loop.time() - claimed_at > IN_LINE_SECONDS:  # its lease would end on the way
+                    await self.store.update_held([HeldUpdate(copy, copy) for copy in copies])
+                else:
+                    await self._resume(copies, claimed_at)
         except StoreUnavailable as fault:  # the leases end by themselves
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
 
@@ -127,14 +147,19 @@ def new_courier(
     reporter = Reporter(keys=line.keys, records=line.records, dispatcher=line.dispatcher, clock=clock)
     resender = Resender(line, reporter, custody, clock=clock, entropy=entropy)
     resumption = Resumption(line, resender, custody, outcomes, clock=clock, random=lambda: int.from_bytes(entropy(4)) / 2**32)
-    courier = Courier(line.store, resumption.resume, lease=longest_turn(line.config))
+    config, upstreams = line.config, line.upstreams
+    widths = [
+        upstream.max_connections_per_identity or upstreams.profile(upstream.name).max_connections_per_identity
+        for upstream in config.upstream
+    ]
+    courier = Courier(line.store, resumption.resume, turn=longest_turn(config), width=max(widths))
     resumption.wake = courier.wake
     return courier
 
 
 def longest_turn(config: Config) -> float:
-    """Seconds after which a copy in hand is answered for, or its worker is dead.
+    """Seconds after which a copy that had a place is answered for, or its worker is dead.
 
     A large message to a slow upstream may take longer.  Then another worker finds in the ledger that it is leaving.
     """
-    return config.delivery.patience + 2 * config.delivery.past_dot + _LEASE_SLACK
+    return config.delivery.patience + 2 * config.delivery.past_dot + _TURN_SLACK

@@ -348,7 +348,7 @@ class Line:
             telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
         with telemetry.stage("finish"):
             try:
-                until = expiry(submission, consignment.stream)
+                until = expiry(submission, consignment.stream, results)
                 await self._outcomes.finished(submission, results, fate, reply, until)
             except RecordsUnavailable:
                 _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)

@@ -28,7 +28,7 @@ from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
 from relay.reopening import HeldMessages, Reopened, Unreadable
 from relay.resending import Piece, Resender, Tried, refused_result
-from relay.retrying import IN_A_WHILE, REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
+from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tries import earlier_result, settled_rows
 
@@ -38,6 +38,7 @@ _UPDATE_TRIES = 20
 _UPDATE_PAUSE = 30.0  # seconds between them, at most
 _LOOKED_AT = 32  # copies of a message, to see whether anybody is open beside those who wait for a report
 _HOUR = 3600
+_RESTS = 1000  # lanes of which it is remembered for those who are in hand
 _ENDS = (Fate.DELIVERED, Fate.REFUSED, Fate.EXPIRED)
 
 
@@ -49,6 +50,15 @@ class _Settled:
     next: Next
     detail: Detail
     keeps_row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Why a lane waits and until when, and since when that is known, in the loop's time."""
+
+    why: Why
+    until: float
+    known_at: float
 
 
 class Resumption:
@@ -67,11 +77,13 @@ class Resumption:
         self._line, self._resender, self._custody, self._outcomes = line, resender, custody, outcomes
         self.wake: Callable[[], object] = lambda: None  # who claims hears that something may be due
         self._clock, self._random = clock, random
+        self._back_off = resender.back_off
         self._codec = Codec(line.keys)
         self._messages = HeldMessages(line.keys)
+        self._rests: dict[Lane, _Rest] = {}
 
-    async def resume(self, copies: Sequence[HeldCopy]) -> None:
-        """Take copies of one message, claimed together, as far as they get.
+    async def resume(self, copies: Sequence[HeldCopy], claimed_at: float) -> None:
+        """Take copies of one message, claimed together at that time of the loop, as far as they get.
 
         Raises StoreUnavailable when the store does not answer: then their leases end by themselves.
         """
@@ -86,8 +98,20 @@ class Resumption:
             return
         attempt = self._resender.new_attempt()
         reports = [piece for piece in pieces if piece.copy.why is Why.REPORT]
-        await self._settle(opened, await self._resumed(opened, [p for p in pieces if p not in reports], attempt), attempt)
+        others = [piece for piece in pieces if piece.copy.why is not Why.REPORT]
+        resting = [] if self._clock() >= opened.expires_at else [p for p in others if self._rests_since(p, claimed_at)]
+        settled = await self._resumed(opened, [piece for piece in others if piece not in resting], attempt)
+        await self._settle(opened, [*map(self._resting, resting), *settled], attempt)
         await self._settle(opened, await self._reported(opened, reports, attempt), attempt)
+
+    def _rests_since(self, piece: Piece, claimed_at: float) -> bool:
+        """Whether another copy of the lane found out meanwhile that nothing of it has a chance."""
+        rest = self._rests.get(piece.copy.lane)
+        return rest is not None and rest.known_at > claimed_at
+
+    def _resting(self, piece: Piece) -> _Settled:
+        rest = self._rests[piece.copy.lane]
+        return _Settled(piece.copy, Next(Fate.PUT_OFF, rest.why, rest.until, piece.copy.attempts), piece.detail)
 
     def _detail(self, copy: HeldCopy) -> Detail:
         try:
@@ -132,7 +156,7 @@ class Resumption:
         except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
             _log.exception("held mail %s could not be sent", opened.submission.id)
             reply = replies.INTERNAL
-        until = self._clock() + IN_A_WHILE
+        until = self._clock() + self._back_off.first
         return [
             Tried(piece, Result(piece.recipient, Standing.TRANSIENT, reply), piece.detail.judged, Wait(piece.copy.why, until))
             for piece in pieces
@@ -156,9 +180,9 @@ class Resumption:
     def _settled(self, opened: Reopened, tried: Tried, fate: Fate) -> _Settled:
         copy, result, now, expires_at = tried.piece.copy, tried.result, self._clock(), opened.expires_at
         if tried.wait is not None:
-            following = put_off(copy, tried.wait, now, expires_at, self._random())
+            following = put_off(copy, tried.wait, now, expires_at, self._back_off, self._random())
         elif result.standing is Standing.INDETERMINATE:
-            following = unknown(copy, result, now, expires_at, self._random())
+            following = unknown(copy, result, now, expires_at, self._back_off, self._random())
         elif result.standing is Standing.DELIVERED:
             following = Next(Fate.DELIVERED)
         else:
@@ -184,7 +208,10 @@ class Resumption:
         if not written:
             wait = Wait(Why.REPORT, is_try=True, whole_lane=True)
             random = self._random()  # one for all: they stay together
-            return [_Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, random), p.detail, True) for p in pieces]
+            return [
+                _Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, self._back_off, random), p.detail, True)
+                for p in pieces
+            ]
         try:
             await records.append_many(written)
         except RecordsUnavailable as fault:
@@ -201,7 +228,8 @@ class Resumption:
             return
         submission, store = opened.submission, self._line.store
         updates = [HeldUpdate(one.copy, self._after(submission.id, one)) for one in settled]
-        heard = await self._update(updates, self._resting(submission.id, settled))
+        resting = self._lanes_to_rest(submission.id, settled)
+        heard = await self._update(updates, resting)
         fates = Counter(one.next.fate for one in settled)
         for fate, number in fates.items():
             telemetry.courier_copies_total.labels(fate.value).inc(number)
@@ -226,15 +254,22 @@ class Resumption:
             after = replace(after, lane=report_lane(self._line.keys, message), held_at=self._clock())
         return after
 
-    def _resting(self, message: str, settled: Sequence[_Settled]) -> dict[Lane, float]:
+    def _lanes_to_rest(self, message: str, settled: Sequence[_Settled]) -> dict[Lane, float]:
         """The first copy of a lane speaks for it; what has expired is due whatever it says, so its reports wait as a lane."""
         resting: dict[Lane, float] = {}
         for one in settled:
-            if one.next.lane_until is not None:
-                resting.setdefault(one.copy.lane, one.next.lane_until)
+            if one.next.lane_until is not None and one.next.why is not None and one.copy.lane not in resting:
+                resting[one.copy.lane] = one.next.lane_until
+                self._remember_rest(one.copy.lane, one.next.why, one.next.lane_until)
             elif one.next.fate is Fate.EXPIRED:
                 resting.setdefault(report_lane(self._line.keys, message), one.next.due_at)
         return resting
+
+    def _remember_rest(self, lane: Lane, why: Why, until: float) -> None:
+        self._rests.pop(lane, None)
+        self._rests[lane] = _Rest(why, until, asyncio.get_running_loop().time())
+        while len(self._rests) > _RESTS:
+            del self._rests[next(iter(self._rests))]
 
     async def _update(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float]) -> int:
         """How many updates were heard. While the store is away they are kept here: the leases are long.

@@ -7,7 +7,10 @@ swallows its exception; both lose work silently.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -57,3 +60,39 @@ class Turns:
                 loop.call_soon(self._pass_on, loop)
                 return
         self._is_taken = False
+
+
+class Places:
+    """So many at a time; who waits is let in by rank, the lowest first, and within a rank by arrival."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._arrivals = count()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def place(self, rank: int) -> AsyncIterator[None]:
+        """Wait for a place and keep it for the block."""
+        if self._free:
+            self._free -= 1
+        else:
+            place = asyncio.get_running_loop().create_future()
+            heappush(self._waiting, (rank, next(self._arrivals), place))
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():  # it was let in at the same moment
+                    self._leave()
+                raise
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            *_, place = heappop(self._waiting)
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

@@ -21,10 +21,15 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
+from relay.records.adapted import adapted_record
+from relay.records.handled import handled_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.records.meanings import MEANINGS, SENTENCES
+from relay.records.probed import probed_record
+from relay.stores.adaptations import Adaptation, Scope
+from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import ConsentEvent, FirstTry
 
 RECIPE = """\
@@ -159,6 +164,9 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
+        Kind.HANDLED: [
+            handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
+        ],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
@@ -166,6 +174,11 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
         Kind.RESUMED: [
             facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
+        ],
+        Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],
+        Kind.ADAPTED: [
+            adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),
+            adapted_record(_id(14), _AT + 900, _ADAPTATION, _person(author.key), ended="time"),
         ],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
@@ -197,6 +210,9 @@ _OBJECTION = Objection(
 )
 
 
+_ADAPTATION = Adaptation(
+    b"", Adapted.REST, "netease", Scope.IDENTITY, b"", _AT, _AT + 900, reply_class="throttle", said="451 MI:SFQ"
+)
 _TALLY = Tally(delivered=1210, refused=14, returned=6, complaints=5)
 _PAUSE = Pause(
     "newsletter",

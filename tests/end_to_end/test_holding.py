@@ -449,7 +449,7 @@ def test_the_store_gets_the_sealed_login_of_who_has_no_account_and_of_nobody_els
     extra = account(tmp_path) if has_account else ""
     with (
         RecordingUpstream(accounts={OFFICE: "secret"}) as upstream,
-        a_house(tmp_path, upstream, auth="account", extra=extra, auth_table=sealed) as house,
+        a_house(tmp_path, upstream, auth="account", extra=extra, logins=sealed) as house,
     ):
         upstream.fault("RCPT", SLOW_DOWN)
         assert counts(from_identity(house, OWN)) == (250, "0 delivered, 1 held, 0 left out")

@@ -7,13 +7,20 @@ with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
     house.turn(seconds=75)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from email import message_from_bytes
+from typing import Any
 
+from relay.gathering import recipient_digest
+from relay.holding import Codec, Detail, expiry, held_key, lane_of, owner_of
+from relay.ids import new_id
+from relay.mail.envelope import Recipient
+from relay.mail.mailbox import Mailbox
 from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
 from relay.records.search import Query, search
-from relay.stores.held import HeldCopy, Why
+from relay.stores.held import HeldCopy, HeldMessage, Why
 from tests.support.clocks import Clock
 from tests.support.line import LineHouse
 from tests.support.waiting import wait_until
@@ -29,7 +36,7 @@ class CourierHouse(LineHouse):
         self.clock = Clock()
         self.claims: list[tuple[float, list[HeldCopy]]] = []
         self._idle_at = 0.0  # the time at which the courier last found nothing to do, and had nothing in hand
-        super().__init__(folder, upstream, clock=self.clock, **facts)
+        super().__init__(folder, upstream, clock=self.clock, holds=True, **facts)
 
     def __enter__(self) -> "CourierHouse":
         super().__enter__()
@@ -60,9 +67,30 @@ class CourierHouse(LineHouse):
     def store(self):
         return self.line.store
 
-    def held(self) -> list[HeldCopy]:
-        """What is held now."""
-        return self.run(self.store.held_copies(None, 100_000))
+    def held(self, message: str | None = None) -> list[HeldCopy]:
+        """What is held now, of one message or of all."""
+        return self.run(self.store.held_copies(None, 100_000, message))
+
+    def backlog(self, login: str, people: Sequence[str], data: bytes, messages: int) -> None:
+        """Hold so many messages to these people as the line holds what waits behind others; all of it is due in a second."""
+        keys, now = self.line.keys, self.clock.now
+        submission = self.run(self.begin(login, people[:1]))
+        stream = self.line.policy.stream(submission.stream)
+        recipients = [Recipient(Mailbox.parse(person)) for person in people]
+        codec, owner = Codec(keys), owner_of(keys, "up", login)
+        for number in range(messages):
+            one = replace(submission, id=new_id(now, number.to_bytes(10)))
+            body = codec.body(one.id, data)
+            head = codec.head(one, self.line.first_try(one, self.line.policy))
+            lane = lane_of(keys, stream.purpose, login, recipients[0].mailbox.domain)
+            copies = [
+                HeldCopy(
+                    one.id, recipient_digest(keys, to), lane, owner, Why.LANE, now + 1, codec.detail(one.id, Detail(to)), 0, now
+                )
+                for to in recipients
+            ]
+            kept = HeldMessage(one.id, head, body, len(body), now, expiry(one, stream))
+            self.run(self.store.hold(held_key(keys, f"{one.id} as sent"), kept, copies, {}, max_octets=1 << 30))
 
     def whys(self) -> dict[Why, int]:
         """What is held now, by its reason."""
@@ -92,5 +120,6 @@ class CourierHouse(LineHouse):
 
 def report_parts(data: bytes) -> tuple[str, str]:
     """What a report says to people, and to machines."""
-    people, machines, *_ = message_from_bytes(data).get_payload()
-    return people.get_payload(decode=True).decode(), "\n".join(str(group) for group in machines.get_payload())
+    parts: Any = message_from_bytes(data).get_payload()
+    groups = parts[1].get_payload()
+    return parts[0].get_payload(decode=True).decode(), "\n".join(map(str, groups))

@@ -93,6 +93,7 @@ class Month:
         self.untold = 0
         self.events: list[Event] = []
         self.pauses: list[Event] = []  # and their ends
+        self.adapted: Counter[tuple[str, str]] = Counter()  # upstream and kind
         self.open: set[str] = set()  # received, not finished yet
 
     def add(self, record: Record, seq: int = 0) -> None:
@@ -217,10 +218,13 @@ class Month:
                 self._late(record)
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.APPLIED:
-                pass  # how a refusal was told, what was decided once more, why and how long, that the store has it: others count
+            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.HANDLED | Kind.PROBED | Kind.APPLIED:
+                pass  # how a refusal was told, what was decided or done meanwhile, that the store has a refusal: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
+            case Kind.ADAPTED:
+                if not facts["ended"]:
+                    self.adapted[facts["upstream"], facts["kind"]] += 1
             case Kind.PAUSED | Kind.RESUMED:
                 self.pauses.append(Event(record.kind, record.at, facts))
             case _:  # a report that leaves something out in silence would be believed
