@@ -2,8 +2,8 @@
 
 It obeys what the store says is adapted (`relay.stores.adaptations`), learnt
 anew each second, and at once what it caused itself.  Who causes an adaptation
-tells the store, and writes the record when the store took it; where the store
-or the records are away, this worker alone obeys it.
+tells the store, and writes the record when the store took it.  While the store
+is away this worker obeys alone, and tells it later.
 """
 
 import logging
@@ -40,7 +40,6 @@ from relay.upstream.reaction import Change, Moment, Reaction, react
 _log = logging.getLogger("relay.adapting")
 _MINUTE = 60.0
 _SLOTS = 6  # of a minute, in which what was sent is counted
-_OWN_SECONDS = 5.0  # for which what this worker caused need not be among what the store says
 _LOGIN_SECONDS = 86400.0  # before a refused password is tried once more
 _LOGIN_OCTETS = 4  # enough to know a changed password; too few to confirm a guess
 _LOUD = {ReplyClass.AUTHENTICATION, ReplyClass.SENDER_POLICY, ReplyClass.REPUTATION}
@@ -106,19 +105,25 @@ class Adapting:
         self._limits = {upstream.name: tuple(map(parse_limit, upstream.limits)) for upstream in config.upstream}
         self._known: dict[bytes, Adaptation] = {}
         self._shapes: set[tuple[Kind, str, Scope]] = set()
+        self._telling: dict[bytes, Adaptation] = {}  # the store is told of them right now
+        self._told: dict[bytes, Adaptation] = {}  # it took them since it was asked last
+        self._alone: dict[bytes, Adaptation] = {}  # it does not have them
         self._meter = Meter()
 
     # What is known ---------------------------------------------------------------------------------------------------
 
-    def take_up(self, found: Sequence[Adaptation]) -> None:
-        """Obey what the store says, and for a moment still what this worker caused and the store may not have said yet."""
+    async def refresh(self) -> None:
+        """Obey what the store says, and what this worker caused that the answer cannot know. Raises StoreUnavailable."""
+        self._told.clear()
+        found = {one.key: one for one in await self.store.adaptations()}
         now = self._clock()
-        fresh = {one.key: one for one in found}
-        own = (one for one in self._known.values() if one.since > now - _OWN_SECONDS and one.is_in_force(now))
-        for one in own:
-            if one.key not in fresh or one.outdoes(fresh[one.key]):
-                fresh[one.key] = one
-        self._use(fresh)
+        self._alone = {key: one for key, one in self._alone.items() if one.is_in_force(now)}
+        for one in (*self._alone.values(), *self._telling.values(), *self._told.values()):
+            if one.key not in found or one.outdoes(found[one.key]):
+                found[one.key] = one
+        self._use(found)
+        for one in list(self._alone.values()):
+            await self._tell(one)
 
     def _use(self, known: dict[bytes, Adaptation]) -> None:
         self._known = known
@@ -264,13 +269,24 @@ class Adapting:
             "upstream adapted", level=logging.WARNING, upstream=new.upstream, kind=new.kind.value, scope=new.scope.value,
             reply_class=new.reply_class, value=new.value, seconds=round(new.until - new.since) if new.until < math.inf else None,
         )  # fmt: skip
+        await self._tell(new)
+
+    async def _tell(self, new: Adaptation) -> None:
+        """Let everybody know, and write it down; later, when the store is away."""
+        self._telling[new.key] = new
         try:
-            if await self.store.adapt(new):
+            is_new = await self.store.adapt(new)
+            self._alone.pop(new.key, None)
+            if is_new:
+                self._told[new.key] = new
                 await self._record(new)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            self._alone[new.key] = new
         except RecordsUnavailable:
             _log.exception("what is adapted at %s could not be recorded", new.upstream)
+        finally:
+            self._telling.pop(new.key, None)
 
     async def _record(self, one: Adaptation, ended: str = "") -> None:
         now = self._clock()
@@ -317,6 +333,8 @@ class Adapting:
 
     async def _end_login(self, one: Adaptation) -> None:
         self._use({key: other for key, other in self._known.items() if key != one.key})
+        self._alone.pop(one.key, None)
+        self._told.pop(one.key, None)
         try:
             if await self.store.end_adaptation(one.key):
                 await self._record(one, ended="login")

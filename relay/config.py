@@ -181,6 +181,14 @@ class Delivery(_Table):
 
 class Hold(_Table):
     max_bytes: Size = 1024**3
+    first_retry: Duration = Field(default=60.0, ge=1)
+    longest_retry: Duration = 3600.0
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.longest_retry < self.first_retry:
+            raise ValueError("longest_retry must not be shorter than first_retry / longest_retry 不得短于 first_retry")
+        return self
 
 
 class Smtp(_Table):

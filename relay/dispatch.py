@@ -19,11 +19,12 @@ from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
-from relay.holder import FIRST_WAIT, Holder
+from relay.holder import Holder
 from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
+from relay.policy.suppression import Purpose
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import ClearRequest
@@ -173,18 +174,22 @@ class Dispatcher:
         """A login that is the client's own is good again when the client says so, and not before."""
         if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
             return Why.AUTHENTICATION, NEVER
-        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or FIRST_WAIT)
+        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or self._config.hold.first_retry)
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
-        async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
+        can_wait = consignment.stream.purpose is Purpose.MARKETING
+        async with self._upstreams.lease(
+            route.upstream, route.identity, route.credentials, consignment.deadline, leaves_one=can_wait
+        ) as connection:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
                 await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
+            await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
@@ -241,7 +246,7 @@ class Dispatcher:
             spawn(self._heed(consignment, route, leaving, unknown, connection.late), "late reply")
         silent = not connection.capabilities.dsn
         now = self.clearing.now()
-        dues = {OutcomeState.TRANSIENT: now + FIRST_WAIT, OutcomeState.INDETERMINATE: now + FIRST_WAIT}
+        dues = dict.fromkeys((OutcomeState.TRANSIENT, OutcomeState.INDETERMINATE), now + self._config.hold.first_retry)
         if connection.late is not None:
             dues[OutcomeState.INDETERMINATE] += LATE_PATIENCE  # its reply may still come, and makes another try needless
         results += [

@@ -60,11 +60,11 @@ class Reporter:
                 return ReportFate.HELD
         return told.fate
 
-    async def report_refused(self, consignment: Consignment, refused: Sequence[Result], delivered: int = 0) -> ReportFate:
-        """Tell the reverse-path of those whom the message will never reach; `delivered` others have it. Never raises."""
-        return (await self._tell_safely(consignment, refused, delivered)).fate
+    async def report_held(self, consignment: Consignment, refused: Sequence[Result]) -> ReportFate:
+        """Tell the reverse-path of those of a held message whom it will never reach. Never raises."""
+        return (await self._tell_safely(consignment, refused)).fate
 
-    async def _tell_safely(self, consignment: Consignment, refused: Sequence[Result], delivered: int) -> _Told:
+    async def _tell_safely(self, consignment: Consignment, refused: Sequence[Result], delivered: int = 0) -> _Told:
         about = [result for result in refused if result.recipient.wants_failure_report]
         try:
             with telemetry.stage("report"):

@@ -31,7 +31,7 @@ from relay.records.judged import judged_record
 from relay.refusing import count_objections
 from relay.reopening import Reopened
 from relay.reporting import Reporter
-from relay.retrying import Wait, wait_for, wait_for_rule
+from relay.retrying import BackOff, Wait, wait_for, wait_for_rule
 from relay.stores.held import HeldCopy, Why
 from relay.tries import earlier_result, settled_rows, unknown_digests
 
@@ -68,19 +68,17 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A piece under the policy set in force. `is_new` says that the record lacks this decision, or what is not known of it."""
+    """A piece under the policy set in force. `is_new` says that the record lacks this decision, or what is not known of it.
+
+    `binding` is what is left of the ruling when a person released the copy.
+    """
 
     piece: Piece
     ruling: Ruling
+    binding: Ruling
     decision: str
     is_new: bool
     is_again: bool
-
-    @property
-    def may_leave(self) -> bool:
-        """Nobody objects, or what wants a person to look at the mail, and one did."""
-        leading = self.ruling.leading
-        return leading is None or (self.piece.detail.released and held_for(leading, 0.0)[0] is Why.RULE)
 
 
 class Resender:
@@ -97,6 +95,7 @@ class Resender:
     ) -> None:
         self._line, self._reporter, self._custody = line, reporter, custody
         self._clock, self._entropy = clock, entropy
+        self.back_off = BackOff(line.config.hold.first_retry, line.config.hold.longest_retry)
 
     def new_attempt(self) -> str:
         """The name of a turn in the ledger."""
@@ -173,7 +172,8 @@ class Resender:
             decision = decision_of(policy, ruling)
             known = piece.detail.judged or first_decision(case.submission, ruling)
             again = piece.copy.why is Why.UNKNOWN or gathered.digests[piece.recipient.key] in unknown
-            judged.append(_Judged(piece, ruling, decision, decision != known or again, again))
+            binding = released(ruling) if piece.detail.released else ruling
+            judged.append(_Judged(piece, ruling, binding, decision, decision != known or again, again))
         return judged
 
     async def _record(
@@ -199,24 +199,24 @@ class Resender:
             row = earlier.get(gathered.digests[recipient.key])
             if row is not None:
                 tried[recipient.key] = Tried(one.piece, earlier_result(recipient, row), one.decision)
-            elif one.may_leave:
+            elif one.binding.leading is None:
                 leaving[recipient.key] = one
             else:
                 tried[recipient.key] = self._kept_back(consignment, one)
         for result in await self._sent(consignment, leaving):
             one, kind = leaving[result.recipient.key], consignment.submission.identity.kind
             is_waiting = result.standing is Standing.TRANSIENT
-            wait = wait_for(one.piece.copy, result, kind, self._clock()) if is_waiting else None
+            wait = wait_for(one.piece.copy, result, kind, self._clock(), self.back_off) if is_waiting else None
             tried[result.recipient.key] = Tried(one.piece, result, one.decision, wait)
         return [tried[one.piece.recipient.key] for one in judged]
 
     def _kept_back(self, consignment: Consignment, one: _Judged) -> Tried:
         """Somebody objects: for good, or for a time."""
         submission, now = consignment.submission, self._clock()
-        result = objected(one.ruling, self._line.config.http.page(submission.id), now)
+        result = objected(one.binding, self._line.config.http.page(submission.id), now)
         if result.standing is Standing.REFUSED:
             return Tried(one.piece, result, one.decision)
-        wait = wait_for_rule(one.piece.copy, one.ruling, result, submission.identity.kind, now)
+        wait = wait_for_rule(one.piece.copy, one.binding, result, submission.identity.kind, now, self.back_off)
         return Tried(one.piece, result, one.decision, wait)
 
     async def _sent(self, consignment: Consignment, leaving: Mapping[str, _Judged]) -> list[Result]:
@@ -246,7 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
+        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:
@@ -255,6 +255,12 @@ def refused_result(detail: Detail) -> Result:
         detail.recipient, Standing.REFUSED, parse_reply(detail.reply), detail.rule, detail.upstream,
         upstream_text=detail.upstream_text, gone=detail.gone, why_zh=detail.why_zh, why_en=detail.why_en,
     )  # fmt: skip
+
+
+def released(ruling: Ruling) -> Ruling:
+    """What binds after a person has looked at the mail: everything but what wanted a person to look at it."""
+    left = tuple(one for one in ruling.objections if held_for(one, 0.0)[0] is not Why.RULE)
+    return Ruling(ruling.recipient, max((one.action for one in left), default=Action.PERMIT), left)
 
 
 def decision_of(policy: PolicySet, ruling: Ruling) -> str:

@@ -28,7 +28,7 @@ from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
 from relay.reopening import HeldMessages, Reopened, Unreadable
 from relay.resending import Piece, Resender, Tried, refused_result
-from relay.retrying import IN_A_WHILE, REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
+from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tries import earlier_result, settled_rows
 
@@ -77,6 +77,7 @@ class Resumption:
         self._line, self._resender, self._custody, self._outcomes = line, resender, custody, outcomes
         self.wake: Callable[[], object] = lambda: None  # who claims hears that something may be due
         self._clock, self._random = clock, random
+        self._back_off = resender.back_off
         self._codec = Codec(line.keys)
         self._messages = HeldMessages(line.keys)
         self._rests: dict[Lane, _Rest] = {}
@@ -155,7 +156,7 @@ class Resumption:
         except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
             _log.exception("held mail %s could not be sent", opened.submission.id)
             reply = replies.INTERNAL
-        until = self._clock() + IN_A_WHILE
+        until = self._clock() + self._back_off.first
         return [
             Tried(piece, Result(piece.recipient, Standing.TRANSIENT, reply), piece.detail.judged, Wait(piece.copy.why, until))
             for piece in pieces
@@ -179,9 +180,9 @@ class Resumption:
     def _settled(self, opened: Reopened, tried: Tried, fate: Fate) -> _Settled:
         copy, result, now, expires_at = tried.piece.copy, tried.result, self._clock(), opened.expires_at
         if tried.wait is not None:
-            following = put_off(copy, tried.wait, now, expires_at, self._random())
+            following = put_off(copy, tried.wait, now, expires_at, self._back_off, self._random())
         elif result.standing is Standing.INDETERMINATE:
-            following = unknown(copy, result, now, expires_at, self._random())
+            following = unknown(copy, result, now, expires_at, self._back_off, self._random())
         elif result.standing is Standing.DELIVERED:
             following = Next(Fate.DELIVERED)
         else:
@@ -207,7 +208,10 @@ class Resumption:
         if not written:
             wait = Wait(Why.REPORT, is_try=True, whole_lane=True)
             random = self._random()  # one for all: they stay together
-            return [_Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, random), p.detail, True) for p in pieces]
+            return [
+                _Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, self._back_off, random), p.detail, True)
+                for p in pieces
+            ]
         try:
             await records.append_many(written)
         except RecordsUnavailable as fault:

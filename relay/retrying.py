@@ -24,18 +24,15 @@ from relay.policy.case import Ruling
 from relay.policy.charges import is_own_limit
 from relay.stores.held import NEVER, HeldCopy, Why
 
-FIRST = 60.0
-LONGEST = 3600.0
 JITTER = 0.2
-"""Seconds of the first back-off and of the longest, and the share by which each may be longer or shorter."""
+"""The share by which a back-off may be longer or shorter."""
 
 TOGETHER = 600.0
 """Seconds that a refused recipient waits for the others of its submission, so that one report names them all."""
 
-IN_A_WHILE = 60.0
 DEFERRED_SECONDS = 900.0
 PAUSED_SECONDS = 300.0
-"""Seconds until the next look where nothing was tried, where a rule defers without saying for how long, and in a pause."""
+"""Seconds until the next look where a rule defers without saying for how long, and in a pause."""
 
 REPORT_LIFETIME = 5 * 86400.0
 """Seconds after which a report that could not be delivered is given up."""
@@ -81,26 +78,33 @@ class Next:
     lane_until: float | None = None
 
 
-def due_after(attempts: int, now: float, random: float) -> float:
-    """When to try again after so many tries in vain: 1 minute, doubled up to 1 hour; `random` is of [0, 1)."""
-    pause = min(FIRST * 2.0 ** min(max(attempts, 1) - 1, 16), LONGEST)
-    return now + pause * (1 + JITTER * (2 * random - 1))
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Seconds from one try to the next: `[hold] first_retry` after the first, doubled up to `longest_retry`."""
+
+    first: float
+    longest: float
+
+    def due_after(self, attempts: int, now: float, random: float) -> float:
+        """When to try again after so many tries in vain; `random` is of [0, 1)."""
+        pause = min(self.first * 2.0 ** min(max(attempts, 1) - 1, 16), self.longest)
+        return now + pause * (1 + JITTER * (2 * random - 1))
 
 
-def put_off(copy: HeldCopy, wait: Wait, now: float, expires_at: float, random: float) -> Next:
+def put_off(copy: HeldCopy, wait: Wait, now: float, expires_at: float, back_off: BackOff, random: float) -> Next:
     """A copy that must wait; never beyond the end of its time, which its sender must be told of."""
     attempts = copy.attempts + 1 if wait.is_try else copy.attempts
-    due_at = max(wait.until or now, due_after(attempts, now, random) if wait.is_try or wait.until is None else now)
+    due_at = max(wait.until or now, back_off.due_after(attempts, now, random) if wait.is_try or wait.until is None else now)
     lane_until = due_at if wait.whole_lane and due_at < NEVER else None
     if copy.why is not Why.REPORT:
         due_at = min(due_at, max(expires_at, now))
     return Next(Fate.PUT_OFF, wait.why, due_at, attempts, lane_until)
 
 
-def unknown(copy: HeldCopy, result: Result, now: float, expires_at: float, random: float) -> Next:
+def unknown(copy: HeldCopy, result: Result, now: float, expires_at: float, back_off: BackOff, random: float) -> Next:
     """Nobody knows whether this try reached the recipient: the next one comes no sooner than a late reply, and the back-off."""
     attempts = copy.attempts + 1
-    due_at = max(result.due, due_after(attempts, now, random))
+    due_at = max(result.due, back_off.due_after(attempts, now, random))
     return Next(Fate.INDETERMINATE, Why.UNKNOWN, min(due_at, max(expires_at, now)), attempts)
 
 
@@ -109,8 +113,8 @@ def refused(fate: Fate, now: float) -> Next:
     return Next(fate, Why.REPORT, now + TOGETHER)
 
 
-def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float) -> Wait:
-    """What a transient result means to a copy."""
+def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float, back_off: BackOff) -> Wait:
+    """What a transient result means to a copy; where nothing was tried, the next look comes after the first back-off."""
     match result.why:
         case Why.LIMIT:
             return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
@@ -127,14 +131,14 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float)
         case None if result.reply == replies.POLICY_UNUSABLE:  # another set came in force before it left
             return Wait(copy.why, now)
         case None:
-            return Wait(copy.why, now + IN_A_WHILE)
+            return Wait(copy.why, now + back_off.first)
         case why:
             return Wait(why, result.due)
 
 
-def wait_for_rule(copy: HeldCopy, ruling: Ruling, result: Result, identity: IdentityKind, now: float) -> Wait:
+def wait_for_rule(copy: HeldCopy, ruling: Ruling, result: Result, identity: IdentityKind, now: float, back_off: BackOff) -> Wait:
     """What keeps back a copy whose ruling objects without refusing it: it says for how long, or holds it."""
     leading = ruling.leading
     if result.why is None and leading is not None:
         return Wait(copy.why, now + (leading.retry_after or DEFERRED_SECONDS))
-    return wait_for(copy, result, identity, now)
+    return wait_for(copy, result, identity, now, back_off)

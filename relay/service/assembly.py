@@ -64,7 +64,7 @@ class Assembly:
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
-            self.adapting.take_up(await self.store.adaptations())
+            await self.adapting.refresh()
             self.line.holder.octets = (await self.store.held_totals()).octets
             await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:

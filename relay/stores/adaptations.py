@@ -19,7 +19,7 @@ NEVER = math.inf
 """Ends at no time by itself: a person must end it."""
 
 MOST = 1000
-"""Adaptations in force at a time; further ones bind the worker alone that made them."""
+"""Adaptations in force at a time; further ones are not kept."""
 
 RECOVERY_SECONDS = 600.0
 RECOVERY = 1.25

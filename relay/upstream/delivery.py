@@ -37,13 +37,16 @@ class Upstreams:
         }
         self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
 
-    def lease(self, upstream: str, identity: str, credentials: Credentials | None, deadline: float) -> "Connection":
+    def lease(
+        self, upstream: str, identity: str, credentials: Credentials | None, deadline: float, *, leaves_one: bool = False
+    ) -> "Connection":
         """A connection of this identity, for `async with`, opened if need be; `deadline` is of the loop's clock.
 
+        With `leaves_one` the last free place of the upstream is left to mail that cannot wait.
         Raises UpstreamUnavailable.
         """
         site = self._site(upstream)
-        return Connection(site, site.key(identity, credentials), credentials, deadline)
+        return Connection(site, site.key(identity, credentials), credentials, deadline, leaves_one=leaves_one)
 
     async def verify(self, upstream: str, identity: str, credentials: Credentials) -> Verification:
         """Ask the upstream whether it takes this login, by opening the identity's connection; its mail will use it.
@@ -109,8 +112,11 @@ class Connection:
     quiet, or cuts it when its place is needed.
     """
 
-    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None, deadline: float) -> None:
+    def __init__(
+        self, site: Site, key: PoolKey, credentials: Credentials | None, deadline: float, *, leaves_one: bool = False
+    ) -> None:
         self._site, self._key, self._credentials, self._deadline = site, key, credentials, deadline
+        self._leaves_one = leaves_one
         self._channel: Channel | None = None
         self._is_new = True
         self.late: asyncio.Task[list[Outcome]] | None = None
@@ -127,7 +133,7 @@ class Connection:
 
     async def _acquire(self, deadline: float) -> None:
         """Take an idle connection from the pool, or open one. Raises UpstreamUnavailable."""
-        channel = await self._site.pool.take(self._key, deadline)
+        channel = await self._site.pool.take(self._key, deadline, leaves_one=self._leaves_one)
         self._is_new = channel is None
         self._channel = channel or await self._site.open(self._key, self._credentials, deadline)
 

@@ -168,6 +168,20 @@ async def test_what_is_held_is_not_on_its_way(store):
     assert entry.in_flight == ()
 
 
+@pytest.mark.parametrize("number", [1, 600])
+async def test_a_report_that_is_held_has_a_row_of_its_own(store, number):
+    """Its copies are those of whom it tells; their rows say that they are refused, and go on saying so."""
+    key, report = key_of(MESSAGE), digest("the report")
+    await opened(store, MESSAGE)
+    people = [digest(who) for who in range(number)]
+    await store.finish(key, [Settlement(who, RowState.REFUSED, "550 no", submission_id=MESSAGE.id) for who in people])
+    copies = [held_copy(MESSAGE, who, lane("report", 0), why=Why.REPORT) for who in range(number)]
+    await store.hold(key, MESSAGE, copies, {report: REPLY}, max_octets=10_000)
+    states = {row.recipient: row.state for row in await store.rows(key)}
+    assert states == dict.fromkeys(people, RowState.REFUSED) | {report: RowState.HELD}
+    assert len(await every_copy(store)) == number
+
+
 async def test_when_the_client_knows_held_rows_are_forgotten_and_the_same_bytes_are_new(store):
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
     await store.close(key_of(MESSAGE), MESSAGE.id)
@@ -393,6 +407,18 @@ async def test_all_who_claim_share_the_turns(another):
         await many_copies(stores[0], number, one, 1 << 18, 2)
     served = [copy.lane for number in range(4) for copy in await stores[number % 2].claim(1, LEASE)]
     assert set(served) == set(lanes)
+
+
+@pytest.mark.parametrize("names", [(1, 2), (2, 1)])
+async def test_a_lane_that_is_filled_again_and_again_keeps_nobody_waiting(store, names):
+    busy, patient = map(lane, names)
+    await hold_one(store, 0, busy)
+    await hold_one(store, 1, patient)
+    served = []
+    for number in range(2, 6):
+        served += [copy.lane for copy in await store.claim(1, LEASE)]
+        await hold_one(store, number, busy)
+    assert patient in served[:2]
 
 
 async def test_what_has_no_octets_is_served(store):

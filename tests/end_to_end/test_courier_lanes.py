@@ -7,7 +7,11 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.holding import Codec
+from relay.mail.envelope import Recipient
+from relay.mail.mailbox import Mailbox
+from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause
+from relay.resending import released
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import CourierHouse
 from tests.support.service import OFFICE, message
@@ -79,6 +83,16 @@ def test_what_a_person_released_passes_the_rule_that_held_it_and_no_other(tmp_pa
         house.turn(1)
         house.wait_empty()
     assert recipients(upstream) == ["ada@example.org"]
+
+
+def test_what_a_person_released_keeps_to_every_other_rule():
+    ada = Recipient(Mailbox.parse("ada@example.org"))
+    look = Objection("newsletter/look", Action.HOLD, "Look", "看")
+    hours = Objection("base/hours", Action.HOLD, "Not now", "时段外", retry_after=7200)
+    gone = Objection("base/suppression", Action.REJECT, "Gone", "已退订")
+    assert released(Ruling(ada, Action.HOLD, (look,))).leading is None
+    assert released(Ruling(ada, Action.HOLD, (look, hours))).leading == hours
+    assert released(Ruling(ada, Action.REJECT, (gone, look))).leading == gone
 
 
 def test_a_store_that_is_away_is_waited_for_and_said_once(house, upstream, caplog):

@@ -93,7 +93,7 @@ async def test_what_one_worker_caused_it_obeys_at_once_and_all_others_a_second_l
     )
     assert free(one) == expected
     assert free(other) == ([ADA.key, BOB.key], [])
-    other.take_up(await store.adaptations())
+    await other.refresh()
     assert free(other) == expected
     assert free(other, route=replace(ROUTE, identity="shop@example.com")) == ([ADA.key, BOB.key], [])
     (record,) = on_record(records)
@@ -229,6 +229,17 @@ async def test_without_the_store_the_worker_obeys_by_itself(worker, clock):
     assert free(one)[0] == [ADA.key, BOB.key]
 
 
+async def test_a_store_that_is_back_is_told(worker, store, records):
+    one = worker(Away())
+    await one.learn(place(), [ADA], [said(MINUTES)])
+    assert on_record(records) == []
+    one.store = store
+    await one.refresh()
+    await one.refresh()
+    assert free(one)[0] == []
+    assert len(await store.adaptations()) == len(on_record(records)) == 1
+
+
 async def test_without_records_it_is_adapted_all_the_same(worker, store, records, monkeypatch):
     async def full(*_):
         raise RecordsUnavailable("the disk is full")
@@ -240,14 +251,22 @@ async def test_without_records_it_is_adapted_all_the_same(worker, store, records
     assert free(one)[0] == []
 
 
-async def test_what_was_caused_a_moment_ago_outlives_an_older_answer_of_the_store(worker, store, clock):
+async def test_what_is_caused_meanwhile_outlives_an_older_answer_of_the_store(worker, store, monkeypatch):
     one = worker()
-    before = await store.adaptations()
-    await one.learn(place(), [ADA], [said(MINUTES)])
-    one.take_up(before)
+    adaptations = store.adaptations
+
+    async def slowly():
+        found = await adaptations()
+        await one.learn(place(), [ADA], [said(MINUTES)])
+        return found
+
+    monkeypatch.setattr(store, "adaptations", slowly)
+    await one.refresh()
     assert free(one)[0] == []
-    clock.pass_(6)
-    one.take_up(before)
+    monkeypatch.setattr(store, "adaptations", adaptations)
+    (rest,) = await store.adaptations()
+    await store.end_adaptation(rest.key)
+    await one.refresh()
     assert free(one)[0] == [ADA.key, BOB.key], "a person ended it"
 
 

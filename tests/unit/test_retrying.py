@@ -7,7 +7,7 @@ from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Objection, Ruling
-from relay.retrying import Fate, Next, Wait, due_after, put_off, refused, unknown, wait_for, wait_for_rule
+from relay.retrying import BackOff, Fate, Next, Wait, put_off, refused, unknown, wait_for, wait_for_rule
 from relay.stores.held import NEVER, HeldCopy, Lane, Why
 
 NOW = 1_800_000_000.0
@@ -15,6 +15,7 @@ EXPIRES = NOW + 86400
 ADA = Recipient(Mailbox.parse("ada@example.org"))
 USER, PASSTHROUGH = IdentityKind.USER, IdentityKind.PASSTHROUGH
 UNREACHED, HALF_WAY = replies.UPSTREAM_UNREACHABLE, 0.5
+BACK_OFF = BackOff(first=60, longest=3600)
 
 
 def a_copy(why=Why.LANE, attempts=0, **facts) -> HeldCopy:
@@ -30,9 +31,9 @@ def a_result(reply=UNREACHED, why=None, due=0.0, standing=Standing.TRANSIENT, **
     [(0, 60), (1, 60), (2, 120), (3, 240), (4, 480), (5, 960), (6, 1920), (7, 3600), (5000, 3600)],
 )
 def test_the_back_off_doubles_from_a_minute_to_an_hour(attempts, seconds):
-    assert due_after(attempts, NOW, 0.5) == NOW + seconds
-    assert due_after(attempts, NOW, 0.0) == pytest.approx(NOW + 0.8 * seconds)
-    assert due_after(attempts, NOW, 1.0) == pytest.approx(NOW + 1.2 * seconds)
+    assert BACK_OFF.due_after(attempts, NOW, 0.5) == NOW + seconds
+    assert BACK_OFF.due_after(attempts, NOW, 0.0) == pytest.approx(NOW + 0.8 * seconds)
+    assert BACK_OFF.due_after(attempts, NOW, 1.0) == pytest.approx(NOW + 1.2 * seconds)
 
 
 LIMIT = "newsletter: identity 60/minute"
@@ -72,20 +73,20 @@ DOMAIN_LIMIT = "newsletter: recipient domain qq.com 20/minute"
     ],
 )
 def test_what_a_transient_result_means_to_a_copy(result, kind, expected):
-    assert wait_for(a_copy(), result, kind, NOW) == expected
+    assert wait_for(a_copy(), result, kind, NOW, BACK_OFF) == expected
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(30, NOW + 30), (0, NOW + 900)])
 def test_a_rule_that_defers_says_for_how_long_or_is_asked_again_in_a_quarter_of_an_hour(seconds, until):
     objection = Objection("newsletter/later", Action.DEFER, "Later", "稍后", retry_after=seconds)
-    wait = wait_for_rule(a_copy(), Ruling(ADA, Action.DEFER, (objection,)), a_result(), USER, NOW)
+    wait = wait_for_rule(a_copy(), Ruling(ADA, Action.DEFER, (objection,)), a_result(), USER, NOW, BACK_OFF)
     assert wait == Wait(Why.LANE, until)
 
 
 def test_a_rule_that_holds_says_so_by_its_result():
     objection = Objection("newsletter/look", Action.HOLD, "Look at it", "请审核")
     result = a_result(why=Why.RULE, due=NEVER)
-    assert wait_for_rule(a_copy(), Ruling(ADA, Action.HOLD, (objection,)), result, USER, NOW) == Wait(Why.RULE, NEVER)
+    assert wait_for_rule(a_copy(), Ruling(ADA, Action.HOLD, (objection,)), result, USER, NOW, BACK_OFF) == Wait(Why.RULE, NEVER)
 
 
 @pytest.mark.parametrize(
@@ -108,17 +109,17 @@ def test_a_rule_that_holds_says_so_by_its_result():
 )
 def test_a_copy_that_waits(copy, wait, expected):
     why, due_at, attempts, lane_until = expected
-    assert put_off(copy, wait, NOW, EXPIRES, HALF_WAY) == Next(Fate.PUT_OFF, why, due_at, attempts, lane_until)
+    assert put_off(copy, wait, NOW, EXPIRES, BACK_OFF, HALF_WAY) == Next(Fate.PUT_OFF, why, due_at, attempts, lane_until)
 
 
 def test_what_expired_a_moment_ago_is_due_now_and_not_before():
-    assert put_off(a_copy(), Wait(Why.UPSTREAM, is_try=True), NOW, NOW - 5, HALF_WAY).due_at == NOW
+    assert put_off(a_copy(), Wait(Why.UPSTREAM, is_try=True), NOW, NOW - 5, BACK_OFF, HALF_WAY).due_at == NOW
 
 
 @pytest.mark.parametrize(("due", "expected"), [(0.0, NOW + 60), (NOW + 300, NOW + 300), (EXPIRES + 5, EXPIRES)])
 def test_of_whom_nothing_is_known_waits_for_a_late_reply_and_the_back_off(due, expected):
     result = a_result(standing=Standing.INDETERMINATE, why=Why.UNKNOWN, due=due)
-    assert unknown(a_copy(), result, NOW, EXPIRES, HALF_WAY) == Next(Fate.INDETERMINATE, Why.UNKNOWN, expected, 1)
+    assert unknown(a_copy(), result, NOW, EXPIRES, BACK_OFF, HALF_WAY) == Next(Fate.INDETERMINATE, Why.UNKNOWN, expected, 1)
 
 
 def test_who_is_refused_waits_ten_minutes_for_the_others():
