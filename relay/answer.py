@@ -41,9 +41,11 @@ class Result:
     names where it went, "" when it never left.  `earlier` says that a
     previous try of the same submission settled it.  `gone` is the status, else
     the code, by which the upstream said for good that this recipient has no
-    mailbox, "" when it did not.  `why` says for what reason it is or could be
-    held, None when it is nothing that the relay may wait for in the client's
-    place; `due` when it may be tried again, epoch seconds, 0 for at once.
+    mailbox, "" when it did not; `confirmations` is how many mails must say so, 0
+    as the status has it.  `splits`: it was one recipient too many, and may be
+    offered again at once in a mail to fewer.  `why` says for what reason it is
+    or could be held, None when it is nothing that the relay may wait for in the
+    client's place; `due` when it may be tried again, epoch seconds, 0 for at once.
     """
 
     recipient: Recipient
@@ -54,6 +56,8 @@ class Result:
     earlier: bool = False
     upstream_text: str = ""
     gone: str = ""
+    confirmations: int = 0
+    splits: bool = False
     handed_on: bool = False  # delivered to an upstream that sends no reports on success
     why_zh: str = ""  # the rule's text and remedy, for the report
     why_en: str = ""

@@ -16,7 +16,7 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.keys import Keys
 from relay.mail.envelope import Submission
 from relay.mail.reply import Reply
-from relay.policy.bounces import AT_ONCE, BOUNCE_SECONDS, hard_bounce, is_confirmed
+from relay.policy.bounces import BOUNCE_SECONDS, confirmations_for, hard_bounce, is_confirmed
 from relay.policy.suppression import Suppression
 from relay.records.append import Records
 from relay.records.collected import earlier_bounces, gone_digests
@@ -61,11 +61,11 @@ class Outcomes:
 
     async def _is_confirmed(self, submission_id: str, result: Result) -> bool:
         earlier: frozenset[str] = frozenset()
-        if result.gone != AT_ONCE:
+        if confirmations_for(result.gone, result.confirmations) > 1:
             await asyncio.sleep(0)  # a mail may name many; between two look-ups others get their turn
             mailbox, reader = result.recipient.key, self._records.reader
             earlier = earlier_bounces(reader, reader.digests(mailbox), mailbox, self._clock() - BOUNCE_SECONDS)
-        return is_confirmed(result.gone, submission_id, earlier)
+        return is_confirmed(result.gone, submission_id, earlier, result.confirmations)
 
     def _entry(self, result: Result) -> Suppression:
         mailbox = result.recipient.key

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay import telemetry
+from relay.adapting import Adapting, Place
 from relay.answer import Result, Standing
 from relay.config import Config
 from relay.consignment import Consignment
@@ -58,13 +59,22 @@ class Clearing:
     """One per worker. `policy` is the set in force in this process."""
 
     def __init__(
-        self, config: Config, policy: PolicySet, *, keys: Keys, store: Store, records: Records, clock: Callable[[], float]
+        self,
+        config: Config,
+        policy: PolicySet,
+        *,
+        keys: Keys,
+        store: Store,
+        records: Records,
+        adapting: Adapting,
+        clock: Callable[[], float],
     ) -> None:
         self.policy = policy
         self._config = config
         self._keys = keys
         self.store = store
         self._records = records
+        self._adapting = adapting
         self._clock = clock
         self.warming = Warming()
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
@@ -141,12 +151,13 @@ class Clearing:
             self._keys.addresses.lasting_digest,
             self.warming.days(stream),
         )
+        place = Place(route, stream, consignment.policy.zone, recipient.mailbox.domain)
         return ClearRequest(
             recipient_digest(self._keys, recipient),
             self._keys.addresses.digests(recipient.key),
             (ORGANISATION, stream_scope(stream.name)),
             BINDS[stream.purpose],
-            charges,
+            charges + self._adapting.charges(place),
             stream.name,
             consignment.submission.id,
         )

@@ -37,10 +37,10 @@ HANDS = 32
 """Copies in hand at a time: what is claimed before a limit is found to be reached is claimed in vain."""
 
 POLL_SECONDS = 1.0
-IN_LINE_SECONDS = 30.0
+IN_LINE_SECONDS = 10.0
 """What stood in line for a place longer than that is given back, for others to carry."""
 
-_TURN_SLACK = 15.0
+_TURN_SLACK = 8.0
 Resume = Callable[[Sequence[HeldCopy], float], Awaitable[None]]
 """Takes claimed copies of one message as far as they get; the loop's time at which they were claimed."""
 

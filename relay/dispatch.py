@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 
 from relay import telemetry
+from relay.adapting import Adapting, Place
 from relay.answer import Result, Standing
 from relay.bounced import Outcomes
 from relay.clearing import Clearing, Leave, overtaken
@@ -23,6 +24,7 @@ from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
+from relay.policy.suppression import Purpose
 from relay.render.copy import Copy
 from relay.routing import Route
 from relay.stores.contracts import ClearRequest
@@ -46,6 +48,7 @@ class Dispatcher:
         config: Config,
         *,
         clearing: Clearing,
+        adapting: Adapting,
         holder: Holder,
         outcomes: Outcomes,
         upstreams: Upstreams,
@@ -53,6 +56,7 @@ class Dispatcher:
     ) -> None:
         self._config = config
         self.clearing = clearing
+        self._adapting = adapting
         self.holder = holder
         self._outcomes = outcomes
         self._upstreams = upstreams
@@ -65,6 +69,21 @@ class Dispatcher:
         if not consignment.routes:
             reply = replies.explained(replies.NO_ACCOUNT, self._config.http.page(consignment.submission.id))
             return [spoken(recipient, Standing.TRANSIENT, reply, Why.AUTHENTICATION, NEVER) for recipient in recipients]
+        results = await self._send_copies(consignment, recipients)
+        while (again := [result.recipient for result in results if result.splits]) and not self._is_late(consignment):
+            # Too many of one mail: what was learnt of that makes the next copies smaller.
+            await asyncio.gather(*map(asyncio.shield, consignment.settling))
+            cap, _ = self._bounds(consignment.routes)
+            if cap >= len(again) == len(recipients):
+                break  # nothing was learnt: it would be the same copy again
+            recipients = again
+            results = [result for result in results if not result.splits] + await self._send_copies(consignment, again)
+        return results
+
+    def _is_late(self, consignment: Consignment) -> bool:
+        return asyncio.get_running_loop().time() >= consignment.deadline
+
+    async def _send_copies(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
         cap, width = self._bounds(consignment.routes)
         copies = list(groups_of(consignment, recipients, cap))
         if len(copies) == 1:
@@ -87,7 +106,7 @@ class Dispatcher:
         caps, widths = [], []
         for route in routes:
             profile, upstream = self._upstreams.profile(route.upstream), self._config.upstream_named(route.upstream)
-            caps.append(profile.max_recipients)
+            caps.append(self._adapting.cap(route.upstream, profile.max_recipients))
             widths.append(upstream.max_connections_per_identity or profile.max_connections_per_identity)
         return min(caps), min(widths)
 
@@ -107,47 +126,70 @@ class Dispatcher:
         """
         if self.clearing.is_overtaken(consignment):
             return overtaken(group)
-        results: list[Result] = []
+        latest: dict[str, Result] = {}  # of those for whom another way may be tried, by mailbox key
+        settled: list[Result] = []
         refusal: Reply | None = None
+        page = self._config.http.page(consignment.submission.id)
         for route in consignment.routes:
-            if asyncio.get_running_loop().time() >= consignment.deadline:
-                return [
+            if self._is_late(consignment):
+                return settled + [
                     Result(recipient, Standing.TRANSIENT, replies.UPSTREAM_TIMED_OUT, why=Why.UPSTREAM) for recipient in group
                 ]
+            asked, kept = self._adapting.part(_place(consignment, route), group, page)
+            latest |= {result.recipient.key: result for result in kept}
+            if not asked:
+                continue
             try:
-                results, failed_over = await self._send_by(consignment, route, group)
+                results, failed_over = await self._send_by(consignment, route, asked)
                 if not failed_over:
-                    return results
+                    settled += results
+                    group = tuple(result.recipient for result in kept)
+                    if not group:
+                        return settled
+                    continue
             except UpstreamUnavailable as fault:
-                whose = {"id": consignment.submission.id, "upstream": route.upstream}
-                telemetry.event("upstream unavailable", level=logging.WARNING, **whose, text=str(fault))
-                why, due = self._out_of_reach(consignment, fault)
-                results = [
-                    Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream, why=why, due=due)
-                    for recipient in group
-                ]
+                results = await self._unavailable(consignment, route, asked, fault)
             except RenderingImpossible as fault:
-                refusal = refusal or replies.refused(fault.rule, str(fault), self._config.http.page(consignment.submission.id))
-        if refusal and not results:
-            return [spoken(recipient, Standing.REFUSED, refusal) for recipient in group]
-        return results
+                refusal = refusal or replies.refused(fault.rule, str(fault), page)
+                continue
+            latest |= {result.recipient.key: result for result in results}
+        missing = [recipient for recipient in group if recipient.key not in latest]
+        if refusal:
+            settled += [spoken(recipient, Standing.REFUSED, refusal) for recipient in missing]
+        return settled + [latest[recipient.key] for recipient in group if recipient.key in latest]
+
+    async def _unavailable(
+        self, consignment: Consignment, route: Route, asked: Sequence[Recipient], fault: UpstreamUnavailable
+    ) -> list[Result]:
+        """Nothing was sent by this way: learn why, and say it."""
+        whose = {"id": consignment.submission.id, "upstream": route.upstream}
+        telemetry.event("upstream unavailable", level=logging.WARNING, **whose, text=str(fault))
+        await self._adapting.learn_fault(_place(consignment, route), fault)
+        why, due = self._out_of_reach(consignment, fault)
+        return [
+            Result(recipient, Standing.TRANSIENT, fault.reply, upstream=route.upstream, why=why, due=due) for recipient in asked
+        ]
 
     def _out_of_reach(self, consignment: Consignment, fault: UpstreamUnavailable) -> tuple[Why, float]:
         """A login that is the client's own is good again when the client says so, and not before."""
         if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
             return Why.AUTHENTICATION, NEVER
-        return Why.UPSTREAM, self.clearing.now() + self._config.hold.first_retry
+        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or self._config.hold.first_retry)
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
-        async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
+        can_wait = consignment.stream.purpose is Purpose.MARKETING
+        async with self._upstreams.lease(
+            route.upstream, route.identity, route.credentials, consignment.deadline, leaves_one=can_wait
+        ) as connection:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
                 await self.renderer.ready(consignment, route, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
+            await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
@@ -158,6 +200,7 @@ class Dispatcher:
 
         Raises UpstreamUnavailable.
         """
+        self._adapting.check_free(_place(consignment, route))
         async with self._upstreams.lease(route.upstream, route.identity, route.credentials, consignment.deadline) as connection:
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
@@ -193,6 +236,8 @@ class Dispatcher:
         fails_over = all(map(_may_fail_over, outcomes))
         settling = spawn(self.clearing.settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
+        recipients = [leave.recipient for leave in leaving]
+        await self._adapting.learn(_place(consignment, route), recipients, outcomes)
         if fails_over:
             # the next way asks for leave anew; what is told late would take that leave back
             fails_over = await asyncio.shield(settling)
@@ -253,6 +298,10 @@ _STANDINGS = {
 _WHYS = {OutcomeState.INDETERMINATE: Why.UNKNOWN, OutcomeState.TRANSIENT: Why.UPSTREAM}
 
 
+def _place(consignment: Consignment, route: Route) -> Place:
+    return Place(route, consignment.stream, consignment.policy.zone)
+
+
 def _check_plain(consignment: Consignment, copy: Copy) -> None:
     """Raises RenderingImpossible for what cannot be said without SMTPUTF8 (RFC 6531 section 3.2)."""
     path = consignment.submission.reverse_path
@@ -277,6 +326,8 @@ def _result(leave: Leave, outcome: Outcome, upstream: str, *, silent: bool = Fal
         upstream=upstream,
         upstream_text=outcome.upstream_text,
         gone=outcome.gone,
+        confirmations=outcome.reaction.confirmations,
+        splits=outcome.reaction.split and outcome.state is OutcomeState.TRANSIENT,
         handed_on=silent and outcome.state is OutcomeState.DELIVERED,
         cleared=leave.number,
         why=_WHYS.get(outcome.state),

@@ -149,7 +149,7 @@ class Holder:
             for settling in consignment.settling:
                 if not await asyncio.shield(settling):
                     return StoreUnavailable("unreachable", "an outcome is not settled yet")
-            message = await self._sealed(consignment)
+            message = await self._sealed(consignment, expiry(consignment.submission, consignment.stream, results))
             copies = [self._copy(consignment, result, lanes[result.recipient.key]) for result in results]
             identity, most = consignment.submission.identity, self._config.hold.max_bytes
             login = None if self._has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
@@ -168,7 +168,7 @@ class Holder:
         telemetry.event("held", id=consignment.submission.id, stream=consignment.stream.name, copies=reasons)
         return None
 
-    async def _sealed(self, consignment: Consignment) -> HeldMessage:
+    async def _sealed(self, consignment: Consignment, until: float) -> HeldMessage:
         submission = consignment.submission
         octets = consignment.message.octets
         if len(octets) <= _SEALED_AT_ONCE:
@@ -176,7 +176,7 @@ class Holder:
         else:
             body = await asyncio.to_thread(self._codec.body, submission.id, octets)
         head = self._codec.head(submission, consignment.first)
-        return HeldMessage(submission.id, head, body, len(body), submission.at, expiry(submission, consignment.stream))
+        return HeldMessage(submission.id, head, body, len(body), submission.at, until)
 
     def _copy(self, consignment: Consignment, result: Result, lane: Lane) -> HeldCopy:
         if result.why is None:

@@ -7,19 +7,20 @@ under the oldest generation of the address ring: they stay the same when the
 ring gets a new one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from relay.answer import Result
 from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.policy.sets import Stream
 from relay.policy.suppression import Digest, Purpose
 from relay.stores.contracts import FirstTry
-from relay.stores.held import Lane
+from relay.stores.held import Lane, Why
 
 _DAY = 86400.0
 LIFETIMES: Mapping[Purpose, float] = {
@@ -124,9 +125,10 @@ class Codec:
         return facts
 
 
-def expiry(submission: Submission, stream: Stream) -> float:
-    """When held mail of this submission is given up, epoch seconds."""
-    return submission.at + LIFETIMES[stream.purpose]
+def expiry(submission: Submission, stream: Stream, results: Iterable[Result] = ()) -> float:
+    """When held mail of this submission is given up, epoch seconds: its time begins with the hours that it waits for."""
+    begins = max((result.due for result in results if result.why is Why.HOURS), default=submission.at)
+    return begins + LIFETIMES[stream.purpose]
 
 
 def held_key(keys: Keys, submission_id: str) -> Digest:

@@ -15,6 +15,7 @@ from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 from relay.policy.case import Action, Case, Objection, Phase, Ruling
 from relay.policy.decide import Answers, decide
+from relay.policy.pacing import RULE as HOURS
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Suppression
@@ -24,7 +25,6 @@ from relay.records.wording import both, own_rule_texts, sentence
 from relay.stores.held import NEVER, Why
 
 _STEP = 500  # recipients: about 2 ms
-_HOURS = "base/hours"  # the rule that keeps a stream within its hours: it opens by itself
 
 
 def stream_of(policy: PolicySet, submission: Submission) -> Stream | None:
@@ -142,7 +142,7 @@ def held_for(objection: Objection, now: float) -> tuple[Why | None, float]:
         return Why.PAUSED, 0.0
     if objection.action is not Action.HOLD:
         return None, 0.0
-    return (Why.HOURS, now + objection.retry_after) if objection.rule == _HOURS else (Why.RULE, NEVER)
+    return (Why.HOURS, now + objection.retry_after) if objection.rule == HOURS else (Why.RULE, NEVER)
 
 
 def _leading(ruling: Ruling) -> Objection:

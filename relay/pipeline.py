@@ -266,30 +266,30 @@ class Line:
         record = received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
         recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
+        answered = asyncio.Event()
         consignment = Consignment(
             submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot,
-            answered=asyncio.Event(),
+            answered=answered,
         )  # fmt: skip
         try:
-            results = await self._results(consignment, gathered, rulings, lanes)
+            try:
+                results = await self._results(consignment, gathered, rulings, lanes)
+            finally:
+                await consignment.recorded()
+            return await self._conclude(consignment, results)
         finally:
-            await consignment.recorded()
-        return await self._conclude(consignment, results)
+            answered.set()
 
     async def _conclude(self, consignment: Consignment, results: Sequence[Result]) -> Reply:
         """Hold what is open and may be held, tell the sender of the refused, write it all down; the reply."""
         submission = consignment.submission
-        try:
-            results = await self.holder.hold(consignment, results)
-            fate = await self._reporter.report(consignment, results)
-            await self._reporter.confirm(consignment, results)
-            reply = final_reply(consignment.first.submission_id, results, fate)
-            is_recorded = await self._finish(consignment, results, fate, reply)
-            for settling in consignment.settling:  # under way meanwhile
-                await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
-        finally:
-            if consignment.answered is not None:
-                consignment.answered.set()
+        results = await self.holder.hold(consignment, results)
+        fate = await self._reporter.report(consignment, results)
+        await self._reporter.confirm(consignment, results)
+        reply = final_reply(consignment.first.submission_id, results, fate)
+        is_recorded = await self._finish(consignment, results, fate, reply)
+        for settling in consignment.settling:  # under way meanwhile
+            await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
         if not is_recorded and keeps_any(results, fate):
             return replies.RECORDS_UNAVAILABLE  # a resend finds what is held
         if reply.is_positive and consignment.message.message_id is None:
@@ -348,7 +348,7 @@ class Line:
             telemetry.recipients_total.labels(submission.stream, result.standing.value).inc()
         with telemetry.stage("finish"):
             try:
-                until = expiry(submission, consignment.stream)
+                until = expiry(submission, consignment.stream, results)
                 await self._outcomes.finished(submission, results, fate, reply, until)
             except RecordsUnavailable:
                 _log.exception("the outcome of %s could not be recorded; it reads as indeterminate", submission.id)

@@ -20,7 +20,7 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding import Detail, held_key
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.judging import judge_in_steps, objected, stream_of
+from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
 from relay.mail.reply import parse_reply
@@ -68,19 +68,17 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A piece under the policy set in force. `is_new` says that the record lacks this decision, or what is not known of it."""
+    """A piece under the policy set in force. `is_new` says that the record lacks this decision, or what is not known of it.
+
+    `binding` is what is left of the ruling when a person released the copy.
+    """
 
     piece: Piece
     ruling: Ruling
+    binding: Ruling
     decision: str
     is_new: bool
     is_again: bool
-
-    @property
-    def may_leave(self) -> bool:
-        """Nobody objects, or what wants a person to look at the mail, and one did."""
-        leading = self.ruling.leading
-        return leading is None or (leading.action is Action.HOLD and self.piece.detail.released)
 
 
 class Resender:
@@ -174,7 +172,8 @@ class Resender:
             decision = decision_of(policy, ruling)
             known = piece.detail.judged or first_decision(case.submission, ruling)
             again = piece.copy.why is Why.UNKNOWN or gathered.digests[piece.recipient.key] in unknown
-            judged.append(_Judged(piece, ruling, decision, decision != known or again, again))
+            binding = released(ruling) if piece.detail.released else ruling
+            judged.append(_Judged(piece, ruling, binding, decision, decision != known or again, again))
         return judged
 
     async def _record(
@@ -200,7 +199,7 @@ class Resender:
             row = earlier.get(gathered.digests[recipient.key])
             if row is not None:
                 tried[recipient.key] = Tried(one.piece, earlier_result(recipient, row), one.decision)
-            elif one.may_leave:
+            elif one.binding.leading is None:
                 leaving[recipient.key] = one
             else:
                 tried[recipient.key] = self._kept_back(consignment, one)
@@ -214,10 +213,10 @@ class Resender:
     def _kept_back(self, consignment: Consignment, one: _Judged) -> Tried:
         """Somebody objects: for good, or for a time."""
         submission, now = consignment.submission, self._clock()
-        result = objected(one.ruling, self._line.config.http.page(submission.id), now)
+        result = objected(one.binding, self._line.config.http.page(submission.id), now)
         if result.standing is Standing.REFUSED:
             return Tried(one.piece, result, one.decision)
-        wait = wait_for_rule(one.piece.copy, one.ruling, result, submission.identity.kind, now, self.back_off)
+        wait = wait_for_rule(one.piece.copy, one.binding, result, submission.identity.kind, now, self.back_off)
         return Tried(one.piece, result, one.decision, wait)
 
     async def _sent(self, consignment: Consignment, leaving: Mapping[str, _Judged]) -> list[Result]:
@@ -231,7 +230,7 @@ class Resender:
     async def _heed_logins(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """A login in custody that the upstream refused is forgotten at once."""
         identity = consignment.submission.identity
-        refused = any(result.reply == replies.UPSTREAM_ACCOUNT for result in results)
+        refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
             upstream = identity.upstream or self._line.config.upstream[0].name
             try:
@@ -247,7 +246,7 @@ class Resender:
         if stream is None:
             return ReportFate.TRANSIENT
         refused = [refused_result(piece.detail) for piece in pieces]
-        return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
+        return await self._reporter.report_refused(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 
 def refused_result(detail: Detail) -> Result:
@@ -256,6 +255,12 @@ def refused_result(detail: Detail) -> Result:
         detail.recipient, Standing.REFUSED, parse_reply(detail.reply), detail.rule, detail.upstream,
         upstream_text=detail.upstream_text, gone=detail.gone, why_zh=detail.why_zh, why_en=detail.why_en,
     )  # fmt: skip
+
+
+def released(ruling: Ruling) -> Ruling:
+    """What binds after a person has looked at the mail: everything but what wanted a person to look at it."""
+    left = tuple(one for one in ruling.objections if held_for(one, 0.0)[0] is not Why.RULE)
+    return Ruling(ruling.recipient, max((one.action for one in left), default=Action.PERMIT), left)
 
 
 def decision_of(policy: PolicySet, ruling: Ruling) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.answer import Result
+from relay.mail import replies
 from relay.mail.envelope import IdentityKind
 from relay.policy.case import Ruling
 from relay.policy.charges import is_own_limit
@@ -127,6 +128,8 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float,
             return Wait(Why.AUTHENTICATION, NEVER)
         case Why.AUTHENTICATION:
             return Wait(Why.AUTHENTICATION, is_try=True, whole_lane=True)
+        case None if result.reply == replies.POLICY_UNUSABLE:  # another set came in force before it left
+            return Wait(copy.why, now)
         case None:
             return Wait(copy.why, now + back_off.first)
         case why:

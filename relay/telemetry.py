@@ -161,6 +161,24 @@ upstream_limit_used = _gauge(
     "upstream",
     "unit",
 )
+upstream_adapted = _gauge(
+    "relay_upstream_adapted",
+    "What is done at an upstream because of its replies, until it ends by itself or, a pause, a person ends it: scopes that"
+    " rest, lowered rates, learnt caps of recipients, pauses",
+    "upstream",
+    "kind",
+)
+upstream_breakers_open = _gauge(
+    "relay_upstream_breakers_open",
+    "Breakers of worker processes that are open, of the upstream or of one identity there: nobody connects but a probe",
+    "upstream",
+)
+upstream_kept_back_total = _counter(
+    "relay_upstream_kept_back_total",
+    "Recipients for whom an upstream was not asked because of an adaptation: rest, pause",
+    "upstream",
+    "kind",
+)
 stream_paused = _gauge("relay_stream_paused", "1 while the stream is paused: its mail is answered 451", "stream")
 stream_sent = _gauge(
     "relay_stream_sent", "Recipients of the stream in the window of its thresholds, delivered or without a mailbox", "stream"

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams
+from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams, probes
 from relay.cli.findings import Findings, show
 from relay.cli.inspection import inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, text
@@ -40,6 +40,7 @@ async def _look(config: Config) -> Findings:
     findings = await inspect(config)
     await check_upstreams.look(config, findings)
     await check_mailboxes.look(config, findings)
+    probes.look(config, findings)
     return findings
 
 

@@ -29,6 +29,7 @@ from relay.policy.show import placeholders
 from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
 from relay.service.policies import config_faults, read_folder, unknown_countries
+from relay.stores.adaptations import Adaptation, Kind
 from relay.stores.opening import open_store
 from relay.stores.redis import RedisStore
 from relay.upstream.delivery import Upstreams
@@ -317,6 +318,7 @@ async def _store(config: Config, findings: Findings) -> None:
         try:
             await store.check()
             _paused(await store.paused(), findings)
+            _adapted(await store.adaptations(), findings)
         finally:
             await store.aclose()
         findings.good(f"存储 {store.name}", f"store {store.name}")
@@ -332,6 +334,15 @@ def _paused(pauses: Mapping[str, Pause], findings: Findings) -> None:
         findings.later(
             f"邮件流 {name} 已暂停（{pause.reason_zh}）：查明原因后运行 relay streams resume {name}",
             f"the stream {name} is paused ({pause.reason}): find out why, then run relay streams resume {name}",
+        )
+
+
+def _adapted(adaptations: Sequence[Adaptation], findings: Findings) -> None:
+    for name in {one.upstream for one in adaptations if one.kind is Kind.PAUSE}:
+        findings.later(
+            f"经上游 {name} 的营销邮件已暂停：relay upstream status 说明原因，查明后运行 relay upstream resume {name}",
+            f"marketing by the upstream {name} is paused: relay upstream status says why; find out, then run"
+            f" relay upstream resume {name}",
         )
 
 

@@ -33,6 +33,8 @@ VERBS = {
     "policy": Verb("policy", "应用策略，用文字说明策略", "Put policies in force, say them in sentences"),
     "schema": Verb("policy", "输出策略文件的 JSON Schema", "Print the JSON Schema of a kind of policy file"),
     "streams": Verb("streams", "邮件流：投诉与退信、暂停与恢复", "How each stream's mail is received; pause and resume"),
+    "held": Verb("held", "暂存的邮件：查看、放行、重试、丢弃", "Mail that waits to be sent later: look, release, retry, drop"),
+    "upstream": Verb("upstream", "上游服务器：暂缓、降速与暂停", "What upstreams' replies led to; pause and resume"),
     "suppress": Verb("suppress", "禁发名单", "The suppression list: who must not be written to"),
     "dkim": Verb("dkim", "DKIM 密钥与签名", "DKIM keys and signatures"),
     "records": Verb("records", "查询、核验记录，制作月度报告", "Search and verify the records; monthly reports"),

@@ -85,12 +85,14 @@ class Authenticator:
         store: Limits,
         upstreams: Upstreams,
         keys: Keys,
+        logged_in: Callable[[str, str], Awaitable[object]],
         custody: Custody,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.store = store
         self._config, self._upstreams, self._keys, self._sleep = config, upstreams, keys, sleep
+        self._logged_in = logged_in  # told of the upstream and the identity whose login it took
         self._custody = custody
         self._users = Users(config.path(config.auth.users_file), monotonic) if config.auth.mode == "users" else None
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="argon2")
@@ -172,6 +174,7 @@ class Authenticator:
             return _Found(replies.AUTH_UNAVAILABLE, "unavailable", "try" if found.asked else "nothing")
         if isinstance(found, Rejected):
             return _Found(replies.authentication_refused(found.text), "wrong", "nothing" if found.from_memory else "guess")
+        await self._logged_in(guess.judge, guess.identity)
         return _Found(identity_of_login(self._config, guess.identity, guess.judge, guess.pair), "accepted")
 
     async def _ask_users(self, users: Users, guess: _Guess) -> _Found:

@@ -88,6 +88,9 @@ START_DATA = reply(354, "", "Send the message, end with a line that is a single 
 RCPT_FIRST = reply(503, "5.1", "Say RCPT first")
 NO_RECIPIENTS = reply(554, "5.1", "No valid recipients")
 
+# What becomes of mail that was held: not said to the client, which had its 250, but in the report to the sender.
+DROPPED = reply(554, "7.1", "[dropped] An administrator of the relay decided not to send this message")
+
 # What stands in the way for now.
 INTERNAL = reply(451, "3.0", "Internal fault, nothing was lost, try again later")
 POLICY_UNUSABLE = reply(451, "3.5", "The policy cannot be applied now, try again later")
@@ -162,6 +165,17 @@ def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0, code
 def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:
     """The limit named "identity 60/minute" is reached."""
     return deferred("limit", f"{limit} reached", help_url, seconds=seconds, code=450)
+
+
+def upstream_resting(upstream: str, until: str, seconds: int, help_url: str = "") -> Reply:
+    """The upstream's own replies ask to wait; `until` is the time as people write it, ASCII."""
+    text = f"By what it replied, the upstream server {upstream} takes none of this mail before {until}"
+    return deferred("upstream", text, help_url, seconds=seconds)
+
+
+def upstream_paused(upstream: str, help_url: str = "") -> Reply:
+    """Marketing by this upstream waits for a person."""
+    return deferred("upstream-paused", f"Marketing by the upstream server {upstream} is paused", help_url)
 
 
 def expired(hours: int, last: str) -> Reply:

@@ -74,8 +74,8 @@ class Objection:
     code: str = "7.1"  # the detail part of the enhanced status code
     observed: str = ""
     asked_for: Action = Action.REJECT
-    retry_after: int = 0  # seconds, for defer
-    reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer
+    retry_after: int = 0  # seconds, for defer and hold, where it is known
+    reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer and hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,8 @@ def unreported_record(
 ) -> Record:
     """Nobody was told of these refused recipients, and nobody will be."""
     roll = Roll(person)
-    return Record(Kind.UNREPORTED, submission_id, at, roll.people, {"about": [roll.number(r.key) for r in about], "why": why})
+    facts = {"about": [roll.number(recipient.key) for recipient in about], "why": why}
+    return Record(Kind.UNREPORTED, submission_id, at, roll.people, facts)
 
 
 def refused_record(

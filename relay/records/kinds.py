@@ -22,12 +22,15 @@ class Kind(StrEnum):
     REPORTED = "reported"  # a report (DSN) on a submission was delivered
     UNREPORTED = "unreported"  # refused recipients of which nobody was told: null reverse-path or NOTIFY forbids it
     LATE = "late"  # the upstream's answer came after the client had been answered
+    HANDLED = "handled"  # a person let held copies leave, had them tried at once, or dropped them
     SUPPRESSED = "suppressed"  # a mailbox was put on the suppression list; also the journal of refusals
     APPLIED = "applied"  # the store has brought a suppression in force: its number, and what was on its way
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it
     RESUMED = "resumed"  # a paused stream was resumed, by whom and why
+    PROBED = "probed"  # a canary left by an upstream, to see what the provider makes of it
+    ADAPTED = "adapted"  # something is done for a time because of an upstream's reply, or ended
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
     OPENED = "opened"  # a store was created, or restored from a backup

@@ -21,129 +21,16 @@ from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
+from relay.records.adapted import adapted_record
+from relay.records.handled import handled_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
+from relay.records.meanings import MEANINGS, SENTENCES
+from relay.records.probed import probed_record
+from relay.stores.adaptations import Adaptation, Scope
+from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import ConsentEvent, FirstTry
-
-SENTENCES: dict[Kind, str] = {
-    Kind.RECEIVED: "A message was judged. Written before its first byte goes upstream: without it nothing leaves.",
-    Kind.JUDGED: "Mail was judged again: what is held before another try, or what another policy set overtook before it had left."
-    " Something about the decision is new: the policy set, what a rule says, or that an earlier try may have reached somebody."
-    " Written, like `received`, before the first byte goes upstream.",
-    Kind.FINISHED: "Every outcome of a received message is known, or known to be indeterminate. A `received` without"
-    " a `finished` (the relay was killed in between) reads as indeterminate.",
-    Kind.HELD: "The relay took into its keeping what cannot leave now. Written with the `finished` record after the store has the"
-    " mail, and before the client's 250. A relay that is killed in between leaves mail in the store that no `held` names: the"
-    " client got no reply, and what becomes of the mail is in `late` all the same.",
-    Kind.REFUSED: "A client was refused at MAIL or RCPT, or for octets that are no message, too many, or in too long a line."
-    " At RCPT the id is the refusal's own. A size that is announced at MAIL is refused before there are recipients.",
-    Kind.REPORTED: "A report (DSN) was delivered: on recipients whom a message did not reach, or whose server confirms nothing.",
-    Kind.UNREPORTED: "Refused recipients of whom nobody was told, because the envelope or the kind of mail forbids it.",
-    Kind.LATE: "An outcome came after the client had been answered: of a held copy, or of an upstream that answered late.",
-    Kind.SUPPRESSED: "A mailbox was put on the suppression list, or a file of them was imported.",
-    Kind.APPLIED: "The store has brought a suppression in force, for all nodes. The record has the id of the `suppressed` one."
-    " Copies to this mailbox in any submission were cleared under a smaller number than this, or not at all: see"
-    " [numbers](#numbers).",
-    Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
-    " `suppressed` record in the same transaction.",
-    Kind.LIFTED: "A suppression was lifted.",
-    Kind.PAUSED: "A stream was paused: its complaints or hard bounces went over the threshold of its policy file, or a person"
-    " did it. Its mail is answered 451 until somebody resumes it.",
-    Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
-    Kind.POLICY: "A policy set came into force.",
-    Kind.KEYS: "A key ring got a new generation.",
-    Kind.OPENED: "A store was created, or restored from a backup.",
-}
-
-MEANINGS: dict[str, str] = {
-    "client.address": "the client's IP address, the announced one behind a proxy",
-    "client.helo": "what it called itself, in ASCII",
-    "client.listener": "the `[[listen]]` it came by",
-    "client.protocol": 'the "with" word of the Received field',
-    "client.tls": "version and cipher; null in the clear",
-    "identity": "the person who logged in, or `listener:NAME` for a trusted network",
-    "reverse_path": "the person in MAIL FROM; null for `<>`",
-    "recipient": "the person in RCPT TO; null when MAIL or the whole message was refused, whose recipients are in `rulings`",
-    "stream": 'the stream that took the mail; "" when none takes this sender',
-    "bound": "the octets that the message, a line of it, its header or its announced size goes beyond; 0 for another reason",
-    "policy": "the hash of the policy set; its files are in `data_dir/policies/sets/`",
-    "message.sha256": "SHA-256 of the message as it came, line ends normalised",
-    "message.size": "its octets",
-    "first_try": "the id of the first try, when the client sends the same bytes again after a 4yz",
-    "again": "the persons whom an earlier try may have reached without an answer: they may get the message twice",
-    "upstream_countries": "where the upstream servers are that it might leave by, as far as known: packs ask about it",
-    "rulings[].person": "the recipient",
-    "rulings[].action": "the decision: permit, warn, defer, hold, reject",
-    "rulings[].objections[].rule": "pack or stream, and rule",
-    "rulings[].objections[].action": "what the objection counts as",
-    "rulings[].objections[].asked_for": "what the rule's file asks for",
-    "rulings[].objections[].observed": 'why it counts for less: shadow, override, exempt; "" when it counts',
-    "rulings[].objections[].text": "what the rule says, English",
-    "rulings[].objections[].text_zh": "the same, Chinese",
-    "rulings[].objections[].fix": "what to do, English",
-    "rulings[].objections[].fix_zh": "the same, Chinese",
-    "rulings[].objections[].cite": "the law or requirement behind it",
-    "rulings[].objections[].detail": "what was seen, without addresses",
-    "rulings[].objections[].retry_after": "seconds, for defer; else 0",
-    "reply": "the reply to the client",
-    "rule": "the rule that it names",
-    "report": "what became of the report on refused recipients: not needed, forbidden, delivered, held, transient, refused",
-    "outcomes[].person": "the recipient",
-    "outcomes[].state": "delivered, held, refused, transient, indeterminate",
-    "outcomes[].reply": "what the client would be told if this were the only recipient",
-    "outcomes[].rule": 'the rule that stopped it; "" when the upstream decided',
-    "outcomes[].upstream": 'the `[[upstream]]` it went to; "" when it never left',
-    "outcomes[].upstream_text": "the upstream's reply, in ASCII, every address masked",
-    "outcomes[].earlier": "true when a previous try of the same submission settled it",
-    "outcomes[].cleared": "the number of the step of the store that let this copy leave; 0 when none did at this try",
-    "number": "the number of the step that brought it in force, in the store's one sequence",
-    "in_flight": "the submissions of which a copy to this mailbox was on its way at that moment: cleared, and no outcome yet",
-    "copies[].person": "a recipient whose mail the relay holds",
-    "copies[].why": "limit, upstream, unknown (it may have arrived), lane (earlier mail is there), hours, rule, authentication",
-    "copies[].due": "when it is tried again at the earliest, epoch seconds; null when a person or a login must free it",
-    "report_on": "refused recipients of whom the sender could not be told yet; the relay tells later",
-    "until": "when the relay gives up and tells the sender, epoch seconds",
-    "to": "the person who got the report",
-    "about": "the persons it names",
-    "why": "null reverse-path, notify (the client asked for no report) or a report itself; refused or undeliverable: what became"
-    " of the report; unreadable: the keys of what was held are gone; created or restored;"
-    " for a collected mail: how a refusal came, or a bounce's status and class",
-    "person": "the mailbox",
-    "scope": "organisation, or `stream:NAME`",
-    "reason": "legal, manual_all, complaint, objection, unsubscribe, hard_bounce, manual;"
-    " for a policy or a stream: why it was done",
-    "reason_zh": "the same in Chinese, when the relay did it",
-    "measure": "complaints, hard_bounces; manual: a person paused it",
-    "counts.delivered": "recipients of the stream whom the upstream took in the window of its thresholds",
-    "counts.refused": "recipients of whom the upstream said at once that there is no such mailbox",
-    "counts.returned": "recipients whose mail came back for that reason",
-    "counts.complaints": "recipients who complained",
-    "origin": "one_click, page, mailto, reply, feedback, bounce, `upstream:NAME` (what it replied), cli, `import:FORMAT`",
-    "what": "refusal_by_token, refusal_by_words, bounce, complaint",
-    "mailbox": "the watched mailbox, by the name that metrics call it",
-    "submission": 'the submission that it is about; "" when there is none',
-    "effect": 'the reason of the suppression that follows, "" when none does',
-    "gone": "true when a bounce says for good that there is no such mailbox",
-    "since": "the moment of the refusal, or of the pause, epoch seconds",
-    "expires_at": "when it ends, epoch seconds; null for ever",
-    "note": "what the person who did it wrote down",
-    "by": "who did it; `recipient` for a refusal by link",
-    "file_sha256": "SHA-256 of the imported file",
-    "rows": "its rows",
-    "new": "how many of them were not known before",
-    "rejected": "how many could not be read",
-    "consent.id": "the consent event it rests on; consent is null where none is needed",
-    "consent.at": "when the person said it, epoch seconds",
-    "consent.evidence": "how, when, where",
-    "previous": 'the hash of the set before, "" for the first',
-    "laxer": "how many lines of the difference relax something",
-    "shadow": "the streams that only observe",
-    "ring": "addresses, records, tokens or held",
-    "fingerprints": "of all generations; they say nothing about the secrets",
-    "store": "sqlite or redis",
-    "store_id": "the store's own id",
-}
 
 RECIPE = """\
 import hashlib, sqlite3, sys
@@ -277,6 +164,9 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.REPORTED: [reported],
         Kind.UNREPORTED: [unreported],
         Kind.LATE: [facts.late_record(submission.id, outcomes[1:], _AT + 90, _person)],
+        Kind.HANDLED: [
+            handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
+        ],
         Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
@@ -284,6 +174,11 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
         Kind.RESUMED: [
             facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
+        ],
+        Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],
+        Kind.ADAPTED: [
+            adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),
+            adapted_record(_id(14), _AT + 900, _ADAPTATION, _person(author.key), ended="time"),
         ],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
@@ -315,6 +210,9 @@ _OBJECTION = Objection(
 )
 
 
+_ADAPTATION = Adaptation(
+    b"", Adapted.REST, "netease", Scope.IDENTITY, b"", _AT, _AT + 900, reply_class="throttle", said="451 MI:SFQ"
+)
 _TALLY = Tally(delivered=1210, refused=14, returned=6, complaints=5)
 _PAUSE = Pause(
     "newsletter",

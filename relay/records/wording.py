@@ -27,12 +27,15 @@ KINDS: Mapping[Kind, Both] = {
     Kind.REPORTED: both("已把未送达的收件人以报告告知发件人", "A report told the sender whom the message did not reach"),
     Kind.UNREPORTED: both("有未送达的收件人，但按规定没有报告任何人", "Nobody was told of these recipients, as asked"),
     Kind.LATE: both("答复客户端之后才得到的结果", "An outcome that came after the client was answered"),
+    Kind.HANDLED: both("管理员处理了暂存的邮件", "A person dealt with mail that was held"),
     Kind.SUPPRESSED: both("邮箱被列入禁发名单", "A mailbox was put on the suppression list"),
     Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
+    Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
+    Kind.ADAPTED: both("因上游服务器的答复调整了发送，或调整结束", "Sending was adapted to an upstream's reply, or that ended"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
     Kind.OPENED: both("存储被创建或恢复", "A store was created or restored"),
@@ -104,6 +107,29 @@ MEASURES: Mapping[str, Both] = {
     "manual": both("人工", "none: by hand"),
 }
 
+ADAPTED: Mapping[str, Both] = {
+    "rest": both("暂不发送", "not asked for a time"),
+    "rate": both("降低速率", "a lower rate"),
+    "recipients": both("每封邮件收件人上限", "fewer recipients a mail"),
+    "pause": both("营销邮件暂停", "marketing paused"),
+}
+
+SCOPES: Mapping[str, Both] = {
+    "identity": both("登录账号", "the login"),
+    "upstream": both("整个上游", "the whole upstream"),
+    "domain": both("收件人域名", "the recipient domain"),
+}
+
+CLASSES: Mapping[str, Both] = {
+    "throttle": both("发送过多或过快", "too much or too fast"),
+    "content": both("内容被拒", "the content was refused"),
+    "authentication": both("登录失败", "the login failed"),
+    "sender_policy": both("发件人或域名认证不符", "the sender, or the authentication of its domain"),
+    "reputation": both("发件方信誉不佳", "we are in bad standing"),
+    "recipient_gone": both("收件人不存在", "the recipient is gone"),
+    "manual": both("人工", "by hand"),
+}
+
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
     "stream": (
         both(
@@ -121,6 +147,13 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
         ),
         both("如仍需要，请重新发送", "Send it again if it still matters"),
     ),
+    "dropped": (
+        both("中继的管理员决定不发送这封暂存的邮件", "An administrator of the relay decided not to send this held mail"),
+        both(
+            "这封邮件不会再发出；请向管理员询问原因",
+            "It will not be sent any more; ask your administrator why",
+        ),
+    ),
     "account": (
         both("中继没有可用于此发件人的上游账号", "The relay has no account at the upstream server for this sender"),
         both(
@@ -136,6 +169,23 @@ OWN_RULES: Mapping[str, tuple[Both, Both]] = {
         both(
             "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay streams resume",
             "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay streams resume`",
+        ),
+    ),
+    "upstream": (
+        both(
+            "上游服务器要求放慢或暂缓，中继在此时间之前不再向它发送",
+            "The upstream server asked to slow down or wait, so the relay does not ask it before that time",
+        ),
+        both("请稍后再发；邮件软件通常会自动重试", "Send again later; most mail programs do by themselves"),
+    ),
+    "upstream-paused": (
+        both(
+            "经此上游服务器的营销邮件已暂停：它认为发件方信誉不佳，或由管理员暂停",
+            "Marketing by this upstream server is paused: it holds us in bad standing, or an administrator paused it",
+        ),
+        both(
+            "邮件没有丢失，仍在您这边等待；请管理员查明原因后运行 relay upstream resume",
+            "Nothing is lost, the mail waits with you; ask your administrator to find out why and run `relay upstream resume`",
         ),
     ),
     "limit": (

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.adapting import Adapting
 from relay.bounced import Outcomes
 from relay.clearing import Clearing
 from relay.config import Config
@@ -45,6 +46,7 @@ class Assembly:
     upstreams: Upstreams
     line: Line
     authenticator: Authenticator
+    adapting: Adapting
     keeper: StoreKeeper
     courier: Courier
 
@@ -58,10 +60,11 @@ class Assembly:
         return min(filter(None, sizes), default=None)
 
     async def mend(self) -> str:
-        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, and how much is held."""
+        """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, what is held and adapted."""
         fault = await self.keeper.mend()
         try:
             self.line.paused = await self.store.paused()
+            await self.adapting.refresh()
             self.line.holder.octets = (await self.store.held_totals()).octets
             await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
@@ -86,20 +89,40 @@ async def assemble(
     store: Store | None = None,
     clock: Callable[[], float] = time.time,
     entropy: Callable[[int], bytes] = os.urandom,
+    monotonic: Callable[[], float] = time.monotonic,
+    processes: int = 1,
 ) -> Assembly:
-    """Build all parts of a process that takes mail; `store` is one that is open already.
+    """Build all parts of a process that takes mail, one of so many `processes`; `store` is one that is open already.
 
     Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
     """
     store = store or await open_store(config, keys, clock)
-    upstreams = Upstreams(config, load_profiles(), entropy(32))
+    upstreams = Upstreams(config, load_profiles(), entropy(32), monotonic=monotonic)
     routing = Routing(config, upstreams)
     renderer = Renderer(config, keys=keys, upstreams=upstreams, routing=routing, signers=load_signers(config))
     outcomes = Outcomes(keys, records, clock=clock, entropy=entropy)
-    clearing = Clearing(config, policy, keys=keys, store=store, records=records, clock=clock)
+    adapting = Adapting(
+        config,
+        keys=keys,
+        store=store,
+        records=records,
+        upstreams=upstreams,
+        clock=clock,
+        entropy=entropy,
+        processes=processes,
+    )
+    clearing = Clearing(config, policy, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
     custody = Custody(config, keys=keys, store=store, clock=clock)
     holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
-    dispatcher = Dispatcher(config, clearing=clearing, holder=holder, outcomes=outcomes, upstreams=upstreams, renderer=renderer)
+    dispatcher = Dispatcher(
+        config,
+        clearing=clearing,
+        adapting=adapting,
+        holder=holder,
+        outcomes=outcomes,
+        upstreams=upstreams,
+        renderer=renderer,
+    )
     line = Line(
         config,
         policy,
@@ -113,16 +136,18 @@ async def assemble(
         clock=clock,
         entropy=entropy,
     )
-    authenticator = Authenticator(config, store=store, upstreams=upstreams, keys=keys, custody=custody)
+    authenticator = Authenticator(
+        config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in, custody=custody
+    )
 
     courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)
     holder.wake = courier.wake
 
     def use_store(fresh: Store) -> None:
-        line.store = clearing.store = holder.store = authenticator.store = custody.store = courier.store = fresh
+        line.store = clearing.store = holder.store = authenticator.store = custody.store = courier.store = adapting.store = fresh
 
     keeper = StoreKeeper(config, keys, store, clock, use_store)
-    return Assembly(config, keys, records, upstreams, line, authenticator, keeper, courier)
+    return Assembly(config, keys, records, upstreams, line, authenticator, adapting, keeper, courier)
 
 
 def load_signers(config: Config) -> Signers:

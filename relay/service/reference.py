@@ -15,7 +15,7 @@ LABELS = {
     "origin": "where a suppression came from: one_click, page, mailto, reply, feedback, bounce,"
     " `upstream:NAME` (what it replied)",
     "kind": "refusal_by_token, refusal_by_words, bounce, complaint; notice, auto_reply, innocent: nothing follows;"
-    " unmatched: about no mail of ours; repeated; unreadable",
+    " unmatched: about no mail of ours; repeated; unreadable; of an upstream: rest, rate, recipients, pause",
     "mailbox": "the [[upstream]] of the watched account, numbered where it has several",
     "stage": "parse, gather, decide, record, render, deliver, report, finish",
     "upstream": "the name of an [[upstream]]",

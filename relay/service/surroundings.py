@@ -17,6 +17,7 @@ from relay.keys import KeyFile, Keys, dump_keys
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.journal import keep_replaying
+from relay.service.adaptation import AdaptationWatch
 from relay.service.applying import Applying
 from relay.service.keeping import StoreKeeper
 from relay.service.policies import PolicyArchive, read_folder
@@ -42,6 +43,7 @@ class Surroundings:
         self._doors: HttpDoors | None = None
         self._collector: Collector | None = None
         self._watch: ReputationWatch | None = None
+        self._adaptations = AdaptationWatch(config, records, lambda: self._keeper.store, clock=time.time, entropy=os.urandom)
         self._keys = keys
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -138,6 +140,7 @@ class Surroundings:
             spawn(keep_replaying(self._records, lambda: self._keeper.store, time.time), "replay refusals"),
             spawn(self._keep_mending(tell), "mend store"),
             spawn(self._watch.run(), "watch streams"),
+            spawn(self._adaptations.run(), "watch adaptations"),
         ]
 
     async def _explain(self, explained_id: str) -> Explanation | None:
@@ -161,9 +164,10 @@ class Surroundings:
         return reasons
 
     def _remarks(self) -> list[str]:
-        """What operators should know although mail flows: a paused stream is no fault of the relay."""
+        """What operators should know although mail flows: a paused stream or upstream is no fault of the relay."""
         pauses = self._watch.pauses.values() if self._watch else ()
-        return [f"paused: {pause.stream}: {pause.reason} (by {pause.by})" for pause in pauses]
+        streams = [f"paused: {pause.stream}: {pause.reason} (by {pause.by})" for pause in pauses]
+        return streams + self._adaptations.remarks()
 
     def refusals_waiting(self) -> float:
         """Seconds that the oldest refusal waits for the store."""

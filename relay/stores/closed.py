@@ -7,6 +7,7 @@ from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import (
     Clearance,
     ClearRequest,
@@ -122,6 +123,18 @@ class ClosedStore(Store):
         self._refuse()
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
+        self._refuse()
+
+    async def adaptations(self) -> list[Adaptation]:
+        self._refuse()
+
+    async def adapt(self, adaptation: Adaptation) -> bool:
+        self._refuse()
+
+    async def end_adaptation(self, key: Digest) -> Adaptation | None:
+        self._refuse()
+
+    async def take_ended(self) -> list[Adaptation]:
         self._refuse()
 
     async def hold(

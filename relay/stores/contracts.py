@@ -21,6 +21,7 @@ from typing import Protocol
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.adaptations import Adaptations
 from relay.stores.held import Held
 from relay.stores.sending import Sending
 
@@ -367,7 +368,7 @@ class Reputation(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Reputation, Held, Sending, Protocol):
+class Store(Suppressions, Limits, Ledger, Reputation, Held, Sending, Adaptations, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

@@ -15,7 +15,7 @@ again, under a new claim number; what an old claim says then is not heard.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -68,7 +68,8 @@ class HeldCopy:
 
     `owner` is the digest of upstream and identity whose login it leaves with.
     `sealed` holds the mailbox, its DSN parameters and what was said of it last.
-    `claim` counts how often it was claimed.
+    `claim` counts how often it was claimed.  `leased_until` is when the last lease on it ends, 0 when nobody has one;
+    only what is listed for people tells it, and it is no part of what a copy is.
     """
 
     message: str
@@ -81,6 +82,7 @@ class HeldCopy:
     attempts: int = 0
     held_at: float = 0.0
     claim: int = 0
+    leased_until: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Measure, Pause, SendingDays, Tally
 from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
+from relay.stores.adaptations import LEAST_STEP, MOST, Adaptation, dump_adaptation, load_adaptation
 from relay.stores.contracts import (
     Clearance,
     Cleared,
@@ -262,6 +263,23 @@ class RedisStore(HeldInRedis, Store):
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
         rows = await self._link.operate("tallies", listed(windows.items()))
         return {stream: _tally(row) for stream, row in zip(windows, rows, strict=True)}
+
+    # Adaptations
+
+    async def adaptations(self) -> list[Adaptation]:
+        return list(map(load_adaptation, await self._link.operate("adaptations", [])))
+
+    async def adapt(self, adaptation: Adaptation) -> bool:
+        new = adaptation
+        words: list[Argument] = [new.key, dump_adaptation(new), repr(new.until), repr(new.weight), LEAST_STEP[new.kind], MOST]
+        return bool(await self._link.operate("adapt", words))
+
+    async def end_adaptation(self, key: Digest) -> Adaptation | None:
+        ended = await self._link.operate("end_adaptation", [key])
+        return load_adaptation(ended[0]) if ended else None
+
+    async def take_ended(self) -> list[Adaptation]:
+        return list(map(load_adaptation, await self._link.operate("take_ended", [])))
 
     async def note_sending(self, stream: str, day: str) -> None:
         await self._link.operate("note_sending", [stream, day])

@@ -13,10 +13,10 @@ from relay.stores.redis_words import batches, listed
 
 _PIECE = 1 << 18  # octets of a body in one operation
 _BODIES = 2  # pieces of bodies on the way at a time: the other ways are for everybody else
-_CLAIMED = 100  # copies in one operation, as everywhere below: Redis serves nobody else meanwhile
-_HELD = 250
-_CHANGED = 100
-_SHOWN = 200
+_CLAIMED = 50  # copies in one operation, as everywhere below: Redis serves nobody else meanwhile
+_HELD = 100
+_CHANGED = 50
+_SHOWN = 100
 
 
 class HeldInRedis(Held):
@@ -36,7 +36,7 @@ class HeldInRedis(Held):
         max_octets: int,
         credentials: tuple[Digest, bytes, float] | None = None,
     ) -> None:
-        """As the contract says; of more than 250 copies, so many at a time.
+        """As the contract says; of more than a hundred copies, a hundred at a time.
 
         What an interrupted hold has kept stands in the ledger, so that a resend keeps the rest.
         """
@@ -48,8 +48,12 @@ class HeldInRedis(Held):
         fields: list[Argument] = [message.head, message.octets, repr(message.at), repr(message.expires_at)]
         login: list[Argument] = [] if credentials is None else [*credentials[:2], repr(credentials[2])]
         words = [key, message.id, *listed(fields), max_octets, body, len(pieces), first, *listed(login)]
+        whose = {copy.recipient for copy in copies}
+        of_no_copy = [(digest, reply) for digest, reply in rows.items() if digest not in whose]
         for some in batches(copies, _HELD):
             replies = [(copy.recipient, rows[copy.recipient]) for copy in some if copy.recipient in rows]
+            if some[-1:] == copies[-1:]:  # the row of a report: when all that it is about is kept
+                replies += of_no_copy
             asked = [*words, *listed(replies), *listed(map(_new_words, some))]
             _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
 
@@ -182,10 +186,10 @@ def _update_words(update: HeldUpdate) -> list[Argument]:
 
 
 def _copy(row: Sequence[Any]) -> HeldCopy:
-    name, lane, owner, why, due_at, sealed, attempts, held_at, claim = row
+    name, lane, owner, why, due_at, sealed, attempts, held_at, claim, leased_until = row
     message, _, recipient = name.partition(b"\0")
     priority, _, key = lane.partition(b":")
     return HeldCopy(
         message.decode(), recipient, Lane(int(priority), key), owner, Why(why.decode()), float(due_at), sealed,
-        int(attempts), float(held_at), int(claim),
+        int(attempts), float(held_at), int(claim), float(leased_until),
     )  # fmt: skip

@@ -57,6 +57,16 @@ class Target:
     hostname: str
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server shows of itself before a login: TLS version and cipher ("" in the clear), and its EHLO."""
+
+    address: str
+    tls: str
+    cipher: str
+    extensions: tuple[str, ...]
+
+
 class _Client(aiosmtplib.SMTP):
     """aiosmtplib's client, which ends a connection at once: a TLS farewell would wait half a minute for the other side."""
 
@@ -91,15 +101,7 @@ async def open_wire(target: Target, address: str, credentials: Credentials | Non
     Raises OpeningError.
     """
     host, port = split_host_port(address)
-    client = _Client(
-        hostname=host,
-        port=port,
-        local_hostname=target.hostname,
-        timeout=patience,
-        use_tls=target.tls == "implicit",
-        start_tls=False,
-        tls_context=target.context,
-    )
+    client = _client(target, host, port, patience)
     greeted = False
     try:
         async with asyncio.timeout(patience):
@@ -114,6 +116,18 @@ async def open_wire(target: Target, address: str, credentials: Credentials | Non
         client.close()
         raise
     return _taken_over(client, address)
+
+
+def _client(target: Target, host: str, port: int, patience: float) -> _Client:
+    return _Client(
+        hostname=host,
+        port=port,
+        local_hostname=target.hostname,
+        timeout=patience,
+        use_tls=target.tls == "implicit",
+        start_tls=False,
+        tls_context=target.context,
+    )
 
 
 async def _greet(client: _Client, target: Target, address: str) -> None:
@@ -154,6 +168,23 @@ async def _log_in(client: _Client, address: str, credentials: Credentials) -> No
         raise OpeningError("refused", f"{address}: not Unicode", _MALFORMED) from None
     except (aiosmtplib.SMTPException, OSError) as error:
         raise OpeningError("connect", f"{address}: {error}", asked=True) from None
+
+
+async def survey(target: Target, address: str, patience: float) -> Offer:
+    """Look at what one address offers, without a login. Raises OpeningError."""
+    host, port = split_host_port(address)
+    client = _client(target, host, port, patience)
+    try:
+        async with asyncio.timeout(patience):
+            await _greet(client, target, address)
+            secured = client.get_transport_info("ssl_object")
+            extensions = tuple(f"{name} {words}".strip().upper() for name, words in client.esmtp_extensions.items())
+            tls, cipher = (secured.version(), secured.cipher()[0]) if secured else ("", "")
+            return Offer(address, tls, cipher, extensions)
+    except TimeoutError:
+        raise OpeningError("connect", f"{address}: no answer in time") from None
+    finally:
+        client.close()
 
 
 def _taken_over(client: _Client, address: str) -> tuple[Wire, Capabilities]:

@@ -26,20 +26,27 @@ from relay.upstream.transaction import Carried, Mail, Result, transact
 class Upstreams:
     """Every [[upstream]] of the configuration. `key` is random, made at start, and never leaves the process."""
 
-    def __init__(self, config: Config, profiles: Mapping[str, Profile], key: bytes) -> None:
-        """Raises ConfigurationError."""
+    def __init__(
+        self, config: Config, profiles: Mapping[str, Profile], key: bytes, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`monotonic` is the breakers' clock. Raises ConfigurationError."""
         self._accounts = Accounts(config)
         self._remembered = Remembered(key, time.monotonic)
-        self._sites = {upstream.name: Site(config, upstream, profiles, self._remembered) for upstream in config.upstream}
+        self._sites = {
+            upstream.name: Site(config, upstream, profiles, self._remembered, monotonic) for upstream in config.upstream
+        }
         self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
 
-    def lease(self, upstream: str, identity: str, credentials: Credentials | None, deadline: float) -> "Connection":
+    def lease(
+        self, upstream: str, identity: str, credentials: Credentials | None, deadline: float, *, leaves_one: bool = False
+    ) -> "Connection":
         """A connection of this identity, for `async with`, opened if need be; `deadline` is of the loop's clock.
 
+        With `leaves_one` the last free place of the upstream is left to mail that cannot wait.
         Raises UpstreamUnavailable.
         """
         site = self._site(upstream)
-        return Connection(site, site.key(identity, credentials), credentials, deadline)
+        return Connection(site, site.key(identity, credentials), credentials, deadline, leaves_one=leaves_one)
 
     async def verify(self, upstream: str, identity: str, credentials: Credentials) -> Verification:
         """Ask the upstream whether it takes this login, by opening the identity's connection; its mail will use it.
@@ -105,8 +112,11 @@ class Connection:
     quiet, or cuts it when its place is needed.
     """
 
-    def __init__(self, site: Site, key: PoolKey, credentials: Credentials | None, deadline: float) -> None:
+    def __init__(
+        self, site: Site, key: PoolKey, credentials: Credentials | None, deadline: float, *, leaves_one: bool = False
+    ) -> None:
         self._site, self._key, self._credentials, self._deadline = site, key, credentials, deadline
+        self._leaves_one = leaves_one
         self._channel: Channel | None = None
         self._is_new = True
         self.late: asyncio.Task[list[Outcome]] | None = None
@@ -123,7 +133,7 @@ class Connection:
 
     async def _acquire(self, deadline: float) -> None:
         """Take an idle connection from the pool, or open one. Raises UpstreamUnavailable."""
-        channel = await self._site.pool.take(self._key, deadline)
+        channel = await self._site.pool.take(self._key, deadline, leaves_one=self._leaves_one)
         self._is_new = channel is None
         self._channel = channel or await self._site.open(self._key, self._credentials, deadline)
 
@@ -156,6 +166,7 @@ class Connection:
                 await self._replace(deadline)
                 result = await self._once(mail, deadline, past_dot)
             outcomes = result.outcomes
+            self._site.heed(self._key.identity, outcomes)
             self.late = self._listen(result.late) if result.late else None
         except UpstreamUnavailable as error:
             outcomes = [unanswered(error.reply, before_dot=True)] * len(copy.recipients)
@@ -186,6 +197,7 @@ class Connection:
                 outcomes = await late()
             finally:
                 self._site.pool.heard(channel)
+            self._site.heed(self._key.identity, outcomes)
             self._count(outcomes)
             return outcomes
 

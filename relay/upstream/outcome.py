@@ -14,6 +14,7 @@ from relay.mail import replies
 from relay.mail.mailbox import masked
 from relay.mail.reply import Reply, ascii_text
 from relay.upstream.profile import Profile, ReplyClass, classify
+from relay.upstream.reaction import NOTHING, Reaction
 
 MAX_TEXT = 400
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=[ \t]|$)")
@@ -49,6 +50,7 @@ class Outcome:
     upstream's own reply, for records and reports; "" when there was none.
     `gone` is the enhanced status code, else the code, of a reply that says for
     good that this one recipient has no mailbox, "" when none says so.
+    `reaction` is what the relay does about the reply.
     """
 
     state: OutcomeState
@@ -57,6 +59,7 @@ class Outcome:
     before_dot: bool = False
     upstream_text: str = ""
     gone: str = ""
+    reaction: Reaction = NOTHING
 
 
 class UpstreamReply(NamedTuple):
@@ -87,18 +90,32 @@ class UpstreamUnavailable(ConnectionError):
     """No connection could be had; nothing was sent, so every recipient is transient.
 
     `reason` is a short machine word: connect, tls, greeting, busy, account,
-    authentication, draining.  `reply` is what a client may be told; `text` is
-    for operators.  `asked`: a login may have been tried on the way.
+    authentication, draining, resting.  `reply` is what a client may be told;
+    `text` is for operators.  `asked`: a login may have been tried on the way.
+    `retry_after`: seconds before which nobody will be asked, 0 when that is not known.
+    `reply_class` and `reaction` are of the reply that said no to a login.
     """
 
     def __init__(
-        self, reason: str, text: str, reply: Reply = replies.UPSTREAM_UNREACHABLE, said: str = "", *, asked: bool = False
+        self,
+        reason: str,
+        text: str,
+        reply: Reply = replies.UPSTREAM_UNREACHABLE,
+        said: str = "",
+        *,
+        asked: bool = False,
+        retry_after: float = 0.0,
+        reply_class: ReplyClass | None = None,
+        reaction: Reaction = NOTHING,
     ) -> None:
         super().__init__(text)
         self.reason = reason
         self.reply = reply
         self.said = said  # the upstream's own words, printable ASCII, addresses masked
         self.asked = asked
+        self.retry_after = retry_after
+        self.reply_class = reply_class
+        self.reaction = reaction
 
 
 def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool, own: bool = False) -> Outcome:
@@ -115,7 +132,7 @@ def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool, own:
     shown = replies.upstream_said(_code(reply.code, permanent=meaning.permanent), detail, said)
     is_gone = own and meaning.permanent and meaning.reply_class is ReplyClass.RECIPIENT_GONE
     gone = (enhanced or str(reply.code)) if is_gone else ""
-    return Outcome(state, shown, meaning.reply_class, before_dot, own_words, gone)
+    return Outcome(state, shown, meaning.reply_class, before_dot, own_words, gone, meaning.reaction)
 
 
 def unanswered(reply: Reply, *, before_dot: bool) -> Outcome:

@@ -2,7 +2,8 @@
 
 A connection belongs to its key for life: upstream, identity, TLS posture and
 login.  No other key ever gets it; when room is short, an idle connection of
-somebody else is closed, never lent.  Who waits is served in order.
+somebody else is closed, never lent.  Who waits is served in order, but mail
+that can wait leaves the last free place to mail that cannot.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ class Channel:
 class _Waiter:
     key: PoolKey
     fresh: bool
+    leaves_one: bool
     granted: asyncio.Future[Channel | None]
 
 
@@ -78,20 +80,17 @@ class Pool:
         self._idle_gauge = telemetry.upstream_connections.labels(upstream, "idle")
         self._busy_gauge = telemetry.upstream_connections.labels(upstream, "busy")
 
-    async def take(self, key: PoolKey, deadline: float, *, fresh: bool = False) -> Channel | None:
+    async def take(self, key: PoolKey, deadline: float, *, fresh: bool = False, leaves_one: bool = False) -> Channel | None:
         """Return an idle connection of this key, or None: then the caller holds a slot and must open one.
 
-        The caller owes `put` or `discard` for a connection, `opened` or
-        `give_back` for a slot.  Raises UpstreamUnavailable when none is free
-        before the deadline.
+        With `leaves_one` the last free place is not taken, unless there is only
+        one in all.  The caller owes `put` or `discard` for a connection,
+        `opened` or `give_back` for a slot.  Raises UpstreamUnavailable when
+        none is free before the deadline.
         """
         if self._is_draining:
             raise _draining(self._upstream)
-        if not self._waiters and not fresh and (channel := self._latest_idle(key)) is not None:
-            self._use(channel)
-            self._update()
-            return channel
-        waiter = _Waiter(key, fresh, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(key, fresh, leaves_one, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self._serve()
         if waiter.granted.done():
@@ -185,19 +184,22 @@ class Pool:
 
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order; who cannot be served now does not hold up the others."""
-        blocked: set[tuple[PoolKey, bool]] = set()
+        blocked: set[tuple[PoolKey, bool, bool]] = set()
         for waiter in list(self._waiters):
-            if self._is_draining or (waiter.key, waiter.fresh) in blocked:
+            alike = (waiter.key, waiter.fresh, waiter.leaves_one)
+            if self._is_draining or alike in blocked:
                 continue
             if self._grant(waiter):
                 self._waiters.remove(waiter)
             else:
-                blocked.add((waiter.key, waiter.fresh))
+                blocked.add(alike)
         self._update()
 
     def _grant(self, waiter: _Waiter) -> bool:
         if waiter.granted.done():
             return True
+        if waiter.leaves_one and not self._has_two_places():
+            return False
         channel = None if waiter.fresh else self._latest_idle(waiter.key)
         if channel is not None:
             self._use(channel)
@@ -207,6 +209,11 @@ class Pool:
             return False
         waiter.granted.set_result(channel)
         return True
+
+    def _has_two_places(self) -> bool:
+        """Whether one place is left when one is taken: what is idle or only listening makes room for others."""
+        taken, places = len(self._busy) + self._opening.total(), self._bounds.connections
+        return places == 1 or taken + 2 <= places
 
     def _use(self, channel: Channel) -> None:
         self._idle.remove(channel)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import telemetry
@@ -10,16 +10,19 @@ from relay.config import Config, Upstream
 from relay.errors import ConfigurationError
 from relay.mail import replies
 from relay.mail.envelope import Credentials
+from relay.upstream.breaker import Breakers
 from relay.upstream.connect import OpeningError, open_wire, target_of
 from relay.upstream.credentials import Remembered
-from relay.upstream.outcome import UpstreamReply, UpstreamUnavailable
+from relay.upstream.outcome import Outcome, OutcomeState, UpstreamReply, UpstreamUnavailable
 from relay.upstream.pool import Bounds, Channel, Pool, PoolKey
-from relay.upstream.profile import Capabilities, Profile, ReplyClass, classify
+from relay.upstream.profile import Capabilities, Classified, Profile, ReplyClass, classify
 from relay.upstream.wire import Wire
 
 CONNECT_PATIENCE = 10.0  # seconds for one address
 VERIFY_PATIENCE = 20.0
+_FAIR_PATIENCE = 1.0  # seconds; an upstream that had less to answer is not blamed for its silence
 RESTING = 60.0  # seconds for which an address that failed is tried last
+_UNDECIDED = (OutcomeState.TRANSIENT, OutcomeState.INDETERMINATE)
 _NOT_UNDERSTOOD = {500, 501, 502, 503, 504}  # to AUTH: the command was at fault, not the login
 
 
@@ -54,7 +57,14 @@ Verification = Verified | Rejected | Unavailable
 class Site:
     """An [[upstream]] with its profile, its pool, and what its EHLO offered last."""
 
-    def __init__(self, config: Config, upstream: Upstream, profiles: Mapping[str, Profile], remembered: Remembered) -> None:
+    def __init__(
+        self,
+        config: Config,
+        upstream: Upstream,
+        profiles: Mapping[str, Profile],
+        remembered: Remembered,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Raises ConfigurationError."""
         if upstream.provider not in profiles:
             known = ", ".join(sorted(profiles))
@@ -67,6 +77,8 @@ class Site:
         self._target = target_of(config, upstream)
         self._remembered = remembered
         self._resting: dict[str, float] = {}
+        self._breakers = Breakers(monotonic)
+        self._breakers_gauge = telemetry.upstream_breakers_open.labels(self.name)
         self.bounds = Bounds(
             upstream.max_connections or self.profile.max_connections,
             upstream.max_connections_per_identity or self.profile.max_connections_per_identity,
@@ -89,10 +101,17 @@ class Site:
 
         Raises UpstreamUnavailable.
         """
+        if (wait := self._breakers.wait(key.identity)) > 0:
+            self.pool.give_back(key)
+            text = f"{self.name}: nobody connects for {wait:.0f} s: it failed again and again"
+            raise UpstreamUnavailable("resting", text, retry_after=wait)
         try:
             address, wire, self.capabilities = await self._log_in(key, credentials if key.login else None, deadline)
         except OpeningError as error:
             self.pool.give_back(key)
+            if error.reason == "unavailable":
+                self._breakers.login_failed(key.identity)
+                self._show_breakers()
             telemetry.upstream_failures_total.labels(self.name, error.reason).inc()
             raise self._unavailable(error) from None
         except BaseException:
@@ -112,6 +131,8 @@ class Site:
                 return Unavailable(str(error), error.asked)
             return Rejected(self._remembered.refusal(key.login) or error.said)
         self.pool.put(channel)
+        self._breakers.worked(key.identity)
+        self._show_breakers()
         return Verified()
 
     async def probe(self) -> str:
@@ -129,6 +150,18 @@ class Site:
 
     def has_other_address(self, tried: set[str]) -> bool:
         return not tried.issuperset(self._target.addresses)
+
+    def heed(self, identity: str, outcomes: Sequence[Outcome]) -> None:
+        """Learn from the end of a transaction whether the upstream works."""
+        silent = [outcome.reply_class in (None, ReplyClass.OUTAGE) for outcome in outcomes]
+        if not all(silent):
+            self._breakers.worked(identity)
+        elif all(outcome.state in _UNDECIDED for outcome in outcomes):
+            self._breakers.failed()
+        self._show_breakers()
+
+    def _show_breakers(self) -> None:
+        self._breakers_gauge.set(self._breakers.open)
 
     def count(self, reply_class: ReplyClass | None) -> None:
         """Count a reply of the upstream."""
@@ -154,7 +187,7 @@ class Site:
         now = time.monotonic()
         addresses = sorted(self._target.addresses, key=lambda address: self._resting.get(address, 0.0) > now)
         failure = OpeningError("connect", f"{self.name}: no time left to connect")
-        asked = False
+        asked = blamed = False
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             patience = min(CONNECT_PATIENCE, (deadline - asyncio.get_running_loop().time()) / left)
             if patience <= 0:
@@ -165,26 +198,45 @@ class Site:
                 failure = error
             asked = asked or failure.asked
             if failure.reply:
-                self.count(self._classify(failure.reply)[0])
+                self.count(self._classify(failure.reply).reply_class)
             if not failure.allows_failover:
+                blamed = False
                 break
             self.rest(address)
+            blamed = blamed or self._is_outage(failure, patience)
+        if blamed:
+            self._breakers.failed()
+            self._show_breakers()
         failure.asked = asked
         raise failure
 
     def _remember_refusal(self, key: PoolKey, reply: UpstreamReply) -> None:
         """Remember a wrong password; turn what only looks like one (a ban, a busy server) into "cannot be asked now"."""
-        _, permanent = self._classify(reply)
-        if not permanent or reply.code in _NOT_UNDERSTOOD:
+        if not self._classify(reply).permanent or reply.code in _NOT_UNDERSTOOD:
             raise OpeningError("unavailable", f"{self.name}: login answered {reply.code}", reply, asked=True) from None
         self._remembered.refused(key.login, key.identity, f"{reply.code} {reply.shown}")
 
-    def _classify(self, reply: UpstreamReply) -> tuple[ReplyClass, bool]:
-        meaning = classify(self.profile, reply.code, reply.enhanced, " ".join(reply.text))
-        return meaning.reply_class, meaning.permanent
+    def _is_outage(self, failure: OpeningError, patience: float) -> bool:
+        """Whether the upstream is down, as far as this address shows: one that says why, or had no time, is not."""
+        if failure.reply is None:
+            return patience >= _FAIR_PATIENCE
+        return self._classify(failure.reply).reply_class in (ReplyClass.OUTAGE, ReplyClass.TRANSIENT, ReplyClass.PERMANENT)
+
+    def _classify(self, reply: UpstreamReply) -> Classified:
+        return classify(self.profile, reply.code, reply.enhanced, " ".join(reply.text))
 
     def _unavailable(self, error: OpeningError) -> UpstreamUnavailable:
         is_login = not error.allows_failover
         reply = replies.UPSTREAM_ACCOUNT if is_login else replies.UPSTREAM_UNREACHABLE
-        said = error.reply.shown if error.reply else ""
-        return UpstreamUnavailable(error.reason, str(error), reply, said, asked=error.asked)
+        if error.reply is None:
+            return UpstreamUnavailable(error.reason, str(error), reply, asked=error.asked)
+        meaning = self._classify(error.reply)
+        return UpstreamUnavailable(
+            error.reason,
+            str(error),
+            reply,
+            error.reply.shown,
+            asked=error.asked,
+            reply_class=meaning.reply_class,
+            reaction=meaning.reaction,
+        )

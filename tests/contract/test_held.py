@@ -168,6 +168,20 @@ async def test_what_is_held_is_not_on_its_way(store):
     assert entry.in_flight == ()
 
 
+@pytest.mark.parametrize("number", [1, 600])
+async def test_a_report_that_is_held_has_a_row_of_its_own(store, number):
+    """Its copies are those of whom it tells; their rows say that they are refused, and go on saying so."""
+    key, report = key_of(MESSAGE), digest("the report")
+    await opened(store, MESSAGE)
+    people = [digest(who) for who in range(number)]
+    await store.finish(key, [Settlement(who, RowState.REFUSED, "550 no", submission_id=MESSAGE.id) for who in people])
+    copies = [held_copy(MESSAGE, who, lane("report", 0), why=Why.REPORT) for who in range(number)]
+    await store.hold(key, MESSAGE, copies, {report: REPLY}, max_octets=10_000)
+    states = {row.recipient: row.state for row in await store.rows(key)}
+    assert states == dict.fromkeys(people, RowState.REFUSED) | {report: RowState.HELD}
+    assert len(await every_copy(store)) == number
+
+
 async def test_when_the_client_knows_held_rows_are_forgotten_and_the_same_bytes_are_new(store):
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
     await store.close(key_of(MESSAGE), MESSAGE.id)
@@ -395,6 +409,18 @@ async def test_all_who_claim_share_the_turns(another):
     assert set(served) == set(lanes)
 
 
+@pytest.mark.parametrize("names", [(1, 2), (2, 1)])
+async def test_a_lane_that_is_filled_again_and_again_keeps_nobody_waiting(store, names):
+    busy, patient = map(lane, names)
+    await hold_one(store, 0, busy)
+    await hold_one(store, 1, patient)
+    served = []
+    for number in range(2, 6):
+        served += [copy.lane for copy in await store.claim(1, LEASE)]
+        await hold_one(store, number, busy)
+    assert patient in served[:2]
+
+
 async def test_what_has_no_octets_is_served(store):
     await hold(store, replace(held_message(), body=b"", octets=0), [held_copy(held_message(), "ada")])
     assert await people(store) == [ADA]
@@ -521,6 +547,15 @@ async def test_copies_are_listed_in_pages(store):
     assert [copy for page in pages for copy in page] == everything
     assert await every_copy(store, messages[1].id) == everything[2:4]
     assert await store.held_copies((messages[1].id, min(ADA, BOB)), 10, messages[1].id) == everything[3:4]
+
+
+async def test_who_looks_at_copies_sees_which_are_leaving(store, clock):
+    await hold_one(store)
+    assert [copy.leased_until for copy in await every_copy(store)] == [0.0]
+    (copy,) = await store.claim(10, LEASE)
+    assert [copy.leased_until for copy in await every_copy(store)] == [START + LEASE]
+    await due_again(store, copy, LATER)
+    assert [copy.leased_until for copy in await every_copy(store)] == [0.0]
 
 
 async def test_a_person_may_free_or_drop_a_copy_that_waits(store):

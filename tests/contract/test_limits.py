@@ -147,6 +147,19 @@ async def test_the_first_limit_met_gives_the_name_and_the_slowest_the_time(store
     assert isinstance(await store.reserve([quick, slow], LEASE), Reserved)
 
 
+async def test_who_may_use_less_of_a_limit_leaves_the_rest_to_others(store, clock):
+    """How marketing leaves a reserve: one key, its own count."""
+    for_marketing, for_others = charge(9), charge(10)
+    await fill(store, for_marketing, 8)
+    await fill(store, for_others, 1)
+    over = await store.reserve([for_marketing], LEASE)
+    assert isinstance(over, OverLimit)
+    await fill(store, for_others, 1)
+    assert isinstance(await store.reserve([for_others], LEASE), OverLimit)
+    clock.pass_(over.retry_after)
+    assert isinstance(await store.reserve([for_marketing], LEASE), Reserved)
+
+
 async def test_in_flight_means_that_nothing_else_stands_in_the_way(store):
     spent, held = charge(1, key="spent", name="spent"), charge(1, key="held", name="held")
     await fill(store, spent, 1)

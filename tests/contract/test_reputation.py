@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, Tally
+from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally
 from relay.stores.contracts import Cleared, Paused, Refused, RowState, Settlement, Taken
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, START, digest, first_try, refusal, request
@@ -226,3 +226,38 @@ async def test_a_file_from_before_there_were_counts_gets_its_tables(tmp_path):
         assert await opened.tallies({"news": 7}) == {"news": Tally()}
     finally:
         await opened.aclose()
+
+
+# Days of sending
+
+
+async def test_a_stream_that_never_sent_has_no_days(store):
+    assert await store.sending_days(["news", "offers"]) == {"news": SendingDays(), "offers": SendingDays()}
+    assert await store.sending_days([]) == {}
+
+
+async def test_each_day_of_sending_counts_once_however_many_say_so(store):
+    await asyncio.gather(*(store.note_sending("news", "2026-11-21") for _ in range(20)))
+    assert await store.sending_days(["news"]) == {"news": SendingDays(1, "2026-11-21")}
+    await store.note_sending("news", "2026-11-22")
+    await store.note_sending("offers", "2026-11-22")
+    await store.note_sending("news", "2027-01-03")
+    assert await store.sending_days(["offers", "news"]) == {
+        "offers": SendingDays(1, "2026-11-22"),
+        "news": SendingDays(3, "2027-01-03"),
+    }
+
+
+async def test_a_node_whose_clock_is_behind_counts_no_day_again(store):
+    await store.note_sending("news", "2026-11-22")
+    await store.note_sending("news", "2026-11-21")
+    assert (await store.sending_days(["news"]))["news"] == SendingDays(1, "2026-11-22")
+
+
+async def test_days_of_sending_outlive_the_counts_and_a_pause(store, clock):
+    await store.note_sending("news", "2026-11-21")
+    await store.pause(PAUSE)
+    await store.resume("news")
+    clock.pass_(400 * DAY)
+    await store.check()
+    assert (await store.sending_days(["news"]))["news"] == SendingDays(1, "2026-11-21")

@@ -27,6 +27,7 @@ NEEDS_CONFIGURATION = {
     "users": ("users", "list"),
     "keys": ("keys", "show"),
     "streams": ("streams",),
+    "upstream": ("upstream", "status"),
     "backup": ("backup", "relay.backup"),
     "restore": ("restore", __file__),
     "tls": ("tls", "private-ca"),

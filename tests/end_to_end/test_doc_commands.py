@@ -62,7 +62,7 @@ EXAMPLES = {"2026-11-01": today()}
 STARTS = ("README.md", "docs/install.md")
 ENGLISH = [path for path in DOCUMENTS if not is_chinese(path)]
 WITH_TWIN = [path for path in ENGLISH if twin_of(path)]
-GUIDES = ("install", "clients", "netease", "unsubscribe-url", "policies", "security", "mailbox")
+GUIDES = ("install", "clients", "netease", "upstreams", "unsubscribe-url", "policies", "security", "mailbox")
 
 
 def names(paths):

@@ -6,11 +6,12 @@ foretold has no page to name.
 """
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from relay.explain import explain
-from relay.mail.envelope import Identity, IdentityKind
+from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
@@ -195,6 +196,52 @@ def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
         check_replies(written, expected)
         seen |= {(objection["rule"], objection["action"]) for _, found in recorded(written).values() for objection in found}
     assert seen >= EVERYWHERE | SEEN[login], seen
+
+
+HOLDS = """
+[[rule]]
+id = "look"
+check = "domains"
+deny = ["blocked.example"]
+action = "hold"
+"""
+
+
+@pytest.mark.parametrize("on_transient", ["hold", "defer"])
+def test_both_say_what_a_rule_holds(upstream, tmp_path, on_transient):
+    """Whatever else may be held: a rule that holds says so itself."""
+    policy = {"streams/correspondence.toml": [(r"\Z", lambda _: HOLDS)]}
+    with LineHouse(tmp_path, upstream, policy=policy, holds=True, delivery=f'on_transient = "{on_transient}"') as house:
+        data = message("readers@example.org", OFFICE)
+        expected = foretold(house, OFFICE, data)
+        assert house.send(OFFICE, RECIPIENTS, data).code == 250
+        (finished,) = records(house.relay, kind="finished")
+        written = {finished["people"][one["person"]]: one for one in finished["outcomes"]}
+        assert {address: one.is_held for address, one in expected.items()} == {
+            address: outcome["state"] == "held" for address, outcome in written.items()
+        }
+        assert expected[ELSEWHERE].is_held
+        assert without_page(written[ELSEWHERE]["reply"]) == expected[ELSEWHERE].reply.lines()
+
+
+def test_both_say_that_a_rule_defers_what_nobody_could_send_later(upstream, tmp_path):
+    """A client's own account without an [[account]]: hold means defer."""
+    policy = {"streams/correspondence.toml": [(r"\Z", lambda _: HOLDS)]}
+    with LineHouse(tmp_path, upstream, policy=policy, holds=True) as house:
+
+        async def both():
+            identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", Credentials(OFFICE, "x"))
+            begun = await house.line.begin(CLIENT, identity, Mailbox.parse(OFFICE))
+            submission = replace(begun, recipients=(Recipient(Mailbox.parse(ELSEWHERE)),))
+            data = message("readers@example.org", OFFICE)
+            stream = house.line.policy.stream(submission.stream)
+            (foretold,) = await explain(house.line, submission, house.line.reader.parse(data), stream)
+            return foretold, await house.line.submit(submission, data)
+
+        foretold, reply = house.run(both())
+        assert not foretold.is_held
+        assert (reply.code, reply.rule) == (451, "correspondence/look")
+        assert foretold.reply.text == reply.text[:-1]
 
 
 def test_a_sender_without_an_account_is_refused_at_mail(upstream, tmp_path):

@@ -32,12 +32,16 @@ async def workers(store, upstream):
     custody = Custody(config, keys=keys, store=store, clock=time.time)
     async with upstreams_of(table) as one, upstreams_of(table) as other:
         both = [
-            Authenticator(config, store=store, upstreams=them, keys=keys, custody=custody, sleep=no_delay)
+            Authenticator(config, store=store, upstreams=them, keys=keys, logged_in=told, custody=custody, sleep=no_delay)
             for them in (one, other)
         ]
         yield both
         for worker in both:
             worker.close()
+
+
+async def told(upstream: str, identity: str) -> None:
+    """Whoever wants to know of a login that was taken."""
 
 
 async def no_delay(seconds: float) -> None:

@@ -3,20 +3,24 @@
 import asyncio
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.holding import LIFETIMES, Codec
 from relay.mail import replies
+from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
+from relay.mail.mailbox import Mailbox
 from relay.policy.suppression import Purpose
 from relay.records.kinds import Kind
 from relay.stores.held import NEVER, Why
 from relay.telemetry import refused_by_limit_total
 from tests.support.fixtures import an_upstream
 from tests.support.journey import records
-from tests.support.line import LineHouse
+from tests.support.line import CLIENT, LineHouse
 from tests.support.service import OFFICE, message
+from tests.support.upstream import RecordingUpstream
 
 SLOW_DOWN = "450 4.7.1 slow down"
 GONE = "550 5.1.1 no such user"
@@ -384,6 +388,75 @@ def test_a_fault_of_ours_is_never_held(house, monkeypatch):
     monkeypatch.setattr(house.line.dispatcher.renderer, "copy", broken)
     assert unconcluded(house, to("ada"), mail()) == replies.INTERNAL
     assert Held(house).copies == []
+
+
+# Logins --------------------------------------------------------------------------------------------------------------
+
+
+def account(folder) -> str:
+    """[[account]] of OFFICE at the upstream "up"."""
+    folder.mkdir(exist_ok=True)
+    secret = folder / "office.password"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    return f'[[account]]\nidentity = "{OFFICE}"\nupstream = "up"\npassword_file = "office.password"\n'
+
+
+def from_identity(house, identity):
+    """Ada's mail from this identity, as if it had logged in."""
+
+    async def send():
+        submission = await house.line.begin(CLIENT, identity, Mailbox.parse(OFFICE))
+        return await house.line.submit(replace(submission, recipients=(Recipient(Mailbox.parse("ada@example.org")),)), mail())
+
+    return house.run(send())
+
+
+OWN = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", Credentials(OFFICE, "secret"))
+USER = Identity(OFFICE, IdentityKind.USER, frozenset({OFFICE}))
+
+
+@pytest.mark.parametrize(
+    ("identity", "why"),
+    [
+        (OWN, Why.AUTHENTICATION),  # only its next AUTH tells the relay a password that is right
+        (USER, Why.UPSTREAM),  # somebody will correct the [[account]]
+    ],
+)
+def test_a_refused_login_parks_the_clients_own_mail_and_retries_what_leaves_by_an_account(tmp_path, identity, why):
+    with (
+        RecordingUpstream(accounts={OFFICE: "changed meanwhile"}) as upstream,
+        a_house(tmp_path, upstream, auth="account", extra=account(tmp_path)) as house,
+    ):
+        assert counts(from_identity(house, identity)) == (250, "0 delivered, 1 held, 0 left out")
+        held = Held(house)
+    assert held.why == {"ada": why}
+    assert (held.due["ada"] == NEVER) == (why is Why.AUTHENTICATION)
+
+
+def test_an_own_login_without_an_account_is_told_to_come_back(tmp_path):
+    with (
+        RecordingUpstream(accounts={OFFICE: "changed meanwhile"}) as upstream,
+        a_house(tmp_path, upstream, auth="account") as house,
+    ):
+        assert from_identity(house, OWN) == replies.UPSTREAM_ACCOUNT
+        assert Held(house).copies == []
+
+
+@pytest.mark.parametrize("has_account", [False, True])
+def test_the_store_gets_the_sealed_login_of_who_has_no_account_and_of_nobody_else(tmp_path, has_account):
+    sealed = 'held_credentials = "sealed"\n[keys]\nfile = "keys.toml"\n'
+    extra = account(tmp_path) if has_account else ""
+    with (
+        RecordingUpstream(accounts={OFFICE: "secret"}) as upstream,
+        a_house(tmp_path, upstream, auth="account", extra=extra, logins=sealed) as house,
+    ):
+        upstream.fault("RCPT", SLOW_DOWN)
+        assert counts(from_identity(house, OWN)) == (250, "0 delivered, 1 held, 0 left out")
+        (copy,) = Held(house).copies
+        kept = house.run(house.line.store.credentials_of(copy.owner))
+    assert (kept is None) == has_account
+    assert b"secret" not in (kept or b"")
 
 
 # What comes late -----------------------------------------------------------------------------------------------------

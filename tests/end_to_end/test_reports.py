@@ -91,7 +91,7 @@ def test_a_report_that_is_refused_for_good_is_no_250(relay, upstream):
     client = Client(relay)
     code, text = client.send(journey)
     assert code == 554
-    assert "1 delivered, 1 refused" in text
+    assert "1 delivered, 0 held, 1 refused" in text
     client.quit()
 
 

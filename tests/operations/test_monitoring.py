@@ -128,7 +128,7 @@ def test_the_dashboard_can_be_imported():
 
 def test_the_panels_lie_side_by_side():
     rows = [panel["title"].split(" / ")[0] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Mail", "Refusals", "Limits", "Upstream", "Stores", "Reputation", "Held"]
+    assert rows == ["Mail", "Refusals", "Limits", "Upstream", "Stores", "Reputation", "Held", "Adapted to upstreams"]
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
     assert all(place["x"] + place["w"] <= 24 for place in places)
     assert all(before["y"] <= after["y"] for before, after in pairwise(places))

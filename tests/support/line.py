@@ -36,7 +36,8 @@ class LineHouse:
 
     `relay` is not started; its `command` runs a verb on the same files.  With `auth` "account" the upstream is one that
     wants a login, which the relay does not hold for anybody; `upstreams` brings [[upstream]] tables of another kind,
-    `options` what else a `Relay` takes.
+    `logins` is what [auth] says, `options` what else a `Relay` takes.  `clock` is everybody's: of the line, the store, the
+    records and the breakers.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class LineHouse:
         policy=None,
         auth="none",
         upstreams="",
+        logins="",
         clock: Callable[[], float] = time.time,
         **options,
     ):
@@ -59,7 +61,9 @@ class LineHouse:
             for domain in sorted(domains - {"example.com"})
         )
         self.owns = frozenset(f"@{domain}" for domain in domains)
-        self.relay = Relay(folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, **options)
+        self.relay = Relay(
+            folder, upstream, upstreams=upstreams or table, extra=keys + extra, policy=policy, auth=logins, **options
+        )
         self._clock = clock
         self.relay.data.mkdir(exist_ok=True)
         self.loop = asyncio.new_event_loop()
@@ -81,12 +85,17 @@ class LineHouse:
         config = load_config(str(self.relay.config))
         keys = load_or_create_keys(config, date(2026, 1, 1))
         records = Records.open(config.data_path / "records.db", keys, config.records.min_free, self._clock)
-        policy = parse_policies(read_folder(config.policies_path))
-        return await assemble(config, policy, keys, records, clock=self._clock, entropy=os.urandom)
+        policy, clock = parse_policies(read_folder(config.policies_path)), self._clock
+        monotonic = time.monotonic if clock is time.time else clock
+        return await assemble(config, policy, keys, records, clock=clock, entropy=os.urandom, monotonic=monotonic)
 
     def run(self, work):
         """Wait for a coroutine on the line's loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
+
+    def mend(self):
+        """What a worker does each second."""
+        return self._assembly.mend()
 
     def send(self, login: str, recipients: Sequence[str], data: bytes, **declared) -> Reply:
         """One mail from MAIL to the reply after the dot, the session going on; the first refusal ends it."""

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import trustme
 
@@ -160,7 +161,7 @@ class RecordingUpstream:
         """The same for async tests."""
         await until(condition, said=lambda: f"violations: {self.violations}")
 
-    def start(self) -> "RecordingUpstream":
+    def start(self) -> Self:
         if self.tls != "none":
             self._make_certificate()
         self._loop = asyncio.new_event_loop()

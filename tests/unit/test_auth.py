@@ -62,11 +62,22 @@ class Naps:
         await asyncio.sleep(0)
 
 
+async def told(upstream: str, identity: str) -> None:
+    """Whoever wants to know of a login that was taken."""
+
+
 def an_authenticator(store, judge, config: Config | None = None, clock=None, naps=None, keys: Keys = KEYS) -> Authenticator:
     config = config or a_config()
     custody = Custody(config, keys=keys, store=store, clock=time.time)
     return Authenticator(
-        config, store=store, upstreams=judge, keys=keys, custody=custody, monotonic=clock or Clock(), sleep=naps or Naps()
+        config,
+        store=store,
+        upstreams=judge,
+        keys=keys,
+        logged_in=told,
+        custody=custody,
+        monotonic=clock or Clock(),
+        sleep=naps or Naps(),
     )
 
 

@@ -18,6 +18,7 @@ from tests.support.policies import PLAIN, a_case, a_policy, an_identity, newslet
 
 TODAY = date(2026, 11, 21)
 NOW = noon(TODAY)
+NEWS = "streams/newsletter.toml"
 MANY = PLAIN.replace(b"To: ada@mail.example.org", b"To: ada@mail.example.org, bob@mail.example.org")
 PROGRAM = (
     b"From: news@example.com\r\nTo: ada@mail.example.org\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
@@ -52,22 +53,40 @@ def test_within_a_rank_the_first_rule_leads():
     assert (ruling.action, ruling.objections[0].reply_code) == (Action.DEFER, 451)
 
 
+def test_what_is_held_for_a_person_waits_with_the_client_where_it_cannot_be_held():
+    ruling = ruled(newsletter(a_rule("look", "hold")), a_case())
+    assert (ruling.action, ruling.leading.rule, ruling.leading.asked_for) == (Action.HOLD, "newsletter/look", Action.HOLD)
+    assert (ruling.leading.reply_code, ruling.leading.retry_after) == (451, 0)
+
+
+@pytest.mark.parametrize(("mode", "action"), [('"enforce"', Action.HOLD), ('"shadow"', Action.WARN)])
+def test_shadow_only_observes_what_would_be_held(mode, action):
+    ruling = ruled(newsletter(a_rule("look", "hold"), mode=mode), a_case())
+    assert (ruling.action, ruling.objections[0].asked_for) == (action, Action.HOLD)
+
+
+def test_who_is_exempt_from_a_rule_is_not_held_by_it():
+    policy = a_policy(added={NEWS: a_rule("look", "hold"), "organisation.toml": EXEMPT.replace("*/att", 'newsletter/*", "*/att')})
+    found = [ruled(policy, a_case(to=to)).action for to in ("qa@mail.example.org", "ada@mail.example.org")]
+    assert found == [Action.WARN, Action.HOLD]
+
+
 def test_a_warning_permits():
     ruling = ruled(newsletter(a_rule("one", "warn")), a_case())
     assert (ruling.action, ruling.leading) == (Action.WARN, None)
 
 
-@given(st.permutations(["reject", "defer", "warn", "defer"]))
-@settings(deadline=None, max_examples=24)
+@given(st.permutations(["reject", "defer", "warn", "hold", "defer"]))
+@settings(deadline=None, max_examples=60)
 def test_the_gravest_wins_in_every_order(actions):
     policy = newsletter("".join(a_rule(f"r{i}", action) for i, action in enumerate(actions)))
     ruling = ruled(policy, a_case())
     ranks = [o.action for o in ruling.objections]
-    assert ranks == sorted(ranks, reverse=True) == [Action.REJECT, Action.DEFER, Action.DEFER, Action.WARN]
+    assert ranks == sorted(ranks, reverse=True) == [Action.REJECT, Action.DEFER, Action.DEFER, Action.HOLD, Action.WARN]
 
 
 @given(
-    st.lists(st.sampled_from(["reject", "defer", "warn"]), max_size=4),
+    st.lists(st.sampled_from(["reject", "defer", "hold", "warn"]), max_size=4),
     st.sampled_from(["reject", "defer", "warn"]),
     st.sampled_from(["enforce", "shadow"]),
     st.sampled_from([None, Reason.UNSUBSCRIBE]),
@@ -160,6 +179,7 @@ OVERRIDE = (
     [
         ("warn", date(2026, 11, 21), Action.WARN, "override"),
         ("defer", date(2026, 11, 21), Action.DEFER, "override"),
+        ("hold", date(2026, 11, 21), Action.HOLD, "override"),
         ("warn", date(2026, 11, 22), Action.REJECT, ""),
     ],
 )
@@ -392,7 +412,7 @@ recipients = st.tuples(
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.tuples(st.sampled_from(["warn", "defer", "reject"]), st.sampled_from(sorted(ABOUT))), max_size=3),
+    st.lists(st.tuples(st.sampled_from(["warn", "hold", "defer", "reject"]), st.sampled_from(sorted(ABOUT))), max_size=3),
     st.sampled_from(['"enforce"', '"shadow"']),
     st.booleans(),
     st.sampled_from([PLAIN, PROGRAM, MANY]),

@@ -18,6 +18,12 @@ EXEMPT = (
 BASE, NEWS, FACTS = "packs/base.toml", "streams/newsletter.toml", "organisation.toml"
 MATCH = 'identities = ["news@example.com"]'
 
+
+def pacing(lines: str):
+    """The shipped set with more lines in [limits] of the newsletter."""
+    return a_policy(changes={NEWS: ('over = "hold"', f'over = "hold"\n{lines}')})
+
+
 # name, the change from the shipped set, laxer when made, laxer when undone
 CHANGES = [
     ("rule added", newsletter(RULE.format("reject")), False, True),
@@ -32,6 +38,10 @@ CHANGES = [
     ("refusals", newsletter(refusals='"rcpt"'), False, False),
     ("upstream", newsletter(upstream='["ses"]'), False, False),
     ("limit added", newsletter(identity='["5/hour"]'), False, True),
+    ("hours set", pacing('hours = "09:00-21:00"'), False, True),
+    ("warm-up set", pacing('warm_up = "200/day x1.5"'), False, True),
+    ("over", newsletter(over='"defer"'), False, False),
+    ("reserve smaller", a_policy(changes={FACTS: ('reserve = "10%"', 'reserve = "5%"')}), True, False),
     ("threshold raised", newsletter(complaints='{ warn = "0.1%", pause = "0.5%" }'), True, False),
     ("warning raised", newsletter(hard_bounces='{ warn = "3%", pause = "5%" }'), True, False),
     ("minimum raised", newsletter(minimum="1000"), True, False),
@@ -89,10 +99,10 @@ def test_the_first_set_brings_its_streams():
     ]
 
 
-@given(*[st.sampled_from(["reject", "defer", "warn"])] * 2)
-@settings(deadline=None, max_examples=9)
+@given(*[st.sampled_from(["reject", "defer", "hold", "warn"])] * 2)
+@settings(deadline=None, max_examples=16)
 def test_a_lower_action_is_laxer_and_a_higher_one_is_not(before, after):
-    order = ["warn", "defer", "reject"]
+    order = ["warn", "hold", "defer", "reject"]
     changes = difference(newsletter(RULE.format(before)), newsletter(RULE.format(after)))
     assert [change.laxer for change in changes] == ([] if before == after else [order.index(after) < order.index(before)])
 
@@ -122,6 +132,33 @@ def test_a_new_stream_is_laxer_whatever_it_is_for(mode, order):
     files[FACTS] = files[FACTS].replace('"newsletter", "receipts", ', order)
     (change,) = difference(a_policy(), parse_policies({name: text.encode() for name, text in files.items()}))
     assert (change.text_en, change.laxer) == ("bulk: new stream (marketing)", True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "laxer"),
+    [
+        ('hours = "09:00-21:00"', 'hours = "09:00-18:00"', False),
+        ('hours = "09:00-21:00"', 'hours = "09:00-22:00"', True),
+        ('hours = "09:00-21:00"', 'hours = "08:00-20:00"', True),
+        ('hours = "09:00-21:00"', 'hours = ["Mon-Fri 09:00-21:00", "Sun 10:00-12:00"]', False),
+        ('hours = "Mon-Fri 09:00-21:00"', 'hours = "09:00-21:00"', True),
+        ('hours = "09:00-21:00"', 'hours = "09:00-21:00"\nhours_zone = "organisation"', True),
+        ('warm_up = "200/day x1.5"', 'warm_up = "100/day x1.5"', False),
+        ('warm_up = "200/day x1.5"', 'warm_up = "201/day x1.2"', True),
+        ('warm_up = "200/day x1.5"', 'warm_up = "100/day x1.6"', True),
+    ],
+)
+def test_a_pace_is_laxer_when_anything_may_leave_earlier(before, after, laxer):
+    (change,) = difference(pacing(before), pacing(after))
+    assert change.laxer is laxer
+
+
+def test_a_pace_is_told_as_it_is_written():
+    forward = difference(pacing(""), pacing('hours = ["Mon-Fri 09:00-18:00", "Sat 10:00-12:00"]\nwarm_up = "200/day x1.5"'))
+    assert [change.text_en for change in forward] == [
+        "newsletter: sends in the hours - -> Mon-Fri 09:00-18:00, Sat 10:00-12:00",
+        "newsletter: warm-up: - -> 200/day x1.5",
+    ]
 
 
 STAR = '"*" = ["20/minute"]'

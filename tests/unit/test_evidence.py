@@ -22,6 +22,7 @@ from relay.policy.show import show
 from relay.policy.suppression import Reason
 from relay.records.evidence import History, Material, build_evidence, policy_hashes
 from relay.records.facts import collected_record, finished_record, lifted_record, received_record, suppressed_record
+from relay.records.journalled import applied_record
 from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import Applied, KeptSet, Rulebook
@@ -72,7 +73,12 @@ async def records(tmp_path):
         outcomes = [
             Result(ada, Standing.REFUSED, reply(550, "7.1", "[base/suppression] Gone"), rule="base/suppression"),
             Result(
-                bob, Standing.DELIVERED, reply(250, "0.0", "OK"), upstream="netease", upstream_text="250 Mail OK queued as x1"
+                bob,
+                Standing.DELIVERED,
+                reply(250, "0.0", "OK"),
+                upstream="netease",
+                upstream_text="250 Mail OK queued as x1",
+                cleared=8127,
             ),
         ]
         await records.append_many(
@@ -80,6 +86,7 @@ async def records(tmp_path):
         )
         refusal = a_refusal("ada@example.org", NOW - 60)
         await records.append(suppressed_record(an_id(2), NOW - 60, refusal, "recipient"))
+        await records.append(applied_record(an_id(2), NOW + 30, replace(refusal, number=8131, in_flight=(an_id(9),))))
         lifted = lifted_record(
             an_id(3), NOW + 60, digest=refusal.digest, sealed=refusal.sealed, scope="organisation", reason=Reason.UNSUBSCRIBE,
             by="Wang Min", consent=None, note="",
@@ -150,15 +157,18 @@ async def test_a_person_reads_decision_law_outcome_history_and_time(records):
     for words in (
         "Example Ltd", "ada@example.org", RECORDED, "base/suppression", "Gone <script>", "15 USC 7704(a)(4)", "192.0.2.7",
         "the recipient unsubscribed", "one_click", "by telephone, 18 November", "Wang Min", SET,
-        "news@example.com", "Said last", SAID_LAST,
+        "news@example.com", "Said last", SAID_LAST, "In force as number 8131", an_id(9),
     ):  # fmt: skip
         assert words in english
     chinese, _ = text_of(files["index.zh.html"])
     for words in (
         "示例公司", "ada@example.org", RECORDED, "收件人已退订", "15 USC 7704(a)(4)", "判定", "拒绝", "收件人退订",
-        "最近一次", SAID_LAST,
+        "最近一次", SAID_LAST, "生效序号 8131", "当时已在途中的邮件",
     ):  # fmt: skip
         assert words in chinese
+    everybody = unpacked(build_evidence(material(records, an_id(1), ""), records.reader))
+    assert "let leave as number 8127" in text_of(everybody["index.en.html"])[0]
+    assert "放行序号：8127" in text_of(everybody["index.zh.html"])[0]
     ((entry,),) = (history["suppressions"] for history in orjson.loads(files["evidence.json"])["histories"])
     assert entry["again_at"] == SAID_LAST
     places = re.findall('id="([^"]+)"', files["index.en.html"].decode())

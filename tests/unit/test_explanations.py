@@ -72,9 +72,14 @@ def test_outcomes_say_what_the_upstream_said_and_late_answers_correct_them(recor
         ("refused", "550 no such user"),
         ("transient", "451 4.4.1 The upstream server cannot be reached"),
     ]
-    late = late_record(submission.id, [Result(ada, Standing.DELIVERED, OK)], NOW + 90, records.person)
+    late = late_record(submission.id, [Result(ada, Standing.DELIVERED, OK, cleared=7)], NOW + 90, records.person)
     found = explained(records, opening, *finished, late)
-    assert [fate.state for fate in found.fates] == ["refused", "transient", "delivered"]
+    assert [(fate.state, fate.cleared) for fate in found.fates] == [
+        ("refused", (0, 0)), ("transient", (0, 0)), ("delivered", (7, 7)),
+    ]  # fmt: skip
+    both = [Result(ada, Standing.DELIVERED, OK, cleared=9), Result(bob, Standing.DELIVERED, OK, cleared=4)]
+    found = explained(records, opening, *finished, late_record(submission.id, both, NOW + 90, records.person))
+    assert [fate.cleared for fate in found.fates if fate.state == "delivered"] == [(4, 9)]
 
 
 @pytest.mark.parametrize(

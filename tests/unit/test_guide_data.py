@@ -137,6 +137,7 @@ async def keys_of(server):
         await store.pause(pause)
         await store.resume("offers")
         await store.pause(pause)
+        await store.note_sending("news", "2026-11-21")
         await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
         await hold_some(store, time.time())
     finally:

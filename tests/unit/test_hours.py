@@ -14,10 +14,11 @@ DAILY, OFFICE, NIGHT = ("09:00-21:00",), ("Mon-Fri 09:00-12:00", "Mon-Fri 14:00-
 SHANGHAI, BERLIN, NEW_YORK = ("Asia/Shanghai",), ("Europe/Berlin",), ("America/New_York",)
 
 
-def begins(texts, zones, *wall: int) -> str:
+def begins(texts, zones, wall):
     """When the hours begin, seen from a moment on the wall of the first zone, on that same wall."""
     clock = ZoneInfo(zones[0])
-    moment = opening(tuple(map(parse_span, texts)), zones, datetime(*wall, tzinfo=clock).timestamp())
+    year, month, day, hour, minute = wall
+    moment = opening(tuple(map(parse_span, texts)), zones, datetime(year, month, day, hour, minute, tzinfo=clock).timestamp())
     return f"{datetime.fromtimestamp(moment, clock):%a %d %H:%M}"
 
 
@@ -64,7 +65,7 @@ def test_what_are_no_hours_is_refused_and_quoted(text):
     ],
 )
 def test_hours_begin_at_their_next_start(hours, wall, expected):
-    assert begins(hours, SHANGHAI, *wall) == expected
+    assert begins(hours, SHANGHAI, wall) == expected
 
 
 def test_what_is_inside_may_leave_at_once_to_the_second():
@@ -84,7 +85,7 @@ def test_what_is_inside_may_leave_at_once_to_the_second():
     ],
 )
 def test_days_on_which_the_clocks_change_are_what_the_wall_says(hours, zone, wall, expected):
-    assert begins(hours, zone, *wall) == expected
+    assert begins(hours, zone, wall) == expected
 
 
 def test_in_a_country_with_several_zones_all_of_them_must_be_inside():

@@ -206,7 +206,7 @@ async def test_one_click_without_a_base_url(place):
     ("old", "new", "expected"),
     [
         ("mailto = false", "mailto = true", "mailto"),
-        ('over = "defer"', 'over = "hold"', "holding comes with a later version"),
+        ('over = "hold"', 'over = "keep"', "expected 'hold' or 'defer'"),
         ('mode = "enforce"', 'mode = "loud"', "mode"),
         ("upstream = []", 'upstream = ["nowhere"]', 'no [[upstream]] named "nowhere"'),
     ],

@@ -15,11 +15,12 @@ from relay.mail import replies
 from relay.mail.reply import reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.suppression import Reason
-from relay.records.facts import finished_record, received_record, suppressed_record
+from relay.records.facts import finished_record, late_record, received_record, suppressed_record
 from relay.records.kinds import Kind, Record
 from relay.records.monthly.counts import MOST_NAMES, OTHERS, Fate, Month, month_bounds
 from relay.records.reference import examples
 from relay.stores.contracts import FirstTry
+from relay.stores.held import Why
 from tests.support.months import OBSERVED, WARNED, Writer
 from tests.support.records import GONE, KEYS, NOW, a_message, a_refusal, a_submission, an_id
 
@@ -49,8 +50,42 @@ def people(number):
     return submission, submission.recipients
 
 
+def held(submission, *recipients, at=NOW):
+    return finished(submission, *(Result(one, Standing.HELD, OK, why=Why.LIMIT) for one in recipients), at=at)
+
+
+def late(submission, *results, at=NOW):
+    return late_record(submission.id, results, at, WRITER.person)
+
+
+def test_what_became_of_held_mail_takes_the_place_of_held_on_its_stream_and_day():
+    submission, (a, b, c, d) = people(4)
+    month = counted(
+        received(submission),
+        held(submission, a, b, c, d),
+        late(submission, Result(a, Standing.DELIVERED, OK), at=NOW + 2 * 86400),
+        late(submission, Result(b, Standing.REFUSED, reply(550, "1.1", "Unknown")), Result(c, Standing.INDETERMINATE, OK)),
+        late(submission, Result(c, Standing.DELIVERED, OK)),
+    )
+    expected = {Fate.DELIVERED: 2, Fate.SERVER: 1, Fate.HELD: 1}
+    assert +month.fates["newsletter"] == expected
+    assert {day: +counter for day, counter in month.days.items()} == {date(2026, 11, 18): expected}
+    assert month.late == {}
+
+
+def test_held_mail_of_an_earlier_month_and_a_late_answer_count_apart():
+    submission, (a, b) = people(2)
+    month = counted(
+        received(submission),
+        finished(submission, Result(a, Standing.INDETERMINATE, OK)),
+        late(submission, Result(a, Standing.DELIVERED, OK), Result(b, Standing.DELIVERED, OK)),
+    )
+    assert month.fates == {"newsletter": {Fate.UNKNOWN: 1}}
+    assert month.late == {"delivered": 2}
+
+
 def test_every_outcome_counts_under_its_stream_and_day():
-    submission, (a, b, c, d, e, f) = people(6)
+    submission, (a, b, c, d, e, f, g) = people(7)
     month = counted(
         received(submission),
         finished(
@@ -61,6 +96,7 @@ def test_every_outcome_counts_under_its_stream_and_day():
             Result(d, Standing.TRANSIENT, replies.over_limit("newsletter: identity 60/minute", 9), rule="limit"),
             Result(e, Standing.TRANSIENT, reply(451, "4.1", "Later")),
             Result(f, Standing.INDETERMINATE, reply(451, "4.7", "Late")),
+            Result(g, Standing.HELD, reply(451, "4.1", "Later"), why=Why.UPSTREAM),
         ),
     )
     assert month.fates == {"newsletter": dict.fromkeys(Fate, 1)}

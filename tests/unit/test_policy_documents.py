@@ -9,7 +9,7 @@ import pytest
 
 from relay.policy.checks import CHECKS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
-from relay.policy.model import Thresholds
+from relay.policy.model import SharedLimits, Thresholds
 from relay.policy.parse import parse_policies
 from relay.policy.rule import RuleTable
 from relay.policy.schema import KINDS, schema
@@ -58,27 +58,36 @@ def test_functions_and_bounds_are_named():
         assert bound.format(MAX_LENGTH) in document.replace("\n", " ")
 
 
-def in_place(thresholds):
-    """The shipped set without its own [thresholds]."""
+def in_place(tables):
+    """The shipped set without the newsletter's own [limits] and [thresholds]."""
     files = shipped_files()
     name = "streams/newsletter.toml"
-    files[name] = files[name].partition(b"[thresholds]")[0] + thresholds.encode()
+    files[name] = files[name].partition(b"[limits]")[0] + tables.encode()
     return files
+
+
+def without_limits(organisation: bytes) -> bytes:
+    """What organisation.toml says without its [limits], which have comments before and after."""
+    return organisation.replace(b"[limits]\n", b"").replace(b'reserve = "10%"\n', b"")
 
 
 @pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
     size = '[[rule]]\nid = "size"\ncheck = "size"\nabove_mb = 5\n'
     policy = a_policy(added={"streams/newsletter.toml": override + size, "organisation.toml": f"[[exempt]]{exempt}"})
     assert list(policy.stream("newsletter").overrides) == ["base/attachment-types"]
-    assert parse_policies(in_place(blocks[3])).stream("newsletter").thresholds == Thresholds()
-    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[4]}').packs["law"]
+    limits = parse_policies(in_place(blocks[3])).stream("newsletter").limits
+    assert (len(limits.hours), str(limits.warm_up), limits.over) == (2, "200/day x1.5", "hold")
+    shared = shipped_files() | {"organisation.toml": without_limits(shipped_files()["organisation.toml"]) + blocks[4].encode()}
+    assert parse_policies(shared).organisation.limits == SharedLimits()
+    assert parse_policies(in_place(blocks[5])).stream("newsletter").thresholds == Thresholds()
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[6]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 
@@ -94,10 +103,22 @@ def test_the_shipped_set_surprises_nobody():
     ]
     for stream in policy.streams:
         assert (stream.limits.identity, stream.limits.recipient, stream.limits.recipient_domain) == ((), (), {})
+        assert (stream.limits.hours, stream.limits.warm_up, stream.limits.over) == ((), None, "hold")
         assert [pack.name for pack in stream.packs] == ["base"]
         assert not stream.overrides
         assert all(stream.match.lists[:1]), "nobody falls into a stream undeclared"
     assert policy.packs["base"].pack.expires_on is None
+
+
+def test_what_the_shipped_files_only_propose_can_be_switched_on():
+    files = shipped_files()
+    text = files["streams/newsletter.toml"].decode()
+    for key in ("hours", "hours_zone", "warm_up"):
+        assert f"\n# {key} = " in text
+        text = text.replace(f"\n# {key} = ", f"\n{key} = ")
+    limits = parse_policies(files | {"streams/newsletter.toml": text.encode()}).stream("newsletter").limits
+    assert ([str(span) for span in limits.hours], limits.hours_zone) == (["Mon-Fri 09:00-21:00", "Sat 10:00-18:00"], "recipient")
+    assert str(limits.warm_up) == "200/day x1.5"
 
 
 def test_what_is_still_the_example_is_named():

@@ -112,6 +112,73 @@ async def test_who_waits_longer_is_served_first():
     assert order == ["first", "second", "third"]
 
 
+class TestLastPlace:
+    """Mail that can wait leaves it to mail that cannot."""
+
+    async def test_it_is_not_taken(self):
+        site = Site(connections=2)
+        await site.take(ADA, leaves_one=True)
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await site.take(ADA, patience=0.05, leaves_one=True)
+        assert caught.value.reason == "busy"
+        await site.take(BOB, patience=0)
+
+    async def test_it_is_not_taken_when_others_have_the_rest(self):
+        site = Site(connections=3, per_identity=3)
+        await site.take(ADA)
+        await site.take(BOB)
+        with pytest.raises(UpstreamUnavailable):
+            await site.take(ADA, patience=0.05, leaves_one=True)
+
+    async def test_an_idle_connection_of_its_own_is_the_last_place_too(self):
+        site = Site(connections=2)
+        own = await site.take(ADA)
+        await site.take(BOB)
+        site.pool.put(own)
+        with pytest.raises(UpstreamUnavailable):
+            await site.take(ADA, patience=0.05, leaves_one=True)
+        assert await site.take(ADA, patience=0) is own
+
+    async def test_what_is_idle_counts_as_free(self):
+        site = Site(connections=2)
+        idle = [await site.take(BOB), await site.take(BOB)]
+        for channel in idle:
+            site.pool.put(channel)
+        await site.take(ADA, patience=0, leaves_one=True)
+
+    async def test_a_place_that_is_being_opened_is_taken(self):
+        site = Site(connections=2)
+        assert await site.pool.take(BOB, asyncio.get_running_loop().time()) is None
+        with pytest.raises(UpstreamUnavailable):
+            await site.take(ADA, patience=0.05, leaves_one=True)
+
+    async def test_who_cannot_wait_goes_past_who_can(self):
+        site = Site(connections=2)
+        busy = [await site.take(BOB), await site.take(BOB)]
+        waits = asyncio.ensure_future(site.take(ADA, patience=5, leaves_one=True))
+        await asyncio.sleep(0)
+        goes = asyncio.ensure_future(site.take(ADA, patience=5))
+        await asyncio.sleep(0)
+        site.pool.put(busy[0])
+        own = await goes
+        site.pool.put(busy[1])
+        await asyncio.sleep(0)
+        assert not waits.done()
+        site.pool.put(own)
+        assert await waits is own
+
+    async def test_of_one_place_none_can_be_left(self):
+        site = Site(connections=1)
+        await site.take(ADA, patience=0, leaves_one=True)
+
+    async def test_a_connection_that_is_replaced_keeps_its_place(self):
+        site = Site(connections=2)
+        own = await site.take(ADA, leaves_one=True)
+        site.pool.exchange(own)
+        site.pool.give_back(ADA)
+        await site.take(ADA, patience=0, leaves_one=True)
+
+
 @pytest.mark.parametrize("worn", ["mails", "age", "fault"])
 async def test_a_worn_connection_is_not_used_again(worn):
     site = Site(mails=1)
@@ -218,7 +285,7 @@ async def test_draining_cuts_what_is_busy_at_the_deadline():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=30),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=30),
     st.integers(1, 3),
     st.integers(1, 2),
 )
@@ -226,16 +293,20 @@ def test_bounds_hold_whoever_comes_and_goes_and_everybody_is_served(visits, conn
     async def story():
         site = Site(connections, per_identity)
         busy: list[Channel] = []
+        patient: set[Channel] = set()
 
-        async def visit(identity, steps, broken):
-            channel = await site.take(PoolKey("u", identity, "none"), patience=10)
+        async def visit(identity, steps, broken, leaves_one):
+            channel = await site.take(PoolKey("u", identity, "none"), patience=10, leaves_one=leaves_one)
             assert channel.key.identity == identity
             busy.append(channel)
+            patient.update([channel] if leaves_one else [])
             assert len(busy) <= connections
+            assert len(patient) <= max(1, connections - 1)
             assert all(len(list(group)) <= per_identity for _, group in itertools.groupby(sorted(c.key.identity for c in busy)))
             for _ in range(steps):
                 await asyncio.sleep(0)
             busy.remove(channel)
+            patient.discard(channel)
             if broken:
                 channel.wire.abort()
             site.pool.put(channel)

@@ -108,7 +108,11 @@ def test_netease_says_what_the_rooms_below_the_upstream_must_know():
 
 def test_where_the_servers_of_a_provider_stand():
     countries = {name: profile.country for name, profile in PROFILES.items()}
-    assert countries == {"netease": "CN", "tencent": "CN", "alimail": "CN", "directmail": "CN", "ses": "", "generic": ""}
+    abroad = {"ses", "generic", "google", "microsoft", "yahoo", "sendgrid", "mailgun", "postmark"}
+    assert countries == dict.fromkeys(["netease", "tencent", "qq", "alimail", "directmail"], "CN") | dict.fromkeys(abroad, "")
+    assert {name: profile.time_zone for name, profile in PROFILES.items() if profile.country == "CN"} == dict.fromkeys(
+        ["netease", "tencent", "qq", "alimail", "directmail"], "Asia/Shanghai"
+    )
 
 
 WHOLE = """

@@ -67,7 +67,7 @@ def folder(tmp_path, monkeypatch):
             )
             outcomes = [
                 Result(ada, Standing.REFUSED, reply(550, "7.1", "No"), rule="base/suppression"),
-                Result(bob, Standing.DELIVERED, reply(250, "0.0", "OK"), upstream="m", upstream_text="250 queued"),
+                Result(bob, Standing.DELIVERED, reply(250, "0.0", "OK"), upstream="m", upstream_text="250 queued", cleared=41),
             ]
             await opened.records.append_many(
                 finished_record(submission, outcomes, ReportFate.NOT_NEEDED, reply(250, "0.0", "OK"), NOW + 86_400, person)
@@ -115,8 +115,8 @@ def test_chinese_names_decisions_and_outcomes_in_chinese(folder):
     assert "ada@example.org: 拒绝  base/suppression (拒绝)\n" in chinese
     assert "bob@example.com: 准许\n" in chinese
     assert "ada@example.org: 未发送：有规则不允许  550 5.7.1 No\n" in chinese
-    assert "bob@example.com: 已送达上游服务器  250 queued\n" in chinese
-    assert "bob@example.com: delivered  250 queued\n" in run(records, "search", "--lang", "en", "--addresses").output
+    assert "bob@example.com: 已送达上游服务器  250 queued  #41\n" in chinese
+    assert "bob@example.com: delivered  250 queued  #41\n" in run(records, "search", "--lang", "en", "--addresses").output
 
 
 def test_a_search_has_a_limit_and_says_so(folder):

@@ -271,9 +271,12 @@ async def test_lanes_that_wake_at_once_are_woken_some_at_a_time(store):
     assert claimed == 1200
 
 
-async def test_thousands_of_copies_are_held_changed_and_freed_in_their_order(store, clock):
+@pytest.mark.parametrize("octets", [1000, 3 * PIECE])
+async def test_thousands_of_copies_are_held_changed_and_freed_in_their_order(store, clock, octets):
+    message = held_message(1, octets)
     people = [(number, digest(number)) for number in range(1200)]
-    await hold(store, MESSAGE, [held_copy(MESSAGE, number, due_at=NEVER, why=Why.AUTHENTICATION) for number, _ in people])
+    await hold(store, message, [held_copy(message, number, due_at=NEVER, why=Why.AUTHENTICATION) for number, _ in people])
+    assert await store.held_message(message.id) == message
     assert [copy.recipient for copy in await store.held_copies(None, 5000)] == sorted(who for _, who in people)
     assert await store.free_owner(OWNER, Why.AUTHENTICATION) == 1200
     claimed = await store.claim(5000, LEASE)

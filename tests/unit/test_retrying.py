@@ -68,6 +68,7 @@ DOMAIN_LIMIT = "newsletter: recipient domain qq.com 20/minute"
         (a_result(UNREACHED, Why.HOURS, NOW + 7200), USER, Wait(Why.HOURS, NOW + 7200)),
         (a_result(UNREACHED, Why.RULE, NEVER), USER, Wait(Why.RULE, NEVER)),
         (a_result(replies.STORE_UNAVAILABLE), USER, Wait(Why.LANE, NOW + 60)),
+        (a_result(replies.POLICY_UNUSABLE), USER, Wait(Why.LANE, NOW)),
         (a_result(replies.RESEND_IN_PROGRESS), USER, Wait(Why.LANE, NOW + 60)),
     ],
 )

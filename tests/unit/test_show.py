@@ -1,12 +1,13 @@
 """show(): three heads, and every rule of the set under the right one."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from relay.policy.show import show
 from tests.support.policies import a_policy, newsletter
-from tests.unit.test_difference import EXEMPT, FACTS, NEWS, OVERRIDE
+from tests.unit.test_difference import EXEMPT, FACTS, NEWS, OVERRIDE, pacing
 
 DAY = date(2026, 11, 21)
 
@@ -165,3 +166,74 @@ def test_a_rule_that_only_warns_is_only_observed():
     enforced, relaxed, _ = said(newsletter('[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 5\naction = "warn"\n'))
     assert not naming(enforced, "newsletter/mine")
     assert naming(relaxed, "newsletter: only recorded: The message is too large (newsletter/mine)")
+
+
+# Pace
+
+
+def test_hours_are_said_with_whose_clock_counts():
+    assert naming(said(pacing('hours = ["Mon-Fri 09:00-21:00", "Sat 10:00-20:00"]'))[0], "leaves only") == [
+        (
+            "newsletter: leaves only Mon-Fri 09:00-21:00, Sat 10:00-20:00, by the recipient's clock"
+            " (Asia/Shanghai where the domain names no country; of several zones in all)."
+        )
+    ]
+    assert naming(said(pacing('hours = "09:00-21:00"\nhours_zone = "organisation"'))[0], "leaves only") == [
+        "newsletter: leaves only 09:00-21:00, by the clock in Asia/Shanghai."
+    ]
+
+
+def test_a_country_too_wide_for_the_hours_is_named_with_the_zone_that_counts():
+    assert not naming(said(pacing('hours = "09:00-21:00"'))[0], "at once")
+    assert naming(said(pacing('hours = "09:00-18:00"'))[0], "at once") == [
+        "newsletter: these hours never come in all zones of a country at once; one zone counts: RU (Europe/Moscow)."
+    ]
+
+
+def test_hours_that_are_only_observed_are_not_enforced():
+    policy = pacing('hours = "09:00-21:00"')
+    shadow = replace(policy, streams=tuple(replace(stream, mode="shadow") for stream in policy.streams))
+    assert naming(said(policy)[0], "leaves only")
+    assert not naming(said(shadow)[0], "leaves only")
+
+
+def test_a_warm_up_is_said_with_its_end():
+    assert naming(said(pacing('warm_up = "200/day x1.5"'))[0], "warms up") == [
+        (
+            "newsletter: warms up: 200 recipients on its first day of sending, 1.5 times as many on each that follows,"
+            " until the usual limit on a day (1000000 where there is none)."
+        )
+    ]
+
+
+def test_what_becomes_of_mail_over_a_limit_is_said_of_each_stream():
+    enforced = said(newsletter(over='"defer"'))[0]
+    assert naming(enforced, "over a limit") == [
+        "newsletter: what is over a limit waits with the client, which is told when to come back.",
+        "receipts: what is over a limit is held by the relay and leaves when it may.",
+        "correspondence: what is over a limit is held by the relay and leaves when it may.",
+    ]
+
+
+@pytest.mark.parametrize("reserve", ["10%", "25%"])
+def test_what_marketing_leaves_to_others_is_said(reserve):
+    policy = a_policy(changes={FACTS: ('reserve = "10%"', f'reserve = "{reserve}"')})
+    assert naming(said(policy)[0], "Marketing leaves") == [
+        f"Marketing leaves {reserve} of each limit of an upstream server, and its last free connection, to other mail."
+    ]
+
+
+HOLD = '[[rule]]\nid = "look"\ncheck = "size"\nabove_mb = 5\naction = "hold"\n'
+
+
+def test_a_rule_that_holds_says_that_a_person_must_act():
+    enforced = said(newsletter(HOLD))[0]
+    assert len(naming(enforced, "newsletter: held until a person releases it: ")) == 1
+    assert not naming(enforced, "may be late")
+
+
+def test_service_mail_that_a_rule_holds_may_be_late():
+    policy = a_policy(added={"streams/receipts.toml": "\n" + HOLD})
+    assert naming(said(policy)[0], "may be late") == [
+        "receipts: service mail may be late: it waits for a person where receipts/look objects."
+    ]

@@ -3,15 +3,17 @@
 import shutil
 import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
 from relay.errors import StoreUnavailable
+from relay.stores.contracts import Cleared
 from relay.stores.sqlite import SQLiteStore
 from relay.stores.sqlite.file import StoreFile, unavailable
 from tests.contract.test_meta import OPERATIONS
 from tests.support.clocks import Clock
-from tests.support.stores import ADA, META, START, new_sqlite, refusal
+from tests.support.stores import ADA, BOB, META, START, digest, first_try, new_sqlite, refusal, request
 
 
 @pytest.fixture
@@ -73,6 +75,18 @@ async def test_another_schema_is_not_guessed(tmp_path):
     assert caught.value.reason == "schema"
 
 
+async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_used(tmp_path):
+    path = tmp_path / "relay.db"
+    SQLiteStore.create(path, META)
+    older = sqlite3.connect(path)
+    older.execute("DROP TABLE sending_days")
+    older.close()
+    store = SQLiteStore.open(path, META)
+    await store.note_sending("news", "2026-11-21")
+    assert (await store.sending_days(["news"]))["news"].days == 1
+    await store.aclose()
+
+
 def test_a_file_is_made_once_and_for_nobody_else_to_read(tmp_path):
     path = tmp_path / "relay.db"
     SQLiteStore.create(path, META)
@@ -129,3 +143,26 @@ def test_every_fault_of_sqlite_has_a_reason(code, reason):
 def test_faults_of_the_file_system_and_of_the_module_have_one_too():
     assert unavailable(PermissionError(13, "Permission denied")).reason == "disk"
     assert unavailable(sqlite3.ProgrammingError("Cannot operate on a closed database.")).reason == "unreachable"
+
+
+async def test_a_file_from_before_there_were_numbers_learns_to_number(tmp_path):
+    before = await new_sqlite(tmp_path, Clock(START))
+    await before.suppress(refusal(BOB))
+    await before.aclose()
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as older:
+        for name in ("ledger_leaving", "ledger_leaving_older"):
+            older.execute(f"DROP INDEX {name}")
+        older.execute("DROP TABLE sequence")
+        added = {"ledger": ("mailbox", "older", "copy_of"), "suppressions": ("sequence", "in_flight")}
+        for table, columns in added.items():
+            for column in columns:
+                older.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    for first in (1, 2):
+        opened = SQLiteStore.open(tmp_path / "relay.db", META, clock=Clock(START))
+        key = digest(first)
+        (leave,) = await opened.clear(key, first_try(first).submission_id, [request(digest("eve"))], 90.0, 3600.0)
+        assert leave == Cleared()
+        assert leave.number == first
+        ((known,),) = await opened.find([(BOB,)])
+        assert (known.number, known.in_flight) == (0, ())
+        await opened.aclose()

@@ -39,6 +39,9 @@ def test_added_is_found_by_any_spelling(relay):
     assert "on the list already" in relay("add", ADA, "--reason", "manual").output
     (facts,) = relay.facts(Kind.SUPPRESSED)
     assert (facts["reason"], facts["by"], facts["note"]) == ("manual", "Wang Min", "她打过电话")
+    (row,) = relay.json("check", ADA, code=1)[ADA]
+    (applied,) = relay.facts(Kind.APPLIED)
+    assert (applied["number"], applied["in_flight"]) == (row["number"], row["in_flight"]) == (1, [])
 
 
 def test_an_entry_says_which_mail_it_stops(small):

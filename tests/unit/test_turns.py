@@ -1,8 +1,8 @@
-"""Turns: one in every pass of the loop, in order, and nobody's going away stops the others."""
+"""Turns and places: so many at a time, in order, and nobody's going away stops the others."""
 
 import asyncio
 
-from relay.tasks import Turns, spawn
+from relay.tasks import Places, Turns, spawn
 
 
 class Passes:
@@ -62,3 +62,49 @@ async def test_who_is_cancelled_while_waiting_has_no_turn():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert taken == [0, 3, 5]
     await asyncio.wait_for(turns.take(), 10)
+
+
+async def test_who_waits_for_a_place_is_let_in_by_rank_and_then_by_arrival():
+    places, entered = Places(1), []
+    release = asyncio.Event()
+
+    async def work(name, rank):
+        async with places.place(rank):
+            entered.append(name)
+            await release.wait()
+
+    tasks = []
+    for name, rank in [("first", 2), ("campaign", 2), ("letter", 1), ("receipt", 0), ("notice", 0)]:
+        tasks.append(spawn(work(name, rank), name))
+        await asyncio.sleep(0)
+    assert entered == ["first"]
+    release.set()
+    await asyncio.gather(*tasks)
+    assert entered == ["first", "receipt", "notice", "letter", "campaign"]
+
+
+async def test_a_place_is_free_again_whoever_waited_for_it_went_away():
+    places, entered = Places(2), []
+    release = asyncio.Event()
+
+    async def work(name):
+        async with places.place(0):
+            entered.append(name)
+            await release.wait()
+
+    tasks = []
+    for name in ("one", "two", "gone", "let in and gone", "last"):
+        tasks.append(spawn(work(name), name))
+        await asyncio.sleep(0)
+    assert entered == ["one", "two"]
+    tasks[2].cancel()
+    tasks[0].cancel()  # its place goes to the next in line, who is cancelled before it can take it
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert entered == ["one", "two", "last"]
+    release.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with places.place(0), places.place(0):
+        pass

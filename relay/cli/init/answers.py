@@ -229,8 +229,10 @@ def own_address() -> str:
 QUESTIONS = (
     Question(
         "provider",
-        "邮件服务商（netease 网易、tencent 腾讯、alimail 阿里企业邮箱、directmail 阿里云推送、ses，或“主机:端口”）",
-        "Your mail provider (netease, tencent, alimail, directmail, ses, or HOST:PORT of any other)",
+        "邮件服务商（netease 网易、tencent 腾讯、qq、alimail 阿里企业邮箱、directmail 阿里云推送、google、microsoft、yahoo、ses、"
+        "sendgrid、mailgun、postmark，或“主机:端口”）",
+        "Your mail provider (netease, tencent, qq, alimail, directmail, google, microsoft, yahoo, ses, sendgrid, mailgun,"
+        " postmark, or HOST:PORT of any other)",
         _provider,
         lambda _: "netease",
     ),

@@ -109,7 +109,7 @@ class Watch:
         last = last_number(self._records.reader, self._mailbox, session.validity)
         if last is None:
             begin = datetime.fromtimestamp(self._clock() - self._config.collector.look_back, UTC)
-            numbers = await session.numbers(f"SINCE {begin.day}-{_MONTHS[begin.month - 1]}-{begin.year}")
+            numbers = await session.numbers(f"SINCE {begin.day}-{MONTHS[begin.month - 1]}-{begin.year}")
         else:
             numbers = [number for number in await session.numbers(f"UID {last + 1}:*") if number > last]
         if numbers and await _lacks_keys(self._store()):  # a token made with them would be taken for a forged one
@@ -260,4 +260,4 @@ def tls_context(config: Config, account: Account) -> ssl.SSLContext | None:
         raise ConfigurationError(f"imap_ca_file {file}: {error.strerror or error}") from None
 
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -58,6 +58,11 @@ class Headcount:
         """Our row of `shared_memory`."""
         return cls(mmap.mmap(descriptor, 0), row)
 
+    @property
+    def processes(self) -> int:
+        """How many processes there are."""
+        return len(self._rows)
+
     def place(self, client: str) -> int:
         """Where connections of this client are counted."""
         return int.from_bytes(blake2b(client.encode(), digest_size=2, key=self._key).digest(), "big")

@@ -89,10 +89,11 @@ class Month:
         self.complaints: Counter[str] = Counter()
         self._returned: set[tuple[str, str, bytes]] = set()  # what came back twice counts once, as for the thresholds
         self.late: Counter[str] = Counter()  # by state
-        self._held: dict[tuple[str, bytes], tuple[str, date]] = {}  # stream and day of who is held, until more is known
+        self._held: dict[tuple[str, bytes], tuple[str, date, Fate]] = {}  # where who is held counts, until more is known
         self.untold = 0
         self.events: list[Event] = []
         self.pauses: list[Event] = []  # and their ends
+        self.adapted: Counter[tuple[str, str]] = Counter()  # upstream and kind
         self.open: set[str] = set()  # received, not finished yet
 
     def add(self, record: Record, seq: int = 0) -> None:
@@ -150,7 +151,7 @@ class Month:
             self.fates[stream][fate] += 1
             self.days[day][fate] += 1
             if fate is Fate.HELD:
-                self._held[record.id, record.people[outcome["person"]].digest] = stream, day
+                self._held[record.id, record.people[outcome["person"]].digest] = stream, day, fate
             if outcome["rule"]:
                 self._rule(outcome["rule"], outcome["reply"], is_final=fate is Fate.RULE)
         self.absent[stream] += len(record.marks)
@@ -217,10 +218,13 @@ class Month:
                 self._late(record)
             case Kind.UNREPORTED:
                 self.untold += len(facts["about"])
-            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.APPLIED:
-                pass  # how a refusal was told, what was decided once more, why and how long, that the store has it: others count
+            case Kind.REPORTED | Kind.JUDGED | Kind.HELD | Kind.HANDLED | Kind.PROBED | Kind.APPLIED:
+                pass  # how a refusal was told, what was decided or done meanwhile, that the store has a refusal: others count
             case Kind.POLICY | Kind.KEYS | Kind.OPENED:
                 self.events.append(Event(record.kind, record.at, facts))
+            case Kind.ADAPTED:
+                if not facts["ended"]:
+                    self.adapted[facts["upstream"], facts["kind"]] += 1
             case Kind.PAUSED | Kind.RESUMED:
                 self.pauses.append(Event(record.kind, record.at, facts))
             case _:  # a report that leaves something out in silence would be believed
@@ -233,12 +237,13 @@ class Month:
             if held is None:
                 self.late[outcome["state"]] += 1
                 continue
-            (stream, day), fate = held, _fate(outcome["state"], outcome["rule"])
+            stream, day, before = held
+            fate = _fate(outcome["state"], outcome["rule"])
             for counter in (self.fates[stream], self.days[day]):
-                counter[Fate.HELD] -= 1
+                counter[before] -= 1
                 counter[fate] += 1
             if fate is Fate.UNKNOWN:  # it is tried again
-                self._held[record.id, record.people[outcome["person"]].digest] = held
+                self._held[record.id, record.people[outcome["person"]].digest] = stream, day, fate
 
     # Parts -----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from relay.records.kinds import Kind
 from relay.records.monthly.counts import Event
 from relay.records.monthly.relaxations import ALL_RULES, Relaxation
 from relay.records.monthly.view import Applied, Cell, Mark, Part, Section, Table, View
-from relay.records.wording import KINDS, MEASURES, OBSERVED, REASONS, word
+from relay.records.wording import ADAPTED, KINDS, MEASURES, OBSERVED, REASONS, word
 
 _SHOWN_CHANGES = 40
 
@@ -117,6 +117,19 @@ def _pause(view: View, event: Event) -> list[Cell]:
         view.time(event.at), view.stream(facts["stream"]), what, word(MEASURES, facts["measure"])[view.language], by,
         masked(reason), counts["delivered"] + counts["refused"], counts["refused"] + counts["returned"], counts["complaints"],
     ]  # fmt: skip
+
+
+def adaptations(view: View) -> Section:
+    """How often upstreams made the relay wait, go slower, split mail or pause."""
+    columns = [view.t("上游", "Upstream"), view.t("调整", "Adaptation"), view.t("次数", "Times")]
+    counts = sorted(view.counts.adapted.items())
+    rows: list[list[Cell]] = [[name, word(ADAPTED, kind)[view.language], times] for (name, kind), times in counts]
+    note = view.t("本节点本月没有因上游服务器的答复而调整发送。", "This node adapted to no upstream's replies in this month.")
+    return Section(
+        view.t("因上游答复而作的调整", "Adapted to upstreams' replies"),
+        [] if rows else [note],
+        [Part(Table("adaptations", view.t("调整", "Adaptations"), columns, rows))],
+    )
 
 
 def suppression_list(view: View) -> Section:

@@ -25,6 +25,7 @@ def sections(view: View) -> list[Section]:
         governance.policies(view),
         governance.relaxed(view),
         governance.pauses(view),
+        governance.adaptations(view),
         governance.suppression_list(view),
         governance.unsaid(view),
     ]

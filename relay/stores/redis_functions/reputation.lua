@@ -1,5 +1,8 @@
 -- Reputation: how each stream's mail is received, and which streams are paused.
 
+local pause_of, count_sent, keep_sums, paused, pause, resume, note, tallies, note_sending, sending_days
+do
+
 -- Fields of a pause.
 local PAUSED_AT, PAUSED_BY, MEASURE, PAUSE_REASON, PAUSE_REASON_ZH = 1, 2, 3, 4, 5
 
@@ -22,7 +25,7 @@ local function first_day(now, window)
 end
 
 -- An empty list: not paused.
-local function pause_of(step, stream)
+function pause_of(step, stream)
   local packed = stream ~= "" and hash_get(step, PAUSES, stream)
   if not packed then
     return {}
@@ -30,13 +33,13 @@ local function pause_of(step, stream)
   return { stream, unpack(unpack_list(packed), PAUSED_AT, PAUSE_REASON_ZH) }
 end
 
-local function count_sent(step, stream, field)
+function count_sent(step, stream, field)
   local key = day_key(stream, math.floor(step.now / DAY))
   step.sums[key] = step.sums[key] or {}
   step.sums[key][field] = (step.sums[key][field] or 0) + 1
 end
 
-local function keep_sums(step)
+function keep_sums(step)
   for key, fields in pairs(step.sums) do
     for field, by in pairs(fields) do
       write(step, "HINCRBY", key, field, by)
@@ -45,7 +48,7 @@ local function keep_sums(step)
   end
 end
 
-local function paused(step)
+function paused(step)
   local pauses, all = {}, redis.call("HKEYS", PAUSES)
   for i, stream in ipairs(all) do
     pauses[i] = pause_of(step, stream)
@@ -53,7 +56,7 @@ local function paused(step)
   return pauses
 end
 
-local function pause(step)
+function pause(step)
   local stream, fields, counted_from = take(step), take_list(step), take(step)
   local is_stale = counted_from ~= "" and tonumber(counted_from) ~= tonumber(hash_get(step, COUNTED_FROM, stream) or 0)
   if is_stale or hash_get(step, PAUSES, stream) then
@@ -63,7 +66,7 @@ local function pause(step)
   return 1
 end
 
-local function resume(step)
+function resume(step)
   local stream = take(step)
   local ended = pause_of(step, stream)
   if #ended > 0 then
@@ -77,7 +80,7 @@ local function resume(step)
   return ended
 end
 
-local function note(step)
+function note(step)
   local begin = first_day(step.now, KEPT_DAYS) * DAY
   for _ = 1, take_number(step) do
     local stream, measure, member, sent_at = take(step), take(step), take(step), take(step)
@@ -107,7 +110,7 @@ local function tally(step, stream, begin)
   return { delivered, refused, came_back("hard_bounces"), came_back("complaints"), counted_from }
 end
 
-local function tallies(step)
+function tallies(step)
   local answer = {}
   for i = 1, take_number(step) do
     local stream, window = take(step), take_number(step)
@@ -116,7 +119,7 @@ local function tallies(step)
   return answer
 end
 
-local function note_sending(step)
+function note_sending(step)
   local stream, day = take(step), take(step)
   local days, last = 0, ""
   local packed = hash_get(step, SENDING, stream)
@@ -129,11 +132,13 @@ local function note_sending(step)
   return 1
 end
 
-local function sending_days(step)
+function sending_days(step)
   local answer = {}
   for i, stream in ipairs(take_list(step)) do
     local packed = hash_get(step, SENDING, stream)
     answer[i] = packed and unpack_list(packed) or { 0, "" }
   end
   return answer
+end
+
 end

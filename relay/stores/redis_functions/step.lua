@@ -1,6 +1,7 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
--- The files of this folder are one library, put together in the order step, numbers, suppressions, limits,
--- reputation, lanes, ledger, held, tick.
+-- The files of this folder are one library, put together in the order step, numbers, suppressions, limits, reputation,
+-- adaptations, lanes, ledger, held, tick.  Lua counts two hundred local names at most outside functions: a part with many
+-- declares those that others need, and keeps the rest in a block.
 --
 -- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
 -- that fails has changed nothing and does not disturb the others.  The caller's store id, schema and key fingerprints
@@ -19,6 +20,7 @@
 --   {relay}:v:RESERVATION    string  packed: reserved at, lease end, then per charge its window and member
 --   {relay}:l:KEY            hash    first, ends, and "r" .. recipient -> packed row
 --   {relay}:pauses           hash    stream -> packed: at, by, measure, reason, reason_zh
+--   {relay}:adapted          hash    key -> packed: the adaptation as the relay wrote it, its end, its weight
 --   {relay}:from             hash    stream -> when it was resumed last; what was sent before counts no more
 --   {relay}:sending          hash    stream -> packed: days on which it sent, the last of them
 --   {relay}:n:DAY:STREAM     hash    delivered, refused on that day of UTC

@@ -5,6 +5,7 @@ local OPERATIONS = {
   reserve = reserve, used = used, settle = settle, refund = refund,
   open = open, rows = rows, clear = clear, finish = finish, close = close,
   paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
+  adaptations = adaptations, adapt = adapt, end_adaptation = end_adaptation, take_ended = take_ended,
   note_sending = note_sending, sending_days = sending_days,
 }
 

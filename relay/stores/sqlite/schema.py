@@ -120,6 +120,23 @@ CREATE TABLE IF NOT EXISTS feedback (
 CREATE INDEX IF NOT EXISTS feedback_sent ON feedback (sent_at);
 """
 
+ADAPTATIONS = """
+CREATE TABLE IF NOT EXISTS adaptations (
+    key BLOB NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    since REAL NOT NULL,
+    until REAL,                             -- null: a person ends it
+    value INTEGER NOT NULL,
+    login BLOB NOT NULL,
+    reply_class TEXT NOT NULL,
+    said TEXT NOT NULL,
+    by TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
 HELD = """
 CREATE TABLE IF NOT EXISTS held_messages (
     id TEXT NOT NULL PRIMARY KEY,
@@ -188,7 +205,7 @@ CREATE TABLE IF NOT EXISTS sending_days (
 ) WITHOUT ROWID;
 """
 
-_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING}
+_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING, "adaptations": ADAPTATIONS}
 """Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
 
 NUMBERS = (
@@ -207,7 +224,7 @@ NUMBERS = (
 
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING}")
+    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING} {ADAPTATIONS}")
     _add_numbers(db)
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")

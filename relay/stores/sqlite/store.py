@@ -13,6 +13,7 @@ from relay.errors import StoreUnavailable
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
+from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import (
     Clearance,
     ClearRequest,
@@ -29,7 +30,7 @@ from relay.stores.contracts import (
 )
 from relay.stores.entries import require_recordable, require_recordable_rows
 from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
-from relay.stores.sqlite import held, ledger, limits, reputation, schema, suppressions, turns
+from relay.stores.sqlite import adaptations, held, ledger, limits, reputation, schema, suppressions, turns
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.holding import Holding
 from relay.stores.sqlite.schema import Identity
@@ -237,6 +238,22 @@ class SQLiteStore(Store):
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
         return self._snapshot(lambda db, now: reputation.tallies(db, now, windows))
+
+    # Adaptations
+
+    async def adaptations(self) -> list[Adaptation]:
+        return self._read(adaptations.adaptations)
+
+    async def adapt(self, adaptation: Adaptation) -> bool:
+        return await self._writer.run(lambda db, now: adaptations.adapt(db, now, adaptation))
+
+    async def end_adaptation(self, key: Digest) -> Adaptation | None:
+        return await self._writer.run(lambda db, now: adaptations.end(db, now, key))
+
+    async def take_ended(self) -> list[Adaptation]:
+        if not self._read(adaptations.has_ended):  # the usual case: nothing to write
+            return []
+        return await self._writer.run(adaptations.take_ended)
 
     # Held copies
 

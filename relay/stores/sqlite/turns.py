@@ -19,7 +19,7 @@ from relay.stores.held import HeldCopy, Lane, Why
 QUANTUM = 256 * 1024
 
 _WAKE = 100  # lanes that may join a line in one claim
-_COPY = "message, recipient, priority, lane, owner, why, due_at, sealed, attempts, held_copies.held_at, claim"
+_COPY = "message, recipient, priority, lane, owner, why, due_at, sealed, attempts, held_copies.held_at, claim, lease_until"
 COPIES = f"SELECT {_COPY} FROM held_copies"  # noqa: S608 - names only
 _DUE = f"""
 SELECT octets, {_COPY} FROM held_copies JOIN held_messages ON id = message

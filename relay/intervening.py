@@ -1,0 +1,203 @@
+"""What people may do with held mail: look at it, let it pass a rule, have it tried at once, drop it.
+
+A copy that is being sent at this moment is left alone: its outcome is its own
+answer.  The store hears a change only while nobody else has claimed the copy
+meanwhile.  Every deed is on record before it takes effect.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from relay.answer import Result, Standing
+from relay.holding import Codec, Detail, report_lane
+from relay.keys import Keys
+from relay.mail import replies
+from relay.mail.envelope import Submission
+from relay.policy.suppression import Digest
+from relay.records.append import Records
+from relay.records.facts import late_record
+from relay.records.handled import handled_record
+from relay.records.kinds import Record
+from relay.stores.held import Held, HeldCopy, HeldMessage, HeldUpdate, Why
+
+PAGE = 500  # copies that are looked at, and changed, in one step
+
+
+class Deed(StrEnum):
+    """What may be done with held copies; the word of `relay held` and of the record."""
+
+    RELEASE = "release"  # leaves although a rule wanted a person to look at it
+    RETRY = "retry"  # is due now
+    DROP = "drop"  # never leaves; its sender is told
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which copies a person means; what is left empty is left open."""
+
+    ids: tuple[str, ...] = ()
+    recipient: Digest | None = None
+    whys: frozenset[Why] = frozenset()
+    stream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A held copy as people see it. What this relay has no key for is None."""
+
+    copy: HeldCopy
+    message: HeldMessage
+    submission: Submission | None
+    detail: Detail | None
+    is_leaving: bool  # somebody is sending it now
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of the copies that a person meant: changed, being sent, or not ones that this can be done with."""
+
+    changed: int = 0
+    leaving: int = 0
+    unfit: int = 0
+
+    def __add__(self, other: "Done") -> "Done":
+        return Done(self.changed + other.changed, self.leaving + other.leaving, self.unfit + other.unfit)
+
+
+class HeldMail:
+    """What is held, opened."""
+
+    def __init__(self, store: Held, keys: Keys, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self._codec = Codec(keys)
+
+    async def pages(self, wanted: Wanted) -> AsyncIterator[list[Seen]]:
+        """The copies that are meant, in the order of message and recipient, so many at a time; some pages are empty.
+
+        What is changed in one page does not move the next.  Raises StoreUnavailable.
+        """
+        for message in wanted.ids or (None,):
+            after: tuple[str, Digest] | None = None
+            while copies := await self._store.held_copies(after, PAGE, message):
+                after = copies[-1].message, copies[-1].recipient
+                yield await self._seen([copy for copy in copies if _is_meant(copy, wanted)], wanted.stream)
+
+    async def _seen(self, copies: Sequence[HeldCopy], stream: str) -> list[Seen]:
+        known: dict[str, tuple[HeldMessage, Submission | None] | None] = {}
+        seen = []
+        for copy in copies:
+            if copy.message not in known:
+                known[copy.message] = await self._message(copy.message)
+            found = known[copy.message]
+            if found is None:  # it has left meanwhile
+                continue
+            message, submission = found
+            if not stream or (submission and submission.stream == stream):
+                leaving = copy.leased_until > self._clock()
+                seen.append(Seen(copy, message, submission, self._detail(copy), leaving))
+        return seen
+
+    async def _message(self, message_id: str) -> tuple[HeldMessage, Submission | None] | None:
+        message = await self._store.held_message(message_id, with_body=False)
+        if message is None:
+            return None
+        try:
+            return message, self._codec.read_head(message.id, message.head)[0]
+        except (ValueError, KeyError, TypeError):
+            return message, None
+
+    def _detail(self, copy: HeldCopy) -> Detail | None:
+        try:
+            return self._codec.read_detail(copy.message, copy.sealed)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class Intervention:
+    """One deed, by one person."""
+
+    def __init__(self, store: Held, records: Records, keys: Keys, clock: Callable[[], float], *, by: str, reason: str) -> None:
+        self._store, self._records, self._keys, self._clock = store, records, keys, clock
+        self._by, self._reason = by, reason
+        self._codec = Codec(keys)
+
+    async def do(self, deed: Deed, page: Sequence[Seen]) -> Done:
+        """Do it to these copies. Raises RecordsUnavailable and StoreUnavailable."""
+        idle = [one for one in page if not one.is_leaving]
+        fit = [one for one in idle if _fits(deed, one)]
+        changed = await self._change(deed, fit) if fit else 0
+        return Done(changed, len(page) - len(idle) + len(fit) - changed, len(idle) - len(fit))
+
+    async def _change(self, deed: Deed, fit: Sequence[Seen]) -> int:
+        now = self._clock()
+        await self._records.append_many([
+            handled_record(
+                message, [one.detail.recipient for one in of_it if one.detail], deed.value,
+                by=self._by, reason=self._reason, at=now, person=self._records.person,
+            )
+            for message, of_it in _by_message(fit).items()
+        ])  # fmt: skip
+        updates = [HeldUpdate(one.copy, self._after(deed, one)) for one in fit]
+        heard = await self._store.update_held(updates)
+        if deed is Deed.RETRY:
+            for lane in dict.fromkeys(one.copy.lane for one in fit):
+                await self._store.wake_lane(lane)
+        if deed is Deed.DROP:
+            gone = fit if heard == len(fit) else await self._heard(fit, updates)
+            await self._records.append_many([self._dropped(message, of_it) for message, of_it in _by_message(gone).items()])
+        return heard
+
+    def _after(self, deed: Deed, seen: Seen) -> HeldCopy:
+        """What becomes of the copy. It is due since it was held, by the store's own clock, and so keeps its place."""
+        copy, detail = replace(seen.copy, due_at=seen.copy.held_at), seen.detail
+        if deed is Deed.RETRY or detail is None:
+            return copy
+        if deed is Deed.RELEASE:
+            return replace(copy, sealed=self._codec.detail(copy.message, replace(detail, released=True)))
+        return replace(
+            copy,
+            why=Why.REPORT,
+            attempts=0,
+            lane=report_lane(self._keys, copy.message),
+            sealed=self._codec.detail(copy.message, self._refused(detail)),
+        )
+
+    def _refused(self, detail: Detail) -> Detail:
+        said = replies.DROPPED.wire().decode()
+        why_zh, why_en = f"中继的管理员决定不发送：{self._reason}", f"An administrator of the relay decided: {self._reason}"
+        return replace(detail, reply=said, rule=replies.DROPPED.rule, why_zh=why_zh, why_en=why_en, upstream="", upstream_text="")
+
+    async def _heard(self, fit: Sequence[Seen], updates: Sequence[HeldUpdate]) -> list[Seen]:
+        """Those whose change the store took."""
+        there = {copy for message in _by_message(fit) for copy in await self._all_of(message)}
+        return [one for one, update in zip(fit, updates, strict=True) if update.after in there]
+
+    async def _all_of(self, message: str) -> list[HeldCopy]:
+        found: list[HeldCopy] = []
+        while page := await self._store.held_copies((message, found[-1].recipient) if found else None, PAGE, message):
+            found += page
+        return found
+
+    def _dropped(self, message: str, seen: Sequence[Seen]) -> Record:
+        rule = replies.DROPPED.rule
+        results = [Result(one.detail.recipient, Standing.REFUSED, replies.DROPPED, rule) for one in seen if one.detail]
+        return late_record(message, results, self._clock(), self._records.person)
+
+
+def _is_meant(copy: HeldCopy, wanted: Wanted) -> bool:
+    return (wanted.recipient is None or copy.recipient == wanted.recipient) and (not wanted.whys or copy.why in wanted.whys)
+
+
+def _fits(deed: Deed, seen: Seen) -> bool:
+    """Only what a rule holds can be released; a report cannot be dropped, its sender must be told."""
+    if deed is Deed.RETRY:
+        return True
+    return seen.detail is not None and (seen.copy.why is Why.RULE if deed is Deed.RELEASE else seen.copy.why is not Why.REPORT)
+
+
+def _by_message(seen: Sequence[Seen]) -> Mapping[str, list[Seen]]:
+    found: dict[str, list[Seen]] = {}
+    for one in seen:
+        found.setdefault(one.copy.message, []).append(one)
+    return found

@@ -1,0 +1,78 @@
+"""Held mail of a client's own login leaves with that login, when the client is long gone; by the real line and courier."""
+
+from dataclasses import replace
+
+import pytest
+
+from relay.holding import owner_of
+from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
+from relay.mail.mailbox import Mailbox
+from relay.stores.held import Why
+from tests.support.courier import CourierHouse
+from tests.support.line import CLIENT
+from tests.support.service import OFFICE, PASSWORD, message
+from tests.support.upstream import RecordingUpstream
+
+
+@pytest.fixture
+def upstream():
+    with RecordingUpstream(accounts={OFFICE: PASSWORD}) as running:
+        yield running
+
+
+@pytest.fixture
+def house(tmp_path, upstream):
+    keys = '[keys]\nfile = "secrets/keys.toml"\n'
+    sealed = 'held_credentials = "sealed"'
+    with CourierHouse(tmp_path, upstream, auth="account", extra=keys, logins=sealed) as running:
+        yield running
+
+
+def submit(house, recipient: str):
+    """One mail of a client that logged in with its own account, and goes."""
+    credentials = Credentials(OFFICE, PASSWORD)
+    identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", credentials)
+
+    async def send():
+        submission = await house.line.begin(CLIENT, identity, Mailbox.parse(OFFICE))
+        submission = replace(submission, recipients=(Recipient(Mailbox.parse(recipient)),))
+        reply = await house.line.submit(submission, message(sender=OFFICE))
+        await house.line.concluded(submission)
+        return reply
+
+    return house.run(send())
+
+
+def login_kept(house):
+    return house.run(house.store.credentials_of(owner_of(house.line.keys, "up", OFFICE)))
+
+
+def test_it_leaves_under_its_own_account_and_the_login_is_forgotten_with_the_last_copy(house, upstream):
+    upstream.fault("CONNECT", close=True)
+    assert submit(house, "ada@example.org").is_positive
+    assert login_kept(house)
+    upstream.faults.clear()
+    house.turn(600)
+    house.wait_empty()
+    (delivery,) = upstream.accepted
+    assert (delivery.identity, delivery.recipients) == (OFFICE, ["ada@example.org"])
+    assert login_kept(house) is None
+
+
+def test_a_login_that_is_refused_is_forgotten_and_its_mail_waits_for_the_next_one(house, upstream):
+    upstream.fault("CONNECT", close=True)
+    assert submit(house, "ada@example.org").is_positive
+    upstream.faults.clear()
+    upstream.accounts[OFFICE] = "changed"
+    house.settled(600)
+    assert house.whys() == {Why.AUTHENTICATION: 1}
+    assert login_kept(house) is None
+    asked = len(upstream.auth_attempts)
+    house.settled(7200)
+    assert len(upstream.auth_attempts) == asked  # nobody guesses
+    custody = house.line.holder._custody
+    fresh = Credentials(OFFICE, "changed")
+    assert house.run(custody.refreshed("up", OFFICE, fresh)) == 1
+    house.settled(1)
+    house.wait_empty()
+    assert upstream.accepted[0].identity == OFFICE

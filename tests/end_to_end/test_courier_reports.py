@@ -1,0 +1,129 @@
+"""Who was refused or given up while held is told of, once, or is on record as untold; by the real line and courier."""
+
+from datetime import date
+
+import pytest
+
+from relay.keys import Key, Ring
+from relay.records.kinds import Kind
+from relay.stores.held import Why
+from tests.support.courier import CourierHouse, report_parts
+from tests.support.service import OFFICE, message
+from tests.support.upstream import RecordingUpstream
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+ANOTHER = Ring("held", (Key(9, b"x" * 64, date(2026, 1, 1)),))
+
+
+@pytest.fixture
+def upstream():
+    with RecordingUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+def house(tmp_path, upstream):
+    with CourierHouse(tmp_path, upstream) as running:
+        yield running
+
+
+def reports(upstream):
+    return [delivery for delivery in upstream.accepted if delivery.recipients == [OFFICE]]
+
+
+def hold(house, upstream, *people: str, **declared) -> str:
+    """Hold a mail to these people, which the upstream will take at the next try; its id."""
+    fault = upstream.fault("MAIL", "450 4.2.1 try later")
+    reply = house.send(OFFICE, people, message(sender=OFFICE), **declared)
+    assert ", 0 delivered, " in reply.text[0]
+    upstream.faults.remove(fault)
+    return reply.text[0][:26]
+
+
+def test_one_report_names_all_who_were_refused_as_soon_as_nobody_else_is_open(house, upstream):
+    message_id = hold(house, upstream, "ada@example.org", "bob@example.org", "eve@example.org")
+    upstream.fault("RCPT", "550 5.1.1 no such user", matching="ada@")
+    upstream.fault("RCPT", "450 4.2.1 greylisted", matching="bob@", times=1)
+    house.settled(90)
+    assert {copy.why for copy in house.held()} == {Why.REPORT, Why.UPSTREAM}
+    assert not reports(upstream)  # bob may be refused too
+    upstream.fault("RCPT", "550 5.7.1 go away", matching="bob@")
+    house.settled(150)  # within the ten minutes
+    house.wait_empty()
+    (report,) = reports(upstream)
+    _, machines = report_parts(report.data)
+    assert sorted(line for line in machines.splitlines() if line.startswith("Status:")) == ["Status: 5.1.1", "Status: 5.7.1"]
+    (reported,) = house.records(Kind.REPORTED)
+    assert reported.id == message_id
+
+
+def test_the_refused_are_told_of_after_ten_minutes_though_others_are_open(house, upstream):
+    hold(house, upstream, "ada@example.org", "bob@example.org")
+    upstream.fault("RCPT", "550 5.1.1 no such user", matching="ada@")
+    upstream.fault("RCPT", "450 4.2.1 greylisted", matching="bob@")
+    for _ in range(5):
+        house.settled(200)
+    (report,) = reports(upstream)
+    assert "bob@" not in report_parts(report.data)[0]
+    assert house.whys() == {Why.UPSTREAM: 1}
+
+
+def test_without_a_reverse_path_nobody_is_told_and_that_is_on_record(house, upstream):
+    hold(house, upstream, "ada@example.org", sender="")
+    upstream.fault("RCPT", "550 5.1.1 no such user", matching="ada@")
+    house.settled(90)
+    house.wait_empty()
+    (record,) = house.records(Kind.UNREPORTED)
+    assert record.facts["why"] == "null reverse-path"
+    assert not upstream.accepted
+
+
+def test_a_report_that_is_refused_for_good_is_on_record(house, upstream):
+    hold(house, upstream, "ada@example.org")
+    upstream.fault("RCPT", "550 5.1.1 no such user")
+    house.settled(90)
+    house.wait_empty()
+    (record,) = house.records(Kind.UNREPORTED)
+    assert record.facts["why"] == "refused"
+
+
+def test_a_report_is_tried_for_five_days_and_then_given_up(house, upstream):
+    hold(house, upstream, "ada@example.org")
+    upstream.fault("RCPT", "550 5.1.1 no such user", matching="ada@")
+    upstream.fault("MAIL", "450 4.2.1 try later", matching="FROM:<>")
+    house.settled(90)
+    begun = house.clock.now
+    assert house.whys() == {Why.REPORT: 1}
+    while house.whys():
+        before = len(house.claims)
+        house.settled(HOUR)
+        assert len(house.claims) - before <= 2  # expired or not: an hour apart at last
+    assert 5 * DAY <= house.clock.now - begun <= 5 * DAY + 2 * HOUR
+    (record,) = house.records(Kind.UNREPORTED)
+    assert record.facts["why"] == "undeliverable"
+
+
+def test_what_cannot_be_opened_any_more_is_kept_for_its_time_and_then_on_record(house, upstream):
+    hold(house, upstream, "ada@example.org")
+    ring, house.line.keys.held = house.line.keys.held, ANOTHER
+    house.settled(90)
+    (copy,) = house.held()
+    assert copy.due_at == house.clock.now + HOUR
+    house.settled(6 * DAY)
+    assert len(house.held()) == 1
+    house.line.keys.held = ring  # the key came back
+    house.settled(HOUR)
+    house.wait_empty()
+    (report,) = reports(upstream)
+    assert "4.4.7" in report_parts(report.data)[1]
+    assert not house.records(Kind.UNREPORTED)
+
+
+def test_what_stays_closed_for_good_is_given_up(house, upstream):
+    message_id = hold(house, upstream, "ada@example.org")
+    house.line.keys.held = ANOTHER
+    house.settled(11 * DAY)
+    house.wait_empty()
+    (record,) = house.records(Kind.UNREPORTED)
+    assert (record.id, record.facts["why"]) == (message_id, "unreadable")
