@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 MOST_TRIES = 60
 LONGEST_PAUSE = 1.0
-SECONDS = 60  # for one reply
+SECONDS = 15  # for one reply
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Campaign:
 
     def __exit__(self, *_: object) -> None:
         self._is_over = True
-        self.join(SECONDS)
+        self.join(2 * SECONDS)
 
     @property
     def left(self) -> int:

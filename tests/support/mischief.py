@@ -27,7 +27,10 @@ from tests.support.service import ROOT
 from tests.support.upstream import Delivery, Fault, RecordingUpstream
 from tests.support.waiting import wait_for_server
 
-THROTTLE = "550 5.7.1 Message rate exceeded, too many messages"  # in the dress of a refusal
+THROTTLES = [  # in the dress of refusals: of a login, and of a recipient domain
+    Fault("RCPT", "550 5.7.1 too many messages from you"),
+    Fault("RCPT", "550 5.7.1 frequency limited"),
+]
 FAULTS: dict[str, list[tuple[float, Fault]]] = {
     "CONNECT": [
         (0.02, Fault("CONNECT", "421 4.3.2 too busy", close=True)),
@@ -38,13 +41,12 @@ FAULTS: dict[str, list[tuple[float, Fault]]] = {
     "MAIL": [
         (0.02, Fault("MAIL", "450 4.2.1 try later")),
         (0.01, Fault("MAIL", "421 4.7.0 closing", close=True)),
-        (0.01, Fault("MAIL", THROTTLE)),
         (0.01, Fault("MAIL", close=True)),
         (0.003, Fault("MAIL", stall=True)),
     ],
     "RCPT": [
         (0.004, Fault("RCPT", "450 4.2.0 try later")),
-        (0.004, Fault("RCPT", THROTTLE)),
+        *((0.0003, throttle) for throttle in THROTTLES),
         (0.004, Fault("RCPT", "550 5.7.1 we do not want this")),
         (0.001, Fault("RCPT", "421 4.3.0 closing", close=True)),
         (0.001, Fault("RCPT", close=True)),
@@ -62,7 +64,6 @@ FAULTS: dict[str, list[tuple[float, Fault]]] = {
         (0.02, Fault("DOT", close=True)),
         (0.02, Fault("DOT", "450 4.2.0 try later")),
         (0.01, Fault("DOT", "421 4.3.0 closing", close=True)),
-        (0.01, Fault("DOT", THROTTLE)),
         (0.01, Fault("DOT", "554 5.6.0 we do not want this")),
         (0.01, Fault("DOT", delay=5.0)),  # taken, and said after nobody waits any more
         (0.005, Fault("DOT", stall=True)),
