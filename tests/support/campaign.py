@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-MOST_TRIES = 60
+MOST_TRIES = 300
 LONGEST_PAUSE = 1.0
 SECONDS = 15  # for one reply
 
