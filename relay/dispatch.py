@@ -237,7 +237,7 @@ class Dispatcher:
         settling = spawn(self.clearing.settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
         recipients = [leave.recipient for leave in leaving]
-        await self._adapting.learn(_place(consignment, route), recipients, outcomes)
+        await self._learn(_place(consignment, route), recipients, outcomes)
         if fails_over:
             # the next way asks for leave anew; what is told late would take that leave back
             fails_over = await asyncio.shield(settling)
@@ -254,6 +254,13 @@ class Dispatcher:
             for leave, outcome in zip(leaving, outcomes, strict=True)
         ]
         return results, fails_over
+
+    async def _learn(self, place: Place, recipients: Sequence[Recipient], outcomes: Sequence[Outcome]) -> None:
+        """What follows from outcomes for other mail; a fault of ours in that must not cost the outcomes themselves."""
+        try:
+            await self._adapting.learn(place, recipients, outcomes)
+        except Exception:  # noqa: BLE001 - law 2: what has left must still be recorded and answered for
+            _log.exception("nothing was learnt from the replies of %s", place.route.upstream)
 
     async def _heed(
         self,

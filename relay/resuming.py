@@ -39,6 +39,7 @@ _UPDATE_PAUSE = 30.0  # seconds between them, at most
 _LOOKED_AT = 32  # copies of a message, to see whether anybody is open beside those who wait for a report
 _HOUR = 3600
 _RESTS = 1000  # lanes of which it is remembered for those who are in hand
+_ONLY_THE_LEDGER_KNOWS = (replies.RESEND_IN_PROGRESS, replies.INTERNAL)
 _ENDS = (Fate.DELIVERED, Fate.REFUSED, Fate.EXPIRED)
 
 
@@ -101,8 +102,12 @@ class Resumption:
         others = [piece for piece in pieces if piece.copy.why is not Why.REPORT]
         resting = [] if self._clock() >= opened.expires_at else [p for p in others if self._rests_since(p, claimed_at)]
         settled = await self._resumed(opened, [piece for piece in others if piece not in resting], attempt)
-        await self._settle(opened, [*map(self._resting, resting), *settled], attempt)
-        await self._settle(opened, await self._reported(opened, reports, attempt), attempt)
+        settled = [*map(self._resting, resting), *settled]
+        heard = await self._settle(opened, settled)
+        told = await self._reported(opened, reports, attempt)
+        heard += await self._settle(opened, told)
+        if heard == len(copies) and not any(one.keeps_row for one in (*settled, *told)):
+            await self._line.store.close(held_key(self._line.keys, opened.submission.id), attempt, durable=False)
 
     def _rests_since(self, piece: Piece, claimed_at: float) -> bool:
         """Whether another copy of the lane found out meanwhile that nothing of it has a chance."""
@@ -187,7 +192,7 @@ class Resumption:
             following = Next(Fate.DELIVERED)
         else:
             following = refused(fate, now)
-        keeps_row = result.standing is Standing.INDETERMINATE or result.reply == replies.RESEND_IN_PROGRESS
+        keeps_row = result.standing is Standing.INDETERMINATE or result.reply in _ONLY_THE_LEDGER_KNOWS
         return _Settled(copy, following, _detail_after(tried), keeps_row)
 
     # Reports ---------------------------------------------------------------------------------------------------------
@@ -222,11 +227,11 @@ class Resumption:
 
     # Keeping ---------------------------------------------------------------------------------------------------------
 
-    async def _settle(self, opened: Reopened, settled: Sequence[_Settled], attempt: str) -> None:
-        """Tell the store; then the ledger may forget what the copies no longer need."""
+    async def _settle(self, opened: Reopened, settled: Sequence[_Settled]) -> int:
+        """Tell the store; of how many copies it heard. When it heard of all, the ledger may forget what they no longer need."""
         if not settled:
-            return
-        submission, store = opened.submission, self._line.store
+            return 0
+        submission = opened.submission
         updates = [HeldUpdate(one.copy, self._after(submission.id, one)) for one in settled]
         resting = self._lanes_to_rest(submission.id, settled)
         heard = await self._update(updates, resting)
@@ -235,12 +240,11 @@ class Resumption:
             telemetry.courier_copies_total.labels(fate.value).inc(number)
         said = {fate.name.lower(): number for fate, number in fates.items()}
         telemetry.event("resumed", id=submission.id, stream=submission.stream, **said)
-        if heard == len(updates) and not any(one.keeps_row for one in settled):
-            await store.close(held_key(self._line.keys, submission.id), attempt, durable=False)
         if any(one.next.why is Why.AUTHENTICATION for one in settled):
             await self._parked(submission)
         if not fates.keys().isdisjoint(_ENDS):
             await self._hasten_report(submission.id)
+        return heard
 
     def _after(self, message: str, one: _Settled) -> HeldCopy | None:
         following = one.next
