@@ -42,6 +42,7 @@ class Detail:
     `reply` is the wire form of the last reply about it, `rule`, `why_zh` and `why_en` are of the rule that spoke last;
     `upstream`, `upstream_text` and `gone` are as in `relay.answer.Result`.  `judged` names the decision that is on record,
     "" for the one of the submission itself; `released` says that a person let it pass the rules that hold mail back.
+    `refused_at` is when it was known that the recipient will never get it, 0 while nobody knows, or since it is held.
     """
 
     recipient: Recipient
@@ -54,6 +55,7 @@ class Detail:
     gone: str = ""
     judged: str = ""
     released: bool = False
+    refused_at: float = 0.0
 
 
 class Codec:
@@ -99,7 +101,7 @@ class Codec:
             "orcpt": recipient.orcpt,
             "said": [
                 detail.reply, detail.rule, detail.why_zh, detail.why_en, detail.upstream, detail.upstream_text, detail.gone,
-                detail.judged, detail.released,
+                detail.judged, detail.released, detail.refused_at,
             ],
         })  # fmt: skip
 

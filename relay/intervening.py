@@ -166,7 +166,10 @@ class Intervention:
     def _refused(self, detail: Detail) -> Detail:
         said = replies.DROPPED.wire().decode()
         why_zh, why_en = f"中继的管理员决定不发送：{self._reason}", f"An administrator of the relay decided: {self._reason}"
-        return replace(detail, reply=said, rule=replies.DROPPED.rule, why_zh=why_zh, why_en=why_en, upstream="", upstream_text="")
+        return replace(
+            detail, reply=said, rule=replies.DROPPED.rule, why_zh=why_zh, why_en=why_en, upstream="", upstream_text="",
+            refused_at=self._clock(),
+        )  # fmt: skip
 
     async def _heard(self, fit: Sequence[Seen], updates: Sequence[HeldUpdate]) -> list[Seen]:
         """Those whose change the store took."""

@@ -206,7 +206,7 @@ class Resumption:
         records = self._line.records
         about = [refused_result(piece.detail) for piece in pieces]
         written = report_records(submission, about, fate.value, now, records.person)
-        since = min(piece.copy.held_at for piece in pieces)
+        since = min(max(piece.copy.held_at, piece.detail.refused_at) for piece in pieces)
         if fate is ReportFate.REFUSED or (fate is ReportFate.TRANSIENT and now - since >= REPORT_LIFETIME):
             why = "refused" if fate is ReportFate.REFUSED else "undeliverable"
             written = [unreported_record(submission.id, [one.recipient for one in about], why, now, records.person)]
@@ -247,16 +247,15 @@ class Resumption:
         return heard
 
     def _after(self, message: str, one: _Settled) -> HeldCopy | None:
-        following = one.next
+        following, lane, detail = one.next, one.copy.lane, one.detail
         if following.why is None:
             return None
-        after = replace(
-            one.copy, why=following.why, due_at=following.due_at, attempts=following.attempts,
-            sealed=self._codec.detail(message, one.detail),
-        )  # fmt: skip
         if following.fate in (Fate.REFUSED, Fate.EXPIRED):
-            after = replace(after, lane=report_lane(self._line.keys, message), held_at=self._clock())
-        return after
+            lane, detail = report_lane(self._line.keys, message), replace(detail, refused_at=self._clock())
+        return replace(
+            one.copy, lane=lane, why=following.why, due_at=following.due_at, attempts=following.attempts,
+            sealed=self._codec.detail(message, detail),
+        )  # fmt: skip
 
     def _lanes_to_rest(self, message: str, settled: Sequence[_Settled]) -> dict[Lane, float]:
         """The first copy of a lane speaks for it; what has expired is due whatever it says, so its reports wait as a lane."""

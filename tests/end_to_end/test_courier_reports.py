@@ -127,3 +127,17 @@ def test_what_stays_closed_for_good_is_given_up(house, upstream):
     house.wait_empty()
     (record,) = house.records(Kind.UNREPORTED)
     assert (record.id, record.facts["why"]) == (message_id, "unreadable")
+
+
+def test_the_report_on_mail_that_waited_its_whole_time_is_tried_for_five_days_too(house, upstream):
+    upstream.fault("MAIL", "450 4.2.1 try later")
+    assert house.send(OFFICE, ["ada@example.org"], message(sender=OFFICE)).is_positive
+    house.settled(5 * DAY + HOUR)  # nothing leaves for all the time that such mail is held
+    assert house.whys() == {Why.REPORT: 1}
+    house.settled(2 * HOUR)
+    assert house.whys() == {Why.REPORT: 1}
+    assert not house.records(Kind.UNREPORTED)
+    upstream.faults.clear()
+    house.turn(2 * HOUR)
+    house.wait_empty()
+    assert [delivery.recipients for delivery in upstream.accepted] == [[OFFICE]]
