@@ -32,6 +32,7 @@ class Custody:
         self._keys, self._clock = keys, clock
         self.is_open = config.auth.held_credentials == "sealed"
         """Whether logins are taken into custody at all."""
+        self._accounts = {(account.upstream, account.identity) for account in config.account}
 
     def keeps(self, identity: Identity) -> bool:
         """Whether this identity's login may be taken into custody, and is at hand."""
@@ -66,10 +67,8 @@ class Custody:
         Nothing is kept for an identity of which nothing is held.  Returns how many copies were freed.  Never raises: that the
         login is good does not depend on the store.
         """
-        if not self.is_open:
-            return 0
         try:
-            if not await self.store.keep_credentials(*self._sealed(upstream, identity, credentials)):
+            if not await self._is_waited_for(upstream, identity, credentials):
                 return 0
             freed = await self.store.free_owner(owner_of(self._keys, upstream, identity), Why.AUTHENTICATION)
         except StoreUnavailable as fault:
@@ -78,6 +77,12 @@ class Custody:
         if freed:
             telemetry.event("held copies freed", upstream=upstream, copies=freed)
         return freed
+
+    async def _is_waited_for(self, upstream: str, identity: str, credentials: Credentials) -> bool:
+        """Whether copies may wait for this login, which is kept then; where none are kept they leave with an [[account]]."""
+        if self.is_open:
+            return await self.store.keep_credentials(*self._sealed(upstream, identity, credentials))
+        return (upstream, identity) in self._accounts and Why.AUTHENTICATION in (await self.store.held_totals()).copies
 
     async def refused(self, upstream: str, identity: str, credentials: Credentials) -> None:
         """The upstream answered 535 to this login: forget it at once, unless a newer one took its place meanwhile.

@@ -76,3 +76,23 @@ def test_a_login_that_is_refused_is_forgotten_and_its_mail_waits_for_the_next_on
     house.settled(1)
     house.wait_empty()
     assert upstream.accepted[0].identity == OFFICE
+
+
+def test_without_custody_the_next_auth_frees_what_leaves_with_an_account(tmp_path):
+    (tmp_path / "office.password").write_text("right")
+    (tmp_path / "office.password").chmod(0o600)
+    account = f'[[account]]\nidentity = "{OFFICE}"\nupstream = "up"\npassword_file = "office.password"\n'
+    with (
+        RecordingUpstream(accounts={OFFICE: "right"}) as upstream,
+        CourierHouse(tmp_path, upstream, auth="account", extra=account) as house,
+    ):
+        assert submit(house, "ada@example.org").is_positive  # its own password is an old one
+        assert house.whys() == {Why.AUTHENTICATION: 1}
+        house.settled(7200)
+        assert house.whys() == {Why.AUTHENTICATION: 1}
+        custody = house.line.holder._custody
+        assert house.run(custody.refreshed("up", OFFICE, Credentials(OFFICE, "right"))) == 1
+        assert login_kept(house) is None
+        house.settled(1)
+        house.wait_empty()
+        assert [delivery.recipients for delivery in upstream.accepted] == [["ada@example.org"]]
