@@ -127,6 +127,7 @@ class Held(Protocol):
         In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
         finds them.  A repetition adds what is missing and changes nothing else.  `credentials` are an owner, a sealed
         login and when it must be gone.  Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.
+        The latter also where a row is to become HELD and the submission is closed: another try of it was answered.
         """
         ...
 

@@ -159,6 +159,8 @@ def _require_held(answer: bytes, message: HeldMessage) -> None:
             )
         case b"leaving":
             raise StoreUnavailable("timeout", "another try of the same submission is leaving now")
+        case b"closed":
+            raise StoreUnavailable("timeout", "another try of the same submission was answered meanwhile")
         case b"lost":
             raise StoreUnavailable("timeout", "Redis let go of a body that took too long to bring")
 

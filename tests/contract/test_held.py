@@ -201,6 +201,20 @@ async def test_what_another_try_has_delivered_or_holds_is_not_held_twice(store):
     assert states[EVE] == (RowState.HELD, again.id)
 
 
+async def test_what_another_try_was_answered_for_meanwhile_is_not_held_beside_it(store):
+    """Its client gave this try up, heard 250 at the next one and went on: it must not get two."""
+    again = held_message(2)
+    await opened(store, MESSAGE)
+    await hold(store, again, [held_copy(again, "ada")], key=key_of(MESSAGE))
+    await store.close(key_of(MESSAGE), again.id)
+    with pytest.raises(StoreUnavailable):
+        await store.hold(
+            key_of(MESSAGE), MESSAGE, [held_copy(MESSAGE, "ada")], {held_copy(MESSAGE, "ada").recipient: REPLY}, max_octets=1 << 30
+        )
+    assert [copy.message for copy in await every_copy(store)] == [again.id]
+    assert (await store.held_totals()).octets == again.octets
+
+
 async def test_of_a_message_all_of_which_others_hold_nothing_is_kept(store):
     again = held_message(2)
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])

@@ -167,22 +167,24 @@ do -- a library has room for 200 local names: these are its own
   end
 
   -- What becomes of the ledger's rows: recipients that are held from now on, with their replies; those that are settled,
-  -- or held already; and whether another try is sending one this moment.
+  -- or held already; and why nothing may be held: another try is sending one this moment, or was answered meanwhile.
   local function rows_to_hold(step, key, message)
-    local free, settled, is_leaving = {}, {}, false
+    local free, settled, fault = {}, {}, nil
     local is_known = is_open(step, key)
     for _ = 1, take_number(step) do
       local recipient, reply = take(step), take(step)
       local row = is_known and standing_row(step, key, recipient)
-      if row and (row[2] == "delivered" or row[2] == "held") then
+      if not is_known then
+        fault = "closed"
+      elseif row and (row[2] == "delivered" or row[2] == "held") then
         settled[recipient] = true
       elseif row and row[2] == "leaving" and row[4] ~= message then
-        is_leaving = true
-      elseif is_known then
+        fault = "leaving"
+      else
         free[recipient] = reply
       end
     end
-    return free, settled, is_leaving
+    return free, settled, fault
   end
 
   local function copies_to_hold(step, message, settled)
@@ -203,14 +205,14 @@ do -- a library has room for 200 local names: these are its own
   function HELD_OPERATIONS.hold(step)
     local key, message, fields, most = ledger_key(step), take(step), take_list(step), take_number(step)
     local body, pieces, piece, login = take(step), take_number(step), take(step), take_list(step)
-    local rows, settled, is_leaving = rows_to_hold(step, key, message)
+    local rows, settled, fault = rows_to_hold(step, key, message)
     local copies, name = copies_to_hold(step, message, settled), message_key(message)
     local known = hash_get(step, name, "body")
-    if is_leaving or known and known ~= body then
+    if fault or known and known ~= body then
       write(step, "UNLINK", body_key(body)) -- what this try brought for nothing
     end
     local is_new = #copies > 0 and not known
-    local fault = is_leaving and "leaving" or is_new and keep_message(step, message, fields, most, body, pieces, piece)
+    fault = fault or is_new and keep_message(step, message, fields, most, body, pieces, piece)
     if fault then
       return fault
     end

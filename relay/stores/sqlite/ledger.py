@@ -138,9 +138,12 @@ def finish(db: sqlite3.Connection, now: float, key: Digest, settlements: Sequenc
 def hold(db: sqlite3.Connection, now: float, key: Digest, submission_id: str, replies: Mapping[Digest, str]) -> frozenset[Digest]:
     """Make the rows HELD; return the recipients that are held or delivered already, whoever did that.
 
-    Raises StoreUnavailable when another try is leaving with one of them: what comes of it cannot be known yet.
+    Raises StoreUnavailable when another try is leaving with one of them: what comes of it cannot be known yet; and when the
+    submission is closed, since another try of it was answered meanwhile, and its client must not get these beside that.
     """
     done: set[Digest] = set()
+    if replies and not _is_known(db, now, key):
+        raise StoreUnavailable("timeout", f"{submission_id} is closed: another try of the same submission was answered")
     for recipient, reply in replies.items():
         row = _find(db, now, key, recipient)
         if row is not None and row.state in (RowState.DELIVERED, RowState.HELD):
