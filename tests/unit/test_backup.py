@@ -274,6 +274,27 @@ def test_a_backup_holds_no_login(place):
     assert asyncio.run(holding(place, login)) is None
 
 
+async def hold_and_forget_many(store):
+    """Many logins were in custody, and what waited for them has left."""
+    copies = []
+    for number in range(300):
+        message = replace(held_message(100 + number, 8), expires_at=time.time() + 3600)
+        owner = digest(f"owner {number}")
+        login = (owner, b"the sealed login of ada" * 10, time.time() + 3600)
+        await hold(store, message, [held_copy(message, "ada", owner=owner)], credentials=login)
+        copies += await store.held_copies(None, 10, message.id)
+    assert await store.update_held([HeldUpdate(copy, None) for copy in copies]) == 300
+
+
+def test_a_backup_holds_no_login_that_was_forgotten_before(place):
+    asyncio.run(holding(place, hold_and_forget_many))
+    out = backed_up(place)
+    with tarfile.open(out) as archive:
+        found = archive.extractfile(next(name for name in archive.getnames() if name.endswith("relay.db")))
+        assert found is not None
+        assert b"the sealed login" not in found.read()
+
+
 def test_what_leaves_while_the_backup_is_made_is_not_in_it(place, monkeypatch):
     held_part(place)
     copy_database = archive.copy_database

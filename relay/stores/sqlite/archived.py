@@ -50,6 +50,18 @@ def leave_out(path: Path, files: Collection[str]) -> None:
         db.execute("DELETE FROM held_credentials")
         db.execute("COMMIT")
         db.executescript(_ANEW)
+    _without_free_pages(path)
+
+
+def _without_free_pages(path: Path) -> None:
+    """Logins that were forgotten long ago may still stand on pages that are free, and their key is in the backup."""
+    whole = path.with_name(f"{path.name}.whole")
+    with _opened(path) as db:
+        (mode,) = db.execute("PRAGMA journal_mode").fetchone()
+        db.execute("VACUUM INTO ?", (str(whole),))
+    whole.replace(path)
+    with _opened(path) as db:
+        db.execute(f"PRAGMA journal_mode = {mode}")
 
 
 def park(path: Path) -> int:
