@@ -29,6 +29,7 @@ from relay.stores.opening import StoreName, read_store_name
 from relay.stores.sqlite import SQLiteStore, archived
 
 _DRAFT = ".restoring"
+_LOOKED_AT_WITHIN = 5 * 86400.0  # seconds that restored mail waits for a person at least
 _LACKING = (
     "密钥文件缺少存储写入时所用的密钥，二者不配套",
     "the key file lacks keys that the store was written with: they do not belong together",
@@ -169,7 +170,7 @@ def _restore(config: Config, source: Path) -> tuple[Manifest, int]:
         with _progress() as progress:
             manifest = archive.read_archive(source, draft, progress)
         _verify(config, manifest, draft)
-        parked = archived.park(draft / archive.STORE) if manifest.store == "sqlite" else 0
+        parked = archived.park(draft / archive.STORE, time.time() + _LOOKED_AT_WITHIN) if manifest.store == "sqlite" else 0
         _place_keys(config, draft / archive.KEYS)
         for path in sorted(draft.iterdir(), key=lambda p: p.name == "store.id"):
             path.rename(folder / path.name)

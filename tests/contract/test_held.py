@@ -207,10 +207,9 @@ async def test_what_another_try_was_answered_for_meanwhile_is_not_held_beside_it
     await opened(store, MESSAGE)
     await hold(store, again, [held_copy(again, "ada")], key=key_of(MESSAGE))
     await store.close(key_of(MESSAGE), again.id)
+    copy = held_copy(MESSAGE, "ada")
     with pytest.raises(StoreUnavailable):
-        await store.hold(
-            key_of(MESSAGE), MESSAGE, [held_copy(MESSAGE, "ada")], {held_copy(MESSAGE, "ada").recipient: REPLY}, max_octets=1 << 30
-        )
+        await store.hold(key_of(MESSAGE), MESSAGE, [copy], {copy.recipient: REPLY}, max_octets=1 << 30)
     assert [copy.message for copy in await every_copy(store)] == [again.id]
     assert (await store.held_totals()).octets == again.octets
 

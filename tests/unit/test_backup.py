@@ -261,6 +261,26 @@ def test_held_mail_comes_back_and_waits_for_a_person_since_it_may_have_left_mean
     asyncio.run(holding(place, look))
 
 
+async def hold_until_now(store):
+    message = replace(held_message(50), expires_at=time.time())
+    await hold(store, message, [held_copy(message, "ada", due_at=0.0)])
+
+
+def test_held_mail_of_an_old_backup_waits_for_a_person_too_and_nobody_is_told_that_it_failed(place):
+    asyncio.run(holding(place, hold_until_now))
+    out = backed_up(place)
+    lose(place)
+    assert run(place, "restore", out).exit_code == 0
+
+    async def look(store):
+        assert await store.claim(10, 600.0) == []
+        ((copy,), kept) = await store.held_copies(None, 10), await store.held_message(held_message(50).id)
+        assert (copy.why, copy.due_at) == (Why.RULE, NEVER)
+        assert kept.expires_at > time.time() + 4 * 86400
+
+    asyncio.run(holding(place, look))
+
+
 def test_a_backup_holds_no_login(place):
     held_part(place)
     out = backed_up(place)

@@ -21,6 +21,10 @@ _PARK = """
 UPDATE held_copies SET why = ?1, due_at = 9e999, lease_until = 0,
        next_at = (SELECT expires_at FROM held_messages WHERE id = message) WHERE why != ?2
 """
+_PROLONG = """
+UPDATE held_messages SET expires_at = max(expires_at, ?1)
+ WHERE EXISTS (SELECT 1 FROM held_copies WHERE message = id AND why != ?2)
+"""
 _ANEW = """
 BEGIN;
 DELETE FROM held_lanes;
@@ -64,11 +68,15 @@ def _without_free_pages(path: Path) -> None:
         db.execute(f"PRAGMA journal_mode = {mode}")
 
 
-def park(path: Path) -> int:
-    """Let every copy wait for a person but those that are only to be reported; how many wait. Raises sqlite3.Error."""
+def park(path: Path, until: float) -> int:
+    """Let every copy wait for a person but those that are only to be reported; how many wait. Raises sqlite3.Error.
+
+    Until then at least: an old backup's would be over at once, and their senders be told that nobody got them.
+    """
     with _opened(path) as db:
         if not _has_tables(db):
             return 0
+        db.execute(_PROLONG, (until, Why.REPORT))
         parked = db.execute(_PARK, (Why.RULE, Why.REPORT)).rowcount
         db.executescript(_ANEW)
         return parked
