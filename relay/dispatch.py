@@ -288,12 +288,13 @@ class Dispatcher:
         submission_id = consignment.submission.id
         await self.clearing.settle(consignment, [leave for leave, _ in heard], [outcome for _, outcome in heard])
         results = [_result(leave, outcome, route.upstream) for leave, outcome in heard]
-        await self.holder.arrived(submission_id, [r.recipient for r in results if r.standing is Standing.DELIVERED])
         telemetry.event("late", id=submission_id, upstream=route.upstream, outcome=results[0].standing.value)
         try:
             await self._outcomes.late(submission_id, results)
         except RecordsUnavailable:
             _log.exception("the late outcome of %s could not be recorded", submission_id)
+        # last, as the courier does: what is forgotten is on record
+        await self.holder.arrived(submission_id, [r.recipient for r in results if r.standing is Standing.DELIVERED])
 
 
 _STANDINGS = {

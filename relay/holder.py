@@ -42,6 +42,8 @@ from relay.upstream.delivery import Upstreams
 _log = logging.getLogger("relay.holder")
 _SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
 _STEP = 200  # copies: about 3 ms
+_FORGET_TRIES = 60
+_FORGET_PAUSE = 10.0  # seconds between them, at most: nobody can claim the copies either while the store is away
 _MOST_COPIES = 10_000  # of one message: `[smtp] max_recipients` is at most that
 
 
@@ -210,11 +212,16 @@ class Holder:
         if not recipients:
             return
         digests = {recipient_digest(self._keys, recipient) for recipient in recipients}
-        try:
-            copies = await self.store.held_copies(None, _MOST_COPIES, submission_id)
-            await self.store.update_held([HeldUpdate(copy, None) for copy in copies if copy.recipient in digests])
-        except StoreUnavailable as fault:
-            telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+        for attempt in range(_FORGET_TRIES):
+            try:
+                copies = await self.store.held_copies(None, _MOST_COPIES, submission_id)
+                await self.store.update_held([HeldUpdate(copy, None) for copy in copies if copy.recipient in digests])
+            except StoreUnavailable as fault:
+                telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
+            else:
+                return
+            await asyncio.sleep(min(2.0 ** (attempt - 2), _FORGET_PAUSE))
+        _log.warning("%s: copies that have arrived could not be forgotten, and may be sent again", submission_id)
 
 
 def _names(routes: Sequence[Route]) -> tuple[str, ...]:

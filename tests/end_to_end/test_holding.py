@@ -21,6 +21,7 @@ from tests.support.journey import records
 from tests.support.line import CLIENT, LineHouse
 from tests.support.service import OFFICE, message
 from tests.support.upstream import RecordingUpstream
+from tests.support.waiting import wait_until
 
 SLOW_DOWN = "450 4.7.1 slow down"
 GONE = "550 5.1.1 no such user"
@@ -488,3 +489,22 @@ def test_a_late_answer_ends_the_holding_only_if_the_upstream_has_it(house, upstr
     assert len(Held(house).copies) == len(states) % 2
     expected = "1 delivered, 0 held, 0 left out" if "delivered" in states else "0 delivered, 1 held, 0 left out"
     assert counts(unconcluded(house, to("ada"), data)) == (250, expected)
+
+
+def test_a_late_answer_is_heeded_when_the_store_is_back(house, upstream, monkeypatch):
+    upstream.fault("DOT", "250 2.0.0 queued", delay=4.0)
+    store, asked = house.line.store, []
+    find = store.held_copies
+
+    async def away(*facts):
+        asked.append(facts)
+        if len(asked) < 3:
+            raise StoreUnavailable("unreachable", "gone")
+        return await find(*facts)
+
+    assert counts(unconcluded(house, to("ada"), mail())) == (250, "0 delivered, 1 held, 0 left out")
+    monkeypatch.setattr(store, "held_copies", away)
+    wait_for(house, lambda: len(asked) == 3)
+    monkeypatch.undo()
+    wait_until(lambda: not Held(house).copies)
+    assert [record["kind"] for record in records(house.relay)].count(Kind.LATE) == 1
