@@ -33,6 +33,7 @@ from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tries import earlier_result, settled_rows
 
 _log = logging.getLogger("relay.resuming")
+_UNREADABLE_FIRST = 60.0  # a new generation of the ring is known to one process a moment before the next
 _UNREADABLE_SECONDS = 3600.0
 _UPDATE_TRIES = 20
 _UPDATE_PAUSE = 30.0  # seconds between them, at most
@@ -317,8 +318,10 @@ class Resumption:
             await self._update([HeldUpdate(copy, None) for copy in copies], {})
             telemetry.courier_copies_total.labels(Fate.UNREPORTED.value).inc(len(copies))
             return
-        until, lane = now + _UNREADABLE_SECONDS, report_lane(self._line.keys, message)
-        updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until)) for copy in copies]
+        tried = max(copy.attempts for copy in copies)
+        pause = min(_UNREADABLE_FIRST * 2.0 ** min(tried, 16), _UNREADABLE_SECONDS)
+        until, lane = now + pause, report_lane(self._line.keys, message)
+        updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until, attempts=copy.attempts + 1)) for copy in copies]
         await self._update(updates, {lane: until})
         telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))
 
