@@ -1,6 +1,7 @@
 """A real redis-server on a free port of 127.0.0.1, set up to keep what it acknowledged."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -60,6 +61,11 @@ class RedisServer:
     def kill(self) -> None:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
+
+    def fill_disk(self) -> None:
+        """From now on none of its files may grow."""
+        if self._process is not None:
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def pause(self) -> None:
         """Freeze it: it accepts connections and answers nothing."""

@@ -1,0 +1,223 @@
+"""Processes are killed, disks are full and the upstream goes wrong, at random: nothing that was answered 250 is lost.
+
+What the upstream took, what the store holds and what is on record say what became of everybody; the relay's log does not.
+`RELAY_CHAOS_SEED` repeats the chances of a run that failed, as far as real processes do.
+"""
+
+import asyncio
+import os
+import random
+import resource
+import secrets
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from relay.config import load_config
+from relay.holding import Codec
+from relay.keys import load_keys
+from relay.stores.opening import open_store
+from tests.support.campaign import Campaign, Mail
+from tests.support.journey import records
+from tests.support.mischief import Mischief
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.service import NEWS, OFFICE, SHOP, Relay, message
+from tests.support.waiting import wait_until
+
+SUBMISSIONS, MOST_RECIPIENTS, CLIENTS = 2000, 50, 40
+SENDERS = {"news": NEWS, "office": OFFICE, "shop": SHOP}
+STREAMS = {"news": "newsletter", "office": "correspondence", "shop": "receipts"}
+MISFORTUNES = {
+    "a_worker": 8, "all_workers": 3, "the_supervisor": 3, "the_whole_relay": 3, "the_upstream": 6, "the_disk": 5, "a_person": 4,
+    "the_store": 5, "the_disk_of_the_store": 3,
+}  # fmt: skip
+EACH_SECONDS, HEALING_SECONDS = 20.0, 200.0
+
+
+class Town:
+    """A relay, its store and its upstream, and what may befall them."""
+
+    def __init__(self, folder, kind: str, seed: int, stack: ExitStack) -> None:
+        self.chance = random.Random(seed)
+        self.upstream = stack.enter_context(Mischief(folder / "upstream", seed))
+        self.redis = stack.enter_context(RedisServer(folder / "redis")) if kind == "redis" else None
+        self.relay = stack.enter_context(_relay(folder, self.upstream, self.redis))
+        self.befell: Counter[str] = Counter()
+
+    def befall(self, what: str) -> None:
+        """Something bad, and its end."""
+        getattr(self, what)()
+        self.befell[what] += 1
+
+    def _a_moment(self, most: float = 1.5) -> None:
+        time.sleep(self.chance.uniform(0.2, most))
+
+    def a_worker(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.chance.choice(self.relay.worker_pids()), signal.SIGKILL)
+
+    def all_workers(self) -> None:
+        for pid in self.relay.worker_pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def the_supervisor(self) -> None:
+        """Its workers hear that it is gone, and go when they have done what they had begun."""
+        self.relay.process.kill()
+        self.relay.process.wait(30)
+        self._a_moment()
+        self.relay.start()
+
+    def the_whole_relay(self) -> None:
+        self.relay.kill()
+        self._a_moment()
+        self.relay.start()
+
+    def the_upstream(self) -> None:
+        self.upstream.kill()
+        self._a_moment()
+        self.upstream.start()
+
+    def the_store(self) -> None:
+        assert self.redis
+        self.redis.kill()
+        self._a_moment()
+        self.redis.start()
+
+    def the_disk(self) -> None:
+        """No file of the workers may grow beyond this."""
+        full = (self.chance.choice([1024, 65536]), resource.RLIM_INFINITY)
+        before = {}
+        for pid in self.relay.worker_pids():
+            with suppress(ProcessLookupError):
+                before[pid] = resource.prlimit(pid, resource.RLIMIT_FSIZE, full)
+        self._a_moment(3.0)
+        for pid, limit in before.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
+    def a_person(self) -> None:
+        """Sees that mail rests because the upstream said so, and does not want to wait."""
+        self.relay.command("upstream", "resume", "up", "--all", "--reason", "asked them by telephone")
+
+    def the_disk_of_the_store(self) -> None:
+        """Redis ends itself when it cannot keep what it was told."""
+        assert self.redis
+        self.redis.fill_disk()
+        self._a_moment()
+        self.redis.kill()
+        self.redis.start()
+
+
+def _relay(folder, upstream, redis):
+    listen = "".join(
+        f'[[listen]]\nname = "{name}"\naddress = "127.0.0.1:{free_port()}"\ntls = "none"\nauth = "none"\n' for name in SENDERS
+    )
+    match = {name: f'match = {{ identities = [], listeners = ["{name}"], sender_domains = [] }}' for name in SENDERS}
+    return Relay(
+        folder / "relay",
+        workers=2,
+        store=redis.url if redis else "sqlite",
+        listen=listen,
+        auth='trusted_networks = ["127.0.0.1/32"]',
+        policy={f"streams/{STREAMS[name]}.toml": [("match = .*", match[name])] for name in SENDERS},
+        upstreams=f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "none"\n'
+        "max_connections_per_identity = 8\n",
+        delivery='patience = "3s"\npast_dot = "1s"',
+        extra='[hold]\nfirst_retry = "1s"\nlongest_retry = "4s"\n',
+        holds=True,
+    )
+
+
+def _mails(chance: random.Random) -> list[Mail]:
+    mails = []
+    for number in range(SUBMISSIONS):
+        listener = chance.choices(list(SENDERS), weights=[1, 3, 1])[0]
+        count = chance.choice([1, 2, 5, 10, 25, MOST_RECIPIENTS]) if listener != "news" else chance.choice([1, 3, 10])
+        people = [f"r{person}.s{number}@d{chance.randrange(8)}.example" for person in range(count)]
+        own = f"Message-ID: <{number}.chaos@example.com>\r\n"
+        mails.append(
+            Mail(listener, SENDERS[listener], people, message(sender=SENDERS[listener], subject=f"No {number}", extra=own))
+        )
+    return mails
+
+
+def held(relay) -> list[str]:
+    """Whose copies the store holds."""
+
+    async def ask():
+        keys = load_keys(relay.data / "keys.toml")
+        codec = Codec(keys)
+        store = await open_store(load_config(str(relay.config)), keys, time.time)
+        try:
+            copies = await store.held_copies(None, 1_000_000)
+            return [codec.read_detail(copy.message, copy.sealed).recipient.mailbox.wire for copy in copies]
+        finally:
+            await store.aclose()
+
+    return asyncio.run(ask())
+
+
+def announced(relay) -> Counter[str]:
+    """How often the records say that the next try may be a second copy, by recipient."""
+    found: Counter[str] = Counter()
+    for kind in ("received", "judged"):
+        for record in records(relay, kind=kind):
+            found.update(record["people"][number] for number in record["again"])
+    return found
+
+
+@pytest.mark.timeout(900)  # four minutes on two cores that do nothing else
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_nothing_is_lost_and_nothing_arrives_twice_unannounced(tmp_path, kind):
+    seed = int(os.environ.get("RELAY_CHAOS_SEED") or secrets.randbits(32))
+    print(f"RELAY_CHAOS_SEED={seed}")  # pytest shows it with the failure
+    mails = _mails(random.Random(seed))
+    with ExitStack() as stack:
+        town = Town(tmp_path, kind, seed, stack)
+        with Campaign(mails, lambda name: int(town.relay.listen[name].rpartition(":")[2]), CLIENTS) as campaign:
+            _go_wrong(town, campaign)
+            town.upstream.heal()
+            campaign.join(HEALING_SECONDS)
+            assert campaign.is_done
+        assert not campaign.faults
+        town.a_person()
+        town.relay.command("held", "retry", "--all", "--reason", "all is well again")
+        with suppress(AssertionError):
+            wait_until(lambda: not held(town.relay), HEALING_SECONDS, every=3)
+        _judge(town, mails)
+
+
+def _go_wrong(town: Town, campaign: Campaign) -> None:
+    """One thing after the other, in step with the mail, so that each meets some."""
+    plan = [what for what, times in MISFORTUNES.items() for _ in range(times) if town.redis or not what.endswith("the_store")]
+    town.chance.shuffle(plan)
+    for number, what in enumerate(plan, 1):
+        left = SUBMISSIONS * (len(plan) - number) // len(plan)
+        with suppress(AssertionError):
+            wait_until(lambda left=left: campaign.left <= left, EACH_SECONDS)
+        town.befall(what)
+
+
+def _judge(town: Town, mails: list[Mail]) -> None:
+    waiting = set(held(town.relay))
+    arrived, named = town.upstream.taken()
+    promised = [(mail, recipient) for mail in mails if mail.reply == 250 for recipient in mail.recipients]
+    lost = [recipient for _, recipient in promised if not (arrived[recipient] or recipient in named or recipient in waiting)]
+    again = announced(town.relay)
+    people = [recipient for mail in mails for recipient in mail.recipients]
+    twice = {person: (arrived[person], again[person]) for person in people if arrived[person] > 1 + again[person]}
+    told = Counter(mail.reply for mail in mails)
+    duplicates = sum(count - 1 for count in arrived.values() if count > 1)
+    print(
+        f"{len(promised)} promised, {len(waiting)} held, {len(named)} reported, {duplicates} duplicates of {sum(again.values())}"
+    )
+    print(f"replies {told}, tries {sum(mail.tries for mail in mails)}, befell {town.befell}")
+    assert not lost
+    assert not twice
+    assert told[250] > 0.9 * SUBMISSIONS  # most of it got through, or it shows little
+    assert town.relay.command("records", "verify").returncode == 0
