@@ -30,6 +30,7 @@ from relay.reopening import HeldMessages, Reopened, Unreadable
 from relay.resending import Piece, Resender, Tried, refused_result
 from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
+from relay.tasks import in_steps
 from relay.tries import earlier_result, settled_rows
 
 _log = logging.getLogger("relay.resuming")
@@ -94,7 +95,7 @@ class Resumption:
             opened = await self._messages.get(self._line.store, message)
             if opened is None:
                 return
-            pieces = [Piece(copy, self._detail(copy)) for copy in copies]
+            pieces = await in_steps(lambda copy: Piece(copy, self._detail(copy)), copies)
         except Unreadable as fault:
             await self._keep_unreadable(copies, fault)
             return
@@ -233,7 +234,7 @@ class Resumption:
         if not settled:
             return 0
         submission = opened.submission
-        updates = [HeldUpdate(one.copy, self._after(submission.id, one)) for one in settled]
+        updates = await in_steps(lambda one: HeldUpdate(one.copy, self._after(submission.id, one)), settled)
         resting = self._lanes_to_rest(submission.id, settled)
         heard = await self._update(updates, resting)
         fates = Counter(one.next.fate for one in settled)

@@ -1,5 +1,7 @@
 """Who was refused or given up while held is told of, once, or is on record as untold; by the real line and courier."""
 
+import asyncio
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -145,3 +147,30 @@ def test_the_report_on_mail_that_waited_its_whole_time_is_tried_for_five_days_to
     house.turn(2 * HOUR)
     house.wait_empty()
     assert [delivery.recipients for delivery in upstream.accepted] == [[OFFICE]]
+
+
+def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkeypatch):
+    """Opening a copy takes a tenth of a millisecond, and what is due of one report comes whole."""
+    people = [f"r{number}@example.org" for number in range(1000)]
+    hold(house, upstream, *people)
+    upstream.fault("RCPT", "550 5.1.1 no such user", matching="r")
+    resumption, passes, opened = house.courier._resume.__self__, [], []
+    detail = resumption._detail
+
+    def noted(copy):
+        opened.append(len(passes))
+        return detail(copy)
+
+    async def count():
+        while True:
+            passes.append(None)
+            await asyncio.sleep(0)
+
+    house.settled(90)
+    monkeypatch.setattr(resumption, "_detail", noted)
+    counting = asyncio.run_coroutine_threadsafe(count(), house.loop)
+    house.turn(660)
+    house.wait_empty()
+    counting.cancel()
+    assert len(opened) >= len(people)
+    assert max(Counter(opened).values()) <= 50
