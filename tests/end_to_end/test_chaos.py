@@ -13,6 +13,7 @@ import signal
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import pytest
 
@@ -128,7 +129,7 @@ def _relay(folder, upstream, redis):
         upstreams=f'[[upstream]]\nname = "up"\naddresses = ["{upstream.address}"]\ntls = "none"\nauth = "none"\n'
         "max_connections_per_identity = 8\n",
         delivery='patience = "3s"\npast_dot = "1s"',
-        extra='[hold]\nfirst_retry = "1s"\nlongest_retry = "4s"\n',
+        extra='[hold]\nfirst_retry = "1s"\nlongest_retry = "4s"\n[smtp]\nmax_connections_per_address = 500\n',
         holds=True,
     )
 
@@ -199,8 +200,12 @@ def _go_wrong(town: Town, campaign: Campaign) -> None:
     for number, what in enumerate(plan, 1):
         left = SUBMISSIONS * (len(plan) - number) // len(plan)
         with suppress(AssertionError):
-            wait_until(lambda left=left: campaign.left <= left, EACH_SECONDS)
+            wait_until(partial(_is_at, campaign, left), EACH_SECONDS)
         town.befall(what)
+
+
+def _is_at(campaign: Campaign, left: int) -> bool:
+    return campaign.left <= left
 
 
 def _judge(town: Town, mails: list[Mail]) -> None:
