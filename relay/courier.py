@@ -75,9 +75,10 @@ class Courier:
         if self._running is not None:
             await self._running
         if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=seconds)
-        for task in list(self._in_hand):
-            task.cancel()
+            _, late = await asyncio.wait(self._in_hand, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _run(self) -> None:
         while not self._is_closing:

@@ -18,7 +18,7 @@ the login into custody.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from relay import telemetry
@@ -41,6 +41,7 @@ from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.holder")
 _SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
+_STEP = 200  # copies: about 3 ms
 _MOST_COPIES = 10_000  # of one message: `[smtp] max_recipients` is at most that
 
 
@@ -92,10 +93,13 @@ class Holder:
         """The lane of each recipient, by mailbox key; empty where nothing may be held, so that nothing need wait."""
         if not self.may_wait(stream) or not self.can_send_later(submission.identity, _names(routes)):
             return {}
-        return {one.key: self._lane(submission, stream, one) for one in submission.recipients}
+        return self._lanes(submission, stream, submission.recipients)
 
-    def _lane(self, submission: Submission, stream: Stream, recipient: Recipient) -> Lane:
-        return lane_of(self._keys, stream.purpose, submission.identity.name, recipient.mailbox.domain)
+    def _lanes(self, submission: Submission, stream: Stream, recipients: Iterable[Recipient]) -> dict[str, Lane]:
+        domains = {recipient.key: recipient.mailbox.domain for recipient in recipients}
+        identity = submission.identity.name
+        lanes = {domain: lane_of(self._keys, stream.purpose, identity, domain) for domain in set(domains.values())}
+        return {key: lanes[domain] for key, domain in domains.items()}
 
     @property
     def _waits_for_upstream(self) -> bool:
@@ -121,7 +125,7 @@ class Holder:
         waiting = [result for result in results if result.is_open]
         if not waiting or not all(self.may_hold(consignment, result.why) for result in waiting):
             return list(results)
-        lanes = {r.recipient.key: self._lane(consignment.submission, consignment.stream, r.recipient) for r in waiting}
+        lanes = self._lanes(consignment.submission, consignment.stream, [result.recipient for result in waiting])
         digests = {recipient_digest(self._keys, r.recipient): r.reply.wire().decode() for r in waiting}
         fault = await self._keep(consignment, waiting, lanes, digests)
         if fault is None:
@@ -150,7 +154,11 @@ class Holder:
                 if not await asyncio.shield(settling):
                     return StoreUnavailable("unreachable", "an outcome is not settled yet")
             message = await self._sealed(consignment, expiry(consignment.submission, consignment.stream, results))
-            copies = [self._copy(consignment, result, lanes[result.recipient.key]) for result in results]
+            copies = []
+            for number, result in enumerate(results, 1):
+                copies.append(self._copy(consignment, result, lanes[result.recipient.key]))
+                if number % _STEP == 0:
+                    await asyncio.sleep(0)
             identity, most = consignment.submission.identity, self._config.hold.max_bytes
             login = None if self._has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
             await self.store.hold(consignment.key, message, copies, rows, max_octets=most, credentials=login)

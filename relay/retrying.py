@@ -118,10 +118,12 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float,
     match result.why:
         case Why.LIMIT:
             return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
-        case Why.UPSTREAM if not result.upstream:  # the time was over before its turn came
-            return Wait(copy.why, now)
-        case Why.UPSTREAM:
+        case Why.UPSTREAM if result.upstream:
             return Wait(Why.UPSTREAM, result.due, is_try=True, whole_lane=not result.upstream_text)
+        case Why.UPSTREAM if result.due > now:  # the upstream is given a rest; a person may end it sooner
+            return Wait(Why.UPSTREAM, min(result.due, now + back_off.longest), whole_lane=True)
+        case Why.UPSTREAM:  # the time was over before its turn came
+            return Wait(copy.why, now)
         case Why.PAUSED:
             return Wait(Why.PAUSED, now + PAUSED_SECONDS, whole_lane=True)
         case Why.AUTHENTICATION if identity is IdentityKind.PASSTHROUGH:

@@ -10,7 +10,7 @@ from relay.cli.output import counted, emit_json, say, text
 from relay.intervening import Seen
 from relay.mail.mailbox import Mailbox
 from relay.records.search import mask
-from relay.stores.held import NEVER, HeldTotals, Why
+from relay.stores.held import HeldTotals, Why
 
 _WHYS: Mapping[Why, tuple[str, str]] = {
     Why.LIMIT: ("达到发送限额", "a limit is reached"),
@@ -55,7 +55,7 @@ def copy_row(seen: Seen, *, whole: bool) -> dict[str, Any]:
         "stream": seen.submission.stream if seen.submission else None,
         "why": copy.why.value,
         "since": _time(copy.held_at),
-        "next_try": None if seen.is_leaving or copy.due_at == NEVER else _time(copy.due_at),
+        "next_try": None if seen.is_leaving or copy.due_at >= seen.message.expires_at else _time(copy.due_at),
         "being_sent": seen.is_leaving,
         "tries": copy.attempts,
         "expires": _time(seen.message.expires_at),

@@ -18,7 +18,7 @@ from relay.stores.opening import alone
 
 @click.group("keys")
 def keys() -> None:
-    """The key rings: addresses, records, tokens; held is not in use yet / 密钥环（held 尚未使用）."""
+    """The key rings: addresses, records, tokens, held / 密钥环."""
 
 
 @keys.command("show")

@@ -223,6 +223,16 @@ async def in_flight(tools):
     assert (await talker.say("NOOP")).startswith("250")
 
 
+@case("hold")
+async def hold(tools):
+    house = await tools.door(a_trusted_config())
+    house.line.room = 1024
+    talker = await tools.talker(house)
+    await talker.say("EHLO client.example")
+    assert await talker.say("MAIL FROM:<ada@example.com> SIZE=2000") == line(replies.HOLD_FULL)
+    assert (await talker.say("MAIL FROM:<ada@example.com> SIZE=1000")).startswith("250")
+
+
 # HTTP ----------------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ def relay(upstream, tmp_path_factory):
     with Relay(tmp_path_factory.mktemp("relay"), upstream) as running:
         assert running.send(NEWS, [ADA], message(to=ADA, subject="The first one"))[0] == 250
         assert running.unsubscribe(upstream.accepted[-1].data) == 200
+        running.wait(lambda: running.command("records", "search", ADA, "--kind", "applied", "--json").stdout)
         assert running.send(NEWS, [ADA], message(to=ADA))[0] == 550
         yield running
 
@@ -47,7 +48,7 @@ def test_the_trail_of_a_mailbox(relay, language):
     assert refusal_id(relay) in officer.run("records", "search", refusal_id(relay))
     found = relay.command("records", "search", ADA, "--json", "--limit", "100").stdout
     kinds = [json.loads(line)["kind"] for line in found.splitlines()]
-    assert kinds == ["received", "finished", "suppressed", "received", "finished"]
+    assert kinds == ["received", "finished", "suppressed", "applied", "received", "finished"]
     officer.run("records", "search", "nobody@example.org")
     officer.run("records", "search", "nobody", code=2)
     officer.run("records", "search", ADA, "--since", "last week", code=2)

@@ -134,3 +134,18 @@ def test_who_stops_claims_no_more_and_finishes_what_is_in_hand(house, upstream):
     house.turn(90)
     assert len(upstream.accepted) == 1
     assert [copy.message for copy in house.held()] == [bob.message]
+
+
+def test_mail_to_an_upstream_that_is_given_a_rest_is_looked_at_seldom(house, upstream):
+    """Whatever the provider's rest is, the courier is not busy with it."""
+    upstream.fault("MAIL", "421 4.7.0 too many connections, come back later")
+    assert house.send(OFFICE, ["ada@example.org"], message(sender=OFFICE)).is_positive
+    for _ in range(4):
+        looks = len(house.claims)
+        house.settled(120)
+        assert len(house.claims) - looks <= 1
+    upstream.faults.clear()
+    house.settled(7200)
+    house.settled(7200)
+    house.wait_empty()
+    assert recipients(upstream) == ["ada@example.org"]

@@ -56,13 +56,16 @@ ENDS = {
     "suppress check ada@example.org": (1, "ada@example.org"),
     "records search ada@example.org": (0, "delivered"),
     "dkim verify received.eml": (0, ": valid"),
+    'held release --recipient ada@example.org --reason "the customer asked for it" --by "Wang Min"': (1, "nothing that is held"),
+    'held retry --why authentication --reason "the password is corrected" --by "Wang Min"': (1, "nothing that is held"),
+    'held drop --stream newsletter --reason "wrong price list" --by "Wang Min"': (1, "nothing that is held"),
 }
 # Names in the documents that stand for something of the reader's own.
 EXAMPLES = {"2026-11-01": today()}
 STARTS = ("README.md", "docs/install.md")
 ENGLISH = [path for path in DOCUMENTS if not is_chinese(path)]
 WITH_TWIN = [path for path in ENGLISH if twin_of(path)]
-GUIDES = ("install", "clients", "netease", "upstreams", "unsubscribe-url", "policies", "security", "mailbox")
+GUIDES = ("install", "clients", "netease", "upstreams", "held", "unsubscribe-url", "policies", "security", "mailbox")
 
 
 def names(paths):
@@ -204,6 +207,8 @@ def wait_for_the_new_key(machine):
 def typed_into(machine, command):
     if re.search(r"\brelay\b.* init\b(?!.*--answers)", command):
         return ten_answers(machine)
+    if "upstream probe" in command:
+        return f"{PASSWORD}\n"
     return "correct horse battery\n" * 2 if " users " in command else ""
 
 

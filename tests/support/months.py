@@ -20,6 +20,7 @@ from relay.mail.reply import reply
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.records.adapted import adapted_record
 from relay.records.facts import (
     collected_record,
     finished_record,
@@ -36,6 +37,8 @@ from relay.records.facts import (
 )
 from relay.records.kinds import Person, Record
 from relay.service.policies import PolicyArchive, read_folder
+from relay.stores.adaptations import Adaptation, Scope
+from relay.stores.adaptations import Kind as Adapted
 from relay.stores.contracts import FirstTry
 from tests.support.records import CLIENT, GONE, a_message, a_submission
 
@@ -173,6 +176,10 @@ def month(
     )  # fmt: skip
     yield keys_record(writer.id(at), at, ring="tokens", fingerprints=["tokens:2:00"], by="Li Na")
     yield from pauses(writer, at)
+    rest = Adaptation(b"", Adapted.REST, "netease", Scope.UPSTREAM, b"", at, at + 900, reply_class="throttle", said="421 HL:ICC")
+    yield adapted_record(writer.id(at), at, rest, None)
+    yield adapted_record(writer.id(at), at + 900, rest, None, ended="time")
+    yield adapted_record(writer.id(at), at + 1000, replace(rest, kind=Adapted.PAUSE), None)
 
 
 def pauses(writer: Writer, at: float) -> Iterator[Record]:

@@ -57,6 +57,9 @@ def test_the_rule():
     assert not is_confirmed("550", "a", ())
     assert not is_confirmed("5.1.10", "a", {"a"})
     assert is_confirmed("550", "a", {"a", "b"})
+    assert is_confirmed("559", "a", (), needed=1)
+    assert not is_confirmed("5.1.1", "a", {"b"}, needed=3)
+    assert is_confirmed("5.1.1", "a", {"a", "b", "c"}, needed=3)
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -11,6 +11,7 @@ from relay.mail.reply import reply
 from relay.policy.case import Action, Ruling
 from relay.records.explanations import SHOWN_SECONDS, explain_record, explanation
 from relay.records.facts import finished_record, late_record, received_record, refused_record
+from relay.records.judged import judged_record
 from relay.records.kinds import Kind
 from relay.records.wording import OWN_RULES
 from tests.support.records import (
@@ -149,3 +150,14 @@ def test_a_page_ends_after_30_days_and_is_about_sending_only(records):
     assert explained(records) is None
     assert explained(records, a_record(1, Kind.POLICY)) is None
     assert explain_record(records.path, KEYS, an_id(99), NOW) is None
+
+
+def test_of_held_mail_the_last_ruling_counts_and_only_for_whom_it_was_made(records):
+    submission = a_submission(1, ["ada@example.org", "bob@example.org"])
+    ada, bob = submission.recipients
+    again = judged_record(replace(submission, recipients=(ada,)), [rejected(ada)], "beef", NOW + 3600, records.person)
+    page = explained(records, received(records, submission, [permitted(ada), permitted(bob)]), again, now=NOW + 3700)
+    refused, judged = page.fates
+    assert (refused.state, refused.people) == ("refused by rule", ("a***@example.org",))
+    assert [reason.rule for reason in refused.reasons] == ["base/suppression"]
+    assert (judged.state, judged.people, judged.reasons) == ("judged", ("b***@example.org",), ())

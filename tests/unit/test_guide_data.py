@@ -23,6 +23,7 @@ from relay.policy.reputation import Feedback, Measure, Pause
 from relay.policy.suppression import Reason
 from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
+from relay.stores.adaptations import Adaptation, Kind, Scope
 from tests.support import stores
 from tests.support.beginner import begin
 from tests.support.held import LEASE, OWNER, held_copy, held_message, hold, lane
@@ -139,6 +140,7 @@ async def keys_of(server):
         await store.pause(pause)
         await store.note_sending("news", "2026-11-21")
         await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
+        await store.adapt(Adaptation(digest("a rest"), Kind.REST, "up", Scope.UPSTREAM, b"", time.time(), time.time() + 900.0))
         await hold_some(store, time.time())
     finally:
         await store.aclose()

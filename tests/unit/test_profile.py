@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
+from relay.stores.adaptations import Scope
 from relay.upstream.profile import ReplyClass, classify, load_profiles, parse_profile
+from relay.upstream.reaction import NOTHING, Reaction
 
 PROFILES = load_profiles()
 
@@ -143,12 +145,34 @@ own_list_unsubscribe = false
         ('[[reply]]\nclass = "throttle"\ncode = [250]', "reply.1.code.1: Input should be greater than or equal to 400"),
         ('[[reply]]\nclass = "throttle"\nenhanced = ["4.7"]', "reply.1.enhanced.1: String should match pattern"),
         ('[[reply]]\nclass = "throttle"\ntext = ["x"]', "reply.1.text.1: String should have at least 3 characters"),
+        ('[[reply]]\nclass = "throttle"\ncode = [450]\nback_off = "soon"', "reply.1.back_off: expected a duration"),
+        ('[[reply]]\nclass = "throttle"\ncode = [450]\nback_off = "1m"\nuntil = "tomorrow"', "write one of them"),
+        ('[[reply]]\nclass = "throttle"\ncode = [450]\nscope = "everything"', "reply.1.scope: Input should be"),
+        ('[[reply]]\nclass = "throttle"\ncode = [450]\nrate = "double"', "reply.1.rate: Input should be"),
+        ('[[reply]]\nclass = "throttle"\ncode = [450]\nconfirmations = 2', "confirmations is for class ="),
+        ('time_zone = "Asia/Nowhere"', 'time_zone: "Asia/Nowhere" is not a time zone'),
     ],
 )
 def test_a_wrong_profile_is_told_where_it_is_wrong(wrong, said):
     with pytest.raises(ConfigurationError, match=r"providers/example\.toml: ") as caught:
         parse_profile(f"{WHOLE}\n{wrong}\n".encode(), "example")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reaction"),
+    [
+        ("", Reaction(back_off=900.0, halve=True)),
+        ('scope = "domain"', Reaction(Scope.DOMAIN, back_off=900.0, halve=True)),
+        ('back_off = "1h"', Reaction(back_off=3600.0)),
+        ('until = "tomorrow"\nscope = "upstream"', Reaction(Scope.UPSTREAM, tomorrow=True)),
+        ("split = true", Reaction(split=True)),
+        ('back_off = "0s"', NOTHING),
+    ],
+)
+def test_an_entry_does_what_its_class_does_unless_it_says_what(entry, reaction):
+    profile = parse_profile(f'{WHOLE}\n[[reply]]\nclass = "throttle"\ncode = [450]\n{entry}\n'.encode(), "example")
+    assert classify(profile, 450, "", "slow down").reaction == reaction
 
 
 def test_every_fault_of_a_profile_is_named_at_once():

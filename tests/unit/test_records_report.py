@@ -174,6 +174,14 @@ def test_policy_changes_and_relaxed_rules_say_who_why_and_until_when(made):
     assert "2026-10-10 08:20+08:00" in text
 
 
+def test_what_was_adapted_to_upstreams_is_counted(made):
+    _, rows = written(made)
+    counted = [(row, value) for section, row, _, value in rows if section == "adaptations"]
+    assert counted == [("netease: marketing paused", "1"), ("netease: not asked for a time", "1")]
+    text, _ = written(made, month="2026-06")
+    assert "This node adapted to no upstream" in text
+
+
 def test_pauses_say_who_when_why_and_by_which_threshold(made):
     _, rows = written(made)
     pauses: dict[str, dict[str, str]] = {row: {} for section, row, _, _ in rows if section == "pauses"}

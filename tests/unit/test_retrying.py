@@ -48,6 +48,8 @@ DOMAIN_LIMIT = "newsletter: recipient domain qq.com 20/minute"
         (a_result(replies.over_limit(DOMAIN_LIMIT, 40), Why.LIMIT, NOW + 40), USER, Wait(Why.LIMIT, NOW + 40, whole_lane=True)),
         (a_result(replies.over_limit(OWN_LIMIT, 40), Why.LIMIT, NOW + 40), USER, Wait(Why.LIMIT, NOW + 40)),
         (a_result(replies.UPSTREAM_TIMED_OUT, Why.UPSTREAM), USER, Wait(Why.LANE, NOW)),
+        (a_result(UNREACHED, Why.UPSTREAM, NOW + 900), USER, Wait(Why.UPSTREAM, NOW + 900, whole_lane=True)),
+        (a_result(UNREACHED, Why.UPSTREAM, NOW + 86400), USER, Wait(Why.UPSTREAM, NOW + 3600, whole_lane=True)),
         (
             a_result(UNREACHED, Why.UPSTREAM, NOW + 60, upstream="up"),
             USER,

@@ -8,14 +8,16 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from relay.cli.inspection import inspect
 from relay.cli.main import root
+from relay.cli.opening import open_all
 from relay.config import load_config
 from relay.records.append import Records
 from relay.records.kinds import Kind as RecordKind
 from relay.records.kinds import Record
 from relay.records.search import Query, search
 from relay.records.unread import UnreadReply, unread_replies
-from relay.stores.adaptations import Adaptation, Kind, Scope
+from relay.stores.adaptations import NEVER, Adaptation, Kind, Scope
 from relay.stores.opening import load_or_create_keys, open_store
 from relay.upstream.profile import is_known, load_profiles
 from tests.support.installation import Installation
@@ -115,6 +117,20 @@ def test_resume_ends_the_rest_when_it_is_asked_to(place):
     run(place, "resume", "up", *WHY, code=1)
     assert "已结束 2 项调整" in run(place, "resume", "up", "--all", *WHY, lang="zh")
     assert "nothing is adapted" in run(place, "status")
+
+
+async def test_relay_check_names_a_pause(place):
+    def paused(texts):
+        return [text for text in texts if "paused" in text]
+
+    findings = await inspect(load_config(str(place.config)))
+    assert paused(en for _, en in findings.to_do) == []
+    async with open_all(str(place.config)) as opened:
+        pause = Adaptation(digest("p"), Kind.PAUSE, "up", Scope.UPSTREAM, b"", time.time(), NEVER, said="554 HL:IPB")
+        await opened.store.adapt(pause)
+    findings = await inspect(load_config(str(place.config)))
+    (text,) = paused(en for _, en in findings.to_do)
+    assert text.startswith("marketing by the upstream up is paused: relay upstream status says why")
 
 
 @pytest.mark.parametrize("words", [("pause", "up"), ("pause", "up", "--reason", " "), ("pause", "other", *WHY)])

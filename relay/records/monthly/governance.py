@@ -121,9 +121,9 @@ def _pause(view: View, event: Event) -> list[Cell]:
 
 def adaptations(view: View) -> Section:
     """How often upstreams made the relay wait, go slower, split mail or pause."""
-    columns = [view.t("上游", "Upstream"), view.t("调整", "Adaptation"), view.t("次数", "Times")]
+    columns = [view.t("上游与调整", "Upstream and adaptation"), view.t("次数", "Times")]
     counts = sorted(view.counts.adapted.items())
-    rows: list[list[Cell]] = [[name, word(ADAPTED, kind)[view.language], times] for (name, kind), times in counts]
+    rows: list[list[Cell]] = [[f"{name}: {word(ADAPTED, kind)[view.language]}", times] for (name, kind), times in counts]
     note = view.t("本节点本月没有因上游服务器的答复而调整发送。", "This node adapted to no upstream's replies in this month.")
     return Section(
         view.t("因上游答复而作的调整", "Adapted to upstreams' replies"),
