@@ -65,7 +65,7 @@ def _in_session(bench: Bench, folder: Path, name: str) -> Figures:
     rates: dict[str, list[float | None]] = {"hold": [], "defer": []}
     with ExitStack() as stack:
         sink = stack.enter_context(Sink(folder))
-        relays = {}
+        relays: dict[str, BenchRelay] = {}
         for way in rates:
             url = stack.enter_context(_store(folder / f"redis-{way}", name))
             relay = _HoldingRelay(folder / way, sink.port, workers=bench.workers, store=url, holds=way == "hold")
@@ -142,7 +142,7 @@ def describe(figures: Figures) -> Section:
         share = ratio_of(pairs) if pairs else None
         session = median([hold for hold, _ in pairs]) if pairs else None
         cells = [f"{one['in']:,.0f}/s", f"{one['out']:,.0f}/s"]
-        cells.append(f"{session:,.0f}/s, {short(one['out'] / session)} times that leave" if session else "-")
+        cells.append(f"{session:,.0f}/s, held copies leave at {short(one['out'] / session)} times that" if session else "-")
         cells.append(f"{short(1e3 * median(one['service']))} / {short(1e3 * max(one['service']))} ms")
         rows.append([name, *cells])
         claims.append(Claim(f"In session with nothing held, {name}: share of the rate without holding", 0.95, share))
