@@ -28,6 +28,7 @@ NEEDS_CONFIGURATION = {
     "keys": ("keys", "show"),
     "streams": ("streams",),
     "upstream": ("upstream", "status"),
+    "held": ("held", "list"),
     "backup": ("backup", "relay.backup"),
     "restore": ("restore", __file__),
     "tls": ("tls", "private-ca"),

@@ -50,15 +50,15 @@ def send(relay, password, *recipients):
     return code, text.decode()
 
 
-def held(relay, *words, code=0):
+def run(relay, *words, code=0):
     """In this process: it is the relay that is apart."""
-    done = CliRunner().invoke(root, ["--config", str(relay.config), "--lang", "en", "held", *words], catch_exceptions=False)
+    done = CliRunner().invoke(root, ["--config", str(relay.config), "--lang", "en", *words], catch_exceptions=False)
     assert done.exit_code == code, done.output
     return done.stdout
 
 
 def rows(relay, *words):
-    return json.loads(held(relay, "list", *words, "--json"))["copies"]
+    return json.loads(run(relay, "held", "list", *words, "--json"))["copies"]
 
 
 def waiting(relay, why):
@@ -88,7 +88,7 @@ def test_a_client_that_left_has_its_mail_sent_with_its_own_login_which_is_then_f
         relay.restart()  # nobody who knew the password is left
         assert secrets_in(relay.folder) == []
         upstream.faults.clear()
-        held(relay, "retry", "--all", "--by", "Wang Min")
+        run(relay, "held", "retry", "--all", "--by", "Wang Min")
         relay.wait(lambda: upstream.accepted)
         assert [(one.identity, one.recipients) for one in upstream.accepted] == [(OFFICE, [ADA])]
         relay.wait(lambda: rows(relay) == [])
@@ -110,11 +110,11 @@ def test_a_refused_login_is_forgotten_and_the_next_one_frees_the_mail(tmp_path, 
         relay.restart()
         upstream.faults.clear()
         upstream.accounts[OFFICE] = SECOND  # the password was changed meanwhile
-        held(relay, "retry", "--all")
+        run(relay, "held", "retry", "--all")
         relay.wait(lambda: [row["why"] for row in rows(relay)] == ["authentication"])
         assert stored_logins(relay) == 0
         relay.wait(lambda: waiting(relay, "authentication") == 1)
-        assert "until a person or a login frees it" in held(relay, "list")
+        assert "until a person or a login frees it" in run(relay, "held", "list")
         refused = len([1 for _, was_right in upstream.auth_attempts if not was_right])
         relay.connect(OFFICE, SECOND).close()
         relay.wait(lambda: upstream.accepted)
@@ -129,7 +129,7 @@ def test_in_redis_no_password_can_be_read_either(tmp_path, upstream):
         assert secrets_in(relay.folder, server) == []
         assert server.command("KEYS", "*login:*").startswith("*1\r\n")
         upstream.faults.clear()
-        held(relay, "retry", "--why", "upstream")
+        run(relay, "held", "retry", "--why", "upstream")
         relay.wait(lambda: upstream.accepted)
         assert upstream.accepted[0].identity == OFFICE
         relay.wait(lambda: server.command("KEYS", "*login:*") == "*0\r\n")
@@ -149,13 +149,15 @@ def test_what_a_rule_holds_waits_for_a_person_who_lets_one_go_and_drops_the_othe
         code, text = send(relay, FIRST, one, two, ADA)
         assert (code, "1 delivered, 2 held" in text) == (250, True), text
         assert waiting_for_people(relay) == [("rule", None), ("rule", None)]
-        held(relay, "retry", "--all")  # nothing but a person's word lets it pass the rule
+        run(relay, "held", "retry", "--all")  # nothing but a person's word lets it pass the rule
         relay.wait(lambda: waiting_for_people(relay) == [("rule", None), ("rule", None)])
         assert [delivery.recipients for delivery in upstream.accepted] == [[ADA]]
-        held(relay, "release", "--recipient", one, "--reason", "a real order")
+        shown = json.loads(run(relay, "held", "show", rows(relay)[0]["id"], "--json"))
+        assert (shown["stream"], [copy["rule"] for copy in shown["copies"]]) == ("correspondence", ["correspondence/look"] * 2)
+        run(relay, "held", "release", "--recipient", one, "--reason", "a real order")
         relay.wait(lambda: len(upstream.accepted) == 2)
         assert upstream.accepted[1].recipients == [one]
-        held(relay, "drop", "--recipient", two, "--reason", "wrong address")
+        run(relay, "held", "drop", "--recipient", two, "--reason", "wrong address")
         relay.wait(lambda: len(upstream.accepted) == 3)
         report = upstream.accepted[2]
         assert (report.recipients, report.reverse_path) == ([OFFICE], "")
