@@ -68,9 +68,9 @@ def _in_session(bench: Bench, folder: Path, name: str) -> Figures:
         relays: dict[str, BenchRelay] = {}
         for way in rates:
             url = stack.enter_context(_store(folder / f"redis-{way}", name))
-            relay = _HoldingRelay(folder / way, sink.port, workers=bench.workers, store=url, holds=way == "hold")
-            relays[way] = stack.enter_context(relay)
-            rate(relay.port, sink, 20, Load())
+            one = _HoldingRelay(folder / way, sink.port, workers=bench.workers, store=url, holds=way == "hold")
+            relays[way] = stack.enter_context(one)
+            rate(one.port, sink, 20, Load())
         count = 100 if bench.quick else 3000
         for _ in range(bench.rounds + 2):
             for way, relay in relays.items():
