@@ -105,6 +105,9 @@ class Site:
             self.pool.give_back(key)
             text = f"{self.name}: nobody connects for {wait:.0f} s: it failed again and again"
             raise UpstreamUnavailable("resting", text, retry_after=wait)
+        return await self._bring_up(key, credentials, deadline)
+
+    async def _bring_up(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> Channel:
         try:
             address, wire, self.capabilities = await self._log_in(key, credentials if key.login else None, deadline)
         except OpeningError as error:
@@ -122,10 +125,13 @@ class Site:
         return channel
 
     async def verify(self, key: PoolKey, credentials: Credentials) -> Verification:
-        """Open a new connection with this login and leave it in the pool."""
+        """Open a new connection with this login and leave it in the pool.
+
+        No breaker keeps a person out who logs in: the budgets of guesses bound how often the upstream is asked.
+        """
         deadline = asyncio.get_running_loop().time() + VERIFY_PATIENCE
         try:
-            channel = await self.pool.take(key, deadline, fresh=True) or await self.open(key, credentials, deadline)
+            channel = await self.pool.take(key, deadline, fresh=True) or await self._bring_up(key, credentials, deadline)
         except UpstreamUnavailable as error:
             if error.reason != "refused":
                 return Unavailable(str(error), error.asked)

@@ -34,7 +34,7 @@ def test_however_many_wait_to_be_read_the_threads_of_the_loop_are_free(tmp_path)
     released = threading.Event()
     with RecordingUpstream() as upstream, LineHouse(tmp_path, upstream) as house:
         for _ in range(2):
-            house.line._readers.submit(released.wait, 60)
+            house.line.reader._threads.submit(released.wait, 60)
         waiting = asyncio.run_coroutine_threadsafe(house._send(OFFICE, ["bob@example.org"], LARGE, {}), house.loop)
         try:
             house.run(asyncio.wait_for(asyncio.to_thread(int), 20))  # as look-ups of names do

@@ -31,7 +31,7 @@ def test_an_upstream_without_passwords_may_be_plain():
 
 
 def test_an_unknown_provider_is_told_which_are_known():
-    with pytest.raises(ConfigurationError, match='"gmial" is not known; known: alimail, directmail, generic, netease,'):
+    with pytest.raises(ConfigurationError, match='"gmial" is not known; known: alimail, directmail, generic, google, mailgun'):
         upstreams(provider="gmial")
 
 
