@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.bench import FAULTS, Bench, Section
-from benchmarks.groups import fanout, growing, latency, lists, memory, rules, signing, throughput
+from benchmarks.groups import fanout, growing, holding, latency, lists, memory, rules, signing, throughput
 from benchmarks.report import not_held, page
 from tests.support.service import ROOT
 
@@ -30,6 +30,7 @@ GROUPS: dict[str, ModuleType] = {
     "lists": lists,
     "rules": rules,
     "growing": growing,
+    "holding": holding,
 }
 BESIDE = "results"  # the folder for plots and raw figures
 RAW = f"{BESIDE}/figures.json"

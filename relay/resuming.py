@@ -117,8 +117,10 @@ class Resumption:
         return rest is not None and rest.known_at > claimed_at
 
     def _resting(self, piece: Piece) -> _Settled:
-        rest = self._rests[piece.copy.lane]
-        return _Settled(piece.copy, Next(Fate.PUT_OFF, rest.why, rest.until, piece.copy.attempts), piece.detail)
+        """Put off without a try; that an earlier one may have arrived stays known, for the record of the next."""
+        rest, copy = self._rests[piece.copy.lane], piece.copy
+        why = copy.why if copy.why is Why.UNKNOWN else rest.why
+        return _Settled(copy, Next(Fate.PUT_OFF, why, rest.until, copy.attempts), piece.detail)
 
     def _detail(self, copy: HeldCopy) -> Detail:
         try:

@@ -49,6 +49,7 @@ class BenchRelay(Relay):
         policy: Any = (),
         bounds: str = BOUNDS,
         connections: int = 100,
+        holds: bool = False,
     ) -> None:
         super().__init__(
             folder,
@@ -58,6 +59,7 @@ class BenchRelay(Relay):
             listen=listen,
             auth=auth,
             delivery=PATIENCE,
+            holds=holds,
             extra=bounds + extra,
             upstreams=f'[[upstream]]\nname = "sink"\naddresses = ["127.0.0.1:{sink}"]\ntls = "none"\nauth = "none"\n'
             f"max_connections = {connections}\nmax_connections_per_identity = {connections}\n",

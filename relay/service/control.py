@@ -25,6 +25,8 @@ class Channel:
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one object. Raises ConnectionError when the other side is gone."""
+        if self._writer.is_closing():  # uvloop's transport would raise RuntimeError
+            raise ConnectionResetError("the other side is gone")
         self._writer.write(orjson.dumps(message) + b"\n")
         await self._writer.drain()
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,15 +104,16 @@ class Worker:
         self._channel.close()
 
     async def _obey(self) -> None:
-        async for message in self._channel.messages():
-            if "policy" in message:
-                await self._switch(message["policy"])
-            elif "keys" in message:
-                await self.take_up(message)
-            elif "metrics" in message:
-                await self._channel.send({"metrics": snapshot()})
-            elif "drain" in message:
-                break
+        with suppress(ConnectionError):  # the supervisor may go before it is answered
+            async for message in self._channel.messages():
+                if "policy" in message:
+                    await self._switch(message["policy"])
+                elif "keys" in message:
+                    await self.take_up(message)
+                elif "metrics" in message:
+                    await self._channel.send({"metrics": snapshot()})
+                elif "drain" in message:
+                    break
         self._draining.set()  # told to, or the supervisor is gone
 
     async def _switch(self, policy_hash: str) -> None:
@@ -139,9 +141,10 @@ class Worker:
 
     async def _report_status(self) -> None:
         """Tell the supervisor every second how this worker is; its silence would end this process."""
-        while True:
-            await asyncio.sleep(STATUS_SECONDS)
-            await self._channel.send(await self._status() | {"metrics": snapshot()})
+        with suppress(ConnectionError):  # the supervisor is gone; `_obey` hears of it too
+            while True:
+                await asyncio.sleep(STATUS_SECONDS)
+                await self._channel.send(await self._status() | {"metrics": snapshot()})
 
     async def _status(self) -> dict[str, Any]:
         try:
@@ -155,7 +158,8 @@ class Worker:
         limit = self._config.delivery.patience + self._config.delivery.past_dot + 5
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         await asyncio.gather(self._registry.drain(limit), self._assembly.courier.aclose(limit))
-        await self._channel.send({"metrics": snapshot()})
+        with suppress(ConnectionError):
+            await self._channel.send({"metrics": snapshot()})
         await self._assembly.aclose()
 
 

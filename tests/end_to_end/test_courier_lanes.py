@@ -11,9 +11,11 @@ from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause
+from relay.records.kinds import Kind
 from relay.resending import released
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import CourierHouse
+from tests.support.leaving import upstream_table
 from tests.support.service import OFFICE, message
 from tests.support.upstream import RecordingUpstream
 
@@ -53,6 +55,27 @@ def test_an_upstream_that_is_down_is_not_asked_for_each_copy_of_a_lane(house, up
     house.settled(100)
     house.wait_empty()
     assert recipients(upstream) == sorted(f"r{number}@example.org" for number in range(40))
+
+
+def test_that_mail_may_have_arrived_is_not_forgotten_while_its_lane_waits(tmp_path, upstream):
+    table = upstream_table(upstream, name="up", max_connections_per_identity=1)
+    with CourierHouse(tmp_path, upstream, upstreams=table) as house:
+        upstream.fault("DOT", lose=True, times=1)
+        house.send(OFFICE, ["ada@example.org"], message(sender=OFFICE))
+        upstream.fault("CONNECT", "421 4.3.2 not now", close=True)
+        house.send(OFFICE, ["bob@example.org"], message(sender=OFFICE, subject="To Bob"))
+        house.wait(lambda: house.whys() == {Why.UNKNOWN: 1, Why.UPSTREAM: 1})
+        ada, bob = sorted(house.held(), key=lambda copy: copy.why is Why.UPSTREAM)
+        later = [HeldUpdate(copy, replace(copy, due_at=house.clock.now + due)) for copy, due in ((bob, 61), (ada, 62))]
+        house.run(house.store.update_held(later))
+        house.settled(100)  # bob goes first, and finds out that it is of no use
+        assert [len(copies) for _, copies in house.claims][-1] == 2
+        assert house.whys() == {Why.UNKNOWN: 1, Why.UPSTREAM: 1}
+        upstream.faults.clear()
+        house.turn(600)
+        house.wait_empty()
+        assert recipients(upstream) == ["ada@example.org", "ada@example.org", "bob@example.org"]
+        assert [len(record.facts["again"]) for record in house.records(Kind.JUDGED)] == [1]
 
 
 def test_mail_of_a_paused_stream_waits_and_leaves_when_it_is_resumed(house, upstream):

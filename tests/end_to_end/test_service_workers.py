@@ -164,6 +164,17 @@ def test_workers_end_when_the_supervisor_is_killed(relay):
     relay.wait(lambda: not Path(f"/proc/{worker}").exists() or "zombie" in Path(f"/proc/{worker}/status").read_text())
 
 
+def test_a_worker_ends_in_order_although_nobody_waits_for_its_answer(relay):
+    (worker,) = relay.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    assert relay.get("operators", "/metrics")[0] == 200  # the worker was asked too, and has not heard it
+    relay.process.kill()
+    relay.process.wait(30)
+    os.kill(worker, signal.SIGCONT)
+    relay._listening.to_the_end()  # the worker has closed its output, too
+    assert not [line for line in relay.lines if "Traceback" in line or '"level":"error"' in line], "".join(relay.lines)
+
+
 def test_every_worker_takes_connections_and_one_page_counts_them_all(standing):
     clients = [smtplib.SMTP("127.0.0.1", standing.port, timeout=30) for _ in range(24)]
     assert counted(standing, "relay_sessions") == 24

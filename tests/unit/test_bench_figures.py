@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from benchmarks.bench import Section
 from benchmarks.figures import Claim, growth, percentile, ratio_of, short, slope, table
-from benchmarks.groups import fanout, growing, latency, lists, memory, rules, signing, throughput
+from benchmarks.groups import fanout, growing, holding, latency, lists, memory, rules, signing, throughput
 from benchmarks.groups.throughput import MAIN
-from benchmarks.peers.line_up import RELAY
+from benchmarks.peers.line_up import RELAY, RELAY_REDIS
 from benchmarks.peers.postfix import Postfix
 from benchmarks.plot import bars, lines
 from benchmarks.report import not_held, page
@@ -164,6 +164,14 @@ def test_growth_is_judged_by_its_power():
     assert linear.holds
     assert not flat.holds
     assert "linear." in section.text
+
+
+def test_what_holding_costs_is_measured_beside_a_relay_that_defers():
+    one = {"hold": [95.0, 99.0, None], "defer": [100.0, 100.0, 100.0], "in": 400.0, "out": 194.0, "service": [0.01, 0.03, 0.02]}
+    absent = one | {"hold": [None, None, None]}
+    section = holding.describe({"copies": 100_000, "backlog": 50_000, RELAY: one, RELAY_REDIS: absent})
+    assert [(claim.measured, claim.holds) for claim in section.claims] == [(0.97, True), (None, False)]
+    assert "| 400/s | 194/s | 97/s, held copies leave at 2 times that | 20 / 30 ms |" in section.text
 
 
 def test_fan_out_is_measured_by_the_cores_that_take_part():

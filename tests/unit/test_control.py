@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from relay.service.control import Channel
+from relay.service.loop import new_event_loop
 
 
 @pytest.fixture
@@ -56,3 +57,21 @@ async def test_sending_to_a_side_that_is_gone_is_a_connection_error():
     with pytest.raises(ConnectionError):
         await send_much()
     channel.close()
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, new_event_loop])
+def test_what_nobody_hears_is_a_lost_connection_on_every_loop(loop_factory):
+    async def talk():
+        ours, theirs = socket.socketpair()
+        channel = await Channel.over(ours)
+        theirs.close()
+        assert await channel.receive() is None
+        for _ in range(3):
+            with pytest.raises(ConnectionError):
+                await channel.send({"metrics": []})
+        channel.close()
+        with pytest.raises(ConnectionError):
+            await channel.send({"metrics": []})
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(talk())
