@@ -211,7 +211,7 @@ def test_a_refusal_under_a_generation_that_came_in_the_middle_of_a_mail_binds(up
         lease = assembly.upstreams.lease
 
         @asynccontextmanager
-        async def meanwhile(*arguments):
+        async def meanwhile(*arguments, **options):
             newer = rotated(assembly.keys, "addresses", date(2027, 1, 1))
             await assembly.keeper.take_up(newer)
             entry = Suppression(newer.addresses.digest("ada@example.org"), ORGANISATION, Reason.UNSUBSCRIBE, "link", 1.0, b"")
@@ -219,7 +219,7 @@ def test_a_refusal_under_a_generation_that_came_in_the_middle_of_a_mail_binds(up
                 await assembly.store.suppress(entry)
             else:
                 await assembly.records.journal_refusal(suppressed_record(new_id(1.0, bytes(10)), 1.0, entry, "recipient"), entry)
-            async with lease(*arguments) as connection:
+            async with lease(*arguments, **options) as connection:
                 yield connection
 
         monkeypatch.setattr(assembly.upstreams, "lease", meanwhile)
