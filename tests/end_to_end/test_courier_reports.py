@@ -154,7 +154,9 @@ def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkey
     people = [f"r{number}@example.org" for number in range(1000)]
     hold(house, upstream, *people)
     upstream.fault("RCPT", "550 5.1.1 no such user", matching="r")
-    resumption, passes, opened = house.courier._resume.__self__, [], []
+    resumption = house.courier._resume.__self__
+    passes: list[None] = []
+    opened: list[int] = []
     detail = resumption._detail
 
     def noted(copy):
