@@ -34,6 +34,7 @@ from relay.stores.contracts import ConsentEvent, FirstTry
 
 RECIPE = """\
 import hashlib, sqlite3, sys
+
 database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
 (chain,) = database.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
 number, last = 0, hashlib.sha256(chain.encode()).digest()
