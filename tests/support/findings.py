@@ -3,7 +3,7 @@
 import re
 
 _COMMAND = (
-    r"\brelay (serve|upstream probe|users add|tls private-ca|dkim (keygen|dns)|streams resume|check --dns|keys \w+|init|backup"
+    r"\brelay (serve|upstream (probe|resume)|users add|tls private-ca|dkim (keygen|dns)|streams resume|check --dns|keys \w+|init|backup"
     r"|restore)|chmod "
 )
 _FILE = r"\.(toml|pem|crt|key|db)\b|^/\S+[:：]|\{(file|place)\}"  # {file}, {place}: in the source, the name of one
