@@ -3,8 +3,8 @@
 import re
 
 _COMMAND = (
-    r"\brelay (serve|upstream (probe|resume)|users add|tls private-ca|dkim (keygen|dns)|streams resume|check --dns|keys \w+|init|backup"
-    r"|restore)|chmod "
+    r"\brelay (serve|upstream (probe|resume)|users add|tls private-ca|dkim (keygen|dns)|streams resume|check --dns|keys \w+|init"
+    r"|backup|restore)|chmod "
 )
 _FILE = r"\.(toml|pem|crt|key|db)\b|^/\S+[:：]|\{(file|place)\}"  # {file}, {place}: in the source, the name of one
 _SECTION = r"\[\[?[a-z_]+\]"
