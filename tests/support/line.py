@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
-from relay.config import load_config
+from relay.config import Config, load_config
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message, MessageError
@@ -25,7 +25,8 @@ from relay.policy.parse import parse_policies
 from relay.records.append import Records
 from relay.service.assembly import assemble
 from relay.service.policies import read_folder
-from relay.stores.opening import load_or_create_keys
+from relay.stores.opening import load_or_create_keys, open_store
+from relay.stores.redis import RedisStore
 from tests.support.service import Relay
 
 CLIENT = Client("submission", "192.0.2.7", "client.example", "TLSv1.3", "ESMTPSA")
@@ -87,7 +88,10 @@ class LineHouse:
         records = Records.open(config.data_path / "records.db", keys, config.records.min_free, self._clock)
         policy, clock = parse_policies(read_folder(config.policies_path)), self._clock
         monotonic = time.monotonic if clock is time.time else clock
-        return await assemble(config, policy, keys, records, clock=clock, entropy=os.urandom, monotonic=monotonic)
+        store = await open_store(config, keys, clock)
+        if isinstance(store, RedisStore) and clock is not time.time:  # Redis has a clock of its own
+            store = await _with_clock(store, config, clock)
+        return await assemble(config, policy, keys, records, store=store, clock=clock, entropy=os.urandom, monotonic=monotonic)
 
     def run(self, work):
         """Wait for a coroutine on the line's loop."""
@@ -127,6 +131,12 @@ class LineHouse:
         asked = [(recipient, await self.line.admit(submission, recipient)) for recipient in wanted]
         admitted = tuple(recipient for recipient, reply in asked if reply.is_positive)
         return replace(submission, recipients=admitted) if admitted else asked[0][1]
+
+
+async def _with_clock(store: RedisStore, config: Config, clock: Callable[[], float]) -> RedisStore:
+    meta = await store.meta()
+    await store.aclose()
+    return await RedisStore.open(config.store.url, meta, timeout_ms=config.store.timeout_ms, clock=clock)
 
 
 def _recipient(address: str) -> Recipient:
