@@ -5,6 +5,7 @@ import fcntl
 import resource
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -14,6 +15,7 @@ from relay.stores.contracts import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.clocks import Clock
 from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, new_sqlite, refusal, request
+from tests.support.waiting import until
 
 MAIL = digest("submission")
 
@@ -218,6 +220,24 @@ async def test_a_locked_file_is_unavailable_not_a_crash(store, tmp_path, monkeyp
     stranger.execute("ROLLBACK")
     stranger.close()
     assert await store.suppress(refusal())
+
+
+async def test_that_an_earlier_commit_reaches_the_disk_does_not_hide_the_fault(store, tmp_path, monkeypatch):
+    """A commit that nobody waits for is synced up to a second later; the file may be locked or broken by then."""
+    monkeypatch.setattr(commits, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(commits, "_UNKEPT", 0.05)
+    kept = []
+    monkeypatch.setattr(store._writer._log, "sync", lambda: kept.append("synced"))
+    await store.note_sending("newsletter", "2026-11-01")
+    with closing(sqlite3.connect(tmp_path / "relay.db", isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await store.suppress(refusal())
+        await until(lambda: kept and not store._writer._commits._is_under_way)
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.check()
+        assert caught.value.reason == "timeout"
+    await store.check()
 
 
 async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):

@@ -330,7 +330,7 @@ class SQLiteStore(Store):
                 self._identity.require(db)
             self._file.verify()
         except (sqlite3.Error, OSError) as error:
-            self._writer.failed = True  # `check` says so until a commit has worked
+            self._writer.fail()  # `check` says so until a commit has worked
             raise _as_unavailable(error) from None
         return answer
 

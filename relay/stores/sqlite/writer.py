@@ -37,7 +37,7 @@ class Writer:
         self, file: StoreFile, identity: Identity, clock: Callable[[], float], patience: float, sweep: Operation[bool]
     ) -> None:
         self.failed = False  # whether the last transaction could not be committed, or not all of it
-        self._is_whole = True
+        self._is_whole = True  # whether the transaction that `confirm` speaks of did all it was asked, and nothing failed since
         self._file, self._identity, self._clock, self._sweep = file, identity, clock, sweep
         self._swept_at = 0.0
         self._is_closed = False
@@ -65,6 +65,10 @@ class Writer:
         self._log.close()
         self._db.close()
         self._turn.close()
+
+    def fail(self) -> None:
+        """Count as failed until a transaction after this has been committed; that an older one reaches the disk mends nothing."""
+        self.failed, self._is_whole = True, False
 
     # The steps of a transaction (`relay.commits.Medium`)
 
@@ -112,7 +116,7 @@ class Writer:
 
     def abandon(self) -> None:
         """Leave nothing of an open transaction."""
-        self.failed = True
+        self.fail()
         with suppress(sqlite3.Error):
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
