@@ -125,7 +125,7 @@ class Resumption:
     def _detail(self, copy: HeldCopy) -> Detail:
         try:
             return self._codec.read_detail(copy.message, copy.sealed)
-        except (ValueError, KeyError, TypeError) as fault:
+        except ValueError as fault:
             raise Unreadable(str(fault)) from fault
 
     # Sending ---------------------------------------------------------------------------------------------------------
