@@ -9,15 +9,16 @@ ring gets a new one.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import orjson
 
-from relay.answer import Result
+from relay.answer import Result, Standing
 from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
+from relay.mail.reply import parse_reply
 from relay.policy.sets import Stream
 from relay.policy.suppression import Digest, Purpose
 from relay.stores.contracts import FirstTry
@@ -57,6 +58,20 @@ class Detail:
     judged: str = ""
     released: bool = False
     refused_at: float = 0.0
+
+    def after(self, result: Result) -> Self:
+        """What is kept when this is the last that was said of the recipient."""
+        return replace(
+            self, reply=result.reply.wire().decode(), rule=result.rule, why_zh=result.why_zh, why_en=result.why_en,
+            upstream=result.upstream, upstream_text=result.upstream_text, gone=result.gone,
+        )  # fmt: skip
+
+    def refused(self) -> Result:
+        """What was found out about a recipient who waits for a report."""
+        return Result(
+            self.recipient, Standing.REFUSED, parse_reply(self.reply), self.rule, self.upstream,
+            upstream_text=self.upstream_text, gone=self.gone, why_zh=self.why_zh, why_en=self.why_en,
+        )  # fmt: skip
 
 
 class Codec:

@@ -23,7 +23,6 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
-from relay.mail.reply import parse_reply
 from relay.pipeline import Line
 from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
@@ -245,16 +244,8 @@ class Resender:
         stream = stream_of(policy, submission)
         if stream is None:
             return ReportFate.TRANSIENT
-        refused = [refused_result(piece.detail) for piece in pieces]
+        refused = [piece.detail.refused() for piece in pieces]
         return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
-
-
-def refused_result(detail: Detail) -> Result:
-    """What was found out about a recipient who waits for a report."""
-    return Result(
-        detail.recipient, Standing.REFUSED, parse_reply(detail.reply), detail.rule, detail.upstream,
-        upstream_text=detail.upstream_text, gone=detail.gone, why_zh=detail.why_zh, why_en=detail.why_en,
-    )  # fmt: skip
 
 
 def released(ruling: Ruling) -> Ruling:
