@@ -134,7 +134,7 @@ class Resender:
         """A passthrough identity leaves with its [[account]] there, else with the login that is in custody."""
         if identity.kind is not IdentityKind.PASSTHROUGH:
             return identity
-        upstream = identity.upstream or self._line.config.upstream[0].name
+        upstream = self._line.routing.proved_by(identity)
         login = self._line.upstreams.account_for(upstream, identity.name, None)
         return replace(identity, credentials=login or await self._custody.opened(upstream, identity.name))
 
@@ -231,7 +231,7 @@ class Resender:
         identity = consignment.submission.identity
         refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
-            upstream = identity.upstream or self._line.config.upstream[0].name
+            upstream = self._line.routing.proved_by(identity)
             try:
                 await self._custody.refused(upstream, identity.name, identity.credentials)
             except StoreUnavailable as fault:  # what was sent must still be settled; the next 535 says it again

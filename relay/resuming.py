@@ -295,7 +295,7 @@ class Resumption:
         """A login may have come while these copies were on their way to wait for one."""
         identity = submission.identity
         if identity.kind is IdentityKind.PASSTHROUGH:
-            await self._custody.parked(identity.upstream or self._line.config.upstream[0].name, identity.name)
+            await self._custody.parked(self._line.routing.proved_by(identity), identity.name)
 
     async def _hasten_report(self, message: str) -> None:
         """When nobody of the submission is open any more, its sender hears of the refused at once."""
