@@ -145,8 +145,10 @@ class Adapting:
             return tuple(recipients), []
         free, kept = [], []
         is_marketing = place.stream.purpose is Purpose.MARKETING
+        domains = {recipient.mailbox.domain for recipient in recipients}
+        stops = {domain: self._stop(replace(place, domain=domain), is_marketing=is_marketing) for domain in domains}
         for recipient in recipients:
-            stop = self._stop(replace(place, domain=recipient.mailbox.domain), is_marketing=is_marketing)
+            stop = stops[recipient.mailbox.domain]
             if stop is None:
                 free.append(recipient)
             else:
