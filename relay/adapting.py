@@ -25,9 +25,8 @@ from relay.mail.envelope import Credentials, Recipient
 from relay.policy.limits import SECONDS, Charge, Limit, Window, parse_limit
 from relay.policy.sets import Stream
 from relay.policy.suppression import Purpose
-from relay.records.adapted import adapted_record
+from relay.records.adapted import adapted_record, name_in, person_in
 from relay.records.append import Records
-from relay.records.kinds import Person
 from relay.routing import Route
 from relay.stores.adaptations import Adaptation, Kind, Scope, adaptation_key, rate_at
 from relay.stores.contracts import Store
@@ -146,8 +145,10 @@ class Adapting:
             return tuple(recipients), []
         free, kept = [], []
         is_marketing = place.stream.purpose is Purpose.MARKETING
+        domains = {recipient.mailbox.domain for recipient in recipients}
+        stops = {domain: self._stop(replace(place, domain=domain), is_marketing=is_marketing) for domain in domains}
         for recipient in recipients:
-            stop = self._stop(replace(place, domain=recipient.mailbox.domain), is_marketing=is_marketing)
+            stop = stops[recipient.mailbox.domain]
             if stop is None:
                 free.append(recipient)
             else:
@@ -290,7 +291,7 @@ class Adapting:
 
     async def _record(self, one: Adaptation, ended: str = "") -> None:
         now = self._clock()
-        person = self._records.person(self._name_in(one.sealed)) if one.sealed else None
+        person = person_in(self._records, one)
         await self._records.append(adapted_record(new_id(now, self._entropy(ENTROPY_OCTETS)), now, one, person, ended=ended))
 
     def _limit(self, place: Place, scope: Scope) -> int | None:
@@ -324,7 +325,7 @@ class Adapting:
     async def logged_in(self, upstream: str, identity: str) -> None:
         """A login of this identity was taken: what rests for an earlier password of it is over."""
         for one in [one for one in self._known.values() if one.login and one.upstream == upstream]:
-            if self._name_in(one.sealed) == identity:
+            if name_in(self._records.reader, one) == identity:
                 await self._end_login(one)
 
     async def _log_in_works(self, route: Route) -> None:
@@ -342,9 +343,6 @@ class Adapting:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
         except RecordsUnavailable:
             _log.exception("that a login works again at %s could not be recorded", one.upstream)
-
-    def _name_in(self, sealed: bytes) -> str:
-        return self._records.reader.reveal(Person(b"", sealed))
 
     def _login(self, upstream: str, credentials: Credentials) -> bytes:
         """What stands for a login with its password."""

@@ -25,7 +25,7 @@ KEPT_SECONDS = 5 * 86400.0
 
 
 class Custody:
-    """One per process. `store` may be replaced while it runs; `name` of it is the label of metrics."""
+    """One per process. `store` may be replaced while it runs."""
 
     def __init__(self, config: Config, *, keys: Keys, store: Held, clock: Callable[[], float]) -> None:
         self.store = store

@@ -192,10 +192,7 @@ class Holder:
         if result.why is None:
             raise ValueError("there is no reason to hold this")
         now, submission, route = self._clock(), consignment.submission, consignment.routes[0]
-        detail = Detail(
-            result.recipient, result.reply.wire().decode(), result.rule, result.why_zh, result.why_en,
-            result.upstream, result.upstream_text, result.gone,
-        )  # fmt: skip
+        detail = Detail(result.recipient).after(result)
         return HeldCopy(
             submission.id,
             recipient_digest(self._keys, result.recipient),

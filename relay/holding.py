@@ -7,16 +7,18 @@ under the oldest generation of the address ring: they stay the same when the
 ring gets a new one.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import orjson
 
-from relay.answer import Result
+from relay.answer import Result, Standing
 from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
+from relay.mail.reply import parse_reply
 from relay.policy.sets import Stream
 from relay.policy.suppression import Digest, Purpose
 from relay.stores.contracts import FirstTry
@@ -57,6 +59,20 @@ class Detail:
     released: bool = False
     refused_at: float = 0.0
 
+    def after(self, result: Result) -> Self:
+        """What is kept when this is the last that was said of the recipient."""
+        return replace(
+            self, reply=result.reply.wire().decode(), rule=result.rule, why_zh=result.why_zh, why_en=result.why_en,
+            upstream=result.upstream, upstream_text=result.upstream_text, gone=result.gone,
+        )  # fmt: skip
+
+    def refused(self) -> Result:
+        """What was found out about a recipient who waits for a report."""
+        return Result(
+            self.recipient, Standing.REFUSED, parse_reply(self.reply), self.rule, self.upstream,
+            upstream_text=self.upstream_text, gone=self.gone, why_zh=self.why_zh, why_en=self.why_en,
+        )  # fmt: skip
+
 
 class Codec:
     """Seals what is held and opens it again. Whatever was altered or belongs to another submission raises ValueError."""
@@ -83,14 +99,15 @@ class Codec:
 
     def read_head(self, submission_id: str, sealed: bytes) -> tuple[Submission, FirstTry]:
         """The submission, with no recipients and no credentials, and its first try. Raises ValueError."""
-        said = self._open("head", submission_id, sealed)
-        name, kind, owns, upstream = said["identity"]
-        submission = Submission(
-            submission_id, said["at"], Client(*said["client"]), Identity(name, IdentityKind(kind), frozenset(owns), upstream),
-            _mailbox(said["path"]) if said["path"] else None, said["stream"], said["policy"],
-            body=said["body"], smtputf8=said["smtputf8"], ret=said["ret"], envid=said["envid"],
-        )  # fmt: skip
-        return submission, FirstTry(*said["first"])
+        with _of_our_form():
+            said = self._open("head", submission_id, sealed)
+            name, kind, owns, upstream = said["identity"]
+            submission = Submission(
+                submission_id, said["at"], Client(*said["client"]), Identity(name, IdentityKind(kind), frozenset(owns), upstream),
+                _mailbox(said["path"]) if said["path"] else None, said["stream"], said["policy"],
+                body=said["body"], smtputf8=said["smtputf8"], ret=said["ret"], envid=said["envid"],
+            )  # fmt: skip
+            return submission, FirstTry(*said["first"])
 
     def detail(self, submission_id: str, detail: Detail) -> bytes:
         """One recipient of the submission."""
@@ -107,9 +124,10 @@ class Codec:
 
     def read_detail(self, submission_id: str, sealed: bytes) -> Detail:
         """Raises ValueError."""
-        said = self._open("copy", submission_id, sealed)
-        notify = None if said["notify"] is None else frozenset(said["notify"])
-        return Detail(Recipient(_mailbox(said["to"]), notify, said["orcpt"]), *said["said"])
+        with _of_our_form():
+            said = self._open("copy", submission_id, sealed)
+            notify = None if said["notify"] is None else frozenset(said["notify"])
+            return Detail(Recipient(_mailbox(said["to"]), notify, said["orcpt"]), *said["said"])
 
     def body(self, submission_id: str, octets: bytes) -> bytes:
         """The message as it was received."""
@@ -155,6 +173,15 @@ def report_lane(keys: Keys, submission_id: str) -> Lane:
 def owner_of(keys: Keys, upstream: str, identity: str) -> Digest:
     """Name whose login at which upstream a copy leaves with."""
     return keys.addresses.lasting_digest(f"owner\0{upstream}\0{identity}")
+
+
+@contextmanager
+def _of_our_form() -> Iterator[None]:
+    """What opens and yet has not the form that this version writes is as unreadable as what does not open."""
+    try:
+        yield
+    except (KeyError, TypeError) as fault:
+        raise ValueError(f"not in a form that this version reads: {fault}") from fault
 
 
 def _associated(kind: str, submission_id: str) -> bytes:

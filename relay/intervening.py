@@ -104,13 +104,13 @@ class HeldMail:
             return None
         try:
             return message, self._codec.read_head(message.id, message.head)[0]
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             return message, None
 
     def _detail(self, copy: HeldCopy) -> Detail | None:
         try:
             return self._codec.read_detail(copy.message, copy.sealed)
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             return None
 
 

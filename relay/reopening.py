@@ -50,7 +50,7 @@ class HeldMessages:
             return None
         try:
             opened = await self._open(found)
-        except (ValueError, KeyError, TypeError) as fault:
+        except ValueError as fault:
             raise Unreadable(str(fault)) from fault
         self._remember(message, opened)
         return opened

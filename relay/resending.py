@@ -23,7 +23,6 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
-from relay.mail.reply import parse_reply
 from relay.pipeline import Line
 from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
@@ -135,7 +134,7 @@ class Resender:
         """A passthrough identity leaves with its [[account]] there, else with the login that is in custody."""
         if identity.kind is not IdentityKind.PASSTHROUGH:
             return identity
-        upstream = identity.upstream or self._line.config.upstream[0].name
+        upstream = self._line.routing.proved_by(identity)
         login = self._line.upstreams.account_for(upstream, identity.name, None)
         return replace(identity, credentials=login or await self._custody.opened(upstream, identity.name))
 
@@ -232,7 +231,7 @@ class Resender:
         identity = consignment.submission.identity
         refused = any(result.why is Why.AUTHENTICATION for result in results)
         if refused and identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is not None:
-            upstream = identity.upstream or self._line.config.upstream[0].name
+            upstream = self._line.routing.proved_by(identity)
             try:
                 await self._custody.refused(upstream, identity.name, identity.credentials)
             except StoreUnavailable as fault:  # what was sent must still be settled; the next 535 says it again
@@ -245,16 +244,8 @@ class Resender:
         stream = stream_of(policy, submission)
         if stream is None:
             return ReportFate.TRANSIENT
-        refused = [refused_result(piece.detail) for piece in pieces]
+        refused = [piece.detail.refused() for piece in pieces]
         return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
-
-
-def refused_result(detail: Detail) -> Result:
-    """What was found out about a recipient who waits for a report."""
-    return Result(
-        detail.recipient, Standing.REFUSED, parse_reply(detail.reply), detail.rule, detail.upstream,
-        upstream_text=detail.upstream_text, gone=detail.gone, why_zh=detail.why_zh, why_en=detail.why_en,
-    )  # fmt: skip
 
 
 def released(ruling: Ruling) -> Ruling:

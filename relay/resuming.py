@@ -27,7 +27,7 @@ from relay.mail.reply import parse_reply
 from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
 from relay.reopening import HeldMessages, Reopened, Unreadable
-from relay.resending import Piece, Resender, Tried, refused_result
+from relay.resending import Piece, Resender, Tried
 from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tasks import in_steps
@@ -125,7 +125,7 @@ class Resumption:
     def _detail(self, copy: HeldCopy) -> Detail:
         try:
             return self._codec.read_detail(copy.message, copy.sealed)
-        except (ValueError, KeyError, TypeError) as fault:
+        except ValueError as fault:
             raise Unreadable(str(fault)) from fault
 
     # Sending ---------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Resumption:
         submission, now = opened.submission, self._clock()
         fate = await self._resender.report(opened, pieces, attempt)
         records = self._line.records
-        about = [refused_result(piece.detail) for piece in pieces]
+        about = [piece.detail.refused() for piece in pieces]
         written = report_records(submission, about, fate.value, now, records.person)
         since = min(max(piece.copy.held_at, piece.detail.refused_at) for piece in pieces)
         if fate is ReportFate.REFUSED or (fate is ReportFate.TRANSIENT and now - since >= REPORT_LIFETIME):
@@ -295,7 +295,7 @@ class Resumption:
         """A login may have come while these copies were on their way to wait for one."""
         identity = submission.identity
         if identity.kind is IdentityKind.PASSTHROUGH:
-            await self._custody.parked(identity.upstream or self._line.config.upstream[0].name, identity.name)
+            await self._custody.parked(self._line.routing.proved_by(identity), identity.name)
 
     async def _hasten_report(self, message: str) -> None:
         """When nobody of the submission is open any more, its sender hears of the refused at once."""
@@ -334,7 +334,4 @@ def _detail_after(tried: Tried) -> Detail:
     result, detail = tried.result, replace(tried.piece.detail, judged=tried.judged)
     if tried.wait is not None and result.why is None:
         return detail
-    return replace(
-        detail, reply=result.reply.wire().decode(), rule=result.rule, why_zh=result.why_zh, why_en=result.why_en,
-        upstream=result.upstream, upstream_text=result.upstream_text, gone=result.gone,
-    )  # fmt: skip
+    return detail.after(result)

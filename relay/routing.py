@@ -65,6 +65,10 @@ class Routing:
         """The countries of the upstreams that mail may leave by on these ways, as far as they are known."""
         return frozenset(filter(None, (self._upstreams.country(route.upstream) for route in routes)))
 
+    def proved_by(self, identity: Identity) -> str:
+        """The upstream whose login a passthrough identity has."""
+        return identity.upstream or self._config.upstream[0].name
+
     def lets_write(self, route: Route, message: Message) -> bool:
         """Whether the provider lets this account send a message with this From (NetEase 554 DT:SUM, Tencent 501)."""
         return all(self._may_be(route, author) for author in message.authors or ())
@@ -83,10 +87,9 @@ class Routing:
         return tuple(routes)
 
     def _upstream_names(self, identity: Identity, stream: Stream) -> tuple[str, ...]:
-        first = self._config.upstream[0].name
         if identity.kind is IdentityKind.PASSTHROUGH:
-            return (identity.upstream or first,)
-        return stream.upstream or (first,)
+            return (self.proved_by(identity),)
+        return stream.upstream or (self._config.upstream[0].name,)
 
     def _takes(self, route: Route, reverse_path: Mailbox | None) -> bool:
         if reverse_path is None:

@@ -13,8 +13,7 @@ from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
 from relay.cli.upstream_probe import probe
 from relay.config import Config
-from relay.records.adapted import adapted_record
-from relay.records.kinds import Person
+from relay.records.adapted import adapted_record, name_in, person_in
 from relay.records.search import Query, search
 from relay.records.unread import KINDS, unread_replies
 from relay.records.wording import ADAPTED, CLASSES, SCOPES, word
@@ -117,7 +116,7 @@ async def _resume(name: str, reason: str, by: str, *, everything: bool) -> int:
         if not ending:
             fail(FINDINGS, f"上游 {name} 没有暂停", f"the upstream {name} is not paused")
         for one in ending:
-            now, about = time.time(), _person(opened, one)
+            now, about = time.time(), person_in(opened.records, one)
             # The record first: mail flows again only when it says by whose word.
             record = adapted_record(event_id(now), now, one, about, ended="person", reason=reason, by=by)
             await opened.records.append(record)
@@ -152,11 +151,6 @@ def _require(config: Config, name: str) -> None:
         )
 
 
-def _person(opened: Opened, one: Adaptation) -> Person | None:
-    name = opened.records.reader.reveal(Person(b"", one.sealed)) if one.sealed else ""
-    return opened.records.person(name) if name else None
-
-
 # What they show ------------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +159,7 @@ def _row(opened: Opened, one: Adaptation) -> dict[str, Any]:
     return {
         "kind": one.kind.value,
         "scope": one.scope.value,
-        "of": opened.records.reader.reveal(Person(b"", one.sealed)) if one.sealed else "",
+        "of": name_in(opened.records.reader, one),
         "value": (rate_at(one, time.time()) if is_rate else one.value) or None,
         "since": _time(one.since),
         "until": None if one.until == NEVER else _time(one.until),

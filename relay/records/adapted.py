@@ -1,7 +1,20 @@
 """The record of what is done because of an upstream's reply, and of its end."""
 
+from relay.records.append import Records
 from relay.records.kinds import Kind, Person, Record
+from relay.records.reading import Reader
 from relay.stores.adaptations import NEVER, Adaptation
+
+
+def name_in(reader: Reader, adaptation: Adaptation) -> str:
+    """The identity or the recipient domain that is adapted, "" for a whole upstream or where the keys do not open it."""
+    return reader.reveal(Person(b"", adaptation.sealed))
+
+
+def person_in(records: Records, adaptation: Adaptation) -> Person | None:
+    """As a record names them; None where nobody can be named."""
+    name = name_in(records.reader, adaptation)
+    return records.person(name) if name else None
 
 
 def adapted_record(

@@ -13,9 +13,8 @@ from relay import telemetry
 from relay.config import Config
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.records.adapted import adapted_record
+from relay.records.adapted import adapted_record, person_in
 from relay.records.append import Records
-from relay.records.kinds import Person
 from relay.stores.adaptations import Adaptation, Kind
 from relay.stores.contracts import Store
 
@@ -80,7 +79,6 @@ class AdaptationWatch:
 
     async def _record(self, ended: Adaptation) -> None:
         now, records = self._clock(), self._records
-        person = records.person(records.reader.reveal(Person(b"", ended.sealed))) if ended.sealed else None
-        record = adapted_record(new_id(now, self._entropy(ENTROPY_OCTETS)), now, ended, person, ended="time")
-        await records.append(record)
+        record_id, person = new_id(now, self._entropy(ENTROPY_OCTETS)), person_in(records, ended)
+        await records.append(adapted_record(record_id, now, ended, person, ended="time"))
         telemetry.event("upstream adaptation over", upstream=ended.upstream, kind=ended.kind.value, scope=ended.scope.value)

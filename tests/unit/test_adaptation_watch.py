@@ -1,6 +1,7 @@
 """The end of an adaptation is written down once, by whichever node hears of it; what is in force is shown."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ async def test_of_two_nodes_one_writes_down_the_end(store, nodes, clock):
     ((record, records),) = on_record(*nodes)
     assert (record.facts["ended"], record.facts["kind"], record.facts["since"]) == ("time", "rest", NOW)
     assert records.reader.reveal(record.people[0]) == "news@example.com"
+
+
+async def test_whom_the_keys_do_not_tell_is_nobody_on_record(store, nodes, clock):
+    await store.adapt(replace(a_rest(nodes[0]), sealed=b"sealed under a ring that is gone"))
+    clock.pass_(900)
+    await watching(nodes[0], store, clock).look()
+    ((record, _),) = on_record(*nodes)
+    assert (record.facts["ended"], record.facts["person"], record.people) == ("time", None, ())
 
 
 async def test_the_end_is_written_when_the_disk_has_room_again(store, nodes, clock, monkeypatch):

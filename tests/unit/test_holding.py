@@ -132,3 +132,11 @@ def test_lanes_part_priorities_identities_and_domains(keys):
     assert len({lane.key for lane in lanes}) == 12
     assert [lane.priority for lane in lanes] == [0] * 4 + [1] * 4 + [2] * 4
     assert lane_of(keys, Purpose.NOTICE, "a", "qq.com") == lanes[0]
+
+
+@pytest.mark.parametrize("form", [b"{}", b"[]", b'{"identity": 1, "to": 1, "notify": 1}', b"null"])
+@pytest.mark.parametrize("kind", ["head", "copy"])
+def test_what_has_another_form_is_as_unreadable_as_what_does_not_open(keys, kind, form):
+    sealed = keys.held.seal(form, f"held {kind}\0{ID}".encode())
+    with pytest.raises(ValueError, match="form that this version"):
+        READERS[kind](Codec(keys), ID, sealed)
