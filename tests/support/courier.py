@@ -32,8 +32,8 @@ class CourierHouse(LineHouse):
     `claims` are what each claim of the courier gave it, with the clock's time when it was made; those of nothing are left out.
     """
 
-    def __init__(self, folder, upstream, **facts):
-        self.clock = Clock()
+    def __init__(self, folder, upstream, *, clock: Clock | None = None, **facts):
+        self.clock = clock or Clock()
         self.claims: list[tuple[float, list[HeldCopy]]] = []
         self._idle_at = 0.0  # the time at which the courier last found nothing to do, and had nothing in hand
         super().__init__(folder, upstream, clock=self.clock, holds=True, **facts)
