@@ -3,35 +3,19 @@
 import re
 from collections import Counter
 
-import pytest
-
 from relay.policy.parse import parse_policies
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind
 from relay.service.policies import read_folder
 from relay.stores.held import Why
 from tests.support.courier import CourierHouse, report_parts
+from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import NEWS, OFFICE, SHOP, message
-from tests.support.upstream import RecordingUpstream
 
 HOUR = 3600.0
 LIMITED = {"streams/correspondence.toml": [(r"identity = \[\]", 'identity = ["60/minute"]')]}
-
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-def house(tmp_path, upstream):
-    with CourierHouse(tmp_path, upstream, delivery='past_dot = "1s"') as running:
-        yield running
-
-
-def recipients(upstream) -> list[str]:
-    return sorted(recipient for delivery in upstream.accepted for recipient in delivery.recipients)
+upstream = an_upstream()
+house = a_courier_house(delivery='past_dot = "1s"')
 
 
 def field(data: bytes, name: bytes) -> bytes:
@@ -47,7 +31,7 @@ def test_what_the_upstream_put_off_is_delivered_once_with_the_bytes_of_the_first
     upstream.faults.clear()
     house.turn(90)
     house.wait_empty()
-    assert recipients(upstream) == people
+    assert upstream.recipients == people
     first, again = upstream.deliveries
     assert again.data == first.data
     assert field(again.data, b"Message-ID") == b"<%s@relay.example.com>" % reply.text[0][:26].encode()
@@ -80,7 +64,7 @@ def test_a_limit_is_never_passed_and_everybody_is_delivered(tmp_path, upstream):
             house.clock.pass_(0.1)
         while house.whys():
             house.settled(10)
-    assert recipients(upstream) == sorted(people)
+    assert upstream.recipients == sorted(people)
     assert max(sum(start <= at < start + 60 for at in times) for start in times) == 60
 
 
@@ -92,7 +76,7 @@ def test_who_unsubscribes_meanwhile_never_gets_it_and_the_sender_is_told(house, 
     house.run(house.store.suppress(Suppression(digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", house.clock.now)))
     house.turn(90)
     house.wait_empty()
-    assert recipients(upstream) == ["bob@example.org", NEWS]
+    assert upstream.recipients == ["bob@example.org", NEWS]
     (report,) = [delivery for delivery in upstream.accepted if delivery.recipients == [NEWS]]
     people, machines = report_parts(report.data)
     assert "ada@example.org" in people
@@ -112,7 +96,7 @@ def test_what_expires_is_reported_to_its_sender_in_one_mail(house, upstream):
     upstream.faults.clear()
     house.turn(25 * HOUR)
     house.wait_empty()
-    assert recipients(upstream) == [NEWS]
+    assert upstream.recipients == [NEWS]
     zh_and_en, machines = report_parts(upstream.accepted[0].data)
     assert machines.count("Status: 4.4.7") == 3
     assert "within 24 hours" in zh_and_en
@@ -148,7 +132,7 @@ def test_mail_that_no_stream_takes_any_more_waits(house, upstream):
     house.line.policy = before
     house.turn(901)
     house.wait_empty()
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]
 
 
 def test_nobody_known_to_be_delivered_gets_it_again_after_a_crash(tmp_path, upstream):
@@ -170,7 +154,7 @@ def test_nobody_known_to_be_delivered_gets_it_again_after_a_crash(tmp_path, upst
         assert len(house.held()) == 2
         house.turn(600)
         house.wait_empty()
-        assert recipients(upstream) == ["ada@example.org", "bob@example.org"]
+        assert upstream.recipients == ["ada@example.org", "bob@example.org"]
         assert not house.records(Kind.JUDGED)
 
 
@@ -181,7 +165,7 @@ def test_what_may_have_arrived_is_on_record_as_such_before_it_is_sent_again(hous
     assert house.whys() == {Why.UNKNOWN: 1}
     house.turn(90)
     house.wait_empty()
-    assert recipients(upstream) == ["ada@example.org"] * 2
+    assert upstream.recipients == ["ada@example.org"] * 2
     (judged,) = house.records(Kind.JUDGED)
     assert len(judged.facts["again"]) == 1
 

@@ -3,8 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from relay.errors import StoreUnavailable
 from relay.holding import Codec
 from relay.mail.envelope import Recipient
@@ -15,31 +13,17 @@ from relay.records.kinds import Kind
 from relay.resending import released
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import CourierHouse
+from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.leaving import upstream_table
 from tests.support.service import OFFICE, message
-from tests.support.upstream import RecordingUpstream
 
 HELD_BY_RULE = {
     "streams/correspondence.toml": [
         (r"\Z", '\n[[rule]]\nid = "look"\ncheck = "size"\nabove_mb = 0.0001\naction = "hold"\ntext = "Look"\ntext_zh = "看"\n')
     ]
 }
-
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-def house(tmp_path, upstream):
-    with CourierHouse(tmp_path, upstream) as running:
-        yield running
-
-
-def recipients(upstream) -> list[str]:
-    return sorted(recipient for delivery in upstream.accepted for recipient in delivery.recipients)
+upstream = an_upstream()
+house = a_courier_house()
 
 
 def test_an_upstream_that_is_down_is_not_asked_for_each_copy_of_a_lane(house, upstream):
@@ -54,7 +38,7 @@ def test_an_upstream_that_is_down_is_not_asked_for_each_copy_of_a_lane(house, up
     house.settled(100)
     house.settled(100)
     house.wait_empty()
-    assert recipients(upstream) == sorted(f"r{number}@example.org" for number in range(40))
+    assert upstream.recipients == sorted(f"r{number}@example.org" for number in range(40))
 
 
 def test_that_mail_may_have_arrived_is_not_forgotten_while_its_lane_waits(tmp_path, upstream):
@@ -74,7 +58,7 @@ def test_that_mail_may_have_arrived_is_not_forgotten_while_its_lane_waits(tmp_pa
         upstream.faults.clear()
         house.turn(600)
         house.wait_empty()
-        assert recipients(upstream) == ["ada@example.org", "ada@example.org", "bob@example.org"]
+        assert upstream.recipients == ["ada@example.org", "ada@example.org", "bob@example.org"]
         assert [len(record.facts["again"]) for record in house.records(Kind.JUDGED)] == [1]
 
 
@@ -90,7 +74,7 @@ def test_mail_of_a_paused_stream_waits_and_leaves_when_it_is_resumed(house, upst
     house.run(house.store.resume("correspondence"))
     house.settled(301)
     house.wait_empty()
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]
 
 
 def test_what_a_person_released_passes_the_rule_that_held_it_and_no_other(tmp_path, upstream):
@@ -105,7 +89,7 @@ def test_what_a_person_released_passes_the_rule_that_held_it_and_no_other(tmp_pa
         house.run(house.store.update_held([HeldUpdate(copy, after)]))
         house.turn(1)
         house.wait_empty()
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]
 
 
 def test_what_a_person_released_keeps_to_every_other_rule():
@@ -140,7 +124,7 @@ def test_a_store_that_is_away_is_waited_for_and_said_once(house, upstream, caplo
     house.wait_empty()
     events = [record.getMessage() for record in caplog.records]
     assert (events.count("courier waits"), events.count("courier goes on")) == (1, 1)
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]
 
 
 def test_who_stops_claims_no_more_and_finishes_what_is_in_hand(house, upstream):
@@ -171,4 +155,4 @@ def test_mail_to_an_upstream_that_is_given_a_rest_is_looked_at_seldom(house, ups
     house.settled(7200)
     house.settled(7200)
     house.wait_empty()
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]

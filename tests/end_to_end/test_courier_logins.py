@@ -2,30 +2,19 @@
 
 from dataclasses import replace
 
-import pytest
-
 from relay.holding import owner_of
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.stores.held import Why
 from tests.support.courier import CourierHouse
+from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.line import CLIENT
 from tests.support.service import OFFICE, PASSWORD, message
 from tests.support.upstream import RecordingUpstream
 
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts={OFFICE: PASSWORD}) as running:
-        yield running
-
-
-@pytest.fixture
-def house(tmp_path, upstream):
-    keys = '[keys]\nfile = "secrets/keys.toml"\n'
-    sealed = 'held_credentials = "sealed"'
-    with CourierHouse(tmp_path, upstream, auth="account", extra=keys, logins=sealed) as running:
-        yield running
+KEYS = '[keys]\nfile = "secrets/keys.toml"\n'
+upstream = an_upstream(accounts={OFFICE: PASSWORD})
+house = a_courier_house(auth="account", extra=KEYS, logins='held_credentials = "sealed"')
 
 
 def submit(house, recipient: str):

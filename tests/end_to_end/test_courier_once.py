@@ -1,30 +1,13 @@
 """Nobody who is known to have it gets held mail again, whatever fails between the upstream's 250 and the last word on it."""
 
-import pytest
-
 from relay.errors import RecordsUnavailable
 from relay.stores.held import Why
-from tests.support.courier import CourierHouse
+from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import OFFICE, message
-from tests.support.upstream import RecordingUpstream
 
 PEOPLE = ["ada@example.org", "bob@example.org"]
-
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-def house(tmp_path, upstream):
-    with CourierHouse(tmp_path, upstream, delivery='past_dot = "1s"') as running:
-        yield running
-
-
-def recipients(upstream) -> list[str]:
-    return sorted(recipient for delivery in upstream.accepted for recipient in delivery.recipients)
+upstream = an_upstream()
+house = a_courier_house(delivery='past_dot = "1s"')
 
 
 def hold_both(house, upstream) -> None:
@@ -51,12 +34,12 @@ def test_an_outcome_that_is_not_on_record_stays_in_the_ledger_though_others_are_
     monkeypatch.setattr(outcomes, "late", fails)
     upstream.fault("RCPT", "450 4.2.1 try later", matching="bob")
     house.settled(90)
-    assert recipients(upstream) == ["ada@example.org"]
+    assert upstream.recipients == ["ada@example.org"]
     monkeypatch.setattr(outcomes, "late", late)
     upstream.faults.clear()
     carried(house, 600)
     house.wait_empty()
-    assert recipients(upstream) == PEOPLE
+    assert upstream.recipients == PEOPLE
 
 
 def test_a_fault_of_ours_after_the_250_does_not_make_the_ledger_forget_it(house, upstream, monkeypatch):
@@ -70,11 +53,11 @@ def test_a_fault_of_ours_after_the_250_does_not_make_the_ledger_forget_it(house,
 
     monkeypatch.setattr(dispatcher, "_clear_and_transact", fails)
     house.settled(90)
-    assert recipients(upstream) == PEOPLE
+    assert upstream.recipients == PEOPLE
     monkeypatch.undo()
     carried(house, 600)
     house.wait_empty()
-    assert recipients(upstream) == PEOPLE
+    assert upstream.recipients == PEOPLE
 
 
 def test_a_reply_that_nothing_can_be_learnt_from_is_an_outcome_all_the_same(house, upstream, monkeypatch):

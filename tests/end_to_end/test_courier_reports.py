@@ -4,30 +4,18 @@ import asyncio
 from collections import Counter
 from datetime import date
 
-import pytest
-
 from relay.keys import Key, Ring
 from relay.records.kinds import Kind
 from relay.stores.held import Why
-from tests.support.courier import CourierHouse, report_parts
+from tests.support.courier import report_parts
+from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import OFFICE, message
-from tests.support.upstream import RecordingUpstream
 
 HOUR = 3600.0
 DAY = 24 * HOUR
 ANOTHER = Ring("held", (Key(9, b"x" * 64, date(2026, 1, 1)),))
-
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-def house(tmp_path, upstream):
-    with CourierHouse(tmp_path, upstream) as running:
-        yield running
+upstream = an_upstream()
+house = a_courier_house()
 
 
 def reports(upstream):

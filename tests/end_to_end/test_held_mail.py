@@ -4,15 +4,14 @@ import json
 import sqlite3
 from contextlib import closing, contextmanager
 
-import pytest
 from click.testing import CliRunner
 
 from relay.cli.main import root
 from tests.support.courier import report_parts
+from tests.support.fixtures import an_upstream
 from tests.support.journey import metric
 from tests.support.redis_server import RedisServer
 from tests.support.service import OFFICE, Relay, message
-from tests.support.upstream import RecordingUpstream
 
 FIRST, SECOND = "Geheim-4711-first", "Geheim-4712-second"
 SEALED = 'held_credentials = "sealed"'
@@ -26,12 +25,7 @@ check = "domains"
 deny = ["partner.example"]
 action = "hold"
 """
-
-
-@pytest.fixture
-def upstream():
-    with RecordingUpstream(accounts={OFFICE: FIRST}) as server:
-        yield server
+upstream = an_upstream(accounts={OFFICE: FIRST})
 
 
 @contextmanager

@@ -477,8 +477,7 @@ def test_a_late_answer_ends_the_holding_only_if_the_upstream_has_it(house, upstr
     data = mail()
     assert counts(unconcluded(house, to("ada"), data)) == (250, "0 delivered, 1 held, 0 left out")
     assert Held(house).why == {"ada": Why.UNKNOWN}
-    wait_for(house, lambda: upstream.deliveries)
-    asyncio.run_coroutine_threadsafe(asyncio.sleep(1.5), house.loop).result(30)
+    wait_until(lambda: not any("late reply" in task.get_name() for task in asyncio.all_tasks(house.loop)))
     written = [
         outcome["state"]
         for record in records(house.relay)

@@ -2,12 +2,14 @@
 
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 relay = a_relay(scope="module", workers=2)
+house = a_courier_house(policy=LIMITED)
 """
 
 from typing import Any
 
 import pytest
 
+from tests.support.courier import CourierHouse
 from tests.support.service import Relay
 from tests.support.upstream import RecordingUpstream
 
@@ -32,3 +34,14 @@ def a_relay(*, scope: Any = "function", **options: Any) -> Any:
             yield running
 
     return relay
+
+
+def a_courier_house(**options: Any) -> Any:
+    """A line that holds and its courier, in front of this file's `upstream`."""
+
+    @pytest.fixture
+    def house(tmp_path, upstream):
+        with CourierHouse(tmp_path, upstream, **options) as running:
+            yield running
+
+    return house

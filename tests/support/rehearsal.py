@@ -8,6 +8,7 @@ Each has the limits of its provider's kind, with numbers of the test's own (the 
 counted as the provider does.  What it would have refused in earnest it refuses here: `refusals` are its replies.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -37,7 +38,7 @@ class Counted:
         return False
 
 
-class Rehearsal(RecordingUpstream):
+class Rehearsal(RecordingUpstream, ABC):
     """A provider; `judge` says what it replies instead of the usual, "" for the usual."""
 
     def __init__(self, clock: Callable[[], float], login: str = LOGIN) -> None:
@@ -53,8 +54,8 @@ class Rehearsal(RecordingUpstream):
         self.refusals.append(reply)
         return Fault(at, reply, close=reply.startswith("421"))
 
-    def judge(self, at: str, text: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def judge(self, at: str, text: str) -> str: ...
 
     def is_other(self, text: str) -> bool:
         """Whether MAIL names another sender than the login."""

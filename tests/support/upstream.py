@@ -120,7 +120,7 @@ class RecordingUpstream:
     """The server; see the module's text. All lists may be read while it runs."""
 
     def __init__(self, *, tls="none", accounts=None, extensions=EXTENSIONS, lax=False, port=0, names=(), receive_buffer=0):
-        self.tls, self.accounts, self.extensions, self.lax = tls, accounts or {}, tuple(extensions), lax
+        self.tls, self.accounts, self.extensions, self.lax = tls, dict(accounts or {}), tuple(extensions), lax
         self.faults: list[Fault] = []
         self.sessions: list[Session] = []
         self.deliveries: list[Delivery] = []
@@ -143,6 +143,11 @@ class RecordingUpstream:
     @property
     def accepted(self) -> list[Delivery]:
         return [delivery for delivery in self.deliveries if delivery.accepted]
+
+    @property
+    def recipients(self) -> list[str]:
+        """Who got mail, as often as they got some."""
+        return sorted(recipient for delivery in self.accepted for recipient in delivery.recipients)
 
     @property
     def open_sessions(self) -> list[Session]:
