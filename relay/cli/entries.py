@@ -1,4 +1,4 @@
-"""What the `relay suppress` commands share: what a person typed, and an entry as it is shown."""
+"""What commands share: what a person typed, and a suppression as it is shown."""
 
 import getpass
 import os
@@ -21,11 +21,20 @@ REASONS = click.Choice([reason.value for reason in Reason])
 stream_option = click.option("--stream", metavar="NAME", help="For this stream only; else for all / 仅限此邮件流，默认全部")
 by_option = click.option("--by", default="", help="Who does it; default: the login name / 操作人，默认为登录名")
 json_option = click.option("--json", "as_json", is_flag=True)
+reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
 
 
 def person(by: str) -> str:
     """Who does it: the name given, else the login name."""
     return by.strip() or getpass.getuser()
+
+
+def reason_of(given: str) -> str:
+    """Why, in one line as it is recorded; ends the command when it says nothing."""
+    said = " ".join(given.split())
+    if not said:
+        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
+    return said
 
 
 def event_id(now: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, event_id, json_option, person
+from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all, policy_in_force
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
 from relay.policy.model import Rates
@@ -16,8 +16,6 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
 from relay.policy.thresholds import PAUSABLE, excesses
 from relay.records.facts import paused_record, resumed_record
-
-reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
 
 
 @click.group("streams", invoke_without_command=True)
@@ -39,7 +37,7 @@ def streams(ctx: click.Context, as_json: bool) -> None:
 @by_option
 def pause(name: str, reason: str, by: str) -> None:
     """Let the mail of the stream NAME wait: 451 until somebody resumes it / 暂停一个邮件流，其邮件一律答复 451."""
-    asyncio.run(_pause(name, _said(reason), person(by)))
+    asyncio.run(_pause(name, reason_of(reason), person(by)))
     say(f"邮件流 {name} 已暂停。", f"The stream {name} is paused.")
 
 
@@ -49,18 +47,11 @@ def pause(name: str, reason: str, by: str) -> None:
 @by_option
 def resume(name: str, reason: str, by: str) -> None:
     """End a pause; complaints and bounces are counted anew from now on / 恢复邮件流，投诉与退信重新计数."""
-    asyncio.run(_resume(name, _said(reason), person(by)))
+    asyncio.run(_resume(name, reason_of(reason), person(by)))
     say(
         f"邮件流 {name} 已恢复；投诉与退信从现在起重新计数。",
         f"The stream {name} is resumed; complaints and bounces are counted anew from now on.",
     )
-
-
-def _said(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
-    return said
 
 
 async def _list() -> list[dict[str, Any]]:

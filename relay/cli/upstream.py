@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, event_id, json_option, person
+from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
 from relay.cli.upstream_probe import probe
@@ -21,7 +21,6 @@ from relay.records.wording import ADAPTED, CLASSES, SCOPES, word
 from relay.stores.adaptations import NEVER, Adaptation, Kind, Scope, adaptation_key, rate_at
 from relay.upstream.profile import is_known, load_profiles
 
-reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
 _MOST_REPLIES = 200
 
 
@@ -50,7 +49,7 @@ def status(as_json: bool) -> None:
 @by_option
 def pause(name: str, reason: str, by: str) -> None:
     """Let marketing by the upstream NAME wait until somebody resumes it / 暂停经此上游的营销邮件."""
-    asyncio.run(_pause(name, _said(reason), person(by)))
+    asyncio.run(_pause(name, reason_of(reason), person(by)))
     say(f"经上游 {name} 的营销邮件已暂停；其他邮件照常发送。", f"Marketing by the upstream {name} is paused; other mail leaves.")
 
 
@@ -63,7 +62,7 @@ def pause(name: str, reason: str, by: str) -> None:
 )
 def resume(name: str, reason: str, by: str, everything: bool) -> None:
     """End the pauses of the upstream NAME / 恢复经此上游的营销邮件."""
-    ended = asyncio.run(_resume(name, _said(reason), person(by), everything=everything))
+    ended = asyncio.run(_resume(name, reason_of(reason), person(by), everything=everything))
     say(f"上游 {name}：已结束 {ended} 项调整。", f"Upstream {name}: ended {counted(ended, 'adaptation')}.")
 
 
@@ -80,13 +79,6 @@ def replies(days: int, as_json: bool) -> None:
         click.echo(f"{row['count']:6d}  {row['upstream']}  {row['code']} {row['enhanced']}".rstrip() + f"  {row['text']}")
     if not rows:
         say(f"最近 {days} 天没有词典不认识的答复。", f"No reply of the last {counted(days, 'day')} is unknown to the profiles.")
-
-
-def _said(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
-    return said
 
 
 # What they do --------------------------------------------------------------------------------------------------------
