@@ -3,13 +3,13 @@
 import getpass
 import os
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from relay.cli.opening import Opened
-from relay.cli.output import USAGE, fail, option, text
+from relay.cli.output import USAGE, fail, local_time, option, text
 from relay.config import load_config
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.mail.mailbox import Mailbox, MailboxError
@@ -125,4 +125,4 @@ def line_of(row: dict[str, Any]) -> str:
 
 
 def _shown(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return None if at is None else local_time(at)

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all, policy_in_force
-from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
+from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, local_time, option, say, text
 from relay.policy.model import Rates
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
@@ -109,7 +108,7 @@ def _row(stream: Stream, tally: Tally, pause: Pause | None) -> dict[str, Any]:
         "minimum": held.minimum,
         "sent": tally.sent,
         "delivered": tally.delivered,
-        "counted_from": _time(tally.counted_from) if tally.counted_from else None,
+        "counted_from": local_time(tally.counted_from) if tally.counted_from else None,
         "complaints": _rate(tally, Measure.COMPLAINTS, _in_force(stream, held.complaints)),
         "hard_bounces": _rate(tally, Measure.HARD_BOUNCES, _in_force(stream, held.hard_bounces)),
         "over": [{"zh": one.text_zh, "en": one.text} for one in excesses(tally, held)],
@@ -129,11 +128,7 @@ def _paused(pause: Pause | None) -> dict[str, Any] | None:
     if pause is None:
         return None
     reason = text(pause.reason_zh, pause.reason)
-    return {"since": _time(pause.at), "by": pause.by, "measure": pause.measure.value, "reason": reason}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return {"since": local_time(pause.at), "by": pause.by, "measure": pause.measure.value, "reason": reason}
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all
-from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
+from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, local_time, option, say, text
 from relay.cli.upstream_probe import probe
 from relay.config import Config
 from relay.records.adapted import adapted_record
@@ -159,17 +158,13 @@ def _row(opened: Opened, one: Adaptation) -> dict[str, Any]:
         "scope": one.scope.value,
         "of": opened.records.reader.reveal(Person(b"", one.sealed)) if one.sealed else "",
         "value": (rate_at(one, time.time()) if is_rate else one.value) or None,
-        "since": _time(one.since),
-        "until": None if one.until == NEVER else _time(one.until),
+        "since": local_time(one.since),
+        "until": None if one.until == NEVER else local_time(one.until),
         "class": one.reply_class,
         "is_login": bool(one.login),
         "said": one.said,
         "by": one.by,
     }
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
 
 
 def _show(rows: Iterable[Mapping[str, Any]]) -> None:
