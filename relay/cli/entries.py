@@ -10,7 +10,7 @@ import click
 
 from relay.cli.opening import Opened
 from relay.cli.output import USAGE, fail, local_time, option, text
-from relay.config import load_config
+from relay.config import Config, Upstream, load_config
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.policy.suppression import BINDS, ORGANISATION, Reason, Suppression, stream_scope
@@ -58,6 +58,19 @@ def scope_of(stream: str | None) -> str:
     if not (folder / f"{stream}.toml").is_file():
         fail(USAGE, f"{folder} 中没有邮件流“{stream}”", f'there is no stream "{stream}" in {folder}')
     return stream_scope(stream)
+
+
+def upstream_of(config: Config, name: str) -> Upstream:
+    """The upstream that a person named; ends the command when there is none."""
+    found = next((one for one in config.upstream if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in config.upstream)
+        fail(
+            USAGE,
+            f"config.toml 中没有上游“{name}”，现有：{known}",
+            f'config.toml has no [[upstream]] "{name}"; there are {known}',
+        )
+    return found
 
 
 def moment_of(given: str | None) -> float:

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
+from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option, upstream_of
 from relay.cli.opening import Opened, open_all
-from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, local_time, option, say, text
+from relay.cli.output import FINDINGS, counted, emit_json, fail, local_time, option, say, text
 from relay.cli.upstream_probe import probe
-from relay.config import Config
 from relay.records.adapted import adapted_record
 from relay.records.kinds import Person
 from relay.records.search import Query, search
@@ -92,7 +91,7 @@ async def _status() -> list[dict[str, Any]]:
 
 async def _pause(name: str, reason: str, by: str) -> None:
     async with open_all(option("config")) as opened:
-        _require(opened.config, name)
+        upstream_of(opened.config, name)
         now = time.time()
         key = adaptation_key(opened.keys.addresses.lasting_digest, Kind.PAUSE, name, Scope.UPSTREAM, "")
         wanted = Adaptation(key, Kind.PAUSE, name, Scope.UPSTREAM, b"", now, NEVER, reply_class="manual", said=reason, by=by)
@@ -130,17 +129,6 @@ async def _replies(days: int) -> list[dict[str, Any]]:
         {"count": count, "upstream": one.upstream, "code": one.code, "enhanced": one.enhanced, "text": one.text}
         for one, count in rows
     ]
-
-
-def _require(config: Config, name: str) -> None:
-    known = [one.name for one in config.upstream]
-    if name not in known:
-        listed = ", ".join(known)
-        fail(
-            USAGE,
-            f"config.toml 中没有上游“{name}”，现有：{listed}",
-            f'config.toml has no [[upstream]] "{name}"; there are {listed}',
-        )
 
 
 def _person(opened: Opened, one: Adaptation) -> Person | None:
