@@ -14,7 +14,7 @@ from relay.policy.model import Rates
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
 from relay.policy.thresholds import PAUSABLE, excesses
-from relay.records.facts import paused_record, resumed_record
+from relay.records.paused import paused_record, resumed_record
 
 
 @click.group("streams", invoke_without_command=True)
