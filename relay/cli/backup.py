@@ -17,7 +17,7 @@ from rich.progress import Progress
 from relay.cli import archive
 from relay.cli.archive import ArchiveError, Manifest
 from relay.cli.opening import refuse_foreign_root
-from relay.cli.output import FINDINGS, UNREACHABLE, fail, option, require_new, say, text, warn
+from relay.cli.output import FINDINGS, UNREACHABLE, fail, local_time, option, require_new, say, text, warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError, RelayError, StoreUnavailable
 from relay.ids import new_id
@@ -89,7 +89,7 @@ def restore(source: Path) -> None:
         raise
     except (RelayError, sqlite3.Error, OSError) as fault:
         fail(UNREACHABLE, f"恢复失败：{fault}", f"The restore failed: {fault}")
-    at = datetime.fromtimestamp(manifest.created_at, UTC).astimezone().isoformat(" ", "seconds")
+    at = local_time(manifest.created_at)
     say(
         f"已恢复到 {folder}，状态为 {at}。此后收到的退订不在其中，请从其他来源补录。",
         f"{folder} is as it was at {at}. Refusals that came later are not in it; import them if you have them elsewhere.",

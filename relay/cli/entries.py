@@ -1,16 +1,16 @@
-"""What the `relay suppress` commands share: what a person typed, and an entry as it is shown."""
+"""What commands share: what a person typed, and a suppression as it is shown."""
 
 import getpass
 import os
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
 from relay.cli.opening import Opened
-from relay.cli.output import USAGE, fail, option, text
-from relay.config import load_config
+from relay.cli.output import USAGE, fail, local_time, option, text
+from relay.config import Config, Upstream, load_config
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.policy.suppression import BINDS, ORGANISATION, Reason, Suppression, stream_scope
@@ -21,11 +21,20 @@ REASONS = click.Choice([reason.value for reason in Reason])
 stream_option = click.option("--stream", metavar="NAME", help="For this stream only; else for all / 仅限此邮件流，默认全部")
 by_option = click.option("--by", default="", help="Who does it; default: the login name / 操作人，默认为登录名")
 json_option = click.option("--json", "as_json", is_flag=True)
+reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
 
 
 def person(by: str) -> str:
     """Who does it: the name given, else the login name."""
     return by.strip() or getpass.getuser()
+
+
+def reason_of(given: str) -> str:
+    """Why, in one line as it is recorded; ends the command when it says nothing."""
+    said = " ".join(given.split())
+    if not said:
+        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
+    return said
 
 
 def event_id(now: float) -> str:
@@ -49,6 +58,19 @@ def scope_of(stream: str | None) -> str:
     if not (folder / f"{stream}.toml").is_file():
         fail(USAGE, f"{folder} 中没有邮件流“{stream}”", f'there is no stream "{stream}" in {folder}')
     return stream_scope(stream)
+
+
+def upstream_of(config: Config, name: str) -> Upstream:
+    """The upstream that a person named; ends the command when there is none."""
+    found = next((one for one in config.upstream if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in config.upstream)
+        fail(
+            USAGE,
+            f"config.toml 中没有上游“{name}”，现有：{known}",
+            f'config.toml has no [[upstream]] "{name}"; there are {known}',
+        )
+    return found
 
 
 def moment_of(given: str | None) -> float:
@@ -116,4 +138,4 @@ def line_of(row: dict[str, Any]) -> str:
 
 
 def _shown(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return None if at is None else local_time(at)

@@ -1,12 +1,11 @@
 """What `relay explain` prints: rule by rule what it looked at and said, and the copy that would leave."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from relay.cli.output import language, say, text
+from relay.cli.output import language, local_time, say, text
 from relay.explain import Explained
 from relay.policy.case import Action, Asked, Case
 from relay.policy.inputs import FACTS, Input, facts_of, inputs_of
@@ -150,15 +149,11 @@ def _suppression(entry: Mapping[str, Any]) -> str:
 def dated(value: Any) -> Any:
     """The same with local times for people instead of seconds."""
     if isinstance(value, Mapping):
-        return {name: _time(one) if name in _TIMES and isinstance(one, float) else dated(one) for name, one in value.items()}
+        return {name: local_time(one) if name in _TIMES and isinstance(one, float) else dated(one) for name, one in value.items()}
     return [dated(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 _TIMES = frozenset({"at", "again_at", "expires_at"})
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
 
 
 def printable(line: str, width: int = _WIDTH) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, json_option, mailbox_of, person
+from relay.cli.entries import by_option, json_option, mailbox_of, person, reason_of
 from relay.cli.held_view import copy_line, copy_row, show_message, totals_lines, totals_row
 from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, warn
@@ -135,9 +135,7 @@ def drop(
     ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, is_all: bool, by: str, reason: str
 ) -> None:
     """Never send these copies; their sender gets a report / 不再发送，并以报告告知发件人."""
-    if not reason.split():
-        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
-    done = _do(Deed.DROP, ids, whys, recipient, stream, is_all, by, reason)
+    done = _do(Deed.DROP, ids, whys, recipient, stream, is_all, by, reason_of(reason))
     say(
         f"已丢弃 {done.changed} 份，发件人会收到报告。",
         f"{counted(done.changed, 'copy', 'copies')} dropped; the sender gets a report.",

@@ -1,12 +1,11 @@
 """What `relay held` prints."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from relay.cli.output import counted, emit_json, say, text
+from relay.cli.output import counted, emit_json, local_time, say, text
 from relay.intervening import Seen
 from relay.mail.mailbox import Mailbox
 from relay.records.search import mask
@@ -28,7 +27,7 @@ _WHYS: Mapping[Why, tuple[str, str]] = {
 def totals_row(totals: HeldTotals) -> dict[str, Any]:
     """How much is held, for machines."""
     copies = {why.value: totals.copies.get(why, 0) for why in Why}
-    return {"copies": copies, "octets": totals.octets, "oldest": _time(totals.oldest_at) if totals.oldest_at else None}
+    return {"copies": copies, "octets": totals.octets, "oldest": local_time(totals.oldest_at) if totals.oldest_at else None}
 
 
 def totals_lines(totals: HeldTotals) -> Iterator[str]:
@@ -39,7 +38,7 @@ def totals_lines(totals: HeldTotals) -> Iterator[str]:
     for why in Why:
         if number := totals.copies.get(why, 0):
             yield f"{number:10,}  {why.value:14}  {text(*_WHYS[why])}"
-    oldest = _time(totals.oldest_at) if totals.oldest_at else "-"
+    oldest = local_time(totals.oldest_at) if totals.oldest_at else "-"
     yield text(
         f"正文共 {totals.octets:,} 字节；最早的一份始于 {oldest}",
         f"{counted(totals.octets, 'octet')} of messages; the oldest copy waits since {oldest}",
@@ -54,11 +53,11 @@ def copy_row(seen: Seen, *, whole: bool) -> dict[str, Any]:
         "recipient": _shown(detail.recipient.mailbox if detail else None, whole=whole),
         "stream": seen.submission.stream if seen.submission else None,
         "why": copy.why.value,
-        "since": _time(copy.held_at),
-        "next_try": None if seen.is_leaving or copy.due_at >= seen.message.expires_at else _time(copy.due_at),
+        "since": local_time(copy.held_at),
+        "next_try": None if seen.is_leaving or copy.due_at >= seen.message.expires_at else local_time(copy.due_at),
         "being_sent": seen.is_leaving,
         "tries": copy.attempts,
-        "expires": _time(seen.message.expires_at),
+        "expires": local_time(seen.message.expires_at),
         "last_reply": detail.reply.splitlines()[0] if detail and detail.reply else "",
         "rule": detail.rule if detail else "",
         "said": text(detail.why_zh or detail.why_en, detail.why_en) if detail else "",
@@ -81,8 +80,8 @@ def show_message(seen: Sequence[Seen], *, whole: bool, as_json: bool) -> None:
     copies = [copy_row(one, whole=whole) for one in seen]
     envelope = {
         "id": message.id,
-        "at": _time(submission.at if submission else message.at),
-        "expires": _time(message.expires_at),
+        "at": local_time(submission.at if submission else message.at),
+        "expires": local_time(message.expires_at),
         "octets": message.octets,
         "stream": submission.stream if submission else None,
         "identity": _named(submission.identity.name, whole=whole) if submission else None,
@@ -151,7 +150,3 @@ def _shown(mailbox: Mailbox | None, *, whole: bool) -> str:
 def _named(identity: str, *, whole: bool) -> str:
     """A listener's name is nobody's address."""
     return identity if whole or "@" not in identity else mask(identity)
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")

@@ -7,6 +7,7 @@ is known, Chinese first: `say("已完成", "done")`.
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,6 +55,11 @@ def warn(zh: str, en: str) -> None:
 def counted(number: int, one: str, more: str = "") -> str:
     """A number with its English noun: 1 user, 2,000 users."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def local_time(at: float) -> str:
+    """A moment as people on this machine read it, with its zone."""
+    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
 
 
 def emit_json(value: Any) -> None:

@@ -3,21 +3,18 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, event_id, json_option, person
+from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all, policy_in_force
-from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
+from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, local_time, option, say, text
 from relay.policy.model import Rates
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import Stream
 from relay.policy.thresholds import PAUSABLE, excesses
-from relay.records.facts import paused_record, resumed_record
-
-reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
+from relay.records.paused import paused_record, resumed_record
 
 
 @click.group("streams", invoke_without_command=True)
@@ -39,7 +36,7 @@ def streams(ctx: click.Context, as_json: bool) -> None:
 @by_option
 def pause(name: str, reason: str, by: str) -> None:
     """Let the mail of the stream NAME wait: 451 until somebody resumes it / 暂停一个邮件流，其邮件一律答复 451."""
-    asyncio.run(_pause(name, _said(reason), person(by)))
+    asyncio.run(_pause(name, reason_of(reason), person(by)))
     say(f"邮件流 {name} 已暂停。", f"The stream {name} is paused.")
 
 
@@ -49,18 +46,11 @@ def pause(name: str, reason: str, by: str) -> None:
 @by_option
 def resume(name: str, reason: str, by: str) -> None:
     """End a pause; complaints and bounces are counted anew from now on / 恢复邮件流，投诉与退信重新计数."""
-    asyncio.run(_resume(name, _said(reason), person(by)))
+    asyncio.run(_resume(name, reason_of(reason), person(by)))
     say(
         f"邮件流 {name} 已恢复；投诉与退信从现在起重新计数。",
         f"The stream {name} is resumed; complaints and bounces are counted anew from now on.",
     )
-
-
-def _said(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
-    return said
 
 
 async def _list() -> list[dict[str, Any]]:
@@ -118,7 +108,7 @@ def _row(stream: Stream, tally: Tally, pause: Pause | None) -> dict[str, Any]:
         "minimum": held.minimum,
         "sent": tally.sent,
         "delivered": tally.delivered,
-        "counted_from": _time(tally.counted_from) if tally.counted_from else None,
+        "counted_from": local_time(tally.counted_from) if tally.counted_from else None,
         "complaints": _rate(tally, Measure.COMPLAINTS, _in_force(stream, held.complaints)),
         "hard_bounces": _rate(tally, Measure.HARD_BOUNCES, _in_force(stream, held.hard_bounces)),
         "over": [{"zh": one.text_zh, "en": one.text} for one in excesses(tally, held)],
@@ -138,11 +128,7 @@ def _paused(pause: Pause | None) -> dict[str, Any] | None:
     if pause is None:
         return None
     reason = text(pause.reason_zh, pause.reason)
-    return {"since": _time(pause.at), "by": pause.by, "measure": pause.measure.value, "reason": reason}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return {"since": local_time(pause.at), "by": pause.by, "measure": pause.measure.value, "reason": reason}
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -3,16 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from relay.cli.entries import by_option, event_id, json_option, person
+from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option, upstream_of
 from relay.cli.opening import Opened, open_all
-from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, text
+from relay.cli.output import FINDINGS, counted, emit_json, fail, local_time, option, say, text
 from relay.cli.upstream_probe import probe
-from relay.config import Config
 from relay.records.adapted import adapted_record, name_in, person_in
 from relay.records.search import Query, search
 from relay.records.unread import KINDS, unread_replies
@@ -20,7 +18,6 @@ from relay.records.wording import ADAPTED, CLASSES, SCOPES, word
 from relay.stores.adaptations import NEVER, Adaptation, Kind, Scope, adaptation_key, rate_at
 from relay.upstream.profile import is_known, load_profiles
 
-reason_option = click.option("--reason", required=True, help="Why; it is recorded / 原因，会写入记录")
 _MOST_REPLIES = 200
 
 
@@ -49,7 +46,7 @@ def status(as_json: bool) -> None:
 @by_option
 def pause(name: str, reason: str, by: str) -> None:
     """Let marketing by the upstream NAME wait until somebody resumes it / 暂停经此上游的营销邮件."""
-    asyncio.run(_pause(name, _said(reason), person(by)))
+    asyncio.run(_pause(name, reason_of(reason), person(by)))
     say(f"经上游 {name} 的营销邮件已暂停；其他邮件照常发送。", f"Marketing by the upstream {name} is paused; other mail leaves.")
 
 
@@ -62,7 +59,7 @@ def pause(name: str, reason: str, by: str) -> None:
 )
 def resume(name: str, reason: str, by: str, everything: bool) -> None:
     """End the pauses of the upstream NAME / 恢复经此上游的营销邮件."""
-    ended = asyncio.run(_resume(name, _said(reason), person(by), everything=everything))
+    ended = asyncio.run(_resume(name, reason_of(reason), person(by), everything=everything))
     say(f"上游 {name}：已结束 {ended} 项调整。", f"Upstream {name}: ended {counted(ended, 'adaptation')}.")
 
 
@@ -81,13 +78,6 @@ def replies(days: int, as_json: bool) -> None:
         say(f"最近 {days} 天没有词典不认识的答复。", f"No reply of the last {counted(days, 'day')} is unknown to the profiles.")
 
 
-def _said(reason: str) -> str:
-    said = " ".join(reason.split())
-    if not said:
-        fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
-    return said
-
-
 # What they do --------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +90,7 @@ async def _status() -> list[dict[str, Any]]:
 
 async def _pause(name: str, reason: str, by: str) -> None:
     async with open_all(option("config")) as opened:
-        _require(opened.config, name)
+        upstream_of(opened.config, name)
         now = time.time()
         key = adaptation_key(opened.keys.addresses.lasting_digest, Kind.PAUSE, name, Scope.UPSTREAM, "")
         wanted = Adaptation(key, Kind.PAUSE, name, Scope.UPSTREAM, b"", now, NEVER, reply_class="manual", said=reason, by=by)
@@ -140,17 +130,6 @@ async def _replies(days: int) -> list[dict[str, Any]]:
     ]
 
 
-def _require(config: Config, name: str) -> None:
-    known = [one.name for one in config.upstream]
-    if name not in known:
-        listed = ", ".join(known)
-        fail(
-            USAGE,
-            f"config.toml 中没有上游“{name}”，现有：{listed}",
-            f'config.toml has no [[upstream]] "{name}"; there are {listed}',
-        )
-
-
 # What they show ------------------------------------------------------------------------------------------------------
 
 
@@ -161,17 +140,13 @@ def _row(opened: Opened, one: Adaptation) -> dict[str, Any]:
         "scope": one.scope.value,
         "of": name_in(opened.records.reader, one),
         "value": (rate_at(one, time.time()) if is_rate else one.value) or None,
-        "since": _time(one.since),
-        "until": None if one.until == NEVER else _time(one.until),
+        "since": local_time(one.since),
+        "until": None if one.until == NEVER else local_time(one.until),
         "class": one.reply_class,
         "is_login": bool(one.login),
         "said": one.said,
         "by": one.by,
     }
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
 
 
 def _show(rows: Iterable[Mapping[str, Any]]) -> None:

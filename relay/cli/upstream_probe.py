@@ -12,7 +12,7 @@ import click
 from relay.cli.canary_findings import probe_of
 from relay.cli.canary_mailbox import Mailroom, reading_for
 from relay.cli.canary_view import Probe, show_probe
-from relay.cli.entries import by_option, json_option, mailbox_of, person, seconds_of
+from relay.cli.entries import by_option, json_option, mailbox_of, person, seconds_of, upstream_of
 from relay.cli.opening import Opened, open_all, policy_in_force
 from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, option, text
 from relay.cli.probes import keep_probe
@@ -77,7 +77,7 @@ def probe(name: str, to: str, mailbox: str, sender: str, login: str, stream: str
 async def _probe(asked: Asked) -> Probe:
     async with open_all(option("config")) as opened:
         config, policy = opened.config, policy_in_force(opened.config)
-        upstream = _upstream(config, asked.upstream)
+        upstream = upstream_of(config, asked.upstream)
         recipient, account = mailbox_of(asked.to), _mailbox_account(config, asked)
         sender, route = _sender(config, upstream, asked)
         prober, signers = _prober(opened, policy), load_signers(config)
@@ -104,14 +104,6 @@ async def _probe(asked: Asked) -> Probe:
 
 
 # Before it leaves ----------------------------------------------------------------------------------------------------
-
-
-def _upstream(config: Config, name: str) -> Upstream:
-    found = next((one for one in config.upstream if one.name == name), None)
-    if found is None:
-        known = ", ".join(one.name for one in config.upstream)
-        fail(USAGE, f"没有上游“{name}”，现有：{known}", f'there is no upstream "{name}"; there are {known}')
-    return found
 
 
 def _mailbox_account(config: Config, asked: Asked) -> Account | None:

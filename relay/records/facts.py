@@ -15,7 +15,6 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, ascii_text
 from relay.policy.case import Objection, Ruling
-from relay.policy.reputation import Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.records.kinds import Kind, Person, Record
 from relay.stores.contracts import ConsentEvent, FirstTry
@@ -267,41 +266,6 @@ def lifted_record(
     evidence = {"id": consent.id, "at": consent.at, "evidence": consent.evidence} if consent else None
     facts = {"person": 0, "scope": scope, "reason": reason.value, "by": by, "consent": evidence, "note": note}
     return Record(Kind.LIFTED, record_id, at, (Person(digest, sealed),), facts)
-
-
-def paused_record(record_id: str, at: float, pause: Pause, tally: Tally) -> Record:
-    """A stream was paused, by the relay because of a rate, or by a person."""
-    facts = {
-        "stream": pause.stream,
-        "measure": pause.measure.value,
-        "reason": pause.reason,
-        "reason_zh": pause.reason_zh,
-        "by": pause.by,
-        "counts": _counts(tally),
-    }
-    return Record(Kind.PAUSED, record_id, at, (), facts)
-
-
-def resumed_record(record_id: str, at: float, pause: Pause, tally: Tally, *, reason: str, by: str) -> Record:
-    """A person ended a pause; the counts, which begin anew, as they were."""
-    facts = {
-        "stream": pause.stream,
-        "reason": reason,
-        "by": by,
-        "since": pause.at,
-        "measure": pause.measure.value,
-        "counts": _counts(tally),
-    }
-    return Record(Kind.RESUMED, record_id, at, (), facts)
-
-
-def _counts(tally: Tally) -> Facts:
-    return {
-        "delivered": tally.delivered,
-        "refused": tally.refused,
-        "returned": tally.returned,
-        "complaints": tally.complaints,
-    }
 
 
 def policy_record(

@@ -27,6 +27,7 @@ from relay.records.held import held_records
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind, Person, Record
 from relay.records.meanings import MEANINGS, SENTENCES
+from relay.records.paused import paused_record, resumed_record
 from relay.records.probed import probed_record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
@@ -172,10 +173,8 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
-        Kind.PAUSED: [facts.paused_record(_id(11), _AT, _PAUSE, _TALLY)],
-        Kind.RESUMED: [
-            facts.resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")
-        ],
+        Kind.PAUSED: [paused_record(_id(11), _AT, _PAUSE, _TALLY)],
+        Kind.RESUMED: [resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")],
         Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],
         Kind.ADAPTED: [
             adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),

@@ -21,9 +21,9 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.thresholds import PAUSABLE, Excess, excesses
 from relay.records.append import Records
-from relay.records.facts import paused_record
 from relay.records.feedback import FeedbackLog
 from relay.records.kinds import Record
+from relay.records.paused import paused_record
 from relay.stores.contracts import Store
 
 _log = logging.getLogger("relay.service")

@@ -28,14 +28,13 @@ from relay.records.facts import (
     keys_record,
     late_record,
     lifted_record,
-    paused_record,
     policy_record,
     received_record,
     refused_record,
-    resumed_record,
     suppressed_record,
 )
 from relay.records.kinds import Person, Record
+from relay.records.paused import paused_record, resumed_record
 from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
