@@ -1,8 +1,6 @@
 -- Copies that are held: kept, claimed, changed, shown.
 
-local HELD_OPERATIONS = {}
-
-do -- a library has room for 200 local names: these are its own
+do
   -- Fields of a copy. DUE is "inf" when nothing but a person or a login frees it.
   local LANE, OWNER, WHY, DUE, SEALED, ATTEMPTS, HELD_AT, CLAIM, LEASED_UNTIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
@@ -122,7 +120,7 @@ do -- a library has room for 200 local names: these are its own
   end
 
   -- A piece of a body that nobody knows yet: it goes by itself unless `hold` makes it known.
-  function HELD_OPERATIONS.keep_piece(step)
+  function OPERATIONS.keep_piece(step)
     local message, octets, most, body, number, piece =
       take(step), take_number(step), take_number(step), take(step), take(step), take(step)
     if redis.call("EXISTS", message_key(message)) == 1 then
@@ -202,7 +200,7 @@ do -- a library has room for 200 local names: these are its own
     return found
   end
 
-  function HELD_OPERATIONS.hold(step)
+  function OPERATIONS.hold(step)
     local key, message, fields, most = ledger_key(step), take(step), take_list(step), take_number(step)
     local body, pieces, piece, login = take(step), take_number(step), take(step), take_list(step)
     local rows, settled, fault = rows_to_hold(step, key, message)
@@ -293,7 +291,7 @@ do -- a library has room for 200 local names: these are its own
   end
 
   -- This operation writes as it goes: a copy that was leased and never told is due again when its lease ends.
-  function HELD_OPERATIONS.claim(step)
+  function OPERATIONS.claim(step)
     local most, leased_until, claimed = take_number(step), exact(step.now + take_number(step)), {}
     end_rests(step)
     for _, priority in ipairs(priorities()) do
@@ -304,7 +302,7 @@ do -- a library has room for 200 local names: these are its own
     return claimed
   end
 
-  function HELD_OPERATIONS.held_message(step)
+  function OPERATIONS.held_message(step)
     local found = redis.call("HMGET", message_key(take(step)), "head", "octets", "at", "expires", "body", "pieces")
     local wants_body = take(step) == "1"
     if not found[1] then
@@ -313,7 +311,7 @@ do -- a library has room for 200 local names: these are its own
     return { found, wants_body and redis.call("HGET", body_key(found[5]), "0") or "" }
   end
 
-  function HELD_OPERATIONS.piece_of(step)
+  function OPERATIONS.piece_of(step)
     local body, number = take(step), take(step)
     return redis.call("HGET", body_key(body), number)
   end
@@ -338,7 +336,7 @@ do -- a library has room for 200 local names: these are its own
     return 1
   end
 
-  function HELD_OPERATIONS.update_held(step)
+  function OPERATIONS.update_held(step)
     for _ = 1, take_number(step) do
       local lane, rests_until = take(step), take(step)
       write(step, "ZADD", RESTING, rests_until, lane)
@@ -352,7 +350,7 @@ do -- a library has room for 200 local names: these are its own
     return heard
   end
 
-  function HELD_OPERATIONS.held_copies(step)
+  function OPERATIONS.held_copies(step)
     local first, last, most = take(step), take(step), take(step)
     local answer = {}
     for _, id in ipairs(redis.call("ZRANGEBYLEX", COPIES, first, last, "LIMIT", 0, most)) do
@@ -362,7 +360,7 @@ do -- a library has room for 200 local names: these are its own
   end
 
   -- Look at some copies and free those that are not due; answer the last of them, "" when there are no more, and how many.
-  function HELD_OPERATIONS.free_owner(step)
+  function OPERATIONS.free_owner(step)
     local owner, why, first, most = take(step), take(step), take(step), take(step)
     local ids = redis.call("ZRANGEBYLEX", owner_key(owner, why), first, "+", "LIMIT", 0, most)
     local freed = 0
@@ -378,7 +376,7 @@ do -- a library has room for 200 local names: these are its own
     return { ids[#ids] or "", freed }
   end
 
-  function HELD_OPERATIONS.wake_lane(step)
+  function OPERATIONS.wake_lane(step)
     local lane = take(step)
     write(step, "ZREM", RESTING, lane)
     step.lanes[lane] = true
@@ -386,7 +384,7 @@ do -- a library has room for 200 local names: these are its own
   end
 
   -- Per reason how many copies, and since when the oldest; then the octets of bodies.
-  function HELD_OPERATIONS.held_totals(step)
+  function OPERATIONS.held_totals(step)
     local answer = {}
     for i, why in ipairs(take_list(step)) do
       local oldest = redis.call("ZRANGE", why_key(why), 0, 0, "WITHSCORES")
@@ -395,7 +393,7 @@ do -- a library has room for 200 local names: these are its own
     return { answer, counted(step, HELD, "octets") }
   end
 
-  function HELD_OPERATIONS.keep_credentials(step)
+  function OPERATIONS.keep_credentials(step)
     local owner, sealed, ends = take(step), take(step), take(step)
     if counted(step, OWNERS, owner) == 0 then
       return 0
@@ -404,13 +402,13 @@ do -- a library has room for 200 local names: these are its own
     return 1
   end
 
-  function HELD_OPERATIONS.credentials_of(step)
+  function OPERATIONS.credentials_of(step)
     local packed = redis.call("GET", login_key(take(step)))
     local login = packed and unpack_list(packed)
     return login and tonumber(login[2]) > step.now and login[1]
   end
 
-  function HELD_OPERATIONS.drop_credentials(step)
+  function OPERATIONS.drop_credentials(step)
     write(step, "UNLINK", login_key(take(step)))
     return 1
   end

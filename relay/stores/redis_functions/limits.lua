@@ -1,9 +1,8 @@
 -- Limits: sliding windows of 60 buckets, calendar days, and reservations with a lease.
 
 local take_charges, reserve_all, conclude, keep_windows
-local reserve, used, settle, refund
 
-do -- a library has room for 200 local names: these are its own
+do
   local BUCKETS = 60 -- of a sliding window
   local SLACK = 3600 -- seconds that windows and reservations outlive their use, for late answers
   local FOLDED_AT_ONCE = 256 -- lapsed reservations that one look at a window turns into spent units
@@ -195,12 +194,12 @@ do -- a library has room for 200 local names: these are its own
     end
   end
 
-  function reserve(step)
+  function OPERATIONS.reserve(step)
     local id, lease = take(step), take_number(step)
     return reserve_all(step, take_charges(step), id, lease) or {}
   end
 
-  function used(step)
+  function OPERATIONS.used(step)
     local answer = {}
     for number, charge in ipairs(take_charges(step)) do
       local window = window_of(step, charge)
@@ -209,12 +208,12 @@ do -- a library has room for 200 local names: these are its own
     return answer
   end
 
-  function settle(step)
+  function OPERATIONS.settle(step)
     conclude(step, take(step), true)
     return 1
   end
 
-  function refund(step)
+  function OPERATIONS.refund(step)
     conclude(step, take(step), false)
     return 1
   end

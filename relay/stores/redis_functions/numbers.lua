@@ -1,6 +1,6 @@
 -- The commit sequence, and which copies are on their way to whom.
 
-local numbers = {} -- one name: a library has room for 200 of them
+local number_of, keep_number, note_leaving, note_left, in_flight
 
 do
   local SEQUENCE = TAG .. "sequence"
@@ -12,21 +12,21 @@ do
   end
 
   -- What one operation lets leave, or brings in force, shares its number.
-  function numbers.of(step)
+  function number_of(step)
     if not step.number then
       step.number = (tonumber(redis.call("GET", SEQUENCE)) or 0) + 1
     end
     return step.number
   end
 
-  function numbers.keep(step)
+  function keep_number(step)
     if step.number then
-      redis.call("SET", SEQUENCE, string.format("%.0f", step.number))
+      write(step, "SET", SEQUENCE, string.format("%.0f", step.number))
     end
   end
 
-  -- The digests stand one behind the other in the row that ends this (`has_left`).
-  function numbers.is_leaving(step, digests, submission, lease)
+  -- The digests stand one behind the other in the row that ends this (`note_left`).
+  function note_leaving(step, digests, submission, lease)
     for _, digest in ipairs(digests) do
       local key = leaving_key(digest)
       write(step, "ZADD", key, exact(step.now + lease), submission)
@@ -34,13 +34,13 @@ do
     end
   end
 
-  function numbers.has_left(step, digests, submission)
+  function note_left(step, digests, submission)
     for first = 1, #(digests or ""), DIGEST_OCTETS do
       write(step, "ZREM", leaving_key(string.sub(digests, first, first + DIGEST_OCTETS - 1)), submission)
     end
   end
 
-  function numbers.in_flight(step, digest)
+  function in_flight(step, digest)
     local names = redis.call("ZRANGEBYSCORE", leaving_key(digest), "(" .. step.now_text, "+inf")
     table.sort(names)
     return table.concat(names, " ")

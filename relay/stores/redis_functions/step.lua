@@ -1,7 +1,7 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
 -- The files of this folder are one library, put together in the order step, numbers, suppressions, limits, reputation,
--- adaptations, lanes, ledger, held, tick.  Lua counts two hundred local names at most outside functions: a part with many
--- declares those that others need, and keeps the rest in a block.
+-- adaptations, lanes, ledger, held, tick.  Lua counts two hundred local names at most outside functions: so each part between
+-- the first and the last declares those that others need, keeps the rest in a block, and puts its operations into OPERATIONS.
 --
 -- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
 -- that fails has changed nothing and does not disturb the others.  The caller's store id, schema and key fingerprints
@@ -43,6 +43,8 @@
 local TAG = "{relay}:"
 local META = TAG .. "meta"
 local COUNT = TAG .. "count"
+
+local OPERATIONS = {} -- by name: functions of a step
 
 -- While a library is being loaded Redis shows it neither math nor cmsgpack, so these are looked up when they are used.
 local function pack(list)

@@ -1,20 +1,11 @@
 -- The functions themselves.
 
-local OPERATIONS = {
-  find = find, suppress = suppress, lift = lift, history = history, export = export, count = count,
-  reserve = reserve, used = used, settle = settle, refund = refund,
-  open = open, rows = rows, clear = clear, finish = finish, close = close,
-  paused = paused, pause = pause, resume = resume, note = note, tallies = tallies,
-  adaptations = adaptations, adapt = adapt, end_adaptation = end_adaptation, take_ended = take_ended,
-  note_sending = note_sending, sending_days = sending_days,
-}
-
 local function carry_out(operation, step)
-  local answer, refusal = (OPERATIONS[operation] or HELD_OPERATIONS[operation])(step)
+  local answer, refusal = OPERATIONS[operation](step)
   if refusal then
     return { 2, refusal }
   end
-  numbers.keep(step)
+  keep_number(step)
   keep_windows(step)
   keep_sums(step)
   keep_tallies(step)
