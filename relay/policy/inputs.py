@@ -83,6 +83,7 @@ _ORGANISATION = (
     ("contact", "how to reach it", "联系方式"),
     ("refusal_mailbox", "the mailbox for refusals", "拒收邮箱"),
     ("privacy_url", "the privacy notice", "隐私政策网址"),
+    ("retention", "how long records and network logs are kept, in days", "记录与网络日志的保存天数"),
     ("licence", "licences for regulated advertising", "受监管广告的批文"),
     ("claim", "words with registered proof", "已登记证明的用语"),
     ("mark", "trade marks", "注册商标"),
@@ -155,7 +156,7 @@ def facts_of(names: Iterable[str], case: Case, setting: Setting) -> dict[str, An
 def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[Input]:
     """What each rule of a ruling had before it, in their order."""
     rules = {rule.name: rule for rule in stream.rules}
-    expiring = {f"{pack.name}/expired": pack.file.pack.expires_on for pack in stream.packs}
+    expiring = {f"{pack.name}/expired": pack.until for pack in stream.packs}
     for one in asked:
         rule = rules.get(one.rule)
         if rule is not None:

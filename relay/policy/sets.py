@@ -33,15 +33,20 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as one stream uses it. `reach` None: it binds all of its mail."""
+    """A pack as one stream uses it.
+
+    `reach` None: it binds all of its mail.  `until` is the last day on which
+    somebody vouches for it, None for ever.
+    """
 
     name: str
     file: PackFile
     reach: Reach | None
+    until: date | None = None
 
     def is_expired(self, today: date) -> bool:
         """Whether nobody vouches for these rules any more."""
-        return self.file.pack.expires_on is not None and today > self.file.pack.expires_on
+        return self.until is not None and today > self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from relay.policy.pacing import UNPACED, WARM, too_wide
 from relay.policy.rule import Rule
 from relay.policy.sentences import Sentence, packs, until, vouched_for
 from relay.policy.sets import PolicySet, Stream
+from relay.policy.standing import expired, expiring, wants
 from relay.policy.suppression import BINDS, Purpose, Reason
 from relay.policy.thresholds import PAUSABLE
 
@@ -117,12 +118,9 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
     for stream in policy.streams:
         yield from _held_service(stream, today)
     yield from packs(policy)
-    for name, pack in sorted(policy.packs.items()):
-        if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
-            yield Sentence(
-                f"The pack {name} expired on {pack.pack.expires_on}: mail it applies to waits (451) until it is reviewed.",
-                f"规则包 {name} 已于 {pack.pack.expires_on} 过期：所适用的邮件一律暂缓（451），直至复核。",
-            )
+    yield from (sentence for _, sentence in (*expired(policy, today), *expiring(policy, today)))
+    for want in wants(policy):
+        yield Sentence(f"{want.sentence.en}.", f"{want.sentence.zh}。")
 
 
 def _stream(stream: Stream) -> Iterator[Sentence]:
@@ -321,6 +319,12 @@ def _relaxed(policy: PolicySet, today: date) -> Iterator[Sentence]:
         yield Sentence(
             f"{who}: exempt from {rules}, {ends} ({exempt.by}: {exempt.reason}).",
             f"{who}：豁免 {rules}，{ends_zh}（{exempt.by}：{exempt.reason}）。",
+        )
+    for extend in policy.organisation.extend:
+        ends, ends_zh = until(extend.until, today)
+        yield Sentence(
+            f"The pack {extend.pack} counts as reviewed {ends} ({extend.by}: {extend.reason}).",
+            f"规则包 {extend.pack} 延期，{ends_zh}（{extend.by}：{extend.reason}）。",
         )
     yield from vouched_for(policy, today)
 

@@ -28,6 +28,7 @@ PROMISED = {  # design 12
     "held_oldest_seconds": set(),
     "store_errors_total": {"store", "reason"},
     "policy_info": {"hash"},
+    "pack_expires_timestamp_seconds": {"pack"},
     "policy_apply_failures_total": set(),
     "shadow_streams": set(),
     "unsubscribe_to_effect_seconds": set(),

@@ -18,6 +18,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
+    "organisation-facts": {"facts": ["contact"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
@@ -51,7 +52,7 @@ def test_a_check_names_what_it_reads(check):
     raw = PLAIN.replace(b"Subject", b"Sender: robot@example.com\r\nSubject", 1)
     parameters = check.parameters(id="mine", **PARAMETERS.get(check.name, {}))
     check.ask(Watched(a_case(raw), read), a_setting(), parameters)
-    assert read == set(check.reads) - AS_WELL
+    assert read == {name for name in check.reads if not name.startswith("organisation.")} - AS_WELL
 
 
 def given(policy, case: Case, phase=Phase.DATA, today=TODAY, stream="newsletter"):
