@@ -26,7 +26,7 @@ from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import Gathered, gather, suppressions_of
-from relay.holding import expiry
+from relay.holding.codec import expiry
 from relay.ids import new_id
 from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
 from relay.keys import Keys
