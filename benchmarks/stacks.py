@@ -33,6 +33,7 @@ GROUP_OF: Mapping[str, str] = {
     "relay.judging": JUDGE,
     "relay.routing": JUDGE,
     "relay.answer": JUDGE,
+    "relay.failing": JUDGE,
     "relay.policy": JUDGE,
     "relay.consignment": RENDER,
     "relay.reporting": RENDER,

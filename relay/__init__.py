@@ -11,7 +11,7 @@ keys, config, telemetry: secrets, settings, what operators see
 stores: what is remembered across nodes: suppressions, limits, consents
 records: what happened, on this node
 upstream: where mail goes
-answer: the one reply for all recipients
+answer: the one reply for all recipients; failing: the reply when the relay itself fails
 gathering, judging, tries, routing, consignment, warming, bounced, reading, adapting: the steps of one message, to a bounce
 clearing: the last question before a copy leaves, and the outcome in the ledger; holding: what cannot leave now
 dispatch: the copies go upstream

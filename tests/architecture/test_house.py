@@ -19,7 +19,7 @@ FLOORS = [
     {"stores"},
     {"records"},
     {"upstream"},
-    {"answer"},
+    {"answer", "failing"},
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries", "warming", "adapting"},
     {"clearing", "holding"},
     {"dispatch"},
