@@ -76,6 +76,14 @@ def _sender(case: Case) -> str | None:
     return case.message.sender.wire if case.message and case.message.sender else None
 
 
+def _reply_to(case: Case) -> list[str]:
+    return [mailbox.wire for mailbox in case.message.reply_to or ()] if case.message else []
+
+
+def _return_path(case: Case) -> str | None:
+    return case.message.return_path.wire if case.message and case.message.return_path else None
+
+
 _ORGANISATION = (
     ("country", "where the organisation is", "组织所在国家"),
     ("legal_name", "the legal name", "单位全称"),
@@ -126,6 +134,26 @@ _BESIDE = (
         "From 字段个数",
         lambda case, _: _from_fields(case),
     ),
+    Fact(
+        "message.from_name",
+        "the name beside From",
+        "发件人名称",
+        lambda case, _: case.message.author_name if case.message else "",
+    ),
+    Fact("message.reply_to", "mailboxes in Reply-To", "Reply-To 中的地址", lambda case, _: _reply_to(case)),
+    Fact(
+        "message.refers",
+        "whether it says what it answers",
+        "是否写明所回复的邮件",
+        lambda case, _: bool(case.message and case.message.refers),
+    ),
+    Fact(
+        "message.received_by",
+        "servers in its Received fields",
+        "Received 字段中的服务器",
+        lambda case, _: list(case.message.received_by) if case.message else [],
+    ),
+    Fact("message.return_path", "the mailbox in Return-Path", "Return-Path 中的地址", lambda case, _: _return_path(case)),
     Fact("message.sender", "the mailbox in Sender", "Sender 中的地址", lambda case, _: _sender(case)),
     Fact(
         "message.defects",

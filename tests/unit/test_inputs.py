@@ -24,7 +24,9 @@ READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
-    "suppressions": "recipient.suppressions", "recipient": "recipient.domain", "submission": "sender.owns",
+    "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
+    "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
+    "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
 AS_WELL = {"sender.identity", "stream.name", "stream.purpose", "stream.bound_by"}
@@ -39,7 +41,7 @@ class Watched:
 
     def __getattr__(self, name):
         value = getattr(self._watched, name)
-        if name == "message":
+        if name in ("message", "submission", "recipient"):
             return Watched(value, self._read)
         self._read.add(READ_AS[name])
         return value
