@@ -19,7 +19,8 @@ from relay.policy.crosscheck import Draft, cross_check
 from relay.policy.decide import decide
 from relay.policy.faults import Faults, Place, line_of
 from relay.policy.jurisdiction import jurisdictions_of
-from relay.policy.model import Organisation, StreamFile
+from relay.policy.model import StreamFile
+from relay.policy.organisation import Organisation
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.parse import compile_set, read_draft, read_rules
 from relay.policy.rehearsal_file import CaseTable, Written, read_case_files
