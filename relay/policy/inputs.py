@@ -113,6 +113,7 @@ _BESIDE = (
         "对它生效的禁发原因",
         lambda _, stream: sorted(BINDS[stream.purpose]),
     ),
+    Fact("stream.offers", "what its copies carry", "副本所带的签名与退订方式", lambda _, stream: sorted(stream.offers)),
     Fact("stream.pause", "what keeps it back", "暂停情况", lambda case, _: _pause(case)),
     Fact(
         "recipient.suppressions",

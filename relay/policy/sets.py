@@ -72,7 +72,16 @@ class Stream:
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts))
+        object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
+
+    def _offers(self) -> frozenset[str]:
+        found = {
+            "signature": self.signing_required,
+            "one-click": self.unsubscribe.one_click,
+            "mailto": self.unsubscribe.mailto,
+            "unsubscribe": self.unsubscribe.is_offered,
+        }
+        return frozenset(name for name, is_there in found.items() if is_there)
 
     @property
     def title(self) -> Texts:

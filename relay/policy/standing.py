@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
+from relay.policy.checks.offers import Offers, lacking
 from relay.policy.checks.organisation import OrganisationNeeds, missing
+from relay.policy.crosscheck import ORGANISATION
 from relay.policy.sentences import Sentence
 from relay.policy.sets import PolicySet
 
@@ -14,10 +16,11 @@ NOTICE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A fact that a rule needs and organisation.toml does not give: its mail waits (451)."""
+    """What a rule needs and a policy file does not give, so that its mail waits (451)."""
 
-    rule: str
+    file: str
     key: str
+    rule: str
     cite: str
 
     @property
@@ -25,20 +28,33 @@ class Want:
         """It in both languages."""
         cite = f" [{self.cite}]" if self.cite else ""
         return Sentence(
-            f"organisation.toml: {self.key}: {self.rule} needs it{cite}; mail it applies to waits (451)",
-            f"organisation.toml：{self.key}：{self.rule} 需要此项{cite}；补全前所适用的邮件一律暂缓（451）",
+            f"{self.file}: {self.key}: {self.rule} needs it{cite}; mail it applies to waits (451)",
+            f"{self.file}：{self.key}：{self.rule} 需要此项{cite}；补全前所适用的邮件一律暂缓（451）",
         )
 
 
 def wants(policy: PolicySet) -> tuple[Want, ...]:
-    """Every fact that is missing, each once for each rule."""
-    rules = {rule.name: rule for stream in policy.streams for rule in stream.rules if not rule.never}
-    return tuple(
-        Want(rule.name, key, rule.table.cite)
-        for rule in rules.values()
-        if isinstance(rule.table, OrganisationNeeds)
-        for key in missing(policy.organisation, rule.table)
-    )
+    """Everything that is missing, each once for each rule."""
+    found: dict[Want, None] = {}
+    for stream in policy.streams:
+        for rule in stream.rules:
+            table = rule.table
+            if rule.never:
+                continue
+            if isinstance(table, OrganisationNeeds):
+                found |= {Want(ORGANISATION, key, rule.name, table.cite): None for key in missing(stream.facts, table)}
+            elif isinstance(table, Offers):
+                file = f"streams/{stream.name}.toml"
+                found |= {Want(file, _KEYS[offer], rule.name, table.cite): None for offer in lacking(stream.setting, table)}
+    return tuple(found)
+
+
+_KEYS = {
+    "signature": "[signing] required",
+    "one-click": "[unsubscribe] one_click",
+    "mailto": "[unsubscribe] mailto",
+    "unsubscribe": "[unsubscribe] one_click or mailto",
+}
 
 
 def used_packs(policy: PolicySet) -> dict[str, date]:

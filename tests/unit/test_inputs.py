@@ -19,6 +19,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
     "organisation-facts": {"facts": ["contact"]},
+    "stream-offers": {"offers": ["signature"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
@@ -29,7 +30,7 @@ READ_AS = {
     "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.name", "stream.purpose", "stream.bound_by"}
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
 """Named for people: what the facts beside them are of."""
 
 

@@ -11,6 +11,7 @@ from relay.judging import reply_to
 from relay.policy.case import Action, Phase
 from relay.policy.decide import decide
 from relay.policy.difference import difference
+from relay.policy.model import Unsubscribe
 from relay.policy.organisation import Texts
 from relay.policy.show import show
 from relay.policy.standing import ends_at, expired, expiring, wants
@@ -131,7 +132,9 @@ def needing(parameters: str, **organisation: Any):
 )
 def test_a_missing_fact_is_named_and_keeps_mail_back(parameters, facts, missing):
     policy = needing(parameters, **facts)
-    assert [(want.rule, want.key, want.cite) for want in wants(policy)] == [("law/facts", key, "Act 7") for key in missing]
+    assert [(want.file, want.key, want.rule, want.cite) for want in wants(policy)] == [
+        ("organisation.toml", key, "law/facts", "Act 7") for key in missing
+    ]
     ruling = ruled(policy, LAST)
     assert ruling.action is (Action.DEFER if missing else Action.PERMIT)
     said = " ".join(sentence.zh for sentence in show(policy, LAST)[0].sentences)
@@ -149,3 +152,33 @@ def test_a_fact_that_no_stream_needs_is_not_asked_for():
 def test_a_rule_that_needs_nothing_is_refused():
     with pytest.raises(ConfigurationError, match="write facts, network_log or records"):
         needing("")
+
+
+# What a stream must offer --------------------------------------------------------------------------------------------
+
+OFFERS = '[pack]\nversion = "1"\n[[rule]]\nid = "offers"\ncheck = "stream-offers"\noffers = {}\n'
+
+
+@pytest.mark.parametrize(
+    ("offers", "key"),
+    [
+        ('["signature"]', "[signing] required"),
+        ('["one-click"]', "[unsubscribe] one_click"),
+        ('["mailto"]', "[unsubscribe] mailto"),
+        ('["unsubscribe"]', "[unsubscribe] one_click or mailto"),
+    ],
+)
+def test_what_a_stream_does_not_offer_keeps_its_mail_back(offers, key):
+    pack = OFFERS.format(offers)
+    bare = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    policy = a_policy(changes=bare, law=pack)
+    stream = policy.stream("newsletter")
+    nothing = replace(stream, signing_required=False, unsubscribe=Unsubscribe())
+    everything = replace(stream, signing_required=True, unsubscribe=Unsubscribe(one_click=True, mailto=True))
+    for offering, action in ((nothing, Action.DEFER), (everything, Action.PERMIT)):
+        changed = replace(policy, streams=(offering,))
+        ruling = decide(changed, offering, a_case(None), Phase.RCPT, noon(LAST))
+        assert ruling.action is action
+        assert [want.key for want in wants(changed)] == ([key] if action else [])
+        if action:
+            assert str(reply_to(ruling)).startswith("451 4.3.5 [law/offers] ")
