@@ -337,9 +337,10 @@ def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
             "上游服务器位于哪个国家：以服务商配置或 config.toml 为准，按上游服务器适用的规则包据此判断。",
         )
     unused = sorted(set(policy.packs) - {pack.name for stream in policy.streams for pack in stream.packs})
-    for name in unused:
+    if unused:
         yield Sentence(
-            f"The pack {name}: no stream uses it, or it applies to none.", f"规则包 {name}：没有邮件流使用，或均不适用。"
+            f"What these packs ask, as no stream uses them or they apply to none: {', '.join(unused)}.",
+            f"以下规则包的要求（没有邮件流使用，或均不适用）：{'、'.join(unused)}。",
         )
     for stream in policy.streams:
         if not stream.signing_required:
