@@ -27,12 +27,8 @@ from relay.mail.lazy import lazy
 from relay.mail.mailbox import Mailbox
 from relay.mail.mime import Attachment, Structure, walk
 
-<<<<<<< HEAD
-_CHUNK = 64 * 1024
 _COMMENT = re.compile(r"\([^()]*\)")
 _BY = re.compile(r"(?:^|\s)by\s+([^\s;()]{1,255})", re.IGNORECASE)
-=======
->>>>>>> main
 _STRUCTURE = "base/header-structure"
 Limit = Literal["", "size", "line_length", "header_fields", "header_size", "received"]
 
