@@ -126,8 +126,10 @@ class Held(Protocol):
 
         In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
         finds them.  A repetition adds what is missing and changes nothing else.  `credentials` are an owner, a sealed
-        login and when it must be gone.  Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.
-        The latter also where a row is to become HELD and the submission is closed: another try of it was answered.
+        login and when it must be gone; one that may stay longer keeps its place.
+
+        Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.  The latter also where a row is to
+        become HELD and the submission is closed: another try of it was answered.
         """
         ...
 
@@ -166,13 +168,13 @@ class Held(Protocol):
     async def held_totals(self) -> HeldTotals: ...
 
     async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
-        """Replace the owner's login where copies of the owner are held; whether there were any."""
+        """Replace the owner's login, unless that may stay longer, where copies of the owner are held; whether there were any."""
         ...
 
     async def credentials_of(self, owner: Digest) -> bytes | None:
         """The owner's sealed login, None when there is none or its time is over."""
         ...
 
-    async def drop_credentials(self, owner: Digest) -> None:
-        """Forget the owner's login at once."""
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        """Forget the owner's login at once, unless another took the place of this one."""
         ...

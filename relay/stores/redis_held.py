@@ -147,8 +147,8 @@ class HeldInRedis(Held):
         sealed: bytes | None = await self._link.operate("credentials_of", [owner])
         return sealed
 
-    async def drop_credentials(self, owner: Digest) -> None:
-        await self._link.operate("drop_credentials", [owner])
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        await self._link.operate("drop_credentials", [owner, sealed])
 
 
 def _require_held(answer: bytes, message: HeldMessage) -> None:

@@ -660,6 +660,22 @@ async def test_a_later_login_takes_the_place_of_the_first(store):
     assert await store.credentials_of(OWNER) == b"third"
 
 
+async def test_a_login_that_was_proved_before_the_one_that_is_kept_does_not_take_its_place(store):
+    """A session that has been open since then still has the old password."""
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"newer", LATER))
+    second = held_message(2)
+    await hold(store, second, [held_copy(second, "ada")], credentials=(OWNER, b"older", LATER - 1))
+    assert await store.keep_credentials(OWNER, b"older", LATER - 1)  # there are copies, and they have a login
+    assert await store.credentials_of(OWNER) == b"newer"
+
+
+async def test_a_login_whose_time_is_over_keeps_nobodys_place(store, clock):
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"first", START + 60))
+    clock.pass_(60)
+    assert await store.keep_credentials(OWNER, b"second", START + 90)
+    assert await store.credentials_of(OWNER) == b"second"
+
+
 async def test_a_login_of_whom_nothing_is_held_is_not_kept(store):
     await hold_one(store)
     assert not await store.keep_credentials(OTHER, b"login", LATER)
@@ -668,9 +684,10 @@ async def test_a_login_of_whom_nothing_is_held_is_not_kept(store):
 
 async def test_a_login_that_is_refused_is_forgotten_at_once_and_another_may_follow(store):
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"login", LATER))
-    await store.drop_credentials(OWNER)
+    await store.drop_credentials(OWNER, b"login")
     assert await store.credentials_of(OWNER) is None
     assert await store.keep_credentials(OWNER, b"new", LATER)
+    await store.drop_credentials(OWNER, b"login")  # what was said of the old one came late
     assert await store.credentials_of(OWNER) == b"new"
 
 

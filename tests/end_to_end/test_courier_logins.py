@@ -20,7 +20,7 @@ house = a_courier_house(auth="account", extra=KEYS, logins='held_credentials = "
 def submit(house, recipient: str):
     """One mail of a client that logged in with its own account, and goes."""
     credentials = Credentials(OFFICE, PASSWORD)
-    identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", credentials)
+    identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", credentials, house.clock.now)
 
     async def send():
         submission = await house.line.begin(CLIENT, identity, Mailbox.parse(OFFICE))

@@ -413,7 +413,7 @@ def from_identity(house, identity):
     return house.run(send())
 
 
-OWN = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", Credentials(OFFICE, "secret"))
+OWN = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", Credentials(OFFICE, "secret"), time.time())
 USER = Identity(OFFICE, IdentityKind.USER, frozenset({OFFICE}))
 
 

@@ -134,8 +134,19 @@ do
     return "kept"
   end
 
+  -- The sealed login of an owner and when it must be gone; nil when that time has come.
+  local function login_of(step, owner)
+    local packed = redis.call("GET", login_key(owner))
+    local login = packed and unpack_list(packed)
+    return login and tonumber(login[2]) > step.now and login or nil
+  end
+
+  -- The login that may stay longest was proved last: it keeps its place.
   local function keep_login(step, owner, sealed, ends)
-    if tonumber(ends) > step.now then
+    local known = login_of(step, owner)
+    if known and tonumber(known[2]) > tonumber(ends) then
+      return
+    elseif tonumber(ends) > step.now then
       write(step, "SET", login_key(owner), pack({ sealed, ends }), "PX", milliseconds(tonumber(ends) - step.now))
     else
       write(step, "UNLINK", login_key(owner))
@@ -403,13 +414,16 @@ do
   end
 
   function OPERATIONS.credentials_of(step)
-    local packed = redis.call("GET", login_key(take(step)))
-    local login = packed and unpack_list(packed)
-    return login and tonumber(login[2]) > step.now and login[1]
+    local login = login_of(step, take(step))
+    return login and login[1] or false
   end
 
   function OPERATIONS.drop_credentials(step)
-    write(step, "UNLINK", login_key(take(step)))
+    local owner, sealed = take(step), take(step)
+    local login = login_of(step, owner)
+    if login and login[1] == sealed then
+      write(step, "UNLINK", login_key(owner))
+    end
     return 1
   end
 end
