@@ -174,7 +174,8 @@ class Intervention:
     async def _heard(self, fit: Sequence[Seen], updates: Sequence[HeldUpdate]) -> list[Seen]:
         """Those whose change the store took."""
         there = {copy for message in _by_message(fit) for copy in await self._all_of(message)}
-        return [one for one, update in zip(fit, updates, strict=True) if update.after in there]
+        expected = [update.after and replace(update.after, claim=update.before.claim + 1) for update in updates]
+        return [one for one, after in zip(fit, expected, strict=True) if after in there]
 
     async def _all_of(self, message: str) -> list[HeldCopy]:
         found: list[HeldCopy] = []

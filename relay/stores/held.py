@@ -11,6 +11,8 @@ campaign of large messages does not starve a small one.
 
 Who claims a copy has a lease on it.  A lease that ran out makes the copy due
 again, under a new claim number; what an old claim says then is not heard.
+Every update that was heard takes a number too: one that is said again, because
+its answer got lost, undoes nothing that somebody did since.
 """
 
 import math
@@ -68,7 +70,7 @@ class HeldCopy:
 
     `owner` is the digest of upstream and identity whose login it leaves with.
     `sealed` holds the mailbox, its DSN parameters and what was said of it last.
-    `claim` counts how often it was claimed.  `leased_until` is when the last lease on it ends, 0 when nobody has one;
+    `claim` counts how often it was claimed or changed.  `leased_until` is when the last lease on it ends, 0 when nobody has one;
     only what is listed for people tells it, and it is no part of what a copy is.
     """
 
@@ -89,7 +91,8 @@ class HeldCopy:
 class HeldUpdate:
     """What becomes of a copy: `after` takes the place of `before`, None when it is done and forgotten.
 
-    It is heard only while `before.claim` is still the copy's; then its lease ends.
+    It is heard only while `before.claim` is still the copy's; then its lease ends, and the number with it: the claim of
+    `after` is of no account.
     """
 
     before: HeldCopy

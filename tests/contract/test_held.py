@@ -295,6 +295,22 @@ async def test_what_is_said_of_a_copy_that_is_gone_is_not_heard(store):
     assert await every_copy(store) == []
 
 
+async def test_what_is_said_twice_of_a_copy_does_not_undo_what_a_person_did_in_between(store):
+    """The courier's update was heard and the answer to it got lost; it says it again when the store is back."""
+    await hold_one(store)
+    (claimed,) = await store.claim(10, LEASE)
+    assert await due_again(store, claimed, LATER, why=Why.RULE) == 1
+    (waiting,) = await every_copy(store)
+    assert waiting.claim > claimed.claim
+    released = replace(waiting, due_at=START, sealed=b"released")
+    assert await store.update_held([HeldUpdate(waiting, released)]) == 1
+    assert await due_again(store, claimed, LATER, why=Why.RULE) == 0
+    assert await done(store, claimed) == 0
+    assert await store.update_held([HeldUpdate(waiting, replace(waiting, due_at=NEVER))]) == 0  # nor another person's
+    (left,) = await every_copy(store)
+    assert left == replace(released, claim=left.claim)
+
+
 async def test_a_copy_that_is_due_again_has_no_lease(store, clock):
     await hold_one(store)
     (copy,) = await store.claim(10, LEASE)
@@ -302,7 +318,7 @@ async def test_a_copy_that_is_due_again_has_no_lease(store, clock):
     assert await store.claim(10, LEASE) == []
     clock.pass_(5)
     (again,) = await store.claim(10, LEASE)
-    assert (again.claim, again.attempts, again.sealed, again.why) == (2, 1, b"what was said", Why.LIMIT)
+    assert (again.claim, again.attempts, again.sealed, again.why) == (3, 1, b"what was said", Why.LIMIT)
     assert again.held_at == START
 
 

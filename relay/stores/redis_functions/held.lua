@@ -32,6 +32,10 @@ do
     return packed and unpack_list(packed), message
   end
 
+  local function next_claim(copy)
+    return string.format("%d", tonumber(copy[CLAIM]) + 1)
+  end
+
   local function told_copy(id, copy)
     return { id, unpack(copy, LANE, LEASED_UNTIL) }
   end
@@ -243,7 +247,7 @@ do
   -- Lease the copy; what an earlier claim says of it is heard no more.
   local function lease(id, copy, leased_until)
     local message, recipient = parts_of(id)
-    copy[CLAIM], copy[LEASED_UNTIL] = string.format("%d", tonumber(copy[CLAIM]) + 1), leased_until
+    copy[CLAIM], copy[LEASED_UNTIL] = next_claim(copy), leased_until
     redis.call("HSET", message_key(message), "c" .. recipient, pack(copy))
     redis.call("ZADD", lane_key(copy[LANE]), leased_until, id)
     return told_copy(id, copy)
@@ -339,7 +343,7 @@ do
       for field = LANE, ATTEMPTS do
         after[field] = changed[field]
       end
-      after[LEASED_UNTIL] = "0"
+      after[CLAIM], after[LEASED_UNTIL] = next_claim(copy), "0"
       keep_copy(step, id, copy, after, hash_get(step, message_key(message), "expires"))
     else
       forget_copy(step, id, copy)

@@ -26,7 +26,8 @@ SELECT priority, lane, owner, why, expires_at FROM held_copies JOIN held_message
 """
 _CHANGE = """
 UPDATE held_copies
-   SET priority = ?, lane = ?, owner = ?, why = ?, due_at = ?, sealed = ?, attempts = ?, next_at = ?, lease_until = 0
+   SET priority = ?, lane = ?, owner = ?, why = ?, due_at = ?, sealed = ?, attempts = ?, next_at = ?, lease_until = 0,
+       claim = claim + 1
  WHERE message = ? AND recipient = ?
 """
 _COUNT = "INSERT INTO held_counts VALUES (?1, ?2) ON CONFLICT (what) DO UPDATE SET count = count + ?2"
