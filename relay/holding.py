@@ -35,6 +35,7 @@ LIFETIMES: Mapping[Purpose, float] = {
 
 _PRIORITIES = {Purpose.NOTICE: 0, Purpose.SERVICE: 0, Purpose.CORRESPONDENCE: 1, Purpose.MARKETING: 2}
 _REPORTS = 0  # the priority of reports
+_UNREADABLE = 3  # of what cannot be opened: behind everything that may leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,11 @@ def lane_of(keys: Keys, purpose: Purpose, identity: str, domain: str) -> Lane:
 def report_lane(keys: Keys, submission_id: str) -> Lane:
     """The lane of the recipients of one submission whose sender must be told: they come together, in one report."""
     return Lane(_REPORTS, keys.addresses.lasting_digest(f"report\0{submission_id}"))
+
+
+def unreadable_lane(keys: Keys, submission_id: str) -> Lane:
+    """The lane of the copies of one submission that nobody can open: they wait together, and keep nobody else waiting."""
+    return Lane(_UNREADABLE, keys.addresses.lasting_digest(f"unreadable\0{submission_id}"))
 
 
 def owner_of(keys: Keys, upstream: str, identity: str) -> Digest:

@@ -19,7 +19,7 @@ from relay.bounced import Outcomes
 from relay.custody import Custody
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import recipient_digest
-from relay.holding import Codec, Detail, held_key, report_lane
+from relay.holding import Codec, Detail, held_key, lane_of, report_lane, unreadable_lane
 from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Submission
@@ -95,10 +95,13 @@ class Resumption:
             opened = await self._messages.get(self._line.store, message)
             if opened is None:
                 return
-            pieces = await in_steps(lambda copy: Piece(copy, self._detail(copy)), copies)
         except Unreadable as fault:
-            await self._keep_unreadable(copies, fault)
+            await self._keep_unreadable(copies, str(fault))
             return
+        pieces = [piece for piece in await in_steps(lambda copy: self._piece(opened, copy), copies) if piece is not None]
+        readable = {piece.copy.recipient for piece in pieces}
+        if closed := [copy for copy in copies if copy.recipient not in readable]:
+            await self._keep_unreadable(closed, "its recipients cannot be opened")
         attempt = self._resender.new_attempt()
         reports = [piece for piece in pieces if piece.copy.why is Why.REPORT]
         others = [piece for piece in pieces if piece.copy.why is not Why.REPORT]
@@ -108,7 +111,7 @@ class Resumption:
         heard = await self._settle(opened, settled)
         told = await self._reported(opened, reports, attempt)
         heard += await self._settle(opened, told)
-        if heard == len(copies) and not any(one.keeps_row for one in (*settled, *told)):
+        if heard == len(pieces) and not any(one.keeps_row for one in (*settled, *told)):
             await self._line.store.close(held_key(self._line.keys, opened.submission.id), attempt, durable=False)
 
     def _rests_since(self, piece: Piece, claimed_at: float) -> bool:
@@ -122,11 +125,27 @@ class Resumption:
         why = copy.why if copy.why is Why.UNKNOWN else rest.why
         return _Settled(copy, Next(Fate.PUT_OFF, why, rest.until, copy.attempts), piece.detail)
 
-    def _detail(self, copy: HeldCopy) -> Detail:
+    def _piece(self, opened: Reopened, copy: HeldCopy) -> Piece | None:
+        """The copy, opened, in the lane of its like; None when it cannot be opened."""
+        detail = self._detail(copy)
+        if detail is None or copy.lane != unreadable_lane(self._line.keys, copy.message):
+            return detail and Piece(copy, detail)
+        return Piece(replace(copy, lane=self._lane(opened.submission, copy, detail)), detail)
+
+    def _detail(self, copy: HeldCopy) -> Detail | None:
         try:
             return self._codec.read_detail(copy.message, copy.sealed)
-        except ValueError as fault:
-            raise Unreadable(str(fault)) from fault
+        except ValueError:
+            return None
+
+    def _lane(self, submission: Submission, copy: HeldCopy, detail: Detail) -> Lane:
+        """Where a copy belongs that could not be opened for a while; where its stream is gone, where it is."""
+        stream = next((stream for stream in self._line.policy.streams if stream.name == submission.stream), None)
+        if copy.why is Why.REPORT:
+            return report_lane(self._line.keys, copy.message)
+        if stream is None:
+            return copy.lane
+        return lane_of(self._line.keys, stream.purpose, submission.identity.name, detail.recipient.mailbox.domain)
 
     # Sending ---------------------------------------------------------------------------------------------------------
 
@@ -309,13 +328,13 @@ class Resumption:
         await store.wake_lane(report_lane(self._line.keys, message))
         self.wake()
 
-    async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: Unreadable) -> None:
-        """Its keys may come back; when its time has been over for as long as a report may take, it is given up."""
+    async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: str) -> None:
+        """It may be restored; when its time has been over for as long as a report may take, it is given up."""
         message, now = copies[0].message, self._clock()
         kept = await self._line.store.held_message(message, with_body=False)
         if kept is None:
             return
-        telemetry.event("held mail unreadable", level=logging.ERROR, id=message, copies=len(copies), text=str(fault))
+        telemetry.event("held mail unreadable", level=logging.ERROR, id=message, copies=len(copies), text=fault)
         if now >= kept.expires_at + REPORT_LIFETIME:
             await self._line.records.append(unreported_record(message, (), "unreadable", now, self._line.records.person))
             await self._update([HeldUpdate(copy, None) for copy in copies], {})
@@ -323,7 +342,7 @@ class Resumption:
             return
         tried = max(copy.attempts for copy in copies)
         pause = min(_UNREADABLE_FIRST * 2.0 ** min(tried, 16), _UNREADABLE_SECONDS)
-        until, lane = now + pause, report_lane(self._line.keys, message)
+        until, lane = now + pause, unreadable_lane(self._line.keys, message)
         updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until, attempts=copy.attempts + 1)) for copy in copies]
         await self._update(updates, {lane: until})
         telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 
+from relay.holding import lane_of
 from relay.keys import Key, Ring
+from relay.policy.suppression import Purpose
 from relay.records.kinds import Kind
-from relay.stores.held import Why
+from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import report_parts
 from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import OFFICE, message
@@ -112,6 +115,32 @@ def test_what_cannot_be_opened_any_more_is_kept_for_its_time_and_then_on_record(
     (report,) = reports(upstream)
     assert "4.4.7" in report_parts(report.data)[1]
     assert not house.records(Kind.UNREPORTED)
+
+
+def test_what_cannot_be_opened_stands_behind_everything_that_may_leave(house, upstream):
+    """And when it can be opened again it is where it was."""
+    hold(house, upstream, "ada@example.org")
+    (before,) = house.held()
+    ring, house.line.keys.held = house.line.keys.held, ANOTHER
+    house.settled(90)
+    (copy,) = house.held()
+    assert copy.lane.priority > max(lane_of(house.line.keys, purpose, "", "").priority for purpose in Purpose)
+    house.line.keys.held = ring
+    upstream.fault("RCPT", "450 4.2.1 greylisted", times=1)
+    house.settled(90)
+    (copy,) = house.held()
+    assert (copy.lane, copy.why) == (before.lane, Why.UPSTREAM)
+
+
+def test_one_recipient_that_cannot_be_opened_keeps_no_other_back(house, upstream):
+    hold(house, upstream, "ada@example.org", "bob@example.org")
+    damaged, _ = house.held()
+    changed = HeldUpdate(damaged, replace(damaged, sealed=b"\1" + bytes(40)))
+    assert house.run(house.store.update_held([changed])) == 1
+    house.settled(90)
+    assert [copy.recipient for copy in house.held()] == [damaged.recipient]
+    (delivery,) = upstream.accepted
+    assert len(delivery.recipients) == 1
 
 
 def test_what_stays_closed_for_good_is_given_up(house, upstream):
