@@ -129,7 +129,7 @@ class Resumption:
         """The copy, opened, in the lane of its like; None when it cannot be opened."""
         detail = self._detail(copy)
         if detail is None or copy.lane != unreadable_lane(self._line.keys, copy.message):
-            return detail and Piece(copy, detail)
+            return Piece(copy, detail) if detail else None
         return Piece(replace(copy, lane=self._lane(opened.submission, copy, detail)), detail)
 
     def _detail(self, copy: HeldCopy) -> Detail | None:
