@@ -46,6 +46,7 @@ class Detail:
     `upstream`, `upstream_text` and `gone` are as in `relay.answer.Result`.  `judged` names the decision that is on record,
     "" for the one of the submission itself; `released` says that a person let it pass the rules that hold mail back.
     `refused_at` is when it was known that the recipient will never get it, 0 while nobody knows, or since it is held.
+    `is_unrecorded` says that this outcome may not be on record yet.
     """
 
     recipient: Recipient
@@ -59,6 +60,7 @@ class Detail:
     judged: str = ""
     released: bool = False
     refused_at: float = 0.0
+    is_unrecorded: bool = False
 
     def after(self, result: Result) -> Self:
         """What is kept when this is the last that was said of the recipient."""
@@ -119,7 +121,7 @@ class Codec:
             "orcpt": recipient.orcpt,
             "said": [
                 detail.reply, detail.rule, detail.why_zh, detail.why_en, detail.upstream, detail.upstream_text, detail.gone,
-                detail.judged, detail.released, detail.refused_at,
+                detail.judged, detail.released, detail.refused_at, detail.is_unrecorded,
             ],
         })  # fmt: skip
 

@@ -29,9 +29,10 @@ from relay.records.facts import report_records, unreported_record
 from relay.reopening import HeldMessages, Reopened, Unreadable
 from relay.resending import Piece, Resender, Tried
 from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
+from relay.stores.contracts import RowState
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tasks import in_steps
-from relay.tries import earlier_result, settled_rows
+from relay.tries import earlier_result, is_settled
 
 _log = logging.getLogger("relay.resuming")
 _UNREADABLE_FIRST = 60.0  # a new generation of the ring is known to one process a moment before the next
@@ -192,12 +193,17 @@ class Resumption:
 
     async def _given_up(self, opened: Reopened, pieces: Sequence[Piece]) -> list[Tried]:
         """Their time is over, unless the ledger knows how it ended before that. Raises StoreUnavailable."""
-        rows = settled_rows(await self._line.store.rows(held_key(self._line.keys, opened.submission.id)))
+        rows = {row.recipient: row for row in await self._line.store.rows(held_key(self._line.keys, opened.submission.id))}
         hours = round((opened.expires_at - opened.submission.at) / _HOUR)
         tried = []
         for piece in pieces:
             row = rows.get(recipient_digest(self._line.keys, piece.recipient))
-            if row is not None:
+            if row is not None and row.state is RowState.LEAVING:  # with a turn before this one, whose answer is not here yet
+                result = Result(piece.recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
+                wait = Wait(piece.copy.why, row.lease_until, whole_lane=True)
+                tried.append(Tried(piece, result, piece.detail.judged, wait))
+                continue
+            if row is not None and is_settled(row):
                 result = earlier_result(piece.recipient, row)
             else:
                 last = parse_reply(piece.detail.reply).text[0] if piece.detail.reply else ""
@@ -225,6 +231,9 @@ class Resumption:
         if not pieces:
             return []
         submission, now = opened.submission, self._clock()
+        if not await self._recorded(submission, [piece.detail for piece in pieces if piece.detail.is_unrecorded]):
+            return []
+        pieces = [replace(piece, detail=replace(piece.detail, is_unrecorded=False)) for piece in pieces]
         fate = await self._resender.report(opened, pieces, attempt)
         records = self._line.records
         about = [piece.detail.refused() for piece in pieces]
@@ -247,6 +256,16 @@ class Resumption:
             return []
         end = Fate.REPORTED if fate is ReportFate.DELIVERED else Fate.UNREPORTED
         return [_Settled(piece.copy, Next(end), piece.detail) for piece in pieces]
+
+    async def _recorded(self, submission: Submission, dropped: Sequence[Detail]) -> bool:
+        """Write down the outcome of what a person dropped who died before that was on record (`relay.intervening`)."""
+        try:
+            if dropped:
+                await self._outcomes.late(submission.id, [detail.refused() for detail in dropped])
+        except RecordsUnavailable as fault:
+            _log.error("a drop cannot be recorded; its report waits until it is: %s", fault)
+            return False
+        return True
 
     # Keeping ---------------------------------------------------------------------------------------------------------
 

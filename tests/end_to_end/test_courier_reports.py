@@ -2,13 +2,18 @@
 
 import asyncio
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 
-from relay.holding import lane_of
+import pytest
+
+from relay.holding import held_key, lane_of
+from relay.intervening import Deed, HeldMail, Intervention, Wanted
 from relay.keys import Key, Ring
 from relay.policy.suppression import Purpose
 from relay.records.kinds import Kind
+from relay.stores.contracts import ClearRequest, RowState, Settlement
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import report_parts
 from tests.support.fixtures import a_courier_house, an_upstream
@@ -141,6 +146,70 @@ def test_one_recipient_that_cannot_be_opened_keeps_no_other_back(house, upstream
     assert [copy.recipient for copy in house.held()] == [damaged.recipient]
     (delivery,) = upstream.accepted
     assert len(delivery.recipients) == 1
+
+
+class _Died(Exception):
+    pass
+
+
+def drop(house, *, dies: bool) -> None:
+    """Drop everything that is held; who dies does so when the store has heard of it, and before its outcome is on record."""
+    records, written = house.line.records, []
+
+    class Dying:
+        person = records.person
+
+        async def append_many(self, given):
+            written.extend(record.kind for record in given)
+            if dies and Kind.LATE in written:
+                raise _Died
+            return await records.append_many(given)
+
+    async def do():
+        ((*page,),) = [page async for page in HeldMail(house.store, house.line.keys, house.clock).pages(Wanted())]
+        one = Intervention(house.store, Dying(), house.line.keys, house.clock, by="Wang Min", reason="wrong list")
+        await one.do(Deed.DROP, page)
+
+    with pytest.raises(_Died) if dies else nullcontext():
+        house.run(do())
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_person_dropped_is_on_record_whoever_died_in_between(house, upstream, dies):
+    message_id = hold(house, upstream, "ada@example.org", "bob@example.org")
+    drop(house, dies=dies)
+    assert len(house.records(Kind.LATE)) == (not dies)
+    assert not upstream.accepted
+    house.turn(61)
+    house.wait_empty()
+    (late,) = house.records(Kind.LATE)
+    assert late.id == message_id
+    assert [(one["state"], one["rule"]) for one in late.facts["outcomes"]] == [("refused", "dropped")] * 2
+    (report,) = reports(upstream)
+    assert "wrong list" in report_parts(report.data)[0]
+    assert [delivery.recipients for delivery in upstream.accepted] == [[OFFICE]]
+
+
+def test_what_a_turn_before_is_still_sending_is_not_given_up(house, upstream):
+    """Its time ended meanwhile; it may be delivered in this moment, and then its sender must not hear that it was not."""
+    message_id = hold(house, upstream, "ada@example.org")
+    (copy,) = house.held()
+    key, attempt = held_key(house.line.keys, message_id), "01JATTEMPT0000000000000000"
+    house.clock.pass_(5 * DAY)  # the courier does not look yet
+    asked = ClearRequest(copy.recipient, (), (), frozenset())
+    house.run(house.store.clear(key, attempt, [asked], 300.0, DAY))
+    house.settled(HOUR / 60)
+    assert house.whys() == {Why.UPSTREAM: 1}
+    assert not upstream.accepted
+    before = len(house.claims)
+    house.settled(HOUR / 60)
+    assert len(house.claims) == before  # it is not looked at again and again
+    house.run(house.store.finish(key, [Settlement(copy.recipient, RowState.DELIVERED, "250 ok", submission_id=attempt)]))
+    house.turn(300)
+    house.wait_empty()
+    assert not upstream.accepted
+    (late,) = house.records(Kind.LATE)
+    assert [one["state"] for one in late.facts["outcomes"]] == ["delivered"]
 
 
 def test_what_stays_closed_for_good_is_given_up(house, upstream):
