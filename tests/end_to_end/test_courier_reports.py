@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from relay.holding import held_key, lane_of
-from relay.intervening import Deed, HeldMail, Intervention, Wanted
+from relay.holding.codec import held_key, lane_of
+from relay.holding.intervention import Deed, HeldMail, Intervention, Wanted
 from relay.keys import Key, Ring
 from relay.policy.suppression import Purpose
 from relay.records.kinds import Kind
