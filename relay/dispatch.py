@@ -62,6 +62,10 @@ class Dispatcher:
         self._upstreams = upstreams
         self.renderer = renderer
 
+    def reports_success(self, route: Route) -> bool:
+        """Whether the upstream said, when it was last asked, that it obeys NOTIFY itself (RFC 3461)."""
+        return self._upstreams.capabilities(route.upstream).dsn
+
     # Sending ---------------------------------------------------------------------------------------------------------
 
     async def send(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
