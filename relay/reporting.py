@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, needs_report
@@ -23,6 +24,7 @@ from relay.records.append import Records
 from relay.records.facts import reported_record
 from relay.render.report import FAILED, RELAYED, Notice, is_reportable
 from relay.stores.contracts import ClearRequest, RowState, Settlement
+from relay.tasks import beside
 from relay.upstream.outcome import UpstreamUnavailable
 
 _log = logging.getLogger("relay.reporting")
@@ -131,7 +133,8 @@ class Reporter:
         now = asyncio.get_running_loop().time()
         deadline = now + max(0.0, consignment.end - now) / 2  # the other half is for the reply to the dot
         for route in consignment.routes:
-            copy, sent_from = self._dispatcher.renderer.report(consignment, route, recipient, notice, about, digest, delivered)
+            render = partial(self._dispatcher.renderer.report, consignment, route, recipient, notice, about, digest, delivered)
+            copy, sent_from = await beside(render, size=len(about))
             errand = replace(submission, reverse_path=sent_from, ret=None, envid=None)
             try:
                 told, failed_over = await self._dispatcher.carry(

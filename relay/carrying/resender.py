@@ -32,6 +32,7 @@ from relay.records.judged import judged_record
 from relay.refusing import count_objections
 from relay.reporting import Reporter
 from relay.stores.held import HeldCopy, Why
+from relay.tasks import in_steps
 from relay.tries import earlier_result, settled_rows, unknown_digests
 
 LEDGER_TTL = 6 * 86400.0
@@ -244,7 +245,7 @@ class Resender:
         stream = stream_of(policy, submission)
         if stream is None:
             return ReportFate.TRANSIENT
-        refused = [piece.detail.refused() for piece in pieces]
+        refused = await in_steps(lambda piece: piece.detail.refused(), pieces)
         return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 

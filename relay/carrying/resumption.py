@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
@@ -31,7 +32,7 @@ from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
 from relay.stores.contracts import RowState
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
-from relay.tasks import in_steps
+from relay.tasks import beside, in_steps
 from relay.tries import earlier_result, is_settled
 
 _log = logging.getLogger("relay.carrying")
@@ -231,37 +232,37 @@ class Resumption:
         if not pieces:
             return []
         submission, now = opened.submission, self._clock()
-        if not await self._recorded(submission, [piece.detail for piece in pieces if piece.detail.is_unrecorded]):
-            return []
-        pieces = [replace(piece, detail=replace(piece.detail, is_unrecorded=False)) for piece in pieces]
+        if dropped := [piece.detail for piece in pieces if piece.detail.is_unrecorded]:
+            if not await self._recorded(submission, dropped):
+                return []
+            pieces = await in_steps(_on_record, pieces)
         fate = await self._resender.report(opened, pieces, attempt)
         records = self._line.records
-        about = [piece.detail.refused() for piece in pieces]
-        written = report_records(submission, about, fate.value, now, records.person)
+        about = await in_steps(lambda piece: piece.detail.refused(), pieces)
+        written = await beside(lambda: report_records(submission, about, fate.value, now, records.person), size=len(about))
         since = min(max(piece.copy.held_at, piece.detail.refused_at) for piece in pieces)
         if fate is ReportFate.REFUSED or (fate is ReportFate.TRANSIENT and now - since >= REPORT_LIFETIME):
             why = "refused" if fate is ReportFate.REFUSED else "undeliverable"
-            written = [unreported_record(submission.id, [one.recipient for one in about], why, now, records.person)]
+            untold = [one.recipient for one in about]
+            written = [await beside(lambda: unreported_record(submission.id, untold, why, now, records.person), size=len(untold))]
         if not written:
             wait = Wait(Why.REPORT, is_try=True, whole_lane=True)
-            random = self._random()  # one for all: they stay together
-            return [
-                _Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, self._back_off, random), p.detail, True)
-                for p in pieces
-            ]
+            following = partial(
+                put_off, wait=wait, now=now, expires_at=opened.expires_at, back_off=self._back_off, random=self._random()
+            )  # one number for all: they stay together
+            return await in_steps(lambda p: _Settled(p.copy, following(p.copy), p.detail, keeps_row=True), pieces)
         try:
             await records.append_many(written)
         except RecordsUnavailable as fault:
             _log.error("a report cannot be recorded; it is kept until it is: %s", fault)
             return []
         end = Fate.REPORTED if fate is ReportFate.DELIVERED else Fate.UNREPORTED
-        return [_Settled(piece.copy, Next(end), piece.detail) for piece in pieces]
+        return await in_steps(lambda piece: _Settled(piece.copy, Next(end), piece.detail), pieces)
 
     async def _recorded(self, submission: Submission, dropped: Sequence[Detail]) -> bool:
         """Write down the outcome of what a person dropped who died before that was on record (`relay.holding.intervention`)."""
         try:
-            if dropped:
-                await self._outcomes.late(submission.id, [detail.refused() for detail in dropped])
+            await self._outcomes.late(submission.id, await in_steps(Detail.refused, dropped))
         except RecordsUnavailable as fault:
             _log.error("a drop cannot be recorded; its report waits until it is: %s", fault)
             return False
@@ -365,6 +366,10 @@ class Resumption:
         updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until, attempts=copy.attempts + 1)) for copy in copies]
         await self._update(updates, {lane: until})
         telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))
+
+
+def _on_record(piece: Piece) -> Piece:
+    return replace(piece, detail=replace(piece.detail, is_unrecorded=False))
 
 
 def _detail_after(tried: Tried) -> Detail:

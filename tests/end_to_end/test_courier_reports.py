@@ -1,6 +1,7 @@
 """Who was refused or given up while held is told of, once, or is on record as untold; by the real line and courier."""
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import date
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from relay.carrying import resumption as carrying
 from relay.holding.codec import held_key, lane_of
 from relay.holding.intervention import Deed, HeldMail, Intervention, Wanted
 from relay.keys import Key, Ring
@@ -258,9 +260,23 @@ def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkey
 
     house.settled(90)
     monkeypatch.setattr(resumption, "_detail", noted)
+    beside: dict[str, bool] = {}
+    for place, name in ((house.line.dispatcher.renderer, "report"), (carrying, "report_records")):
+        monkeypatch.setattr(place, name, noting_its_thread(getattr(place, name), house, name, beside))
     counting = asyncio.run_coroutine_threadsafe(count(), house.loop)
     house.turn(660)
     house.wait_empty()
     counting.cancel()
     assert len(opened) >= len(people)
     assert max(Counter(opened).values()) <= 50
+    assert beside == {"report": True, "report_records": True}
+    (reported,) = house.records(Kind.REPORTED)
+    assert len(reported.people) == len(people) + 1
+
+
+def noting_its_thread(work, house, name, beside):
+    def noted(*arguments, **options):
+        beside[name] = threading.current_thread() is not house._thread
+        return work(*arguments, **options)
+
+    return noted
