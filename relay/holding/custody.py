@@ -85,6 +85,17 @@ class Custody:
             return await self.store.keep_credentials(*self._sealed(upstream, identity, credentials, self._clock()))
         return (upstream, identity) in self._accounts and Why.AUTHENTICATION in (await self.store.held_totals()).copies
 
+    async def accounts_read(self) -> None:
+        """Free what waits for an [[account]]: this process has just read its password file, and it may be another password.
+
+        Raises StoreUnavailable.
+        """
+        if Why.AUTHENTICATION not in (await self.store.held_totals()).copies:
+            return
+        for upstream, identity in self._accounts:
+            if freed := await self.store.free_owner(owner_of(self._keys, upstream, identity), Why.AUTHENTICATION):
+                telemetry.event("held copies freed", upstream=upstream, copies=freed)
+
     async def refused(self, upstream: str, identity: str, credentials: Credentials) -> None:
         """The upstream answered 535 to this login: forget it at once, unless a newer one took its place meanwhile.
 
