@@ -43,6 +43,8 @@ class Carried(Protocol):
     @property
     def body(self) -> bytes: ...
     @property
+    def size(self) -> int: ...
+    @property
     def needs_8bit(self) -> bool: ...
     @property
     def needs_smtputf8(self) -> bool: ...
@@ -109,12 +111,12 @@ class _Transaction:
         self._dot_written = False
 
     async def run(self, deadline: float, past_dot: float) -> Result:
-        self._wire.when(deadline, self._time_is_up)
+        self._wire.alarm.set(deadline, self._time_is_up)
         await self._wire.settled()
         await self._envelope()
         if self._goes_ahead and not self._accepted:
             await self._lone_dot()
-        self._wire.when(deadline, None)
+        self._wire.alarm.silence()
         if self._wire.fault or not self._goes_ahead or not self._accepted:
             return self._refused()
         return await self._content(deadline, past_dot)
@@ -162,7 +164,7 @@ class _Transaction:
     async def _content(self, deadline: float, past_dot: float) -> Result:
         copy, loop = self._mail.copy, asyncio.get_running_loop()
         answer = self._wire.expect()
-        self._wire.when(loop.time() + longest(copy, past_dot), self._time_is_up)
+        self._wire.alarm.set(loop.time() + longest(copy, past_dot), self._time_is_up)
         try:
             await self._write_content(answer, past_dot)
         except TimeoutError:
@@ -174,7 +176,7 @@ class _Transaction:
             return Result(self._after_content(answer.result()))
         if not answer.done():
             await self._wait_for(answer, max(loop.time(), deadline) + past_dot)
-        self._wire.when(deadline, None)
+        self._wire.alarm.silence()
         if answer.done():
             return Result(self._after_content(answer.result()))
         self._has_waited_enough = True
@@ -189,7 +191,7 @@ class _Transaction:
                 woken.set_result(None)
 
         answer.add_done_callback(wake)
-        self._wire.when(until, wake)
+        self._wire.alarm.set(until, wake)
         await woken
 
     async def _hear(self, answer: asyncio.Future[UpstreamReply | None]) -> list[Outcome]:
@@ -282,7 +284,7 @@ class _Transaction:
 
 def longest(copy: Carried, past_dot: float) -> float:
     """Seconds that handing over the message itself may take."""
-    return past_dot + (len(copy.header) + len(copy.body)) / LEAST_RATE
+    return past_dot + copy.size / LEAST_RATE
 
 
 def envelope_commands(mail: Mail, offered: Capabilities) -> list[bytes]:
@@ -300,7 +302,7 @@ def stuffed(octets: bytes) -> bytes:
 
 
 def _mail_command(mail: Mail, offered: Capabilities) -> bytes:
-    parameters = [f"SIZE={len(mail.copy.header) + len(mail.copy.body)}"] if offered.size_offered else []
+    parameters = [f"SIZE={mail.copy.size}"] if offered.size_offered else []
     parameters += ["BODY=8BITMIME"] if mail.copy.needs_8bit and offered.eightbitmime else []
     parameters += ["SMTPUTF8"] if mail.needs_smtputf8 else []
     if offered.dsn:
