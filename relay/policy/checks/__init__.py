@@ -18,6 +18,7 @@ from relay.policy.checks import (
     structure,
     subject,
     suppression,
+    transfer,
     words,
 )
 from relay.policy.rule import Check
@@ -43,6 +44,7 @@ CHECKS: dict[str, Check] = {
         route.CHECK,
         sources.GENERATED,
         sources.ROLE,
+        transfer.CHECK,
     )
 }
 
