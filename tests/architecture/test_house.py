@@ -56,6 +56,8 @@ LIBRARIES = {
     "pydantic": {"toml", "hosts", "config", "policy", "upstream", "doors"},
     "cryptography": {"keys", "render", "cli", "upstream"},
     "idna": {"mail"},
+    "phonenumbers": {"policy"},
+    "stdnum": {"policy"},
     "uvloop": {"service"},
 }
 """Which rooms may import a third-party library."""

@@ -1,0 +1,29 @@
+"""Words that say where a reader stops the mail, in the languages of the packs."""
+
+import re
+
+WORDS = (
+    "退订", "退訂", "取消订阅", "取消訂閱", "拒收", "不再接收", "不再订阅",
+    "unsubscribe", "opt out", "opt-out", "optout", "stop receiving", "no longer wish to receive", "email preferences",
+    "manage preferences", "manage subscription", "manage your subscription",
+    "配信停止", "配信解除", "購読解除", "購読停止", "登録解除", "メルマガ解除",
+    "수신거부", "수신 거부", "구독취소", "구독 취소", "구독해지",
+    "abmelden", "abbestellen", "désabonner", "désinscrire", "désinscription", "désabonnement", "darse de baja", "dar de baja",
+    "cancelar suscripción", "cancelar la suscripción", "cancelar inscrição", "descadastrar", "cancelar assinatura",
+    "disiscriviti", "annulla iscrizione", "cancellati", "uitschrijven", "afmelden",
+)  # fmt: skip
+"""Case-folded; one of them stands in the text of the link, or close to it."""
+
+_WORDS = re.compile("|".join(sorted(map(re.escape, WORDS), key=len, reverse=True)))
+_ADDRESSES = re.compile("unsub|optout|opt-out|opt_out|tuiding|preferences|subscription")
+_LONGEST = 500  # characters of a link's text or address
+
+
+def says_unsubscribe(text: str) -> bool:
+    """Whether a text has one of the words."""
+    return bool(_WORDS.search(text.casefold()))
+
+
+def leads_to_unsubscribing(shown: str, href: str) -> bool:
+    """Whether a link says that it stops the mail, in its text or in its address."""
+    return says_unsubscribe(shown[:_LONGEST]) or bool(_ADDRESSES.search(href[:_LONGEST].casefold()))
