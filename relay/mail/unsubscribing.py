@@ -19,11 +19,24 @@ _ADDRESSES = re.compile("unsub|optout|opt-out|opt_out|tuiding|preferences|subscr
 _LONGEST = 500  # characters of a link's text or address
 
 
+_MOST_PLACES = 10
+_BEFORE, _AFTER = 80, 120
+
+
 def says_unsubscribe(text: str) -> bool:
     """Whether a text has one of the words."""
     return bool(_WORDS.search(text.casefold()))
 
 
-def leads_to_unsubscribing(shown: str, href: str) -> bool:
+def leads_out(shown: str, href: str) -> bool:
     """Whether a link says that it stops the mail, in its text or in its address."""
     return says_unsubscribe(shown[:_LONGEST]) or bool(_ADDRESSES.search(href[:_LONGEST].casefold()))
+
+
+def words_around(text: str) -> str:
+    """What stands around the last of the words: "to unsubscribe, click here" has its link beside them."""
+    folded = text.casefold()
+    if len(folded) != len(text):  # a few letters get longer: places would be wrong
+        return ""
+    places = [match.start() for match in _WORDS.finditer(folded)][-_MOST_PLACES:]
+    return "\n".join(text[max(0, place - _BEFORE) : place + _AFTER] for place in places)

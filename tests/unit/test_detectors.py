@@ -240,8 +240,8 @@ def test_false_positives_are_what_was_measured():
 def test_the_hits_of_a_text_are_bounded_and_a_text_with_too_many_numbers_says_so():
     lines = [f"13{number:09d}" for number in range(MOST_NUMBERS - 1)]
     assert len(personal_data("\n".join(lines), UNTIL).hits) <= MOST_HITS * 3
-    assert personal_data("\n".join(lines), UNTIL).is_complete
-    assert not personal_data("\n".join([*lines, *lines]), UNTIL).is_complete
+    assert personal_data("\n".join(lines), UNTIL).numbers == len(lines)
+    assert personal_data("\n".join([*lines, *lines]), UNTIL).numbers == MOST_NUMBERS + 1
     assert (
         len(
             secret_data(

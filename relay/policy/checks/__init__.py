@@ -4,7 +4,22 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import (
+    attachments,
+    disclosure,
+    domains,
+    hidden,
+    links,
+    ownership,
+    personal,
+    pictures,
+    placeholders,
+    size,
+    structure,
+    suppression,
+    unsubscribing,
+    words,
+)
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -19,6 +34,15 @@ CHECKS: dict[str, Check] = {
         domains.CHECK,
         attachments.CHECK,
         words.CHECK,
+        personal.PERSONAL_DATA,
+        personal.SECRETS_CHECK,
+        personal.ADDRESS_LIST,
+        hidden.CHECK,
+        links.CHECK,
+        placeholders.CHECK,
+        unsubscribing.CHECK,
+        pictures.IMAGE_ONLY,
+        pictures.TRACKING_PIXEL,
     )
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from relay.policy.detectors import accounts, contacts, identity, secrets
-from relay.policy.detectors.contacts import addresses, is_mobile_range
+from relay.policy.detectors.contacts import MOST_ADDRESSES, addresses, is_mobile_range
 from relay.policy.detectors.digits import MOST_NUMBERS, candidates
 from relay.policy.detectors.hit import MOST_HITS, Hit, Kind, Source
 from relay.policy.detectors.identity import is_county_of_its_time
@@ -22,22 +22,37 @@ PERSONAL: dict[str, Kind] = {kind.name: kind for kind in (*identity.KINDS, *acco
 SECRETS: dict[str, Kind] = {kind.name: kind for kind in secrets.KINDS}
 """Kinds of keys, tokens and passwords by name."""
 
-__all__ = ["PERSONAL", "SECRETS", "Hit", "Kind", "Searched", "addresses", "personal_data", "prepare", "secret_data"]
+__all__ = [
+    "MOST_ADDRESSES",
+    "MOST_NUMBERS",
+    "PERSONAL",
+    "SECRETS",
+    "Hit",
+    "Kind",
+    "Searched",
+    "addresses",
+    "personal_data",
+    "prepare",
+    "secret_data",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What was found, and whether the whole text was looked at."""
+    """What was found in a text, and how many numbers were looked at; one more than asked for where there were more."""
 
     hits: tuple[Hit, ...]
-    is_complete: bool = True
+    numbers: int
 
 
-def personal_data(text: str, until: date) -> Searched:
-    """Every number in the text that may be one of PERSONAL; `until` is the last birthday there can be."""
-    source = Source(text, until)
+def personal_data(text: str, until: date, most: int = MOST_NUMBERS) -> Searched:
+    """Every number in the text that may be one of PERSONAL; `until` is the last birthday there can be.
+
+    At most so many numbers are looked at: what has more is a table of people or of nothing, and takes a second.
+    """
+    source = Source(text, until, most)
     hits = _at_most(_personal(source))
-    return Searched(hits, source.numbers <= MOST_NUMBERS)
+    return Searched(hits, source.numbers)
 
 
 def secret_data(text: str) -> tuple[Hit, ...]:

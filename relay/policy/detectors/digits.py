@@ -15,7 +15,7 @@ _RUN = re.compile("[0-9](?:[ \u2010-\u2013-]?[0-9]){5,}+")
 _SHORTEST, _LONGEST = 6, 21
 _MOST_GROUPS = 6
 MOST_NUMBERS = 20_000
-"""Candidates that are looked at in one text: what has more is a table of people or of nothing, and takes a second."""
+"""Groups of digits that are looked at in one message."""
 
 _GROUPINGS = frozenset(
     {
@@ -49,11 +49,11 @@ def candidates(source: Source) -> Iterator[Candidate]:
     for run in _RUN.finditer(source.text):
         groups = _groups(run)
         for first, (start, end) in enumerate(groups):
+            source.numbers += 1
+            if source.numbers > source.most:
+                return
             if first == 0 or end - start >= _SHORTEST or end - start in _FIRST_GROUPS:
                 yield from _from_group(source, groups, first)
-        source.numbers += len(groups)
-        if source.numbers > MOST_NUMBERS:
-            return
 
 
 def _groups(run: re.Match[str]) -> list[tuple[int, int]]:

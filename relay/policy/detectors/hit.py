@@ -59,9 +59,10 @@ class Source:
     What words stand anywhere in it is found once, and only for kinds that have a candidate.
     """
 
-    def __init__(self, text: str, until: date) -> None:
+    def __init__(self, text: str, until: date, most: int) -> None:
         self.text = text
         self.until = until
+        self.most = most  # groups of digits to look at
         self.numbers = 0  # groups of digits that were looked at
         self._folded = ""
         self._mentions: dict[str, bool] = {}
