@@ -58,6 +58,8 @@ LIBRARIES = {
     "idna": {"mail"},
     "phonenumbers": {"policy"},
     "stdnum": {"policy"},
+    "selectolax": {"mail"},
+    "ahocorasick_rs": {"policy"},
     "uvloop": {"service"},
 }
 """Which rooms may import a third-party library."""
