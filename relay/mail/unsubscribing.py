@@ -16,11 +16,29 @@ WORDS = (
 
 _WORDS = re.compile("|".join(sorted(map(re.escape, WORDS), key=len, reverse=True)))
 _ADDRESSES = re.compile("unsub|optout|opt-out|opt_out|tuiding|preferences|subscription")
+_HERE = frozenset(
+    {
+        "here",
+        "click here",
+        "this link",
+        "link",
+        "这里",
+        "此处",
+        "点击这里",
+        "点击此处",
+        "点此",
+        "こちら",
+        "hier",
+        "ici",
+        "aquí",
+        "여기",
+    }
+)
 _LONGEST = 500  # characters of a link's text or address
 
 
 _MOST_PLACES = 10
-_BEFORE, _AFTER = 80, 120
+_AROUND = 120
 
 
 def says_unsubscribe(text: str) -> bool:
@@ -33,10 +51,25 @@ def leads_out(shown: str, href: str) -> bool:
     return says_unsubscribe(shown[:_LONGEST]) or bool(_ADDRESSES.search(href[:_LONGEST].casefold()))
 
 
-def words_around(text: str) -> str:
-    """What stands around the last of the words: "to unsubscribe, click here" has its link beside them."""
+def may_lead_out(shown: str, href: str) -> bool:
+    """The same, or a link whose meaning stands beside it: "here"."""
+    return shown.casefold() in _HERE or leads_out(shown, href)
+
+
+def lines_of_words(text: str) -> str:
+    """The last lines with one of the words, cut: "to unsubscribe, click here" has its link beside the word."""
     folded = text.casefold()
     if len(folded) != len(text):  # a few letters get longer: places would be wrong
         return ""
-    places = [match.start() for match in _WORDS.finditer(folded)][-_MOST_PLACES:]
-    return "\n".join(text[max(0, place - _BEFORE) : place + _AFTER] for place in places)
+    places = [match.span() for match in _WORDS.finditer(folded)][-_MOST_PLACES:]
+    return "\n".join(
+        _end_of_line(text[max(0, start - _AROUND) : start]) + _line(text[start : end + _AROUND]) for start, end in places
+    )
+
+
+def _end_of_line(text: str) -> str:
+    return text.rpartition("\n")[2]
+
+
+def _line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -21,9 +21,15 @@ _REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT}
 def patterns_of(package: ModuleType) -> list[tuple[str, re.Pattern]]:
     """The compiled patterns of every module of a package, by name."""
     modules = [import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)]
-    named = [(f"{module.__name__}.{name}", value) for module in modules for name, value in vars(module).items()]
+    return [one for module in modules for one in patterns_in(module)]
+
+
+def patterns_in(module: ModuleType) -> list[tuple[str, re.Pattern]]:
+    """Those of one module: by themselves, in a table, or in what a tuple lists as `pattern`."""
+    named = [(f"{module.__name__}.{name}", value) for name, value in vars(module).items()]
     listed = [(name, getattr(one, "pattern", None)) for name, value in named if isinstance(value, tuple) for one in value]
-    return [(name, value) for name, value in (*named, *listed) if isinstance(value, re.Pattern)]
+    tabled = [(name, one) for name, value in named if isinstance(value, dict) and name[-1] != "_" for one in value.values()]
+    return [(name, value) for name, value in (*named, *listed, *tabled) if isinstance(value, re.Pattern)]
 
 
 def work_without_bound(pattern: re.Pattern) -> list[str]:
@@ -49,13 +55,11 @@ def _look(tokens, steps: int, faults: list[str]) -> None:
 
 
 def _inside(code, argument) -> list:
-    """The parts of a token; what a possessive repeat holds gives nothing back either."""
+    """The parts of a token; what a possessive repeat or an atomic group holds gives nothing back."""
     if code is codes.SUBPATTERN:
         return [argument[-1]]
     if code is codes.BRANCH:
         return argument[1]
     if code in (codes.ASSERT, codes.ASSERT_NOT):
         return [argument[1]]
-    if code is codes.POSSESSIVE_REPEAT:
-        return []
-    return [argument] if code is codes.ATOMIC_GROUP else []
+    return []

@@ -36,10 +36,12 @@ def ask(case: Case, setting: Setting, parameters: HiddenText) -> Finding | None:
         if letters and letters not in shown.get(where, ""):
             pieces[where].append((len(letters), hidden.how))
     for where, found in pieces.items():
-        summary = max((count for count, _ in found if count <= parameters.preheader), default=0)
-        count = sum(count for count, _ in found) - summary
-        if count > parameters.more_than:
-            return Finding(f"{count} letters, by {max(found)[1]}, in {where}", spots=(Spot(where),))
+        found.sort()
+        summary = next((piece for piece in reversed(found) if piece[0] <= parameters.preheader), None)
+        if summary:
+            found.remove(summary)
+        if (count := sum(letters for letters, _ in found)) > parameters.more_than:
+            return Finding(f"{count} letters, by {found[-1][1]}, in {where}", spots=(Spot(where),))
     return None if content.is_complete else UNREAD_PARTS
 
 
@@ -55,7 +57,7 @@ CHECK = Check(
     summary_zh="HTML 中隐藏了超过 `more_than` 个（默认 20）别处看不到的文字；不超过 `preheader` 个（默认 200）的一段预览文字除外",
     parameters=HiddenText,
     ask=ask,
-    reads=("message.hidden", "message.texts", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="The message hides text from its readers",
     text_zh="邮件含有读者看不见的隐藏文字",

@@ -27,7 +27,7 @@ SHORTENERS = frozenset(
 )  # fmt: skip
 """Hosts whose links lead nobody knows where; receivers distrust them all for the few that abuse them."""
 
-_TOPS = frozenset({"biz", "cc", "cn", "co", "com", "de", "edu", "eu", "fr", "gov", "hk", "info", "jp", "kr", "net", "org", "tw", "uk"})
+_TOPS = frozenset(
     {"biz", "cc", "cn", "co", "com", "de", "edu", "eu", "fr", "gov", "hk", "info", "jp", "kr", "net", "org", "tw", "uk", "us"}
 )
 _NUMBER = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]|[0-9]{8,10}|0x[0-9a-fA-F]{8}")
@@ -129,7 +129,7 @@ CHECK = Check(
     "number（以数字代替域名）、script（脚本）、http（未加密）、shortener（短链接）、personal-data（参数中含个人信息）",
     parameters=Links,
     ask=ask,
-    reads=("message.links", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="A link misleads its readers or gives personal data away",
     text_zh="链接具有误导性，或泄露个人信息",

@@ -154,10 +154,11 @@ def ask_addresses(case: Case, setting: Setting, parameters: AddressList) -> Find
         return None
     content = case.message.content
     found = content.once(_addresses)
+    own = parameters.own_domains + tuple(author.domain for author in case.message.authors or ())
+    mailbox = case.recipient.mailbox
     if len(found) > parameters.more_than:
-        own = parameters.own_domains + tuple(author.domain for author in case.message.authors or ())
         count = sum(not domain_fits(domain, own) for domain in found.values())
-        foreign = count - (case.recipient.key in found and not domain_fits(case.recipient.mailbox.domain, own))
+        foreign = count - (mailbox.key in found and not domain_fits(mailbox.domain, own))
         if foreign > parameters.more_than:
             return Finding(f"{foreign} addresses, {parameters.more_than} allowed")
     return None if content.is_complete else UNREAD_PARTS
@@ -183,7 +184,7 @@ PERSONAL_DATA = Check(
     "为 low 时格式与校验码相符的都计入；`allow` 列出本单位自己的号码",
     parameters=PersonalData,
     ask=ask_personal,
-    reads=("message.texts", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="The message has personal data that is not sent by mail",
     text_zh="邮件含有不应通过邮件发送的个人信息",
@@ -197,7 +198,7 @@ SECRETS_CHECK = Check(
     summary_zh="含有私钥、访问密钥、令牌或密码；`types` 指明类型（默认全部）",
     parameters=Secrets,
     ask=ask_secrets,
-    reads=("message.texts", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="The message has a key or a password",
     text_zh="邮件含有密钥或密码",
@@ -211,7 +212,7 @@ ADDRESS_LIST = Check(
     summary_zh="含有超过 `more_than` 个他人的邮箱地址（默认 20）：不包括收件人本人的和本单位的（`own_domains`）",
     parameters=AddressList,
     ask=ask_addresses,
-    reads=("message.texts", "message.from", "recipient.address", "message.parts_complete"),
+    reads=("message.content", "message.from", "recipient.domain"),
     inspects=True,
     scope="recipient",
     text="The message has a list of other people's addresses",

@@ -36,12 +36,12 @@ def _detail(field: str, where: str) -> str:
 
 CHECK = Check(
     name="placeholders",
-    summary="A template field is left open ({{ }}, *| |*, %% %%, ${ }, <% %>), or a greeting has no name;"
+    summary="A field of a template is not filled in, such as {{name}}, %%name%% or ${name}, or a greeting has no name;"
     " `allow` lists what may stand",
-    summary_zh="模板变量未替换（{{ }}、*| |*、%% %%、${ }、<% %>），或称呼中缺少姓名；`allow` 列出允许保留的写法",
+    summary_zh="模板变量未替换，如 {{name}}、%%name%%、${name}，或称呼中缺少姓名；`allow` 列出允许保留的写法",
     parameters=Placeholders,
     ask=ask,
-    reads=("message.texts", "message.links", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="A field of the template is not filled in",
     text_zh="模板变量未替换",

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.content import Text
-from relay.mail.unsubscribing import leads_out, says_unsubscribe, words_around
+from relay.mail.content import Content
+from relay.mail.unsubscribing import leads_out, lines_of_words, says_unsubscribe
 from relay.mail.visible import Link
 from relay.policy.case import Case, Spot
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
@@ -26,24 +26,31 @@ def ask(case: Case, setting: Setting, parameters: UnsubscribeLink) -> Finding | 
     if case.message is None:
         return None
     content = case.message.content
-    forms = [text for text in content.texts if text.where.startswith((_HTML, _PLAIN)) and not text.where.endswith(", alt")]
-    for text in forms:
-        links = [link for link in content.links if link.where == text.where]
-        if fault := _html_fault(text, links, parameters) if text.where.startswith(_HTML) else _plain_fault(text, links):
-            return Finding(f"{fault} in {text.where}", spots=(Spot(text.where),))
+    shown = {text.where: text.shown for text in content.texts}
+    forms = [where for where in _places(content) if where.startswith((_HTML, _PLAIN)) and not where.endswith(", alt")]
+    for where in forms:
+        links = [link for link in content.links if link.where == where]
+        text = shown.get(where, "")
+        if fault := _html_fault(text, links, parameters) if where.startswith(_HTML) else _plain_fault(text, links):
+            return Finding(f"{fault} in {where}", spots=(Spot(where),))
     if not content.is_complete:
         return UNREAD_PARTS
     return None if forms else Finding("no text")
 
 
-def _plain_fault(text: Text, links: Sequence[Link]) -> str:
+def _places(content: Content) -> dict[str, None]:
+    """Every part that shows something, be it a picture only."""
+    return dict.fromkeys(one.where for shown in (content.texts, content.links, content.images) for one in shown)
+
+
+def _plain_fault(text: str, links: Sequence[Link]) -> str:
     """Plain text has the words, and an address to go to or to write to."""
-    return "" if says_unsubscribe(text.shown) and (links or "@" in text.shown) else "no unsubscribe link"
+    return "" if says_unsubscribe(text) and (links or "@" in text) else "no unsubscribe link"
 
 
-def _html_fault(text: Text, links: Sequence[Link], parameters: UnsubscribeLink) -> str:
+def _html_fault(text: str, links: Sequence[Link], parameters: UnsubscribeLink) -> str:
     """ "" as soon as one link is in sight, else what is wrong with the first."""
-    around = words_around(text.shown)
+    around = lines_of_words(text)
     ways = [link for link in links if leads_out(link.shown, link.href) or (link.shown and link.shown in around)]
     faults = [_unseen(link, parameters) for link in ways]
     return "" if "" in faults else next(iter(faults), "no unsubscribe link")
@@ -69,7 +76,7 @@ CHECK = Check(
     "与背景的对比度低于 `min_contrast`（默认 3）",
     parameters=UnsubscribeLink,
     ask=ask,
-    reads=("message.texts", "message.links", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="The message has no unsubscribe link that people see",
     text_zh="邮件中没有看得见的退订链接",
