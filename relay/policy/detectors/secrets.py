@@ -73,7 +73,7 @@ URL_PASSWORD = Kind("url-password", "Password in an address", "网址中的密�
 KINDS = (*(shape.kind for shape in _SHAPES), PASSWORD, URL_PASSWORD)
 
 _PASSWORD_WORDS = ("password", "passwd", "passcode", "pwd", "密码", "密碼", "口令")
-_ASSIGNED = re.compile(r"(?: is|为|是)?\s{0,3}[:=]\s{0,3}([^\s<>\"'{}\[\],;。，；]{6,64})")
+_ASSIGNED = re.compile(r"(?: is|为|是)?\s{0,3}[:=：＝]\s{0,3}([^\s<>\"'{}\[\],;。，；]{6,64})")
 _USER_AND_PASSWORD = re.compile(r"[^\s/@:?#\"'<>]{1,64}:([^\s/@?#\"'<>]{3,64})@[A-Za-z0-9]")
 
 
