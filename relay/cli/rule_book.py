@@ -60,6 +60,7 @@ _PURPOSES = {"marketing": "营销", "service": "服务", "correspondence": "个�
 _COUNTRY = {"organisation": ("organisations in", "单位位于"), "recipient": ("recipients in", "收件人位于"),
             "upstream": ("mail by an upstream server in", "上游服务器位于")}  # fmt: skip
 _OF_CASE = frozenset({"name", "each", "expect", "objects", "passes", "unasked"})
+_ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _SHOWN = 110  # characters of one value of an example
 
 
@@ -189,7 +190,8 @@ class _Examples:
         found = [case for case in self._cases if rule in case.get(key, ())]
         if not found:
             raise KeyError(f"policies/tests has no case that names {rule} in {key}")
-        case = next((one for one in found if key == "objects" or one["expect"] == "permit"), found[0])
+        found = [one for one in found if key == "objects" or one["expect"] == "permit"] or found
+        case = min(found, key=lambda one: len(one[key]))  # what names few rules is about this one
         one = next(iter(case.get("each", [])), "")
         return ", ".join(
             f"`{name} = {_value(_filled(value, one))}`".replace("\n", " ") for name, value in case.items() if name not in _OF_CASE
@@ -212,7 +214,7 @@ def _value(value: Any) -> str:
         shown = ", ".join(_value(one) for one in value[:3])
         text = f"[{shown}, … ({len(value)})]" if len(value) > 3 else f"[{shown}]"
     elif isinstance(value, str):
-        visible = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in value.replace("`", "'"))
+        visible = "".join(c if c.isprintable() else _ESCAPED.get(c, f"\\u{ord(c):04x}") for c in value.replace("`", "'"))
         text = f'"{visible[:_SHOWN]}{"…" if len(visible) > _SHOWN else ""}"'
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)
