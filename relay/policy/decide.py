@@ -27,10 +27,11 @@ from typing import Any
 from relay.errors import RuleFailed
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
-from relay.policy.model import Exempt, Override
+from relay.policy.model import Override
+from relay.policy.organisation import Exempt
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import outside_hours
-from relay.policy.rule import UNREAD_PARTS, Finding, Rule
+from relay.policy.rule import UNREAD_PARTS, Finding, Rule, Setting
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import ACTIONS, domain_fits
 from relay.policy.thresholds import RULE as PAUSED
@@ -75,27 +76,30 @@ class Answers:
     Make one per message and stream and hand it to every `decide` on it, of one phase and moment; it changes no ruling.
     """
 
-    __slots__ = ("_facts", "_found", "rounds")
+    __slots__ = ("_facts", "_found", "_setting", "rounds")
 
     def __init__(self) -> None:
         self._found: dict[str | tuple[str, str], Finding | None] = {}
         self._facts: dict[str, Any] = {}  # members of `message`
+        self._setting: Setting | None = None
         self.rounds: dict[tuple[object, ...], _Round] = {}
 
-    def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+    def find(self, rule: Rule, stream: Stream, case: Case, today: date) -> Finding | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
+        if self._setting is None:
+            self._setting = replace(stream.setting, today=today)
         if rule.scope == "recipient":
-            return self._ask(rule, stream, case)
+            return self._ask(rule, stream, case, self._setting)
         key = rule.name if rule.scope == "message" else (rule.name, case.recipient.mailbox.domain)
         found = self._found.get(key, _UNASKED)
         if found is _UNASKED:
-            found = self._found[key] = self._ask(rule, stream, case)
+            found = self._found[key] = self._ask(rule, stream, case, self._setting)
         return found
 
-    def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+    def _ask(self, rule: Rule, stream: Stream, case: Case, setting: Setting) -> Finding | None:
         try:
             if rule.check is not None:
-                return rule.check.ask(case, stream.setting, rule.table)
+                return rule.check.ask(case, setting, rule.table)
             return self._evaluate(rule, stream, case)
         except Exception as error:
             if stream.mode == "shadow" and not rule.protected:
@@ -184,7 +188,7 @@ def _round(asked: Sequence[Asked], own: Sequence[tuple[int, Rule]]) -> _Round:
 
 
 def _answer(rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date, answers: Answers) -> Asked:
-    finding = answers.find(rule, stream, case)
+    finding = answers.find(rule, stream, case, today)
     if finding is None:
         return rule.silent
     objection = _objection(rule, finding)

@@ -9,6 +9,7 @@ exempted or only observed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -16,16 +17,23 @@ from pydantic import Field, model_validator
 from relay.policy.case import Action, Asked, Case, Phase
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
+from relay.policy.organisation import OrganisationFacts
 from relay.policy.suppression import Purpose
 from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a check knows of the stream it is asked in."""
+    """What a check knows of the stream it is asked in, of the organisation that sends, and of the day.
+
+    `today` is the organisation's calendar day; where nobody says which, the
+    last of all, on which every licence and claim has ended.
+    """
 
     stream: str
     purpose: Purpose
+    facts: OrganisationFacts
+    today: date = date.max
 
 
 @dataclass(frozen=True, slots=True)

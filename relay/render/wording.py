@@ -14,7 +14,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "advertisement": {"zh": "本邮件为广告。", "en": "This message is an advertisement."},
     "reason": {
         "zh": "您收到此邮件，是因为您的地址在{name}的“{title}”收件名单中。",
-        "en": 'You receive this mail because your address is on the list "{title}" of {name}.',
+        "en": 'You receive this mail because {name} has your address on the list "{title}".',
     },
     "unsubscribe": {"zh": "退订（免费，立即生效）：", "en": "Unsubscribe (free, takes effect at once): "},
     "unsubscribe link": {"zh": "点击此处退订", "en": "click here to unsubscribe"},
@@ -31,10 +31,6 @@ _BOX = (
     "max-height:none!important;overflow:visible!important;margin:24px 0 0;padding:12px 8px;border-top:1px solid #8a8a8a;"
     "background:#ffffff!important;color:#333333!important;font:14px/1.6 Arial,'Microsoft YaHei',sans-serif!important;"
     "text-align:left;text-indent:0;word-break:break-word"
-)
-_PARAGRAPH = (
-    "display:block!important;margin:0 0 4px;padding:0;color:#333333!important;"
-    "font:14px/1.6 Arial,'Microsoft YaHei',sans-serif!important"
 )
 _ANCHOR = (
     "display:inline!important;visibility:visible!important;color:#0b4fb3!important;"
@@ -100,9 +96,9 @@ def as_text(lines: Iterable[Line]) -> str:
 
 def as_html(lines: Iterable[Line], language: Language) -> str:
     """A block of its own, all ASCII but for what stands in the facts."""
-    paragraphs = "".join(f'<p style="{_PARAGRAPH}">{_inline(line)}</p>\n' for line in lines)
     tag = "zh-CN" if language == "zh" else "en"
-    return f'<div lang="{tag}" dir="ltr" style="{_BOX}">\n{paragraphs}</div>\n'
+    said = "<br>\n".join(map(_inline, lines))
+    return f'<div lang="{tag}" dir="ltr" style="{_BOX}">\n{said}\n</div>\n'
 
 
 def _inline(line: Line) -> str:
