@@ -32,8 +32,8 @@ _HTML = (
 )
 _ATTACHMENT = b"Content-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n"
 _TREES = (
-    "text", "html", "alternative", "mixed-text", "mixed-html", "mixed-alternative", "related", "alternative-related", "mixed-deep",
-    "forwarded", "two-texts", "unclosed", "preamble", "image-first",
+    "text", "html", "alternative", "mixed-text", "mixed-html", "mixed-alternative", "related", "alternative-related",
+    "mixed-deep", "forwarded", "two-texts", "unclosed", "preamble", "image-first",
 )  # fmt: skip
 
 
