@@ -240,6 +240,7 @@ def _objection(rule: Rule, finding: Finding) -> Objection:
         code=finding.code or (check.code if check else "7.1"),
         reply_code=451 if rule.action in _LATER else check.reply_code if check else 550,
         asked_for=rule.action,
+        spots=finding.spots,
     )
 
 

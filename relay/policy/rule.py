@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from relay.policy.case import Action, Asked, Case, Phase
+from relay.policy.case import Action, Asked, Case, Phase, Spot
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
 from relay.policy.organisation import OrganisationFacts
@@ -38,10 +38,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw, without addresses: "14.2 MB". `code` replaces the check's own enhanced code."""
+    """What a check saw, without addresses: "14.2 MB", and where in the message. `code` replaces the check's own enhanced code."""
 
     detail: str = ""
     code: str = ""
+    spots: tuple[Spot, ...] = ()
 
 
 UNREAD_PARTS = Finding("its parts cannot all be read")

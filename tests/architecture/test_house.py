@@ -56,6 +56,8 @@ LIBRARIES = {
     "pydantic": {"toml", "hosts", "config", "policy", "upstream", "doors"},
     "cryptography": {"keys", "render", "cli", "upstream"},
     "idna": {"mail"},
+    "selectolax": {"mail"},
+    "ahocorasick_rs": {"policy"},
     "uvloop": {"service"},
 }
 """Which rooms may import a third-party library."""
