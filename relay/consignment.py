@@ -31,6 +31,7 @@ from relay.stores.contracts import FirstTry
 from relay.tasks import Turns
 from relay.upstream.delivery import Upstreams
 
+_WRITTEN_AT_ONCE = 16 * 1024  # octets of a body into which duties write without a break
 _AT_ONCE = 1024**2  # octets of a body that are hashed without a break: about 3 ms
 _PIECES = 4  # of a larger body, hashed at a time: where it is white space, each takes as long as many of text
 
@@ -129,7 +130,8 @@ class Renderer:
 
         One copy is signed in each pass of the loop.  Raises RenderingImpossible.
         """
-        if len(consignment.message.body) > _AT_ONCE:
+        writes = self.treatment(consignment, group[0]).changes_body
+        if len(consignment.message.body) > (_WRITTEN_AT_ONCE if writes else _AT_ONCE):
             async with consignment.preparing:
                 prepared = await self._prepared_in_steps(consignment, route.upstream, group, encoded=encoded)
             if prepared.body.size_after_link > _AT_ONCE:

@@ -62,7 +62,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that the copies of one message share, made once; `skipped` as in `relay.render.duties.Done`."""
+    """All that the copies of one message share, made once; `duties` and `skipped` as in Copy."""
 
     received: bytes
     fields: bytes  # the message's own, the supplied and the added ones
@@ -77,6 +77,7 @@ class Prepared:
     sets_feedback_id: bool
     needs_8bit: bool
     needs_smtputf8: bool
+    duties: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     digests: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
     """Hashes of the bodies with a link, where one was worked out before its copy is made."""
@@ -130,7 +131,7 @@ class Copy:
     """The octets for one or more recipients.
 
     `header` ends with the empty line, so `header + body` is the message.
-    `skipped` names the duties that could not be done, with why.
+    `duties` names those that were done, `skipped` those that could not be, with why.
     """
 
     recipients: tuple[Recipient, ...]
@@ -138,6 +139,7 @@ class Copy:
     body: bytes = field(repr=False)
     needs_8bit: bool
     needs_smtputf8: bool
+    duties: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -198,6 +200,7 @@ def prepare(
         sets_feedback_id=sets_feedback_id and sets_unsubscribe,
         needs_8bit=has_8bit_body or message.has_8bit_header,
         needs_smtputf8=smtputf8 and message.has_8bit_header,
+        duties=tuple([name for name in treatment.names if name not in dict(done.skipped)]),
         skipped=done.skipped,
     )
 
@@ -227,7 +230,7 @@ def render_copy(
         header = prepared.header
     smtputf8 = prepared.needs_smtputf8 or any(recipient.mailbox.needs_smtputf8 for recipient in recipients)
     body = prepared.body.octets(link)
-    return Copy(tuple(recipients), header + b"\r\n", body, prepared.needs_8bit, smtputf8, prepared.skipped)
+    return Copy(tuple(recipients), header + b"\r\n", body, prepared.needs_8bit, smtputf8, prepared.duties, prepared.skipped)
 
 
 def received_field(trace: Trace) -> bytes:

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay.mail.decoding import charset_named, decode_octets
-from relay.mail.markup import lines_of_html
 from relay.mail.message import Message
 from relay.mail.mime import Part
+from relay.mail.visible import Page, read_page
 from relay.policy.duty import FooterPart
 from relay.render.body import Body
-from relay.render.htmlplace import place_in_html
 from relay.render.letterhead import Language, Letterhead
 from relay.render.shown import shown_texts
 from relay.render.splice import Octets, Slot
@@ -28,7 +27,9 @@ from relay.render.wording import LINK, Line, as_html, as_text, footer_lines
 
 _HTML = "text/html"
 _NO_ASCII = ("utf-16", "utf-32", "utf-7", "unicode-1-1-utf-7", "ucs-", "iso-10646", "ebcdic", "ibm037", "cp037")
-_HREF = re.compile(r"""<a\s[^>]{0,500}?href\s{0,5}=\s{0,5}["'](https://[^"'<>\s]{1,500})["']""", re.IGNORECASE)
+_MARK = "relay:footer"
+_MARKED = as_html([Line("", _MARK)], "en").encode()
+"""Stands where the footer is to stand, while it is seen whether readers see it."""
 _ESCAPES = re.compile(rb"\x1b(?:\([BJ]|\$[@B]|\$?\([A-Z]|\$\)[A-Z])")
 _TO_ASCII = (b"\x1b(B", b"\x1b(J")
 
@@ -78,10 +79,24 @@ class _Writing:
         self._wish, self._letterhead = wish, letterhead
         self._takes_8bit = bool(octets.encoding) or (eight_bit and part.encoding != "7bit")
         text = octets.text
-        self.place = place_in_html(text) if self.is_html else len(text)
-        shown = decode_octets(text, "" if self._codec == "ascii" else self._codec)
-        self._shown = _compact(lines_of_html(shown) if self.is_html else shown)
-        self._hrefs = frozenset(_HREF.findall(shown)) if self.is_html else frozenset()
+        self.place, self._links, shown = len(text), frozenset[str](), ""
+        if self.is_html:
+            self.place, page = self._find_place()
+            self._links, shown = _seen(page), page.shown
+        self._shown = _compact(shown or self._decoded(text))
+
+    def _find_place(self) -> tuple[int, Page]:
+        """Before the last </body>, else at the end, where readers add to the body too; and the page as they see it."""
+        text = self.octets.text
+        end = text.lower().rfind(b"</body")
+        for place in (end, len(text)) if end >= 0 else (len(text),):
+            page = read_page(self._decoded(b"".join([text[:place], _MARKED, text[place:]])), "")
+            if _MARK in _seen(page):
+                return place, page
+        raise ValueError("the HTML hides what stands at its end, or is nested too deeply to be read")
+
+    def _decoded(self, octets: bytes) -> str:
+        return decode_octets(octets, "" if self._codec == "ascii" else self._codec)
 
     def texts(self, language: Language) -> tuple[bytes, ...] | None:
         """The octets around the link, None when the text shows all of it already."""
@@ -108,7 +123,7 @@ class _Writing:
         """Whether a reader sees it without us. Never of the link: another's link would not be the recipient's."""
         if line.link == LINK:
             return False
-        return line.link in self._hrefs or any(_compact(fact) in self._shown for fact in line.facts)
+        return line.link in self._links or any(_compact(fact) in self._shown for fact in line.facts)
 
     def _ended(self, octets: bytes) -> tuple[bytes, ...]:
         """With the line ends of the part, and a line end before it where the text has none."""
@@ -124,6 +139,10 @@ class _Writing:
         """What leads back to ASCII where a text in ISO-2022 ends in another set."""
         escapes = _ESCAPES.findall(self.octets.text) if b"\x1b" in self.octets.text else []
         return _TO_ASCII[0] if escapes and escapes[-1] not in _TO_ASCII else b""
+
+
+def _seen(page: Page) -> frozenset[str]:
+    return frozenset([link.href for link in page.links if not link.hidden]) if page.is_complete else frozenset()
 
 
 def _codec(part: Part, text: bytes) -> str:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
 
-from relay.mail.decoding import decode_base64
 from relay.mail.mime import Part
 
 _TOKEN = re.compile(rb"=[0-9A-Fa-f]{2}|.", re.DOTALL)
-_LINE, _QUANTUM = 57, 3  # octets that 76 characters of base64 stand for, and 4
+_WIDTH, _QUANTUM = 76, 3  # characters of a line of base64, and octets that four of them stand for
 _PLAIN = ("7bit", "8bit", "binary")
 
 
@@ -80,7 +79,10 @@ class Octets:
             self.text = b"".join(decoded)
 
     def _read_base64(self, raw: bytes) -> None:
-        self.text = decode_base64(raw)
+        try:
+            self.text = binascii.a2b_base64(raw)
+        except binascii.Error as fault:
+            raise ValueError("a text of the message is in base64 that ends in the middle") from fault
         sizes = [len(line.strip()) for line in self._lines]
         self._ends = list(accumulate(size // 4 * _QUANTUM for size in sizes))
         digits = raw.rstrip()
@@ -148,5 +150,5 @@ class Octets:
 def _base64(before: bytes, text: bytes, after: bytes, ends: bool) -> bytes:
     """Lines of base64 that end on a quantum unless the part ends there; the blanks that it takes stand before `after`."""
     missing = 0 if ends else -(len(before) + len(text) + len(after)) % _QUANTUM
-    octets = b"".join([before, text, b" " * missing, after])
-    return b"".join([binascii.b2a_base64(octets[i : i + _LINE], newline=False) + b"\r\n" for i in range(0, len(octets), _LINE)])
+    encoded = binascii.b2a_base64(b"".join([before, text, b" " * missing, after]), newline=False)
+    return b"".join([encoded[i : i + _WIDTH] + b"\r\n" for i in range(0, len(encoded), _WIDTH)])

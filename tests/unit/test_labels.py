@@ -95,7 +95,8 @@ def test_what_only_looks_like_a_chinese_label_is_none(subject):
     [
         ("<ADV> x", ("SG",)), ("<ADV>x", ()), ("<adv> x", ()), ("ADV x", ()), (" <ADV> x", ()),
         ("(광고) 봄", ("KR",)), ("(광고)봄", ("KR",)), ("(광 고) 봄", ()), ("[광고] 봄", ()),
-        ("(대출광고) 봄", ()), ("（광고）봄", ()), ("봄 (광고)", ()), ("【广告】(광고) <ADV> x", ("CN", "KR", "SG")), ("[AD] [AD] x", ("CN",)),
+        ("(대출광고) 봄", ()), ("（광고）봄", ()), ("봄 (광고)", ()), ("【广告】(광고) <ADV> x", ("CN", "KR", "SG")),
+        ("[AD] [AD] x", ("CN",)),
     ],
 )  # fmt: skip
 def test_the_labels_of_singapore_and_korea_have_one_spelling(subject, labels):

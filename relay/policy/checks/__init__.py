@@ -4,7 +4,7 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import attachments, disclosure, domains, label, ownership, size, structure, suppression, words
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -19,6 +19,7 @@ CHECKS: dict[str, Check] = {
         domains.CHECK,
         attachments.CHECK,
         words.CHECK,
+        label.CHECK,
     )
 }
 
