@@ -4,7 +4,23 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, label, ownership, size, structure, suppression, words
+from relay.policy.checks import (
+    attachments,
+    disclosure,
+    domains,
+    label,
+    offers,
+    organisation,
+    ownership,
+    route,
+    sender,
+    size,
+    sources,
+    structure,
+    subject,
+    suppression,
+    words,
+)
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -20,6 +36,15 @@ CHECKS: dict[str, Check] = {
         attachments.CHECK,
         words.CHECK,
         label.CHECK,
+        organisation.CHECK,
+        offers.CHECK,
+        sender.NAME,
+        sender.REPLY_ADDRESS,
+        subject.FAKE_REPLY,
+        subject.VISIBLE,
+        route.CHECK,
+        sources.GENERATED,
+        sources.ROLE,
     )
 }
 
