@@ -228,6 +228,7 @@ class Renderer:
             legal_name={"zh": organisation.legal_name.zh, "en": organisation.legal_name.en},
             postal_address={"zh": organisation.postal_address.zh, "en": organisation.postal_address.en},
             refusal_mailbox=organisation.refusal_mailbox,
+            contact=organisation.contact,
             privacy_url=organisation.privacy_url,
             has_link=stream.unsubscribe.is_offered,
             feedback_mailbox=watched.address if watched else "",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from relay.policy.table import Purposes, Table
+from relay.policy.table import Countries, Purposes, Table
 
 FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
 KEPT_FIELDS = frozenset(
@@ -22,7 +22,7 @@ KEPT_FIELDS = frozenset(
 """Fields that no duty removes: without them the message would say something else, or nothing that can be verified."""
 
 Label = Literal["CN", "SG", "KR"]
-FooterPart = Literal["advertisement", "reason", "unsubscribe", "refusal-mailbox", "identity", "address", "privacy"]
+FooterPart = Literal["advertisement", "reason", "unsubscribe", "refusal-mailbox", "identity", "address", "contact", "privacy"]
 AddedField = Literal["List-Id", "Feedback-ID", "Auto-Submitted", "CFBL-Address"]
 
 _FOOTER: tuple[FooterPart, ...] = ("reason", "unsubscribe", "refusal-mailbox", "identity", "address", "privacy")
@@ -38,6 +38,7 @@ _PARTS = {
     "refusal-mailbox": ("the mailbox for refusals", "拒收邮箱"),
     "identity": ("the legal name", "单位全称"),
     "address": ("the postal address", "通信地址"),
+    "contact": ("how to reach the sender", "联系方式"),
     "privacy": ("the privacy notice", "隐私政策"),
 }
 _LATER = (
@@ -61,7 +62,10 @@ class DutyTable(Table):
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique in its file / 在本文件中唯一")
     do: str
-    purposes: Purposes = ()
+    purposes: Purposes = Field(default=(), description="Only for streams with these purposes / 仅对这些用途的邮件流")
+    recipient_countries: Countries = Field(
+        default=(), description="Only for recipients in these countries / 仅对这些国家的收件人"
+    )
     cite: str = Field(default="", max_length=300)
     if_impossible: Annotated[Literal["reject", "warn"], BeforeValidator(_if_impossible)] = "reject"
 
@@ -83,7 +87,9 @@ class DutyTable(Table):
     def is_laxer_than(self, earlier: "DutyTable") -> bool:
         """Whether mail may leave that `earlier` would have changed more, or stopped."""
         lets_go = (earlier.if_impossible, self.if_impossible) == ("reject", "warn")
-        return lets_go or type(self) is not type(earlier) or not earlier.works <= self.works
+        before, now = set(earlier.recipient_countries), set(self.recipient_countries)
+        reaches_fewer = bool(now and (not before or before - now))
+        return lets_go or reaches_fewer or type(self) is not type(earlier) or not earlier.works <= self.works
 
 
 class RemoveFields(DutyTable):

@@ -165,7 +165,7 @@ def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> tuple[str
 
 def _duties(pack_name: str, pack: PackFile, file: StreamFile, reach: Reach | None) -> list[Duty]:
     return [
-        Duty(f"{pack_name}/{duty.id}", duty, reach)
+        Duty(f"{pack_name}/{duty.id}", duty, Reach(frozenset(duty.recipient_countries)) if duty.recipient_countries else reach)
         for duty in pack.duty
         if (not duty.purposes or file.purpose in duty.purposes) and not (duty.is_for_people and file.purpose == "correspondence")
     ]

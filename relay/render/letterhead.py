@@ -23,6 +23,7 @@ class Letterhead:
     legal_name: dict[Language, str]
     postal_address: dict[Language, str]
     refusal_mailbox: str = ""
+    contact: str = ""
     privacy_url: str = ""
     has_link: bool = False
     feedback_mailbox: str = ""
@@ -34,6 +35,7 @@ class Letterhead:
             "identity": (any(self.legal_name.values()), "legal_name in organisation.toml"),
             "address": (any(self.postal_address.values()), "postal_address in organisation.toml"),
             "refusal-mailbox": (bool(self.refusal_mailbox), "refusal_mailbox in organisation.toml"),
+            "contact": (bool(self.contact), "contact in organisation.toml"),
             "privacy": (bool(self.privacy_url), "privacy_url in organisation.toml"),
             "unsubscribe": (self.has_link, f"[unsubscribe] one_click in streams/{self.stream}.toml"),
         }

@@ -21,6 +21,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "refusal-mailbox": {"zh": "拒收邮件请写信至：", "en": "To refuse further mail, write to: "},
     "identity": {"zh": "发件单位：", "en": "Sent by: "},
     "address": {"zh": "通信地址：", "en": "Postal address: "},
+    "contact": {"zh": "联系方式：", "en": "Contact: "},
     "privacy": {"zh": "隐私政策：", "en": "Privacy notice: "},
     "nobody": {"zh": "本单位", "en": "the sender"},
 }
@@ -60,13 +61,14 @@ def footer_lines(parts: Collection[FooterPart], letterhead: Letterhead, language
         "refusal-mailbox": Line(words["refusal-mailbox"], f"mailto:{mailbox}", mailbox, (mailbox,)),
         "identity": Line(words["identity"] + name, facts=_all(letterhead.legal_name)),
         "address": Line(words["address"] + address, facts=_all(letterhead.postal_address)),
+        "contact": Line(words["contact"] + letterhead.contact, facts=(letterhead.contact,)),
         "privacy": Line(words["privacy"], privacy, privacy, (privacy,)),
     }
     return (lines[part] for part in _ORDER if part in parts)
 
 
 _ORDER: tuple[FooterPart, ...] = (
-    "advertisement", "reason", "unsubscribe", "refusal-mailbox", "identity", "address", "privacy",
+    "advertisement", "reason", "unsubscribe", "refusal-mailbox", "identity", "address", "contact", "privacy",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def a_letterhead(**changes: object) -> Letterhead:
         "legal_name": {"zh": "云杉科技有限公司", "en": "Spruce Technology Ltd."},
         "postal_address": {"zh": "上海市杉树路 7 号", "en": "7 Spruce Road, Shanghai"},
         "refusal_mailbox": "refuse@example.com",
+        "contact": "+86 21 5555 0100",
         "privacy_url": "https://www.example.com/privacy",
         "has_link": True,
     }
