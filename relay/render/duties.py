@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from relay.errors import RenderingImpossible
+from relay.errors import DutyImpossible, RenderingImpossible
 from relay.mail.fields import Field
 from relay.mail.message import Message
 from relay.policy.duty import AddFields, DutyTable, Footer, FooterPart, LabelSubject, RemoveFields, RemovePixels
@@ -103,7 +103,7 @@ class _Work:
         """Do a work that these duties ask for. Raises RenderingImpossible where one of them insists on it."""
         try:
             return work()
-        except ValueError as fault:
+        except DutyImpossible as fault:
             insisting = [duty for duty in duties if duty.table.if_impossible == "reject"]
             if insisting and not self._treatment.may_skip:
                 raise RenderingImpossible(insisting[0].name, str(fault)) from None

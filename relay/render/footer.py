@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relay.errors import DutyImpossible
 from relay.mail.decoding import charset_named, decode_octets
 from relay.mail.message import Message
 from relay.mail.mime import Part
@@ -46,17 +47,17 @@ def footed(message: Message, wish: Wish, letterhead: Letterhead, language: Langu
     """The body of the message with the footer in every text that readers are shown.
 
     `eight_bit` lets 8-bit octets into a part that is declared to have them.
-    Raises ValueError that says why it cannot be done.
+    Raises DutyImpossible that says why it cannot be done.
     """
     if message.is_signed_or_encrypted:
-        raise ValueError("the message is signed or encrypted, so its text cannot have a footer")
+        raise DutyImpossible("the message is signed or encrypted, so its text cannot have a footer")
     if not message.structure.is_complete:
-        raise ValueError("the parts of the message cannot all be read, so its text cannot have a footer")
+        raise DutyImpossible("the parts of the message cannot all be read, so its text cannot have a footer")
     if lacking := [missing for part in wish.parts if (missing := letterhead.lacks(part))]:
-        raise ValueError(f"the footer lacks {', '.join(lacking)}")
+        raise DutyImpossible(f"the footer lacks {', '.join(lacking)}")
     texts = shown_texts(message.structure)
     if not texts:
-        raise ValueError("the message has no text that could have a footer")
+        raise DutyImpossible("the message has no text that could have a footer")
     body: bytes = message.body
     pieces: list[bytes | Slot] = []
     for part in reversed(texts):  # from the end, so that the places of the parts before it stay
@@ -77,7 +78,7 @@ class _Writing:
         self.is_html = part.media_type == _HTML
         self._codec = _codec(part, octets.text)
         self._wish, self._letterhead = wish, letterhead
-        self._takes_8bit = bool(octets.encoding) or (eight_bit and part.encoding != "7bit")
+        self._takes_8bit = bool(octets.encoding) or not octets.text.isascii() or (eight_bit and part.encoding != "7bit")
         text = octets.text
         self.place, self._links, shown = len(text), frozenset[str](), ""
         if self.is_html:
@@ -93,7 +94,7 @@ class _Writing:
             page = read_page(self._decoded(b"".join([text[:place], _MARKED, text[place:]])), "")
             if _MARK in _seen(page):
                 return place, page
-        raise ValueError("the HTML hides what stands at its end, or is nested too deeply to be read")
+        raise DutyImpossible("the HTML hides what stands at its end, or is nested too deeply to be read")
 
     def _decoded(self, octets: bytes) -> str:
         return decode_octets(octets, "" if self._codec == "ascii" else self._codec)
@@ -112,7 +113,7 @@ class _Writing:
                 continue
             if self._takes_8bit or octets.isascii():
                 return self._ended(self._to_ascii() + octets)
-        raise ValueError("the footer cannot be written in the charset of the text; send the text as UTF-8, and not as 7bit")
+        raise DutyImpossible("the footer cannot be written in the charset of the text; send the text as UTF-8, and not as 7bit")
 
     def _lines(self, language: Language) -> list[Line]:
         wish = self._wish
@@ -146,10 +147,10 @@ def _seen(page: Page) -> frozenset[str]:
 
 
 def _codec(part: Part, text: bytes) -> str:
-    """What a part may be written in. Raises ValueError for a charset in which ASCII is not ASCII."""
+    """What a part may be written in. Raises DutyImpossible for a charset in which ASCII is not ASCII."""
     charset = next((value for name, value in part.parameters if name == "charset"), "").strip().lower()
     if charset.startswith(_NO_ASCII):
-        raise ValueError(f"a text of the message is in the charset {charset[:20]}, which cannot have a footer")
+        raise DutyImpossible(f"a text of the message is in the charset {charset[:20]}, which cannot have a footer")
     codec = charset_named(charset)
     if charset in ("", "us-ascii", "ascii"):
         return _guessed(text)

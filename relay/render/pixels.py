@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from relay.errors import DutyImpossible
 from relay.mail.message import Message
 from relay.mail.mime import Part
 from relay.render.splice import Octets
@@ -28,16 +29,16 @@ _STYLED = re.compile(rb"(?:^|;)\s*(?:max-)?(width|height)\s*:([^;!]*)", re.IGNOR
 def without_pixels(message: Message) -> Message:
     """The message without such images; as it is when it has none.
 
-    Raises ValueError where one may be in what cannot be read or changed.
+    Raises DutyImpossible where one may be in what cannot be read or changed.
     """
     if not message.structure.is_complete:
-        raise ValueError("the parts of the message cannot all be read, so tracking pixels may be in them")
+        raise DutyImpossible("the parts of the message cannot all be read, so tracking pixels may be in them")
     parts = [part for part in message.structure.parts if _is_html(part)]
     found = [(part, ranges) for part in parts if (ranges := pixels(Octets(message.body, part).text))]
     if not found:
         return message
     if message.is_signed_or_encrypted:
-        raise ValueError("the message is signed or encrypted, so its tracking pixels cannot be removed")
+        raise DutyImpossible("the message is signed or encrypted, so its tracking pixels cannot be removed")
     body = message.body
     for part, ranges in reversed(found):
         body = Octets(body, part).without(ranges)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from relay.errors import DutyImpossible
 from relay.mail.mime import Part, Structure
 
 _SHOWN = frozenset({"text/plain", "text/html"})
@@ -9,7 +10,7 @@ _AMP = "text/x-amp-html"
 
 
 def shown_texts(structure: Structure) -> list[Part]:
-    """The texts in their order. Raises ValueError for a form that the relay cannot write."""
+    """The texts in their order. Raises DutyImpossible for a form that the relay cannot write."""
     return list(_texts(structure.parts, 0))
 
 
@@ -19,7 +20,7 @@ def _texts(parts: tuple[Part, ...], number: int) -> Iterator[Part]:
         return
     if part.is_leaf:
         if part.media_type == _AMP:
-            raise ValueError("the message has a part in AMP, which cannot have a footer")
+            raise DutyImpossible("the message has a part in AMP, which cannot have a footer")
         if part.media_type in _SHOWN:
             yield part
         return

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
 
+from relay.errors import DutyImpossible
 from relay.mail.mime import Part
 
 _TOKEN = re.compile(rb"=[0-9A-Fa-f]{2}|.", re.DOTALL)
@@ -59,12 +60,12 @@ class Octets:
     """A leaf part of a body, decoded, with the way back from its octets to those of the body."""
 
     def __init__(self, body: bytes, part: Part) -> None:
-        """Raises ValueError for what readers could decode in different ways."""
+        """Raises DutyImpossible for what readers could decode in different ways."""
         self._body = body
         self._part = part
         self.encoding = part.encoding if part.encoding in ("base64", "quoted-printable") else ""
         if not self.encoding and part.encoding not in _PLAIN:
-            raise ValueError("a text of the message has a Content-Transfer-Encoding that nobody knows")
+            raise DutyImpossible("a text of the message has a Content-Transfer-Encoding that nobody knows")
         raw = body[part.start : part.end]
         if not self.encoding:
             self.text = raw
@@ -82,14 +83,14 @@ class Octets:
         try:
             self.text = binascii.a2b_base64(raw)
         except binascii.Error as fault:
-            raise ValueError("a text of the message is in base64 that ends in the middle") from fault
+            raise DutyImpossible("a text of the message is in base64 that ends in the middle") from fault
         sizes = [len(line.strip()) for line in self._lines]
         self._ends = list(accumulate(size // 4 * _QUANTUM for size in sizes))
         digits = raw.rstrip()
         padding = len(digits) - len(digits.rstrip(b"="))
         total = self._ends[-1] - padding if self._ends else 0
         if any(size % 4 for size in sizes) or total != len(self.text):
-            raise ValueError("a text of the message is in base64 that readers may decode in different ways")
+            raise DutyImpossible("a text of the message is in base64 that readers may decode in different ways")
 
     def splice(self, place: int, texts: tuple[bytes, ...], *, is_html: bool) -> Spliced:
         """Put `texts`, which end in a line end, in front of text[place:]."""
@@ -120,7 +121,7 @@ class Octets:
     def _without_in_base64(self, ranges: Sequence[tuple[int, int]]) -> bytes:
         (start, _), (_, end) = ranges[0], ranges[-1]
         first, last, begins, ends = self._lines_of(start, end)
-        bounds = [begins, *(place for one in ranges for place in one)]
+        bounds = [begins, *(place for one in ranges for place in one)][:-1]
         kept = b"".join([self.text[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)])
         octets = _base64(b"", kept, self.text[end:ends], ends >= len(self.text))
         return self._body[:first] + octets + self._body[last:]
