@@ -105,6 +105,20 @@ def _of_organisation(key: str, meaning: str, meaning_zh: str) -> Fact:
     return Fact(f"organisation.{key}", meaning, meaning_zh, of)
 
 
+def _content(case: Case) -> dict[str, Any] | None:
+    """How much there is, never what it says."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    return {
+        "texts": {text.where: len(text.shown) for text in content.texts},
+        "links": len(content.links),
+        "pictures": len(content.images),
+        "hidden": len(content.hidden),
+        "complete": content.is_complete,
+    }
+
+
 _BESIDE = (
     Fact("sender.owns", "what it may use as sender", "可以使用的发件地址", lambda case, _: sorted(case.submission.identity.owns)),
     Fact(
@@ -163,6 +177,12 @@ _BESIDE = (
         lambda case, _: list(case.message.defects) if case.message else [],
     ),
     Fact(
+        "message.content",
+        "how much people see of it: the length of each text, links, pictures, hidden texts, whether all of it could be read",
+        "收件人能看到的内容：各段文字的长度、链接数、图片数、隐藏文字数、是否全部可读",
+        lambda case, _: _content(case),
+    ),
+    Fact(
         "message.parts_complete",
         "whether all its parts can be read",
         "各部分是否都能读取",
@@ -189,7 +209,7 @@ def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[In
     for one in asked:
         rule = rules.get(one.rule)
         if rule is not None:
-            yield Input(facts_of(_reads(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
+            yield Input(facts_of(facts_read(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
         elif one.rule == PAUSED:
             yield Input(facts_of(["stream.pause"], case, stream.setting), {})
         elif one.rule == HOURS:
@@ -202,7 +222,8 @@ def _hours(stream: Stream) -> dict[str, Any]:
     return {"hours": [str(span) for span in stream.limits.hours], "hours_zone": stream.limits.hours_zone}
 
 
-def _reads(rule: Rule) -> Iterable[str]:
+def facts_read(rule: Rule) -> Iterable[str]:
+    """The names of the facts that the rule looks at."""
     if rule.check is not None:
         return rule.check.reads
     return _mentioned(rule.expression) if rule.expression else ()

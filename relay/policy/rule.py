@@ -44,7 +44,7 @@ class Finding:
 
     detail: str = ""
     code: str = ""
-    spots: tuple[Spot, ...] = ()
+    spots: tuple[Spot, ...] = field(default=(), compare=False)
 
 
 UNREAD_PARTS = Finding("its parts cannot all be read")
