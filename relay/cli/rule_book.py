@@ -10,6 +10,7 @@ import orjson
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
 from relay.policy.case import Action
+from relay.policy.duty import DutyTable
 from relay.policy.model import PackFile
 from relay.policy.parse import parse_policies
 from relay.policy.rule import Rule, RuleTable
@@ -130,7 +131,16 @@ def _pack(
         yield _rule(rule, examples, language, says)
     if pack.duty:
         yield f"### {name}: {says['duties']}"
-        yield "\n".join(f"- `{duty.id}`: `{duty.do}`{f' ({duty.cite})' if duty.cite else ''}" for duty in pack.duty)
+        yield "\n".join(f"- `{name}/{duty.id}`: {_deed(duty, language)}" for duty in pack.duty)
+
+
+def _deed(duty: DutyTable, language: int) -> str:
+    where = f" ({', '.join(duty.recipient_countries)})" if duty.recipient_countries else ""
+    otherwise = (("; else refused", "；否则拒收"), ("; else as it came", "；否则原样发出"))[duty.if_impossible == "warn"][
+        language
+    ]
+    cite = f" [{duty.cite}]" if duty.cite else ""
+    return f"{duty.deed[language]}{_purposes(duty, language)}{where}{otherwise}{cite}"
 
 
 def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, str]) -> str:
@@ -147,7 +157,7 @@ def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, s
     return "\n".join([head, "", *(f"- {label}: {said}" for label, said in lines)])
 
 
-def _purposes(table: RuleTable, language: int) -> str:
+def _purposes(table: RuleTable | DutyTable, language: int) -> str:
     if not table.purposes:
         return ""
     if language:

@@ -68,9 +68,17 @@ class Stream:
     facts: OrganisationFacts = field(compare=False, repr=False)
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
+    unmet: tuple[tuple[Duty, tuple[str, ...]], ...] = field(init=False, compare=False, repr=False)
+    """Duties that cannot be done to anybody, and what is missing for them in organisation.toml or in the stream."""
 
     def __post_init__(self) -> None:
+        lacking = ((duty, self._lacks(duty)) for duty in self.duties if duty.table.if_impossible == "reject")
+        object.__setattr__(self, "unmet", tuple((duty, keys) for duty, keys in lacking if keys))
         object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
+
+    def _lacks(self, duty: Duty) -> tuple[str, ...]:
+        offers = self._offers()
+        return tuple(key for key in duty.table.needs if (key not in offers if key == "one-click" else not self.facts.says(key)))
 
     def _offers(self) -> frozenset[str]:
         found = {

@@ -18,6 +18,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
+    "subject-label": {"labels": ["CN"]},
     "organisation-facts": {"facts": ["contact"]},
     "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
     "stream-offers": {"offers": ["signature"]},
