@@ -77,8 +77,13 @@ class Stream:
         object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
 
     def _lacks(self, duty: Duty) -> tuple[str, ...]:
-        offers = self._offers()
-        return tuple(key for key in duty.table.needs if (key not in offers if key == "one-click" else not self.facts.says(key)))
+        """What is missing for a duty; of what a rule of the same pack asks for that rule speaks."""
+        pack, offers = duty.name.partition("/")[0], self._offers()
+        told = {key for rule in self.rules if not rule.never and rule.name.startswith(f"{pack}/") for key in rule.table.needs}
+        if "unsubscribe" in told - offers:
+            told.add("one-click")
+        missing = (key for key in duty.table.needs if (key not in offers if key == "one-click" else not self.facts.says(key)))
+        return tuple(key for key in missing if key not in told)
 
     def _offers(self) -> frozenset[str]:
         found = {

@@ -206,6 +206,13 @@ def test_a_duty_that_is_not_owed_keeps_nobody_back(pack):
     assert ruled(under(pack), LAST).action is Action.PERMIT
 
 
+def test_of_what_a_rule_of_the_pack_asks_the_rule_speaks():
+    policy = under(DUTY.format(NEEDS.format('facts = ["contact"]')))
+    ruling = ruled(policy, LAST)
+    assert [one.rule for one in ruling.objections] == ["law/facts"]
+    assert [want.rule for want in wants(policy)] == ["law/facts"]
+
+
 def test_a_link_that_the_stream_does_not_have_cannot_be_shown():
     pack = DUTY.format("").replace('"contact"', '"unsubscribe"')
     changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}

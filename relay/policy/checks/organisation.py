@@ -24,6 +24,10 @@ class OrganisationNeeds(RuleTable):
     network_log: Annotated[Days, Field(description="[retention] network_log is at least this / 至少这么久")] = 0
     records: Annotated[Days, Field(description="[retention] records is at least this / 至少这么久")] = 0
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.facts
+
     @model_validator(mode="after")
     def _something_to_check(self) -> Self:
         if not self.facts and not self.network_log and not self.records:
