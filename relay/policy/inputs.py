@@ -76,6 +76,14 @@ def _sender(case: Case) -> str | None:
     return case.message.sender.wire if case.message and case.message.sender else None
 
 
+def _texts(case: Case) -> list[str]:
+    return [f"{text.where} ({len(text.shown)})" for text in case.message.content.texts] if case.message else []
+
+
+def _links(case: Case) -> int:
+    return len(case.message.content.links) if case.message else 0
+
+
 _ORGANISATION = (
     ("country", "where the organisation is", "组织所在国家"),
     ("legal_name", "the legal name", "单位全称"),
@@ -131,6 +139,10 @@ _BESIDE = (
         "what is wrong with its header",
         "邮件头的缺陷",
         lambda case, _: list(case.message.defects) if case.message else [],
+    ),
+    Fact("message.texts", "places and lengths of the texts that people read", "各处可读文字及字数", lambda case, _: _texts(case)),
+    Fact(
+        "message.links", "how many links it has", "链接数", lambda case, _: len(case.message.content.links) if case.message else 0
     ),
     Fact(
         "message.parts_complete",

@@ -4,7 +4,21 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import (
+    absolute,
+    attachments,
+    disclosure,
+    domains,
+    figures,
+    ownership,
+    prohibited,
+    promotional,
+    regulated,
+    size,
+    structure,
+    suppression,
+    words,
+)
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -19,6 +33,11 @@ CHECKS: dict[str, Check] = {
         domains.CHECK,
         attachments.CHECK,
         words.CHECK,
+        absolute.CHECK,
+        regulated.CHECK,
+        prohibited.CHECK,
+        figures.CHECK,
+        promotional.CHECK,
     )
 }
 
