@@ -135,7 +135,7 @@ class _Reading:
         """Add what one part shows."""
         self._count += 1
         length = part.end - part.start
-        if self._count > MAX_TEXTS or length > 2 * MAX_PART or part.encoding not in _ENCODINGS:
+        if self._count > MAX_TEXTS or self.octets > MAX_OCTETS or length > 2 * MAX_PART or part.encoding not in _ENCODINGS:
             self.is_complete = False
             return
         octets = _decoded(self._body[part.start : part.end], part.encoding)

@@ -43,6 +43,7 @@ class Style:
 
     hides: str = ""
     tiny: bool | None = None
+    pixels: float | None = None
     colour: Colour | None = None
     background: Colour | None = None
     has_picture: bool = False
@@ -71,6 +72,7 @@ def read_style(text: str) -> Style:
     return Style(
         hides=_hides(said) or ("colour" if colour == CLEAR else ""),
         tiny=_is_tiny(said),
+        pixels=_font_pixels(said),
         colour=colour,
         background=None if background == CLEAR else background,
         has_picture="url(" in pictured or "gradient" in pictured,
@@ -164,9 +166,22 @@ def _hides(said: dict[str, str]) -> str:
     return "position" if any(number is not None and number <= -900 for number in away) else ""
 
 
+def _font_size(said: dict[str, str]) -> str:
+    return said.get("font-size") or next((word for word in said.get("font", "").split() if _NUMBER.match(word)), "")
+
+
+def _font_pixels(said: dict[str, str]) -> float | None:
+    """The size of text where it is given in pixels or points."""
+    size = _font_size(said).partition("/")[0]
+    number = _number(size)
+    if number is None or not size.endswith(("px", "pt")):
+        return None
+    return number if size.endswith("px") else number * 4 / 3
+
+
 def _is_tiny(said: dict[str, str]) -> bool | None:
     """Whether nobody reads this size: a pixel or less. None when no size is given."""
-    size = said.get("font-size") or next((word for word in said.get("font", "").split() if _NUMBER.match(word)), "")
+    size = _font_size(said)
     number = _number(size)
     if number is None:
         return False if size else None

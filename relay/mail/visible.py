@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
+from relay.mail.legibility import legibility_of
 from relay.mail.nesting import PHRASING, is_readable, tag_names
 from relay.mail.styles import Colour, Sheet, Style, is_same, read_colour, read_sheet, read_style
+from relay.mail.unsubscribing import may_lead_out
 
 _INLINE = PHRASING | tag_names("-comment area bdi data img map ruby wbr")
 """What stands in these stands in one line with its neighbours."""
@@ -26,13 +28,18 @@ _BORDER = "\x1f"  # between two blocks, until the line ends of the source are sp
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link; `shown` is its text. `hidden` says how it is hidden, "" when it is not; `tag` is "text" in plain text."""
+    """A link; `shown` is its text. `hidden` says how it is hidden, "" when it is not; `tag` is "text" in plain text.
+
+    Of a link that leads out of the mail also the size of its text in pixels and its contrast, None where nothing tells.
+    """
 
     href: str
     shown: str
     where: str
     hidden: str = ""
     tag: str = "a"
+    size: float | None = None
+    contrast: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +227,14 @@ class _Reading:
             self.page.hidden.append((how, text))
 
     def _add_link(self, node: LexborNode, tag: str, hidden: str = "") -> None:
-        href = _attribute(node, "href")
-        if href:
-            shown = _SPACES.sub(" ", node.text()).strip()
-            self.page.links.append(Link(href.strip(), shown, self.page.where, hidden, tag))
+        href = _attribute(node, "href").strip()
+        if not href:
+            return
+        shown = _SPACES.sub(" ", node.text()).strip()
+        size = contrast = None
+        if not hidden and may_lead_out(shown, href):
+            size, contrast = legibility_of(node, self.sheet)
+        self.page.links.append(Link(href, shown, self.page.where, hidden, tag, size, contrast))
 
     def _add_image(self, node: LexborNode, hidden: str = "") -> str:
         style = read_style(_attribute(node, "style"))

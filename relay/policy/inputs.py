@@ -76,14 +76,6 @@ def _sender(case: Case) -> str | None:
     return case.message.sender.wire if case.message and case.message.sender else None
 
 
-def _texts(case: Case) -> list[str]:
-    return [f"{text.where} ({len(text.shown)})" for text in case.message.content.texts] if case.message else []
-
-
-def _links(case: Case) -> int:
-    return len(case.message.content.links) if case.message else 0
-
-
 def _reply_to(case: Case) -> list[str]:
     return [mailbox.wire for mailbox in case.message.reply_to or ()] if case.message else []
 
@@ -111,6 +103,20 @@ def _of_organisation(key: str, meaning: str, meaning_zh: str) -> Fact:
         return setting.facts.model_dump(mode="json", by_alias=True, include={key})[key]
 
     return Fact(f"organisation.{key}", meaning, meaning_zh, of)
+
+
+def _content(case: Case) -> dict[str, Any] | None:
+    """How much there is, never what it says."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    return {
+        "texts": {text.where: len(text.shown) for text in content.texts},
+        "links": len(content.links),
+        "pictures": len(content.images),
+        "hidden": len(content.hidden),
+        "complete": content.is_complete,
+    }
 
 
 _BESIDE = (
@@ -169,10 +175,6 @@ _BESIDE = (
         "what is wrong with its header",
         "邮件头的缺陷",
         lambda case, _: list(case.message.defects) if case.message else [],
-    ),
-    Fact("message.texts", "places and lengths of the texts that people read", "各处可读文字及字数", lambda case, _: _texts(case)),
-    Fact(
-        "message.links", "how many links it has", "链接数", lambda case, _: len(case.message.content.links) if case.message else 0
     ),
     Fact(
         "message.parts_complete",

@@ -10,9 +10,14 @@ from relay.policy.checks import (
     disclosure,
     domains,
     figures,
+    hidden,
+    links,
     offers,
     organisation,
     ownership,
+    personal,
+    pictures,
+    placeholders,
     prohibited,
     promotional,
     regulated,
@@ -23,6 +28,7 @@ from relay.policy.checks import (
     structure,
     subject,
     suppression,
+    unsubscribing,
     words,
 )
 from relay.policy.rule import Check
@@ -53,6 +59,15 @@ CHECKS: dict[str, Check] = {
         route.CHECK,
         sources.GENERATED,
         sources.ROLE,
+        personal.PERSONAL_DATA,
+        personal.SECRETS_CHECK,
+        personal.ADDRESS_LIST,
+        hidden.CHECK,
+        links.CHECK,
+        placeholders.CHECK,
+        unsubscribing.CHECK,
+        pictures.IMAGE_ONLY,
+        pictures.TRACKING_PIXEL,
     )
 }
 

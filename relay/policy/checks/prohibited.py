@@ -35,7 +35,7 @@ CHECK = Check(
     "superstition（迷信）、violence-and-drugs（暴力与毒品）",
     parameters=ProhibitedContent,
     ask=ask,
-    reads=("message.texts", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="Content that no advertisement may show",
     text_zh="含禁止发布的广告内容",

@@ -57,7 +57,7 @@ CHECK = Check(
     "promises（疗效、收益、考试通过等承诺）、goods（未登记相应 [[licence]] 的商品）、notices（缺少必备提示语）",
     parameters=RegulatedTerms,
     ask=ask,
-    reads=("message.texts", "message.parts_complete", "organisation.licence"),
+    reads=("message.content", "organisation.licence"),
     inspects=True,
     text="Regulated advertising without its licence or notice, or with a promise that the law forbids",
     text_zh="受监管品类：缺少批文或必备提示语，或含有法律禁止的承诺",
