@@ -177,6 +177,12 @@ _BESIDE = (
         lambda case, _: list(case.message.defects) if case.message else [],
     ),
     Fact(
+        "message.content",
+        "how much people see of it: the length of each text, links, pictures, hidden texts, whether all of it could be read",
+        "收件人能看到的内容：各段文字的长度、链接数、图片数、隐藏文字数、是否全部可读",
+        lambda case, _: _content(case),
+    ),
+    Fact(
         "message.parts_complete",
         "whether all its parts can be read",
         "各部分是否都能读取",
