@@ -5,9 +5,11 @@ docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
 from relay.policy.checks import (
+    absolute,
     attachments,
     disclosure,
     domains,
+    figures,
     hidden,
     label,
     links,
@@ -17,6 +19,9 @@ from relay.policy.checks import (
     personal,
     pictures,
     placeholders,
+    prohibited,
+    promotional,
+    regulated,
     route,
     sender,
     size,
@@ -43,6 +48,11 @@ CHECKS: dict[str, Check] = {
         attachments.CHECK,
         words.CHECK,
         label.CHECK,
+        absolute.CHECK,
+        regulated.CHECK,
+        prohibited.CHECK,
+        figures.CHECK,
+        promotional.CHECK,
         organisation.CHECK,
         offers.CHECK,
         sender.NAME,
