@@ -14,12 +14,12 @@ from typing import Protocol
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import time_of
 from relay.keys import Keys
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import Records
 from relay.records.collected import Addressee, addressee_named
 from relay.records.search import mask
 from relay.render.token import UnsubscribeToken
-from relay.stores.contracts import ConsentEvent
 from relay.tasks import spawn
 from relay.telemetry import fault_text
 

@@ -30,7 +30,7 @@ from relay.policy.expression import Expression, message_fact, recipient_facts, s
 from relay.policy.model import Exempt, Override
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import outside_hours
-from relay.policy.rule import UNREAD_PARTS, Finding, Rule
+from relay.policy.rule import UNREAD_PARTS, Finding, Rests, Rule, Setting
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import ACTIONS, domain_fits
 from relay.policy.thresholds import RULE as PAUSED
@@ -75,27 +75,30 @@ class Answers:
     Make one per message and stream and hand it to every `decide` on it, of one phase and moment; it changes no ruling.
     """
 
-    __slots__ = ("_facts", "_found", "rounds")
+    __slots__ = ("_facts", "_found", "_setting", "rounds")
 
     def __init__(self) -> None:
-        self._found: dict[str | tuple[str, str], Finding | None] = {}
+        self._found: dict[str | tuple[str, str], Finding | Rests | None] = {}
         self._facts: dict[str, Any] = {}  # members of `message`
+        self._setting: Setting | None = None
         self.rounds: dict[tuple[object, ...], _Round] = {}
 
-    def find(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+    def find(self, rule: Rule, stream: Stream, case: Case, today: date) -> Finding | Rests | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
+        if self._setting is None:
+            self._setting = replace(stream.setting, today=today)
         if rule.scope == "recipient":
-            return self._ask(rule, stream, case)
+            return self._ask(rule, stream, case, self._setting)
         key = rule.name if rule.scope == "message" else (rule.name, case.recipient.mailbox.domain)
         found = self._found.get(key, _UNASKED)
         if found is _UNASKED:
-            found = self._found[key] = self._ask(rule, stream, case)
+            found = self._found[key] = self._ask(rule, stream, case, self._setting)
         return found
 
-    def _ask(self, rule: Rule, stream: Stream, case: Case) -> Finding | None:
+    def _ask(self, rule: Rule, stream: Stream, case: Case, setting: Setting) -> Finding | Rests | None:
         try:
             if rule.check is not None:
-                return rule.check.ask(case, stream.setting, rule.table)
+                return rule.check.ask(case, setting, rule.table)
             return self._evaluate(rule, stream, case)
         except Exception as error:
             if stream.mode == "shadow" and not rule.protected:
@@ -143,7 +146,7 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, now: dat
         answers.rounds[place] = _round(asked, own)
         return _ruling(case, asked)
     said = [_answer(rule, policy, stream, case, today, answers) for _, rule in round_.own]
-    if not round_.objects and not any(one.objection for one in said):
+    if not round_.objects and not any(one.objection or one.grounds for one in said):
         return Ruling(case.recipient, Action.PERMIT, (), round_.asked)
     asked = list(round_.asked)
     for (number, _), one in zip(round_.own, said, strict=True):
@@ -184,9 +187,11 @@ def _round(asked: Sequence[Asked], own: Sequence[tuple[int, Rule]]) -> _Round:
 
 
 def _answer(rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: date, answers: Answers) -> Asked:
-    finding = answers.find(rule, stream, case)
+    finding = answers.find(rule, stream, case, today)
     if finding is None:
         return rule.silent
+    if isinstance(finding, Rests):
+        return replace(rule.silent, grounds=tuple(replace(ground, rule=rule.name) for ground in finding.grounds))
     objection = _objection(rule, finding)
     return Asked(rule.name, True, "asked", objection) if rule.protected else _relaxed(objection, policy, stream, case, today)
 
@@ -199,10 +204,11 @@ def _hours(policy: PolicySet, stream: Stream, case: Case, now: datetime, today: 
 def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
     asked = tuple(asked)
     objections = [one.objection for one in asked if one.objection]
+    grounds = tuple(ground for one in asked for ground in one.grounds)
     if not objections:
-        return Ruling(case.recipient, Action.PERMIT, (), asked)
+        return Ruling(case.recipient, Action.PERMIT, (), asked, grounds)
     objections.sort(key=lambda objection: -objection.action)  # stable: within a rank the first stays first
-    return Ruling(case.recipient, objections[0].action, tuple(objections), asked)
+    return Ruling(case.recipient, objections[0].action, tuple(objections), asked, grounds)
 
 
 def _expired(pack: Pack, case: Case, today: date) -> Asked:

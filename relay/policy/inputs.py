@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.policy.case import Asked, Case
+from relay.policy.consent import ConsentEvent
 from relay.policy.expression import VARIABLES, Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.rule import Rule, RuleTable, Setting
@@ -59,6 +60,20 @@ def _suppression(entry: Suppression) -> dict[str, Any]:
     }
 
 
+def _consent(event: ConsentEvent) -> dict[str, Any]:
+    """Without what is sealed, and without the words for the person."""
+    details = event.details
+    return {
+        "id": event.id,
+        "event": event.event,
+        "purpose": event.purpose,
+        "basis": event.basis,
+        "at": event.at,
+        "source": details.source,
+        "lacks": sorted(details.lacking),
+    }
+
+
 def _pause(case: Case) -> dict[str, Any] | None:
     pause = case.pause
     return {"by": pause.by, "at": pause.at, "measure": pause.measure.value, "reason": pause.reason} if pause else None
@@ -90,6 +105,12 @@ _BESIDE = (
         "suppressions in force, whatever they bind",
         "有效的禁发记录（不论对此邮件流是否生效）",
         lambda case, _: [_suppression(entry) for entry in case.suppressions],
+    ),
+    Fact(
+        "recipient.consents",
+        "what the consent ledger has of the mailbox",
+        "同意台账中关于该邮箱的记录",
+        lambda case, _: [_consent(event) for event in case.consents],
     ),
     Fact(
         "upstream.countries",

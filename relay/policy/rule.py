@@ -9,11 +9,13 @@ exempted or only observed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from relay.policy.case import Action, Asked, Case, Phase
+from relay.policy.consent import Ground
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
 from relay.policy.suppression import Purpose
@@ -22,10 +24,15 @@ from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a check knows of the stream it is asked in."""
+    """What a check knows of the stream it is asked in, and of the day.
+
+    `today` is the organisation's calendar day; where nobody says which, the
+    last of all, on which everything has ended.
+    """
 
     stream: str
     purpose: Purpose
+    today: date = date.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,13 @@ class Finding:
 
     detail: str = ""
     code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """A check that does not object because of consents says which; the rule's name is filled in where they are kept."""
+
+    grounds: tuple[Ground, ...]
 
 
 UNREAD_PARTS = Finding("its parts cannot all be read")
@@ -76,7 +90,7 @@ class Check:
     summary: str
     summary_zh: str
     parameters: type[RuleTable]
-    ask: Callable[[Case, Setting, Any], Finding | None]
+    ask: Callable[[Case, Setting, Any], Finding | Rests | None]
     text: str
     text_zh: str
     fix: str
@@ -124,6 +138,11 @@ class Rule:
     @property
     def protected(self) -> bool:
         return self.check is not None and self.check.protected
+
+    @property
+    def asks_consent(self) -> bool:
+        """Whether it may look at the consent ledger."""
+        return self.check is not None and not self.never and "recipient.consents" in self.check.reads
 
     @property
     def inspects(self) -> bool:

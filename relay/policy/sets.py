@@ -74,9 +74,11 @@ class Stream:
     overrides: Mapping[str, Override]
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
+    asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "setting", Setting(self.name, self.purpose))
+        object.__setattr__(self, "asks_consent", any(rule.asks_consent for rule in self.rules))
 
     @property
     def title(self) -> Texts:

@@ -18,6 +18,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
+from relay.policy.consent import ConsentEvent, Ground
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
@@ -31,7 +32,7 @@ from relay.records.paused import paused_record, resumed_record
 from relay.records.probed import probed_record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
-from relay.stores.contracts import ConsentEvent, FirstTry
+from relay.stores.contracts import FirstTry
 
 RECIPE = """\
 import hashlib, sqlite3, sys
@@ -86,6 +87,9 @@ def reference() -> str:
     return _PAGE.format(kinds=kinds, chapters=chapters, shape=_json(_shape()), recipe=RECIPE.strip()) + "\n"
 
 
+_GROUND = Ground("cn-marketing/consent", "marketing:newsletter", "01K8Z0V0000000000000000000", _AT - 86400.0, "explicit")
+
+
 def examples() -> dict[Kind, list[Record]]:
     """Records of every kind, as the line and the commands write them."""
     ada, bob = (Recipient(Mailbox.parse(f"{name}@example.org")) for name in ("ada", "bob"))
@@ -115,7 +119,7 @@ def examples() -> dict[Kind, list[Record]]:
         ),
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
-    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT, grounds=(_GROUND,))]
     came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from relay.policy.consent_words import detail_zh
 from relay.policy.suppression import ORGANISATION
 from relay.records.kinds import Kind
 
@@ -304,7 +305,7 @@ def detail_words(rule: str, detail: str) -> Both:
         return both(word(REASONS, detail)["zh"], detail)
     if counted := _COUNTED.fullmatch(detail):
         return both(f"显示 {counted[1]} 个，限 {counted[2]} 个", detail)
-    return both(detail, detail)
+    return both(detail_zh(detail) or detail, detail)
 
 
 def scope_words(scope: str) -> Both:

@@ -16,6 +16,7 @@ from relay.answer import ReportFate, Result, Standing
 from relay.keys import new_keys
 from relay.mail.letters import LetterKind
 from relay.mail.reply import reply
+from relay.policy.consent import ConsentEvent
 from relay.policy.parse import parse_policies
 from relay.policy.sets import set_hash
 from relay.policy.show import show
@@ -27,7 +28,6 @@ from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import Applied, KeptSet, Rulebook
 from relay.records.search import Query, search
-from relay.stores.contracts import ConsentEvent
 from relay.upstream.profile import ReplyClass
 from tests.support.policies import shipped_files, word_rule
 from tests.support.records import (

@@ -8,6 +8,7 @@ import pytest
 from relay.answer import ReportFate, Result, Standing
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import Reason
 from relay.records.facts import (
     Roll,
@@ -20,7 +21,6 @@ from relay.records.facts import (
     suppressed_record,
 )
 from relay.records.kinds import Kind, Person
-from relay.stores.contracts import ConsentEvent
 from tests.support.records import (
     CLIENT,
     GONE,

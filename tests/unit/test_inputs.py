@@ -24,7 +24,8 @@ READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
-    "suppressions": "recipient.suppressions", "recipient": "recipient.domain", "submission": "sender.owns",
+    "suppressions": "recipient.suppressions",
+    "consents": "recipient.consents", "recipient": "recipient.domain", "submission": "sender.owns",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
 AS_WELL = {"sender.identity", "stream.name", "stream.purpose", "stream.bound_by"}

@@ -4,7 +4,7 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import attachments, consent, disclosure, domains, ownership, size, structure, suppression, words
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -17,6 +17,11 @@ CHECKS: dict[str, Check] = {
         disclosure.CHECK,
         size.CHECK,
         domains.CHECK,
+        consent.CONSENT,
+        consent.EVIDENCE,
+        consent.AGE,
+        consent.SOURCE,
+        consent.MINORS,
         attachments.CHECK,
         words.CHECK,
     )
