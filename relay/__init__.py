@@ -11,15 +11,13 @@ keys, config, telemetry: secrets, settings, what operators see
 stores: what is remembered across nodes: suppressions, limits, consents
 records: what happened, on this node
 upstream: where mail goes
-answer: the one reply for all recipients
+answer: the one reply for all recipients; failing: the reply when the relay itself fails
 gathering, judging, tries, routing, consignment, warming, bounced, reading, adapting: the steps of one message, to a bounce
-retrying: when what waits is tried again
-clearing: the last question before a copy leaves, and the outcome in the ledger; holding, custody, holder: one that waits
-reopening: what is held, opened again
+clearing: the last question before a copy leaves, and the outcome in the ledger; holding: what cannot leave now
 dispatch: the copies go upstream
-refusing, reporting: the sender is told; intervening, probing: what operators do
+refusing, reporting: the sender is told; probing: the canary of operators
 overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
-courier, resending, resuming: the same line for what was held
+carrying: the same line for what was held
 explain: the line without doing it
 doors: where the outside comes in
 service: the processes that run it all

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
+from relay.tasks import Alarm
+
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 Job_contra = TypeVar("Job_contra", contravariant=True)
@@ -99,7 +101,7 @@ class Commits(Generic[Job, Answer]):
         self._medium, self._name, self._patience, self._for_absent = medium, name, patience, for_absent
         self._waiting: deque[_Waiting[Job, Answer]] = deque()
         self._unanswered: deque[_Waiting[Job, Answer]] = deque()  # the oldest of them is not answered
-        self._alarm: asyncio.TimerHandle | None = None  # for the oldest
+        self._alarm = Alarm()  # for the oldest
         self._group: list[_Waiting[Job, Answer]] = []
         self._answers: Sequence[Answer | Exception] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,10 +128,10 @@ class Commits(Generic[Job, Answer]):
             raise self._unserved("crowded", f"{_WAITING} jobs wait to be written: the disk does not keep up")
         self._loop = loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Answer] = _Waiting(job, durable, loop.create_future(), loop.time() + self._patience)
+        if not self._unanswered:
+            self._alarm.set(waiting.late_at, self._lose_patience)
         self._waiting.append(waiting)
         self._unanswered.append(waiting)
-        if self._alarm is None:
-            self._alarm = loop.call_at(waiting.late_at, self._lose_patience, loop)
         if not self._is_under_way:
             self._is_under_way = True
             loop.call_soon(self._start)  # who comes in the same moment goes along
@@ -141,9 +143,9 @@ class Commits(Generic[Job, Answer]):
         if self._is_under_way:
             self._idle = self._idle or asyncio.get_running_loop().create_future()
             await self._idle
-        for timer in (self._alarm, self._keeping):  # here, since `close` may run in a thread
-            if timer is not None:
-                timer.cancel()
+        self._alarm.cancel()  # here, since `close` may run in a thread
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     def close(self) -> None:
         """End the thread; who still waits is told that nothing was written."""
@@ -153,11 +155,12 @@ class Commits(Generic[Job, Answer]):
         self._medium.abandon()
         self._tell_all(self._unserved("closed", "closed before this was written"))
 
-    def _lose_patience(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+    def _lose_patience(self) -> None:
+        now = asyncio.get_running_loop().time()
         while (oldest := self._oldest()) is not None and oldest.late_at <= now:
             oldest.tell(self._unserved("late", f"not written within {self._patience:g} s"))
-        self._alarm = loop.call_at(oldest.late_at, self._lose_patience, loop) if oldest else None
+        if oldest is not None:
+            self._alarm.set(oldest.late_at, self._lose_patience)
 
     def _oldest(self) -> _Waiting[Job, Answer] | None:
         """Who has waited longest, all being equally patient."""

@@ -19,7 +19,7 @@ from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
 from relay.consignment import Consignment, Renderer, groups_of
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
-from relay.holder import Holder
+from relay.holding.holder import Holder
 from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient

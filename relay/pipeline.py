@@ -24,9 +24,10 @@ from relay.bounced import Outcomes
 from relay.config import Config
 from relay.consignment import Consignment, grounds_of
 from relay.dispatch import Dispatcher
-from relay.errors import RecordsFull, RecordsUnavailable, RuleFailed, StoreUnavailable
+from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
+from relay.failing import answered, tell_unavailable
 from relay.gathering import Gathered, gather, known_of
-from relay.holding import expiry
+from relay.holding.codec import expiry
 from relay.ids import new_id
 from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
 from relay.keys import Keys
@@ -162,6 +163,9 @@ class Line:
 
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         """Answer one RCPT. Under `refusals = "report"` policy speaks after the dot, in one round trip for all."""
+        return await answered(self._admit(submission, recipient), f"RCPT of {submission.id}", self.store)
+
+    async def _admit(self, submission: Submission, recipient: Recipient) -> Reply:
         policy = self.policy
         stream = stream_of(policy, submission)
         if stream is None:
@@ -175,15 +179,8 @@ class Line:
             if why is not None:
                 return await self._refuser.recipient(submission, recipient, why, policy.hash)
             return await self._judge_at_rcpt(submission, recipient, policy, stream)
-        except StoreUnavailable as fault:
-            return self._store_failed(fault)
         except RecordsUnavailable:
             return replies.RECORDS_UNAVAILABLE
-        except RuleFailed as fault:
-            return _rule_failed(submission, fault)
-        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
-            _log.exception("RCPT of %s could not be judged", submission.id)
-            return replies.INTERNAL
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
         (known,) = await known_of([recipient], self.store, self.records, self.keys, with_consents=stream.asks_consent)
@@ -198,17 +195,17 @@ class Line:
 
     async def submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
         """Take a message through the line and return its one reply. Never raises."""
-        return await self._answered_safely(submission, self._submit(submission, data))
+        return await self._answer(submission, self._submit(submission, data))
 
     async def refuse(self, submission: Submission, fault: MessageError) -> Reply:
         """Refuse a message that the door could not take in: too large, or with too long a line. Never raises.
 
         Its octets are gone.  Where the size was announced at MAIL there are no recipients yet: what is known is written down.
         """
-        return await self._answered_safely(submission, self._refuse(submission, fault))
+        return await self._answer(submission, self._refuse(submission, fault))
 
-    async def _answered_safely(self, submission: Submission, work: Awaitable[Reply]) -> Reply:
-        reply = await self._safely(submission, work)
+    async def _answer(self, submission: Submission, work: Awaitable[Reply]) -> Reply:
+        reply = await answered(work, f"submission {submission.id}", self.store)
         result = "accepted" if reply.is_positive else "deferred" if reply.is_transient else "refused"
         telemetry.submissions_total.labels(submission.stream, result).inc()
         telemetry.event(
@@ -216,20 +213,6 @@ class Line:
             reply=f"{reply.code} {reply.status}".rstrip(), rule=reply.rule,
         )  # fmt: skip
         return reply
-
-    async def _safely(self, submission: Submission, work: Awaitable[Reply]) -> Reply:
-        try:
-            return await work
-        except StoreUnavailable as fault:
-            return self._store_failed(fault)
-        except RecordsUnavailable as fault:
-            _log.error("no record, no mail: %s", fault)
-            return replies.RECORDS_UNAVAILABLE
-        except RuleFailed as fault:
-            return _rule_failed(submission, fault)
-        except Exception:  # noqa: BLE001 - law 1: a fault of ours is never a 5yz and never a permit
-            _log.exception("submission %s failed", submission.id)
-            return replies.INTERNAL
 
     async def _submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
         begun, delivery = asyncio.get_running_loop().time(), self.config.delivery
@@ -323,9 +306,7 @@ class Line:
         if leaving:
             with telemetry.stage("deliver"):
                 results = await self._sender.send(consignment, leaving)
-                results = await await_others(
-                    self.store, gathered.key, gathered.digests, results, consignment.deadline, self._store_failed
-                )
+                results = await await_others(self.store, gathered.key, gathered.digests, results, consignment.deadline)
                 settled |= {result.recipient.key: result for result in results}
         return [settled[ruling.recipient.key] for ruling in rulings]
 
@@ -370,7 +351,7 @@ class Line:
         try:
             await self.store.close(key, submission_id, durable=durable)
         except StoreUnavailable as fault:
-            self._store_failed(fault)
+            tell_unavailable(self.store, fault)
 
     # Small things ----------------------------------------------------------------------------------------------------
 
@@ -386,13 +367,3 @@ class Line:
     def upstream_countries(self, submission: Submission, stream: Stream) -> frozenset[str]:
         """Where the upstreams are that the mail may leave by, as far as that is known before there is a message."""
         return self.routing.countries(self.routing.routes(submission.identity, stream, submission.reverse_path, None))
-
-    def _store_failed(self, fault: StoreUnavailable) -> Reply:
-        telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
-        telemetry.event("store unavailable", store=self.store.name, reason=fault.reason, text=str(fault))
-        return replies.STORE_UNAVAILABLE
-
-
-def _rule_failed(submission: Submission, fault: RuleFailed) -> Reply:
-    _log.error("submission %s: %s", submission.id, fault, exc_info=fault)
-    return replies.POLICY_UNUSABLE

@@ -1,4 +1,4 @@
-"""Background tasks that are kept, named, and whose failure is heard; turns at what holds the loop.
+"""Background tasks that are kept, named, and whose failure is heard; turns at what holds the loop; alarms.
 
 asyncio holds tasks by weak reference only, and a task that nobody awaits
 swallows its exception; both lose work silently.
@@ -6,6 +6,7 @@ swallows its exception; both lose work silently.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 _IN_A_PASS = 50  # steps of about a tenth of a millisecond
+_EARLY = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
 _running: set[asyncio.Task[Any]] = set()
 _log = logging.getLogger("relay.tasks")
 
@@ -108,3 +110,53 @@ class Places:
                 place.set_result(None)
                 return
         self._free += 1
+
+
+class Alarm:
+    """One thing to do at a time that is put off, or comes to nothing, far more often than it comes.
+
+    The timer is left running and looks, when its time is up, whether there is still something to do, and when.  Times are of
+    the loop's clock.
+    """
+
+    __slots__ = ("_at", "_call", "_due", "_timer")
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._call: Callable[[], object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = math.inf  # when the timer is up; infinite without one
+
+    def set(self, due: float, call: Callable[[], object]) -> None:
+        """Call this then, in place of what was asked for before."""
+        self._due, self._call = due, call
+        if due < self._at - _EARLY:
+            self._start()
+
+    def silence(self) -> None:
+        """There is nothing to do, for now."""
+        self._call = None
+
+    def cancel(self) -> None:
+        """There will be nothing to do any more."""
+        self._call = None
+        self._at = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = self._due
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        call, self._timer, self._at = self._call, None, math.inf
+        if call is None:
+            return
+        if self._due > asyncio.get_running_loop().time() + _EARLY:
+            self._start()
+        else:
+            self._call = None
+            call()

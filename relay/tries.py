@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from relay.answer import Result, Standing
 from relay.errors import StoreUnavailable
+from relay.failing import tell_unavailable
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.reply import parse_reply
@@ -40,17 +41,12 @@ def earlier_result(recipient: Recipient, row: Row) -> Result:
 
 
 async def await_others(
-    store: Store,
-    key: Digest,
-    digests: Mapping[str, Digest],
-    results: Sequence[Result],
-    deadline: float,
-    tell: Callable[[StoreUnavailable], object],
+    store: Store, key: Digest, digests: Mapping[str, Digest], results: Sequence[Result], deadline: float
 ) -> list[Result]:
     """Wait for recipients whom another try of the same submission is delivering right now.
 
-    `digests` names recipients by their mailbox keys; `deadline` is in the loop's time.  When the store goes away, `tell`
-    hears why, and what it said until then holds.
+    `digests` names recipients by their mailbox keys; `deadline` is in the loop's time.  When the store goes away,
+    what it said until then holds.
     """
     waiting = {digests[r.recipient.key]: r for r in results if r.reply is replies.RESEND_IN_PROGRESS}
     settled = {r.recipient.key: r for r in results}
@@ -59,7 +55,7 @@ async def await_others(
         try:
             rows = {row.recipient: row for row in await store.rows(key)}
         except StoreUnavailable as fault:
-            tell(fault)
+            tell_unavailable(store, fault)
             break
         for digest, result in list(waiting.items()):
             row = rows.get(digest)

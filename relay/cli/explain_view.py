@@ -31,7 +31,9 @@ _UNSAID = {
     "message.from_domain",
     "message.fields",
 }
-_OF_MESSAGE = tuple(name for name in FACTS if name not in _UNSAID and name not in _OF_RECIPIENT)
+_OF_MESSAGE = tuple(
+    name for name in FACTS if name not in _UNSAID and name not in _OF_RECIPIENT and not name.startswith("organisation.")
+)
 _MODES = {"enforce": "强制执行", "shadow": "仅观察"}
 
 

@@ -12,8 +12,8 @@ from relay.cli.held_view import copy_line, copy_row, show_message, totals_lines,
 from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, option, say, warn
 from relay.gathering import recipient_digest
+from relay.holding.intervention import Deed, Done, HeldMail, Intervention, Seen, Wanted
 from relay.ids import is_id
-from relay.intervening import Deed, Done, HeldMail, Intervention, Seen, Wanted
 from relay.mail.envelope import Recipient
 from relay.stores.held import HeldTotals, Why
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from relay.cli.output import counted, emit_json, local_time, say, text
-from relay.intervening import Seen
+from relay.holding.intervention import Seen
 from relay.mail.mailbox import Mailbox
 from relay.records.search import mask
 from relay.stores.held import HeldTotals, Why

@@ -27,7 +27,7 @@ from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, warn
 from relay.cli.suppress_lists import clean, export, import_
 from relay.mail.mailbox import Mailbox
-from relay.policy.consent import ConsentEvent
+from relay.policy.consent import ConsentEvent, EventKind, purpose_of
 from relay.policy.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
 from relay.records.facts import lifted_record, suppressed_record
@@ -266,7 +266,8 @@ async def _lift_one(opened: Opened, mailbox: Mailbox, entry: Suppression, word: 
     sealed = opened.keys.records.seal(mailbox.key.encode(), ASSOCIATED)
     consent = None
     if entry.reason in REFUSALS:
-        consent = ConsentEvent(event_id(now), digests[0], sealed, "granted", word.said_at, now, word.consent, word.by)
+        said = EventKind.GRANTED.value, word.said_at, now, word.consent, word.by, purpose_of(entry.scope)
+        consent = ConsentEvent(event_id(now), digests[0], sealed, *said)
     if not await opened.store.lift(digests, entry.scope, entry.reason, consent, word.why):
         return False
     record = lifted_record(

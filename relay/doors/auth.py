@@ -23,11 +23,11 @@ from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.config import Config, Listen, fold_login
-from relay.custody import Custody
 from relay.doors.identities import identity_of_login
 from relay.doors.smtp.registry import neighbourhood
 from relay.doors.users import Users
 from relay.errors import StoreUnavailable
+from relay.holding.custody import Custody
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind

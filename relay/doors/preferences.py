@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.doors.background import Background
 from relay.doors.refusals import Offer
-from relay.policy.model import Texts
+from relay.policy.organisation import Texts
 from relay.policy.sets import Stream
 from relay.policy.suppression import ORGANISATION, Purpose, stream_scope
 

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from relay.mail.envelope import Recipient, Submission
 from relay.policy.limits import Charge, Limit, parse_limit
-from relay.policy.model import percent_of
 from relay.policy.pacing import warm_up_limit
 from relay.policy.reputation import SendingDays
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest, Purpose
+from relay.policy.table import percent_of
 
 _OWN = re.compile(r": recipient [0-9]")
 Digester = Callable[[str], Digest]

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from relay.policy.suppression import Digest
+from relay.policy.suppression import ORGANISATION, Digest, stream_scope
 
 PURPOSE = r"^[a-z][a-z0-9_-]{0,40}(:[A-Za-z0-9][A-Za-z0-9._-]{0,60}){0,3}$"
 """What a consent is to: "marketing", "marketing:newsletter", "open_tracking", "share:Partner", "export:US"."""
@@ -202,6 +202,19 @@ class Ground:
     consent: str  # the id of the event
     at: float
     basis: str
+
+
+def purpose_of(scope: str) -> str:
+    """What somebody agrees to who takes back a refusal of this scope."""
+    return "marketing" if scope == ORGANISATION else f"marketing:{scope.removeprefix('stream:')}"
+
+
+def scope_of(purpose: str) -> str | None:
+    """What somebody refuses who withdraws a consent to this; None where it stops no mail of its own."""
+    first, _, rest = purpose.partition(":")
+    if first != "marketing":
+        return None
+    return stream_scope(rest.partition(":")[0]) if rest else ORGANISATION
 
 
 def is_purpose(text: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 from relay.policy.checks import PROTECTED
 from relay.policy.faults import Faults
-from relay.policy.model import Organisation, Override, PackFile, StreamFile
+from relay.policy.model import Override, PackFile, StreamFile
+from relay.policy.organisation import Organisation
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import UNPACED
 from relay.policy.rule import Rule

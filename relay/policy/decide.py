@@ -27,7 +27,8 @@ from typing import Any
 from relay.errors import RuleFailed
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
-from relay.policy.model import Exempt, Override
+from relay.policy.model import Override
+from relay.policy.organisation import Exempt
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import outside_hours
 from relay.policy.rule import UNREAD_PARTS, Finding, Rests, Rule, Setting

@@ -4,15 +4,18 @@ A line is marked laxer when mail that was refused may leave afterwards, or when
 that cannot be told from the change: somebody should look at it then.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay.policy.hours import Hours, week_of
 from relay.policy.limits import Limit
-from relay.policy.model import Exempt, Override, StreamLimits, percent_of
+from relay.policy.model import Override, StreamLimits
+from relay.policy.organisation import Exempt, Organisation
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose
+from relay.policy.table import percent_of
 
 _WORDS = frozenset({"id", "text", "text_zh", "fix", "fix_zh", "cite"})
 """What a rule says, not what it does."""
@@ -36,7 +39,7 @@ def difference(old: PolicySet | None, new: PolicySet) -> tuple[Change, ...]:
 
 def _organisation(old: PolicySet, new: PolicySet) -> Iterator[Change]:
     before, after = old.organisation, new.organisation
-    for key in ("country", "time_zone", "legal_name", "postal_address", "refusal_mailbox", "privacy_url"):
+    for key in ("country", "time_zone", "legal_name", "postal_address", "contact", "refusal_mailbox", "privacy_url"):
         if getattr(before, key) != getattr(after, key):
             yield Change(f"organisation: {key} changed", f"组织信息：{key} 已修改", key == "country")
     if before.streams != after.streams and sorted(before.streams) == sorted(after.streams):
@@ -54,6 +57,7 @@ def _organisation(old: PolicySet, new: PolicySet) -> Iterator[Change]:
         shown = f"{was_kept} -> {is_kept}"
         yield Change(f"limits: marketing leaves to other mail: {shown}", f"上限：营销邮件留给其他邮件的部分：{shown}", laxer)
     yield from _exempt(before.exempt, after.exempt)
+    yield from _vouched_for(before, after)
 
 
 def _exempt(before: Sequence[Exempt], after: Sequence[Exempt]) -> Iterator[Change]:
@@ -69,6 +73,16 @@ def _exempt(before: Sequence[Exempt], after: Sequence[Exempt]) -> Iterator[Chang
         if exempt not in after:
             rules = ", ".join(exempt.rules)
             yield Change(f"exemption from {rules} removed or changed", f"豁免 {rules} 已移除或修改")
+
+
+def _vouched_for(old: Organisation, new: Organisation) -> Iterator[Change]:
+    """What mail may say or offer because of an approval, a proof, a registration."""
+    for key in ("licence", "claim", "mark"):
+        was, now = (Counter(map(str, getattr(one, key))) for one in (old, new))
+        for entry in now - was:
+            yield Change(f"organisation: {key} added: {entry}", f"组织信息：增加 {key}：{entry}", laxer=True)
+        for entry in was - now:
+            yield Change(f"organisation: {key} removed: {entry}", f"组织信息：移除 {key}：{entry}")
 
 
 def _packs(old: PolicySet, new: PolicySet) -> Iterator[Change]:

@@ -168,4 +168,4 @@ def _keys_beside(place: Place, model: type[BaseModel]) -> list[str]:
                 if not inner:
                     return []
                 current = inner[0]
-    return sorted(name for name, field in current.model_fields.items() if not field.exclude)
+    return sorted(field.alias or name for name, field in current.model_fields.items() if not field.exclude)

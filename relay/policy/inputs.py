@@ -91,6 +91,26 @@ def _sender(case: Case) -> str | None:
     return case.message.sender.wire if case.message and case.message.sender else None
 
 
+_ORGANISATION = (
+    ("country", "where the organisation is", "组织所在国家"),
+    ("legal_name", "the legal name", "单位全称"),
+    ("postal_address", "the postal address", "通信地址"),
+    ("contact", "how to reach it", "联系方式"),
+    ("refusal_mailbox", "the mailbox for refusals", "拒收邮箱"),
+    ("privacy_url", "the privacy notice", "隐私政策网址"),
+    ("licence", "licences for regulated advertising", "受监管广告的批文"),
+    ("claim", "words with registered proof", "已登记证明的用语"),
+    ("mark", "trade marks", "注册商标"),
+)
+
+
+def _of_organisation(key: str, meaning: str, meaning_zh: str) -> Fact:
+    def of(case: Case, setting: Setting) -> Any:
+        return setting.facts.model_dump(mode="json", by_alias=True, include={key})[key]
+
+    return Fact(f"organisation.{key}", meaning, meaning_zh, of)
+
+
 _BESIDE = (
     Fact("sender.owns", "what it may use as sender", "可以使用的发件地址", lambda case, _: sorted(case.submission.identity.owns)),
     Fact(
@@ -106,6 +126,7 @@ _BESIDE = (
         "有效的禁发记录（不论对此邮件流是否生效）",
         lambda case, _: [_suppression(entry) for entry in case.suppressions],
     ),
+    *(_of_organisation(*row) for row in _ORGANISATION),
     Fact(
         "recipient.consents",
         "what the consent ledger has of the mailbox",

@@ -1,4 +1,4 @@
-"""The three kinds of policy file as people write them: organisation, streams, packs.
+"""Streams and packs as people write them; organisation.toml is in organisation.py.
 
 Keys are the file format that users rely on (design 5).  `parse.py` compiles
 these tables into the values that decide; `schema.py` turns them into JSON
@@ -6,20 +6,17 @@ Schema for editors.  [[rule]] tables stay plain here: their keys depend on
 their check and are validated by `rule_table`.
 """
 
-import re
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.policy.checks import CHECKS
 from relay.policy.expression import MAX_LENGTH, ExpressionError, compile_expression
+from relay.policy.organisation import Texts
 from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
     IF_IMPOSSIBLE_REFUSED,
-    Countries,
     Country,
     Date,
     Days,
@@ -28,17 +25,15 @@ from relay.policy.table import (
     HoursOfWeek,
     Identities,
     Limits,
-    Mailboxes,
+    Percent,
     PurposeName,
     Purposes,
     Strings,
     Table,
     fold_domain,
-    fold_mailbox,
+    percent_of,
 )
 
-MOST_RESERVED = 90
-PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
 RULE_NAME = r"^[a-z0-9][a-z0-9-]{0,30}/[a-z0-9][a-z0-9-]{0,40}$"
 FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
 KEPT_FIELDS = frozenset(
@@ -51,14 +46,6 @@ KEPT_FIELDS = frozenset(
 """Fields that no duty removes: without them the message would say something else, or nothing that can be verified."""
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'"{name}" is not a time zone such as "Asia/Shanghai" / 不是有效的时区，如 "Asia/Shanghai"') from None
-    return name
-
-
 def _if_impossible(value: Any) -> Any:
     if value in ("warn", "defer", "hold"):
         raise ValueError(IF_IMPOSSIBLE_REFUSED)
@@ -69,80 +56,6 @@ def _kept(days: int) -> int:
     if days > KEPT_DAYS:
         raise ValueError(f"counts are kept for {KEPT_DAYS} days: expected {KEPT_DAYS}d or less / 计数只保留 {KEPT_DAYS} 天")
     return days
-
-
-def percent_of(text: str) -> Decimal:
-    """The number of a `Percent`."""
-    return Decimal(text.removesuffix("%"))
-
-
-def _percent(text: str) -> str:
-    if not re.fullmatch(PERCENT, text) or not 0 < percent_of(text) <= 100:
-        raise ValueError(f'"{text}" is not a percentage such as "0.3%" / 应为百分比，如 "0.3%"')
-    return text
-
-
-def _reserve(text: str) -> str:
-    if not re.fullmatch(PERCENT, text) or percent_of(text) > MOST_RESERVED:
-        least, most = '"0%"', f'"{MOST_RESERVED}%"'
-        raise ValueError(f'"{text}" is not a percentage from {least} to {most} / 应为 {least} 到 {most} 的百分比')
-    return text
-
-
-Percent = Annotated[str, AfterValidator(_percent), WithJsonSchema({"type": "string", "pattern": PERCENT})]
-Reserve = Annotated[str, AfterValidator(_reserve), WithJsonSchema({"type": "string", "pattern": PERCENT})]
-
-
-def _https(url: str) -> str:
-    if url and not url.startswith("https://"):
-        raise ValueError('expected an address that starts with "https://" / 应为以 "https://" 开头的网址')
-    return url
-
-
-class Texts(Table):
-    """The same in Chinese and English."""
-
-    zh: str = ""
-    en: str = ""
-
-
-class Retention(Table):
-    """How long things are kept."""
-
-    records: Days = 3 * 366
-    network_log: Days = 400
-
-
-class SharedLimits(Table):
-    """[limits] of the organisation: what its streams share."""
-
-    reserve: Annotated[Reserve, Field(description="Of each limit of an upstream, what marketing leaves to other mail")] = "10%"
-
-
-class Exempt(Table):
-    """Mailboxes that named rules only observe, until a day."""
-
-    recipients: Annotated[Mailboxes, Field(min_length=1)]
-    rules: Annotated[Strings, Field(min_length=1, description='"base/size", "*/size", "base/*"')]
-    reason: str = Field(min_length=1)
-    by: str = Field(min_length=1)
-    until: Date
-
-
-class Organisation(Table):
-    """organisation.toml: facts, and the order of streams."""
-
-    country: Country
-    time_zone: Annotated[str, AfterValidator(_zone)]
-    streams: Annotated[Strings, Field(min_length=1, description="The first whose match fits takes the message")]
-    legal_name: Texts = Texts()
-    postal_address: Texts = Texts()
-    refusal_mailbox: Annotated[str, AfterValidator(lambda text: text and fold_mailbox(text))] = ""
-    privacy_url: Annotated[str, AfterValidator(_https)] = ""
-    unknown_recipient: Countries = ()
-    retention: Retention = Retention()
-    limits: SharedLimits = SharedLimits()
-    exempt: Annotated[tuple[Exempt, ...], Field(strict=False)] = ()
 
 
 class Match(Table):

@@ -11,7 +11,8 @@ from relay.policy.crosscheck import ORGANISATION, Draft, cross_check
 from relay.policy.expression import compile_expression
 from relay.policy.faults import Faults
 from relay.policy.jurisdiction import Reach
-from relay.policy.model import Organisation, PackFile, StreamFile, WhenTable, name_fits, rule_model
+from relay.policy.model import PackFile, StreamFile, WhenTable, name_fits, rule_model
+from relay.policy.organisation import Organisation
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import Duty, Pack, PolicySet, Stream, set_hash
 from relay.policy.table import ACTIONS, PURPOSES
@@ -142,6 +143,7 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
         rules=tuple(rules),
         duties=tuple(duties),
         overrides={override.rule: override for override in file.override},
+        facts=organisation,
         file=file,
     )
 

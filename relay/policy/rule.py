@@ -18,20 +18,22 @@ from relay.policy.case import Action, Asked, Case, Phase
 from relay.policy.consent import Ground
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
+from relay.policy.organisation import OrganisationFacts
 from relay.policy.suppression import Purpose
 from relay.policy.table import ActionName, Ascii, Domains, Purposes, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a check knows of the stream it is asked in, and of the day.
+    """What a check knows of the stream it is asked in, of the organisation that sends, and of the day.
 
     `today` is the organisation's calendar day; where nobody says which, the
-    last of all, on which everything has ended.
+    last of all, on which every licence and claim has ended.
     """
 
     stream: str
     purpose: Purpose
+    facts: OrganisationFacts
     today: date = date.max
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from relay.policy.checks import CHECKS
-from relay.policy.model import Organisation, PackFile, StreamFile, WhenTable
+from relay.policy.model import PackFile, StreamFile, WhenTable
+from relay.policy.organisation import Organisation
 
 KINDS: dict[str, type[BaseModel]] = {"organisation": Organisation, "stream": StreamFile, "pack": PackFile}
 

@@ -8,18 +8,8 @@ from datetime import date, tzinfo
 from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
 from relay.policy.jurisdiction import Reach
-from relay.policy.model import (
-    Exempt,
-    Match,
-    Organisation,
-    Override,
-    PackFile,
-    StreamFile,
-    StreamLimits,
-    Texts,
-    Thresholds,
-    Unsubscribe,
-)
+from relay.policy.model import Match, Override, PackFile, StreamFile, StreamLimits, Thresholds, Unsubscribe
+from relay.policy.organisation import Exempt, Organisation, OrganisationFacts, Texts
 from relay.policy.rule import Rule, Setting
 from relay.policy.suppression import Purpose
 from relay.policy.table import domain_fits
@@ -72,12 +62,13 @@ class Stream:
     rules: tuple[Rule, ...]
     duties: tuple[Duty, ...]
     overrides: Mapping[str, Override]
+    facts: OrganisationFacts = field(compare=False, repr=False)
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
     asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "setting", Setting(self.name, self.purpose))
+        object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts))
         object.__setattr__(self, "asks_consent", any(rule.asks_consent for rule in self.rules))
 
     @property

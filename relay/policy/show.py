@@ -17,6 +17,7 @@ from relay.policy.jurisdiction import Reach
 from relay.policy.limits import Limit
 from relay.policy.pacing import UNPACED, WARM, too_wide
 from relay.policy.rule import Rule
+from relay.policy.sentences import Sentence, packs, until, vouched_for
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose, Reason
 from relay.policy.thresholds import PAUSABLE
@@ -64,14 +65,6 @@ _PLACEHOLDERS = ("example", "示例")
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """One sentence in both languages."""
-
-    en: str
-    zh: str
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """A head and its sentences."""
 
@@ -91,6 +84,7 @@ def placeholders(policy: PolicySet) -> list[str]:
     facts = {
         "legal_name": (organisation.legal_name.zh, organisation.legal_name.en),
         "postal_address": (organisation.postal_address.zh, organisation.postal_address.en),
+        "contact": (organisation.contact,),
         "refusal_mailbox": (organisation.refusal_mailbox,),
         "privacy_url": (organisation.privacy_url,),
     }
@@ -122,7 +116,7 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
     yield from _rules(policy, lambda stream, rule: _is_enforced(stream, rule, today))
     for stream in policy.streams:
         yield from _held_service(stream, today)
-    yield from _packs(policy)
+    yield from packs(policy)
     for name, pack in sorted(policy.packs.items()):
         if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
             yield Sentence(
@@ -200,23 +194,6 @@ def _rules(policy: PolicySet, wanted: Callable[[Stream, Rule], bool]) -> Iterato
             f"{who}: {en}{where}: {rule.text} ({rule.name}){cite}.",
             f"{who_zh}：{zh}{where_zh}：{rule.text_zh}（{rule.name}）{cite}。",
         )
-
-
-def _packs(policy: PolicySet) -> Iterator[Sentence]:
-    """What each pack that some stream uses rests on, who vouches for it until when, and what a breach costs."""
-    for name in sorted({pack.name for stream in policy.streams for pack in stream.packs}):
-        facts = policy.packs[name].pack
-        said = [(f"The pack {name}: version {facts.version}", f"规则包 {name}：版本 {facts.version}")]
-        if facts.sources:
-            said.append((f"rests on {', '.join(facts.sources)}", f"依据 {'、'.join(facts.sources)}"))
-        if facts.reviewed_on:
-            said.append((f"reviewed on {facts.reviewed_on}", f"{facts.reviewed_on} 复核"))
-        if facts.expires_on:
-            said.append((f"expires on {facts.expires_on}", f"有效期至 {facts.expires_on}"))
-        penalty = facts.penalty
-        if penalty.en or penalty.zh:
-            said.append((f"penalty: {penalty.en or penalty.zh}", f"违反的后果：{penalty.zh or penalty.en}"))
-        yield Sentence("; ".join(en for en, _ in said) + ".", "；".join(zh for _, zh in said) + "。")
 
 
 def _where(rule: Rule) -> tuple[str, str]:
@@ -333,24 +310,19 @@ def _relaxed(policy: PolicySet, today: date) -> Iterator[Sentence]:
                 f"{stream.name}：处于观察模式；除拒收、发件人归属、结构和签名外，均只记录不拦截。",
             )
         for override in stream.overrides.values():
-            until, until_zh = _until(override.until, today)
+            ends, ends_zh = until(override.until, today)
             yield Sentence(
-                f"{stream.name}: {override.rule} turned down to {override.action}, {until} ({override.by}: {override.reason}).",
-                f"{stream.name}：{override.rule} 放宽为 {override.action}，{until_zh}（{override.by}：{override.reason}）。",
+                f"{stream.name}: {override.rule} turned down to {override.action}, {ends} ({override.by}: {override.reason}).",
+                f"{stream.name}：{override.rule} 放宽为 {override.action}，{ends_zh}（{override.by}：{override.reason}）。",
             )
     for exempt in policy.organisation.exempt:
         who, rules = ", ".join(exempt.recipients), ", ".join(exempt.rules)
-        until, until_zh = _until(exempt.until, today)
+        ends, ends_zh = until(exempt.until, today)
         yield Sentence(
-            f"{who}: exempt from {rules}, {until} ({exempt.by}: {exempt.reason}).",
-            f"{who}：豁免 {rules}，{until_zh}（{exempt.by}：{exempt.reason}）。",
+            f"{who}: exempt from {rules}, {ends} ({exempt.by}: {exempt.reason}).",
+            f"{who}：豁免 {rules}，{ends_zh}（{exempt.by}：{exempt.reason}）。",
         )
-
-
-def _until(day: date, today: date) -> tuple[str, str]:
-    if today > day:
-        return f"ended on {day}, no longer in effect", f"已于 {day} 失效"
-    return f"until {day}", f"至 {day}"
+    yield from vouched_for(policy, today)
 
 
 def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:

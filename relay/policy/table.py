@@ -8,6 +8,7 @@ mailboxes as keys, domains as A-labels, identities as logins.
 import re
 from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -19,6 +20,8 @@ from relay.policy.hours import Hours, parse_span
 from relay.policy.limits import WARM_UP_PATTERN, Limit, WarmUp, parse_limit, parse_warm_up
 from relay.policy.suppression import Purpose
 
+MOST_RESERVED = 90
+PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
 MAX_TEXT = 300
 """Characters of a text that goes on the wire: with rule name and codes it must fit one reply line."""
 
@@ -113,6 +116,24 @@ def _year(value: Any) -> int:
     return int(match[1]) * (366 if match[2] == "y" else 1)
 
 
+def percent_of(text: str) -> Decimal:
+    """The number of a `Percent`."""
+    return Decimal(text.removesuffix("%"))
+
+
+def _percent(text: str) -> str:
+    if not re.fullmatch(PERCENT, text) or not 0 < percent_of(text) <= 100:
+        raise ValueError(f'"{text}" is not a percentage such as "0.3%" / 应为百分比，如 "0.3%"')
+    return text
+
+
+def _reserve(text: str) -> str:
+    if not re.fullmatch(PERCENT, text) or percent_of(text) > MOST_RESERVED:
+        least, most = '"0%"', f'"{MOST_RESERVED}%"'
+        raise ValueError(f'"{text}" is not a percentage from {least} to {most} / 应为 {least} 到 {most} 的百分比')
+    return text
+
+
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Ascii = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_ascii)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -144,6 +165,8 @@ HoursOfWeek = Annotated[
 ]
 Growth = Annotated[WarmUp, BeforeValidator(_warm_up), WithJsonSchema({"type": "string", "pattern": f"^{WARM_UP_PATTERN}$"})]
 Date = Annotated[date, Field(examples=["2027-03-31"])]
+Percent = Annotated[str, AfterValidator(_percent), WithJsonSchema({"type": "string", "pattern": PERCENT})]
+Reserve = Annotated[str, AfterValidator(_reserve), WithJsonSchema({"type": "string", "pattern": PERCENT})]
 
 ACTIONS = {"warn": Action.WARN, "hold": Action.HOLD, "defer": Action.DEFER, "reject": Action.REJECT}
 PURPOSES = {purpose.value: purpose for purpose in Purpose}

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relay.policy.case import Action, Objection
-from relay.policy.model import Rates, Thresholds, percent_of
+from relay.policy.model import Rates, Thresholds
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import Purpose
+from relay.policy.table import percent_of
 
 RULE = "paused"
 PAUSABLE = frozenset({Purpose.MARKETING, Purpose.SERVICE})

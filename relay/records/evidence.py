@@ -27,7 +27,19 @@ from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import KeptSet, Rulebook
 from relay.records.search import Entry, mask
-from relay.records.wording import KINDS, OBSERVED, ORIGINS, REASONS, STATES, WEIGHTS, both, detail_words, objection_texts, word
+from relay.records.wording import (
+    KINDS,
+    OBSERVED,
+    ORIGINS,
+    REASONS,
+    STATES,
+    WEIGHTS,
+    Both,
+    both,
+    detail_words,
+    objection_texts,
+    word,
+)
 from relay.templates import templates_of
 
 MOST_RECORDS = 10_000
@@ -263,7 +275,7 @@ class _View:
 
 
 _PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence", "reason", "origin"})
-_CONSENTS = {
+_CONSENTS: dict[str, Both] = {
     EventKind.REQUESTED: both("请求确认", "asked to confirm"),
     EventKind.GRANTED: both("同意接收", "agreed to be written to"),
     EventKind.CONFIRMED: both("同意并经邮箱确认", "agreed, and confirmed it from the mailbox"),

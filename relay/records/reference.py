@@ -106,7 +106,7 @@ def examples() -> dict[Kind, list[Record]]:
         _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1", cleared=8127),
     ]
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
-    consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
+    consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min", "marketing")
     first = FirstTry(submission.id, _AT, "", "")
     final = reply(250, "0.0", f"{submission.id}, 1 delivered, 0 held, 1 left out")
     finished, reported = facts.finished_record(submission, outcomes, _Report.DELIVERED, final, _AT + 1, _person)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from relay.adapting import Adapting
 from relay.bounced import Outcomes
+from relay.carrying.courier import Courier, new_courier
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
-from relay.courier import Courier, new_courier
-from relay.custody import Custody
 from relay.dispatch import Dispatcher
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
-from relay.holder import Holder
+from relay.holding.custody import Custody
+from relay.holding.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
 from relay.policy.sets import PolicySet

@@ -18,7 +18,6 @@ from relay.upstream.outcome import UpstreamUnavailable
 from relay.upstream.profile import Capabilities
 from relay.upstream.wire import Wire
 
-_TICK = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
 MAX_AGE = 600.0  # seconds; DNS and certificates change, and load balancers cut old connections
 
 
@@ -42,8 +41,6 @@ class Channel:
     capabilities: Capabilities
     opened_at: float
     mails: int = 0
-    idle_since: float = 0.0  # of the loop's clock; while it is idle
-    expiry: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -125,9 +122,7 @@ class Pool:
             return
         self._busy.discard(channel)
         self._idle.append(channel)
-        channel.idle_since = asyncio.get_running_loop().time()
-        if channel.expiry is None:
-            self._let_expire(channel)
+        channel.wire.alarm.set(asyncio.get_running_loop().time() + self._bounds.idle, channel.wire.on_fault)
         self._serve()
 
     def discard(self, channel: Channel) -> None:
@@ -246,20 +241,6 @@ class Pool:
             channel.wire.abort("needed")
         return True
 
-    def _let_expire(self, channel: Channel) -> None:
-        """Look at the connection when it may have been idle for too long; one that was used since is looked at again."""
-        due = channel.idle_since + self._bounds.idle
-        channel.expiry = asyncio.get_running_loop().call_at(due, self._look_at, channel)
-
-    def _look_at(self, channel: Channel) -> None:
-        channel.expiry = None
-        if channel not in self._idle:
-            return  # `put` begins anew
-        if channel.idle_since + self._bounds.idle > asyncio.get_running_loop().time() + _TICK:
-            self._let_expire(channel)
-        else:
-            self._lost(channel)
-
     def _lost(self, channel: Channel) -> None:
         """It was idle for too long, or the other side closed it or said something unasked."""
         if channel in self._idle:
@@ -268,9 +249,6 @@ class Pool:
             self._serve()
 
     def _close(self, channel: Channel) -> None:
-        if channel.expiry is not None:
-            channel.expiry.cancel()
-            channel.expiry = None
         if not channel.wire.fault:
             task = spawn(channel.wire.close(), name=f"close {self._upstream}")
             self._closing.add(task)

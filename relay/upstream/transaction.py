@@ -109,12 +109,12 @@ class _Transaction:
         self._dot_written = False
 
     async def run(self, deadline: float, past_dot: float) -> Result:
-        self._wire.when(deadline, self._time_is_up)
+        self._wire.alarm.set(deadline, self._time_is_up)
         await self._wire.settled()
         await self._envelope()
         if self._goes_ahead and not self._accepted:
             await self._lone_dot()
-        self._wire.when(deadline, None)
+        self._wire.alarm.silence()
         if self._wire.fault or not self._goes_ahead or not self._accepted:
             return self._refused()
         return await self._content(deadline, past_dot)
@@ -162,7 +162,7 @@ class _Transaction:
     async def _content(self, deadline: float, past_dot: float) -> Result:
         copy, loop = self._mail.copy, asyncio.get_running_loop()
         answer = self._wire.expect()
-        self._wire.when(loop.time() + longest(copy, past_dot), self._time_is_up)
+        self._wire.alarm.set(loop.time() + longest(copy, past_dot), self._time_is_up)
         try:
             await self._write_content(answer, past_dot)
         except TimeoutError:
@@ -174,7 +174,7 @@ class _Transaction:
             return Result(self._after_content(answer.result()))
         if not answer.done():
             await self._wait_for(answer, max(loop.time(), deadline) + past_dot)
-        self._wire.when(deadline, None)
+        self._wire.alarm.silence()
         if answer.done():
             return Result(self._after_content(answer.result()))
         self._has_waited_enough = True
@@ -189,7 +189,7 @@ class _Transaction:
                 woken.set_result(None)
 
         answer.add_done_callback(wake)
-        self._wire.when(until, wake)
+        self._wire.alarm.set(until, wake)
         await woken
 
     async def _hear(self, answer: asyncio.Future[UpstreamReply | None]) -> list[Outcome]:

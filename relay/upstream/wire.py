@@ -10,12 +10,12 @@ import re
 from collections import deque
 from collections.abc import Callable
 
+from relay.tasks import Alarm
 from relay.upstream.outcome import UpstreamReply
 
 MAX_REPLY_LINE = 2048  # RFC 5321 section 4.5.3.1.5 says 512; providers put links and ids into theirs
 MAX_REPLY_LINES = 100
 SERVICE_CLOSING = 421
-_TICK = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -24,7 +24,7 @@ class WireLostError(ConnectionError):
 
 
 class Wire(asyncio.Protocol):
-    """The transport, its unanswered questions, and its state.
+    """The transport, its unanswered questions, its state, and the alarm of whoever has it.
 
     `fault` says why the connection is no longer usable, "" while it is: lost,
     malformed, unsolicited, closing (421), aborted, closed.
@@ -33,15 +33,13 @@ class Wire(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self.fault = ""
         self.on_fault: Callable[[], None] = lambda: None
+        self.alarm = Alarm()
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._asked: deque[asyncio.Future[UpstreamReply | None]] = deque()
         self._buffer = b""
         self._lines: list[str] = []
         self._code = b""
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._when_due: Callable[[], None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._resetting: asyncio.Future[UpstreamReply | None] | None = None
@@ -75,37 +73,6 @@ class Wire(asyncio.Protocol):
         if self.fault or self._transport.is_closing():
             raise WireLostError(self.fault)
 
-    def when(self, due: float, call: Callable[[], None] | None) -> None:
-        """Call this at `due` (of the loop's clock), in place of what was asked for before; None for nothing.
-
-        The timer is left running and looks, when its time is up, whether there
-        is still something to do: most that is waited for comes in time.
-        """
-        self._due, self._when_due = due, call
-        if call is not None and (self._timer is None or due < self._timer.when() - _TICK):
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._due, self._look_at_the_time)
-
-    def _stop_timer(self) -> None:
-        self._when_due = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look_at_the_time(self) -> None:
-        self._timer, call = None, self._when_due
-        if call is None:
-            return
-        if self._due > self._loop.time() + _TICK:
-            self._set_timer()
-        else:
-            self._when_due = None
-            call()
-
     def reset(self) -> None:
         """Ask for RSET without waiting: the transaction was refused, the connection is fine (RFC 5321 section 4.1.1.5)."""
         (self._resetting,) = self.ask(b"RSET\r\n")
@@ -122,7 +89,7 @@ class Wire(asyncio.Protocol):
             return
         self.fault = fault
         self._transport.abort()
-        self._stop_timer()
+        self.alarm.cancel()
         asked, self._asked = self._asked, deque()
         for answer in asked:
             if not answer.done():
@@ -134,7 +101,7 @@ class Wire(asyncio.Protocol):
         """Say QUIT and close; cut the line when the other side does not follow in time."""
         if not self.fault:
             self.fault = "closed"
-            self._stop_timer()
+            self.alarm.cancel()
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
         await asyncio.wait([self._ended], timeout=patience)

@@ -19,15 +19,13 @@ FLOORS = [
     {"stores"},
     {"records"},
     {"upstream"},
-    {"answer"},
+    {"answer", "failing"},
     {"bounced", "gathering", "judging", "reading", "routing", "consignment", "tries", "warming", "adapting"},
-    {"retrying"},
-    {"clearing", "holding", "custody", "holder"},
-    {"reopening"},
+    {"clearing", "holding"},
     {"dispatch"},
-    {"refusing", "reporting", "intervening", "probing"},
+    {"refusing", "reporting", "probing"},
     {"overtaken", "pipeline"},
-    {"courier", "resending", "resuming"},
+    {"carrying"},
     {"explain"},
     {"doors"},
     {"service"},
@@ -153,7 +151,11 @@ def test_pure_rooms_touch_nothing_outside_themselves():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Await | ast.AsyncFunctionDef):
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} awaits")
-            if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in ("now", "utcnow", "today")
+                and ast.unparse(node) != "setting.today"
+            ):
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} reads the clock")
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} opens a file")

@@ -3,14 +3,14 @@
 import asyncio
 from dataclasses import replace
 
+from relay.carrying.resender import released
 from relay.errors import StoreUnavailable
-from relay.holding import Codec
+from relay.holding.codec import Codec
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Objection, Ruling
 from relay.policy.reputation import Measure, Pause
 from relay.records.kinds import Kind
-from relay.resending import released
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import CourierHouse
 from tests.support.fixtures import a_courier_house, an_upstream

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from relay.holding import owner_of
+from relay.holding.codec import owner_of
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.stores.held import Why

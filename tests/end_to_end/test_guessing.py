@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from relay.custody import Custody
 from relay.doors.auth import Authenticator
+from relay.holding.custody import Custody
 from relay.keys import new_keys
 from relay.mail.envelope import Client, Identity
 from tests.support.fixtures import an_upstream

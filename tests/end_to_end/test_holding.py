@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.holding import LIFETIMES, Codec
+from relay.holding.codec import LIFETIMES, Codec
 from relay.mail import replies
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox

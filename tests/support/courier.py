@@ -13,7 +13,7 @@ from email import message_from_bytes
 from typing import Any
 
 from relay.gathering import recipient_digest
-from relay.holding import Codec, Detail, expiry, held_key, lane_of, owner_of
+from relay.holding.codec import Codec, Detail, expiry, held_key, lane_of, owner_of
 from relay.ids import new_id
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from relay.config import load_config
-from relay.holding import Codec
+from relay.holding.codec import Codec
 from relay.keys import load_keys
 from relay.stores.opening import open_store
 from tests.support.ports import free_port

@@ -2,14 +2,17 @@
 
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.policy.case import Case
+from relay.policy.organisation import OrganisationFacts
 from relay.policy.parse import PolicySet, parse_policies
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.rule import Setting
+from relay.policy.suppression import ORGANISATION, Purpose, Reason, Suppression
 from relay.service.policies import read_folder
 
 SHIPPED = Path(__file__).resolve().parents[2] / "policies"
@@ -66,6 +69,13 @@ def newsletter(added: str = "", **settings: str) -> PolicySet:
         text = "\n".join(lines)
     set_["streams/newsletter.toml"] = text + "\n" + added
     return parse_policies({name: text.encode() for name, text in set_.items()})
+
+
+def a_setting(
+    stream: str = "newsletter", purpose: Purpose = Purpose.MARKETING, today: date = date(2026, 11, 21), **facts: Any
+) -> Setting:
+    """What a check is told; `facts` are keys of organisation.toml."""
+    return Setting(stream, purpose, OrganisationFacts.model_validate({"country": "CN"} | facts), today)
 
 
 def noon(day: date) -> datetime:

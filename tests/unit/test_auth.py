@@ -7,10 +7,10 @@ from datetime import date
 import pytest
 
 from relay.config import Config
-from relay.custody import Custody
 from relay.doors.auth import Authenticator
 from relay.doors.users import User, hash_password, save_users
 from relay.errors import StoreUnavailable
+from relay.holding.custody import Custody
 from relay.keys import Keys, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
 from relay.mail.mailbox import Mailbox

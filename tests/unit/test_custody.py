@@ -5,10 +5,10 @@ from datetime import date
 
 import pytest
 
-from relay.custody import KEPT_SECONDS, Custody
 from relay.doors.auth import Authenticator
 from relay.errors import StoreUnavailable
-from relay.holding import owner_of
+from relay.holding.codec import owner_of
+from relay.holding.custody import KEPT_SECONDS, Custody
 from relay.keys import Keys, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
 from relay.stores.held import NEVER, HeldUpdate, Why

@@ -197,6 +197,7 @@ def test_objections_are_recorded_with_what_they_would_have_asked_for():
         recipient: object
         action = GONE.action.__class__.WARN
         objections = (replace(GONE, action=GONE.action.__class__.WARN, observed="shadow"),)
+        grounds = ()
 
     submission = a_submission()
     record = received_record(

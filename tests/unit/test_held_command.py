@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from relay.cli.main import root
 from relay.cli.opening import open_all
 from relay.gathering import recipient_digest
-from relay.holding import Codec, Detail, lane_of, owner_of, report_lane
-from relay.intervening import Deed, Done, HeldMail, Intervention, Wanted
+from relay.holding.codec import Codec, Detail, lane_of, owner_of, report_lane
+from relay.holding.intervention import Deed, Done, HeldMail, Intervention, Wanted
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.policy.suppression import Purpose

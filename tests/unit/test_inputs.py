@@ -9,9 +9,8 @@ from relay.policy.case import Case, Phase
 from relay.policy.checks import CHECKS
 from relay.policy.decide import decide
 from relay.policy.inputs import FACTS, facts_of, inputs_of
-from relay.policy.rule import Setting
 from relay.policy.suppression import Purpose, Reason
-from tests.support.policies import PLAIN, a_case, a_policy, newsletter, noon
+from tests.support.policies import PLAIN, a_case, a_policy, a_setting, newsletter, noon
 from tests.unit.test_decide import EXEMPT, PROGRAM, TODAY, with_pack
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -52,7 +51,7 @@ def test_a_check_names_what_it_reads(check):
     read: set[str] = set()
     raw = PLAIN.replace(b"Subject", b"Sender: robot@example.com\r\nSubject", 1)
     parameters = check.parameters(id="mine", **PARAMETERS.get(check.name, {}))
-    check.ask(Watched(a_case(raw), read), Setting("newsletter", Purpose.MARKETING), parameters)
+    check.ask(Watched(a_case(raw), read), a_setting(), parameters)
     assert read == set(check.reads) - AS_WELL
 
 
@@ -92,8 +91,8 @@ def test_each_rule_shows_its_facts_and_parameters():
 
 def test_at_rcpt_there_is_no_message_to_look_at():
     case = a_case(None, suppressed=Reason.LEGAL)
-    assert {name.partition(".")[0] for name in facts_of(FACTS, case, Setting("x", Purpose.NOTICE))} == {
-        "recipient", "sender", "stream", "upstream",
+    assert {name.partition(".")[0] for name in facts_of(FACTS, case, a_setting("x", Purpose.NOTICE))} == {
+        "organisation", "recipient", "sender", "stream", "upstream",
     }  # fmt: skip
     found = given(newsletter(), case, Phase.RCPT)
     assert found["base/suppression"][1].facts["recipient.suppressions"]

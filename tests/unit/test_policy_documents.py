@@ -4,12 +4,14 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from relay.policy.checks import CHECKS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
-from relay.policy.model import SharedLimits, Thresholds
+from relay.policy.model import Thresholds
+from relay.policy.organisation import Regulated, SharedLimits
 from relay.policy.parse import parse_policies
 from relay.policy.rule import RuleTable
 from relay.policy.schema import KINDS, schema
@@ -75,7 +77,7 @@ def without_limits(organisation: bytes) -> bytes:
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
@@ -87,7 +89,13 @@ def test_the_examples_load(document):
     shared = shipped_files() | {"organisation.toml": without_limits(shipped_files()["organisation.toml"]) + blocks[4].encode()}
     assert parse_policies(shared).organisation.limits == SharedLimits()
     assert parse_policies(in_place(blocks[5])).stream("newsletter").thresholds == Thresholds()
-    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[6]}').packs["law"]
+    vouched = blocks[6].partition("[[licence]]")
+    told = a_policy(
+        changes={"organisation.toml": ('contact = ""', vouched[0])}, added={"organisation.toml": "\n" + vouched[1] + vouched[2]}
+    ).organisation
+    assert (told.contact, len(told.licence), len(told.claim), len(told.mark)) == ("+86 21 0000 0000", 1, 1, 1)
+    assert all(f"`{name}`" in document for name in get_args(Regulated))
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[7]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 

@@ -20,7 +20,6 @@ Private names of aiosmtpd 1.4 that are used here: `_reader`, `_writer`,
 import asyncio
 import ipaddress
 import logging
-import math
 import re
 import select
 import ssl
@@ -40,6 +39,7 @@ from relay.doors.smtp.registry import plain_address, refused_by_limit
 from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.reply import Reply
+from relay.tasks import Alarm
 
 T = TypeVar("T")
 MAX_COMMAND = 2048  # octets; RFC 5321 section 4.5.3.1.4 asks for 512, the extensions we offer add 1,200
@@ -47,7 +47,6 @@ MAX_AUTH = 12288 + 64  # RFC 4954 section 4: a BASE64 line of 12,288 octets
 _CLOSE_PATIENCE = 5.0  # seconds for a client to read the last reply
 _LINGER = 2.0  # seconds that a drained session may take to say QUIT after its final reply
 _OUT_BOUND = 16 * 1024  # replies kept back while commands are pipelined
-_TICK = 0.001  # seconds that the timer may be early: the loop counts in milliseconds
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 _ERRORS = frozenset({500, 501, 502, 503, 504, 530, 535, 538, 555})
 _BAD_ADDRESSES = (replies.BAD_SENDER, replies.BAD_RECIPIENT)  # a list with dead rows is no attack
@@ -84,8 +83,7 @@ class Wire(SMTP):
         self.loop = loop
         self.transport = None
         self._is_sheltered = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = math.inf  # of the loop's clock; infinite while the time is ours
+        self._alarm = Alarm()  # when the client's time is over
         self._patience = door.config.smtp.command_timeout
         self.door, self.listen = door, listen
         self.intake = Intake(reader)
@@ -115,12 +113,12 @@ class Wire(SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.door.registry.leave(self)
-        for handle in (self._abort_handle, self._timer):
-            if handle:
-                handle.cancel()
+        self._alarm.cancel()
+        if self._abort_handle is not None:
+            self._abort_handle.cancel()
         telemetry.event("session_ended", listener=self.listen.name, seconds=round(self.loop.time() - self._began, 3))
         asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self.transport = self._timer = None
+        self.transport = None
         if not self._is_sheltered:
             self._conversation.cancel()
 
@@ -169,29 +167,20 @@ class Wire(SMTP):
 
     def restart_timer(self) -> None:
         """Give the client its whole time from now."""
-        self.time_out_at(self.loop.time() + self._patience)
+        if self.transport is not None:
+            self._alarm.set(self.loop.time() + self._patience, self._time_is_up)
 
     def time_out_at(self, deadline: float) -> None:
         """Give the client until then (of the loop's clock)."""
-        self._deadline = deadline
-        if self.transport is not None and (self._timer is None or deadline < self._timer.when() - _TICK):
-            self._set_timer()
+        if self.transport is not None:
+            self._alarm.set(deadline, self._time_is_up)
 
     def stop_timer(self) -> None:
         """The time that follows is ours, not the client's."""
-        self._deadline = math.inf
+        self._alarm.silence()
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_at(self._deadline, self._look_at_the_time)
-
-    def _look_at_the_time(self) -> None:
-        self._timer = None
-        if self._deadline <= self.loop.time() + _TICK:
-            self.dismiss(refused_by_limit("time", replies.TIMED_OUT))
-        elif self._deadline < math.inf:
-            self._set_timer()
+    def _time_is_up(self) -> None:
+        self.dismiss(refused_by_limit("time", replies.TIMED_OUT))
 
     def _place(self, transport: asyncio.BaseTransport) -> None:
         """Find out where the client is, and whether that earns trust. An announced loopback address never does."""

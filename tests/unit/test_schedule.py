@@ -3,11 +3,11 @@
 import pytest
 
 from relay.answer import Result, Standing
+from relay.carrying.schedule import BackOff, Fate, Next, Wait, put_off, refused, unknown, wait_for, wait_for_rule
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Objection, Ruling
-from relay.retrying import BackOff, Fate, Next, Wait, put_off, refused, unknown, wait_for, wait_for_rule
 from relay.stores.held import NEVER, HeldCopy, Lane, Why
 
 NOW = 1_800_000_000.0

@@ -2,7 +2,7 @@
 
 One per worker process.  It claims copies under a lease, no more than it has
 hands for, so that a claim is never far away: what has a higher priority is in
-the next one.  The copies of one message go together (`relay.resuming`).
+the next one.  The copies of one message go together (`relay.carrying.resumption`).
 
 Copies that leave with the same login share as many places as it may have
 connections; in line for them, too, the higher priority goes first.  What its
@@ -20,19 +20,19 @@ from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.bounced import Outcomes
+from relay.carrying.resender import Resender
+from relay.carrying.resumption import Resumption
 from relay.config import Config
-from relay.custody import Custody
 from relay.errors import StoreUnavailable
+from relay.holding.custody import Custody
 from relay.pipeline import Line
 from relay.policy.suppression import Digest
 from relay.reporting import Reporter
-from relay.resending import Resender
-from relay.resuming import Resumption
 from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy, HeldUpdate
 from relay.tasks import Places, spawn
 
-_log = logging.getLogger("relay.courier")
+_log = logging.getLogger("relay.carrying")
 HANDS = 32
 """Copies in hand at a time: what is claimed before a limit is found to be reached is claimed in vain."""
 

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from relay.holding import Codec, Detail, held_key, lane_of, owner_of, report_lane
+from relay.holding.codec import Codec, Detail, held_key, lane_of, owner_of, report_lane
 from relay.keys import Ring, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox

@@ -25,10 +25,10 @@ from relay import telemetry
 from relay.answer import Result, Standing
 from relay.config import Config
 from relay.consignment import Consignment
-from relay.custody import Custody
 from relay.errors import StoreUnavailable
 from relay.gathering import recipient_digest
-from relay.holding import Codec, Detail, expiry, lane_of, owner_of, report_lane
+from relay.holding.codec import Codec, Detail, expiry, lane_of, owner_of, report_lane
+from relay.holding.custody import Custody
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
@@ -39,7 +39,7 @@ from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane, Why
 from relay.upstream.delivery import Upstreams
 
-_log = logging.getLogger("relay.holder")
+_log = logging.getLogger("relay.holding")
 _SEALED_AT_ONCE = 1024**2  # octets: below a millisecond
 _STEP = 200  # copies: about 3 ms
 _FORGET_TRIES = 60

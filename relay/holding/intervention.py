@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from relay.answer import Result, Standing
-from relay.holding import Codec, Detail, report_lane
+from relay.holding.codec import Codec, Detail, report_lane
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Submission

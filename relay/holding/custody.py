@@ -15,7 +15,7 @@ from collections.abc import Callable
 from relay import telemetry
 from relay.config import Config
 from relay.errors import StoreUnavailable
-from relay.holding import owner_of
+from relay.holding.codec import owner_of
 from relay.keys import Keys
 from relay.mail.envelope import Credentials, Identity, IdentityKind
 from relay.policy.suppression import Digest

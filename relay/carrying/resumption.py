@@ -16,24 +16,24 @@ from dataclasses import dataclass, replace
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
 from relay.bounced import Outcomes
-from relay.custody import Custody
+from relay.carrying.messages import HeldMessages, Reopened, Unreadable
+from relay.carrying.resender import Piece, Resender, Tried
+from relay.carrying.schedule import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import recipient_digest
-from relay.holding import Codec, Detail, held_key, report_lane
+from relay.holding.codec import Codec, Detail, held_key, report_lane
+from relay.holding.custody import Custody
 from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Submission
 from relay.mail.reply import parse_reply
 from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
-from relay.reopening import HeldMessages, Reopened, Unreadable
-from relay.resending import Piece, Resender, Tried
-from relay.retrying import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
 from relay.tasks import in_steps
 from relay.tries import earlier_result, settled_rows
 
-_log = logging.getLogger("relay.resuming")
+_log = logging.getLogger("relay.carrying")
 _UNREADABLE_FIRST = 60.0  # a new generation of the ring is known to one process a moment before the next
 _UNREADABLE_SECONDS = 3600.0
 _UPDATE_TRIES = 20

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from relay.errors import RelayError
-from relay.holding import Codec
+from relay.holding.codec import Codec
 from relay.keys import Keys
 from relay.mail.envelope import Submission
 from relay.mail.message import Message

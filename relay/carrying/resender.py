@@ -14,11 +14,13 @@ from datetime import datetime
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
+from relay.carrying.messages import Reopened
+from relay.carrying.schedule import BackOff, Wait, wait_for, wait_for_rule
 from relay.consignment import Consignment, grounds_of
-from relay.custody import Custody
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
-from relay.holding import Detail, held_key
+from relay.holding.codec import Detail, held_key
+from relay.holding.custody import Custody
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
@@ -28,9 +30,7 @@ from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
 from relay.records.judged import judged_record
 from relay.refusing import count_objections
-from relay.reopening import Reopened
 from relay.reporting import Reporter
-from relay.retrying import BackOff, Wait, wait_for, wait_for_rule
 from relay.stores.held import HeldCopy, Why
 from relay.tries import earlier_result, settled_rows, unknown_digests
 
@@ -81,7 +81,7 @@ class _Judged:
 
 
 class Resender:
-    """One per worker. What follows from what it finds is `relay.resuming`'s."""
+    """One per worker. What follows from what it finds is `relay.carrying.resumption`'s."""
 
     def __init__(
         self,

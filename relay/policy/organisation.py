@@ -1,0 +1,154 @@
+"""organisation.toml: who sends, what it may claim and sell, and the order of its streams.
+
+`OrganisationFacts` is what checks and duties see of it, `Organisation` the
+whole file.  What has ended proves nothing: `licences` and `claims` leave it
+out.
+"""
+
+from datetime import date
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from relay.policy.table import (
+    Countries,
+    Country,
+    Date,
+    Days,
+    Mailboxes,
+    Reserve,
+    Strings,
+    Table,
+    fold_mailbox,
+)
+
+PACK_NAME = r"^[a-z0-9][a-z0-9-]{0,30}$"
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f'"{name}" is not a time zone such as "Asia/Shanghai" / 不是有效的时区，如 "Asia/Shanghai"') from None
+    return name
+
+
+def _https(url: str) -> str:
+    if url and not url.startswith("https://"):
+        raise ValueError('expected an address that starts with "https://" / 应为以 "https://" 开头的网址')
+    return url
+
+
+class Texts(Table):
+    """The same in Chinese and English."""
+
+    zh: str = ""
+    en: str = ""
+
+
+class Retention(Table):
+    """How long things are kept."""
+
+    records: Days = 3 * 366
+    network_log: Days = 400
+
+
+class SharedLimits(Table):
+    """[limits] of the organisation: what its streams share."""
+
+    reserve: Annotated[Reserve, Field(description="Of each limit of an upstream, what marketing leaves to other mail")] = "10%"
+
+
+class Exempt(Table):
+    """Mailboxes that named rules only observe, until a day."""
+
+    recipients: Annotated[Mailboxes, Field(min_length=1)]
+    rules: Annotated[Strings, Field(min_length=1, description='"base/size", "*/size", "base/*"')]
+    reason: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    until: Date
+
+
+Regulated = Literal[
+    "alcohol",
+    "education",
+    "finance",
+    "health-food",
+    "medical-device",
+    "medical-formula-food",
+    "medical-service",
+    "medicine",
+    "pesticide",
+    "real-estate",
+    "veterinary-medicine",
+]
+"""What is advertised only with an approval or a licence: the types of a [[licence]]."""
+
+
+class Licence(Table):
+    """[[licence]]: an approval that allows a kind of regulated advertising, until a day."""
+
+    type: Regulated
+    number: str = Field(min_length=1, max_length=100)
+    until: Date
+
+
+class Claim(Table):
+    """[[claim]]: words that mail may use because somebody keeps the proof of them, until a day."""
+
+    text: str = Field(min_length=1, max_length=200, description="The words as they stand in mail / 邮件中的原话")
+    evidence: str = Field(min_length=1, max_length=300, description="Where the proof is kept / 证明材料的存放处")
+    countries: Annotated[Countries, Field(description="Only for recipients there; none: everywhere / 仅对这些国家的收件人")] = ()
+    until: Date
+
+
+class Mark(Table):
+    """[[mark]]: a registered trade mark; its words are a name, not a claim."""
+
+    text: str = Field(min_length=1, max_length=100)
+    number: str = Field(min_length=1, max_length=100, description="Of the registration / 注册号")
+    class_: Annotated[int, Field(alias="class", ge=1, le=45, description="Of the Nice Classification / 尼斯分类")]
+
+
+class Extend(Table):
+    """[[extend]]: a pack that counts as reviewed past its expires_on, because somebody says so by name."""
+
+    pack: str = Field(pattern=PACK_NAME)
+    until: Date
+    reason: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+
+
+class OrganisationFacts(Table):
+    """Who sends: what checks and duties see of organisation.toml."""
+
+    country: Country
+    legal_name: Texts = Texts()
+    postal_address: Texts = Texts()
+    contact: Annotated[str, Field(max_length=200, description="A telephone number or a web address / 联系电话或网址")] = ""
+    refusal_mailbox: Annotated[str, AfterValidator(lambda text: text and fold_mailbox(text))] = ""
+    privacy_url: Annotated[str, AfterValidator(_https)] = ""
+    licence: Annotated[tuple[Licence, ...], Field(strict=False)] = ()
+    claim: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
+    mark: Annotated[tuple[Mark, ...], Field(strict=False)] = ()
+
+    def licences(self, today: date) -> tuple[Licence, ...]:
+        """Those that have not ended."""
+        return tuple(licence for licence in self.licence if today <= licence.until)
+
+    def claims(self, today: date) -> tuple[Claim, ...]:
+        """Those that have not ended."""
+        return tuple(claim for claim in self.claim if today <= claim.until)
+
+
+class Organisation(OrganisationFacts):
+    """organisation.toml: facts, and the order of streams."""
+
+    time_zone: Annotated[str, AfterValidator(_zone)]
+    streams: Annotated[Strings, Field(min_length=1, description="The first whose match fits takes the message")]
+    unknown_recipient: Countries = ()
+    retention: Retention = Retention()
+    limits: SharedLimits = SharedLimits()
+    exempt: Annotated[tuple[Exempt, ...], Field(strict=False)] = ()
+    extend: Annotated[tuple[Extend, ...], Field(strict=False)] = ()
