@@ -175,11 +175,11 @@ async def _add(
             entry = Suppression(digest, scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
             added[mailbox.wire] = await opened.store.suppress(entry)
             if added[mailbox.wire]:
-                await opened.records.append_many(await _told(opened, entry, by))
+                await opened.records.append_many(await told_of(opened, entry, by))
     return added
 
 
-async def _told(opened: Opened, entry: Suppression, by: str) -> list[Record]:
+async def told_of(opened: Opened, entry: Suppression, by: str) -> list[Record]:
     """The records of an entry that is new in the store."""
     record = suppressed_record(event_id(entry.at), entry.at, entry, by)
     ((_, applied),) = await as_applied([(0, entry)], opened.store)

@@ -26,6 +26,7 @@ SENTENCES: dict[Kind, str] = {
     Kind.COLLECTED: "A mail in a watched mailbox told of a refusal, a bounce or a complaint. What follows from it is a"
     " `suppressed` record in the same transaction.",
     Kind.LIFTED: "A suppression was lifted.",
+    Kind.CONSENT: "An event was added to the consent ledger, or a file of them was imported.",
     Kind.PAUSED: "A stream was paused: its complaints or hard bounces went over the threshold of its policy file, or a person"
     " did it. Its mail is answered 451 until somebody resumes it.",
     Kind.RESUMED: "A person resumed a paused stream; its counts began anew at this moment.",
@@ -124,6 +125,14 @@ MEANINGS: dict[str, str] = {
     "consent.id": "the consent event it rests on; consent is null where none is needed",
     "consent.at": "when the person said it, epoch seconds",
     "consent.evidence": "how, when, where",
+    "consent_id": "the event's id in the consent ledger",
+    "event": "requested, granted, confirmed, renewed, withdrawn, objected, notice_sent",
+    "purpose": "to what: marketing, `marketing:STREAM`, or another purpose",
+    "basis": "on what ground",
+    "source": 'where the address comes from, "" when nobody said',
+    "lacks": "the kinds of evidence that a grant lacks",
+    "evidence": "how, when, where",
+    "refused": "how many mailboxes were suppressed because the file says that they withdrew",
     "previous": 'the hash of the set before, "" for the first',
     "kind": "rest (not asked), rate (recipients a minute), recipients (of one mail), pause (of marketing)",
     "value": "recipients a minute at first, or of one mail; else 0",

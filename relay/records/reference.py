@@ -23,6 +23,7 @@ from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
 from relay.records.adapted import adapted_record
+from relay.records.consented import consent_record, consents_record
 from relay.records.handled import handled_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
@@ -177,6 +178,12 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
+        Kind.CONSENT: [
+            consent_record(_id(6), _AT + 60, replace(consent, digest=digest)),
+            consents_record(
+                _id(16), _AT, file_sha256="d4735e3a265e16ee", rows=8000, new=7990, refused=41, rejected=2, by="Wang Min"
+            ),
+        ],
         Kind.PAUSED: [paused_record(_id(11), _AT, _PAUSE, _TALLY)],
         Kind.RESUMED: [resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")],
         Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],

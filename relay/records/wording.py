@@ -33,6 +33,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
+    Kind.CONSENT: both("同意台账增加了记录", "The consent ledger was added to"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
     Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
