@@ -58,6 +58,18 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """Where in a message something was seen: in which text ("subject", "html part 2"), from which character to which.
+
+    `end` 0: the whole of it.
+    """
+
+    where: str
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Objection:
     """One rule's answer. Texts are for people; `text` and `fix` are ASCII because they go on the wire.
 
@@ -79,6 +91,7 @@ class Objection:
     asked_for: Action = Action.REJECT
     retry_after: int = 0  # seconds, for defer and hold, where it is known
     reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer and hold
+    spots: tuple[Spot, ...] = ()  # for `relay lint`; never recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,6 @@ class Row:
     state: RowState
     reply: str = ""
     submission_id: str = ""  # the try that wrote it
-    lease_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,6 @@ class Entry:
     """
 
     first: FirstTry
-    is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
     suppressions: tuple[tuple[Suppression, ...], ...] = ()

@@ -4,7 +4,23 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, consent, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import (
+    attachments,
+    consent,
+    disclosure,
+    domains,
+    offers,
+    organisation,
+    ownership,
+    route,
+    sender,
+    size,
+    sources,
+    structure,
+    subject,
+    suppression,
+    words,
+)
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -24,6 +40,15 @@ CHECKS: dict[str, Check] = {
         consent.MINORS,
         attachments.CHECK,
         words.CHECK,
+        organisation.CHECK,
+        offers.CHECK,
+        sender.NAME,
+        sender.REPLY_ADDRESS,
+        subject.FAKE_REPLY,
+        subject.VISIBLE,
+        route.CHECK,
+        sources.GENERATED,
+        sources.ROLE,
     )
 }
 

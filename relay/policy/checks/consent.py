@@ -24,7 +24,7 @@ from relay.policy.consent import (
     is_purpose,
 )
 from relay.policy.rule import Check, Finding, Rests, RuleTable, Setting
-from relay.policy.table import Days
+from relay.policy.table import Countries, Days
 
 
 def _purpose(text: str) -> str:
@@ -60,6 +60,9 @@ class Consent(Asking):
     """Parameters of consent."""
 
     basis: Annotated[Bases, Field(description="Grounds that count; default: all / 可接受的依据，默认全部")] = ()
+    interest_in: Annotated[
+        Countries, Field(description="Where a legitimate interest is enough too / 以正当利益为依据亦可的国家")
+    ] = ()
     confirmed: Annotated[bool, Field(description="Only what was confirmed from the mailbox / 仅限经邮箱确认的")] = False
 
 
@@ -91,6 +94,8 @@ class Minors(Asking):
 def ask(case: Case, setting: Setting, parameters: Consent) -> Finding | Rests:
     """Object unless each purpose has a grant that stands, on a ground that counts."""
     bases = frozenset(one.value for one in parameters.basis)
+    if bases and case.jurisdictions and case.jurisdictions <= set(parameters.interest_in):
+        bases |= {Basis.LEGITIMATE_INTEREST.value}
     grounds = []
     for purpose in parameters.wanted(setting):
         found = grant_for(case.consents, Needs(purpose, bases, confirmed=parameters.confirmed), setting.today)
@@ -150,12 +155,13 @@ _READS = ("recipient.consents", "stream.name", "stream.purpose")
 CONSENT = Check(
     name="consent",
     summary="The consent ledger has no consent of the recipient to each of `consent_to` (default: this stream) that stands,"
-    " on one of the grounds in `basis` (default: any); with `confirmed`, only one confirmed from the mailbox counts",
-    summary_zh="同意台账中没有该收件人对 `consent_to` 各项（默认为本邮件流）仍然有效的同意，且依据须在 `basis` 中（默认不限）；"
-    "`confirmed` 为 true 时仅认可经邮箱确认的同意",
+    " on one of the grounds in `basis` (default: any; in the countries of `interest_in` a legitimate interest too); with"
+    " `confirmed`, only one confirmed from the mailbox counts",
+    summary_zh="同意台账中没有该收件人对 `consent_to` 各项（默认为本邮件流）仍然有效的同意，且依据须在 `basis` 中（默认不限；"
+    "`interest_in` 所列国家亦可为正当利益）；`confirmed` 为 true 时仅认可经邮箱确认的同意",
     parameters=Consent,
     ask=ask,
-    reads=_READS,
+    reads=(*_READS, "recipient.countries"),
     phase=Phase.RCPT,
     scope="recipient",
     text="No recorded consent for this recipient and purpose",
