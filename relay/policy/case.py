@@ -59,9 +59,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where in a message something was seen: in which text ("subject", "html part 2"), from which character to which.
+    """Where in a message something was seen: a field ("From"), a text ("subject", "html part 2") or "attachment NAME".
 
-    `end` 0: the whole of it.
+    `start` and `end` count the characters of what people see of it; `end` 0: the whole of it.
     """
 
     where: str
@@ -91,7 +91,7 @@ class Objection:
     asked_for: Action = Action.REJECT
     retry_after: int = 0  # seconds, for defer and hold, where it is known
     reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer and hold
-    spots: tuple[Spot, ...] = ()  # for `relay lint`; never recorded
+    spots: tuple[Spot, ...] = field(default=(), compare=False)  # for `relay lint`; never recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[In
     for one in asked:
         rule = rules.get(one.rule)
         if rule is not None:
-            yield Input(facts_of(_reads(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
+            yield Input(facts_of(facts_read(rule), case, stream.setting) if one.asked else {}, _parameters(rule.table, one.asked))
         elif one.rule == PAUSED:
             yield Input(facts_of(["stream.pause"], case, stream.setting), {})
         elif one.rule == HOURS:
@@ -223,7 +223,8 @@ def _hours(stream: Stream) -> dict[str, Any]:
     return {"hours": [str(span) for span in stream.limits.hours], "hours_zone": stream.limits.hours_zone}
 
 
-def _reads(rule: Rule) -> Iterable[str]:
+def facts_read(rule: Rule) -> Iterable[str]:
+    """The names of the facts that the rule looks at."""
     if rule.check is not None:
         return rule.check.reads
     return _mentioned(rule.expression) if rule.expression else ()

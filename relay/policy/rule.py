@@ -45,7 +45,7 @@ class Finding:
 
     detail: str = ""
     code: str = ""
-    spots: tuple[Spot, ...] = ()
+    spots: tuple[Spot, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ FLOORS = [
     {"refusing", "reporting", "probing"},
     {"overtaken", "pipeline"},
     {"carrying"},
-    {"explain"},
+    {"explain", "linting"},
     {"doors"},
     {"service"},
     {"cli"},

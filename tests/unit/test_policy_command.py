@@ -264,3 +264,22 @@ def test_show_without_a_set_says_so(desk):
 def test_schema_is_json(kind):
     result = CliRunner().invoke(command.schema, [kind])
     assert json.loads(result.output)["title"] == f"compliance-relay {kind}"
+
+
+def test_two_sets_are_compared(desk):
+    """Folders, kept sets by the beginning of their hash, and the one in force."""
+    apply(desk)
+    before = in_force(desk)
+    assert run("diff", "in-force", str(desk / "policies")).output == "Changes: 0, laxer: 0.\n"
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    laxer = run("diff", before[:6], str(desk / "policies"))
+    assert laxer.exit_code == 1
+    assert "[laxer] newsletter: " in laxer.output
+    stricter = json.loads(run("diff", str(desk / "policies"), before, "--json").output)
+    assert [one["laxer"] for one in stricter] == [False]
+
+
+def test_a_set_that_nobody_kept_is_no_set(desk):
+    unknown = run("diff", "0000", str(desk / "policies"))
+    assert unknown.exit_code == 2
+    assert "0000 is no folder, and no hash of one policy set" in unknown.output
