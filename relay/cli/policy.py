@@ -17,6 +17,7 @@ from relay.cli.inspection import unknown_country
 from relay.cli.opening import refuse_foreign_root
 from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, warn
 from relay.cli.policy_diff import diff, show_changes
+from relay.cli.policy_replay import replay_command
 from relay.cli.policy_test import test
 from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
@@ -33,11 +34,12 @@ from relay.upstream.profile import load_profiles
 
 @click.group("policy")
 def policy() -> None:
-    """Policy sets: apply, show, test, compare / 策略：应用、查看、测试、比较."""
+    """Policy sets: apply, show, test, compare, replay / 策略：应用、查看、测试、比较、重判."""
 
 
 policy.add_command(test)
 policy.add_command(diff)
+policy.add_command(replay_command)
 
 
 @policy.command("apply")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.mail.addresses import AddressList, parse_address_list
+from relay.mail.content import Content, read_content
 from relay.mail.decoding import decode_octets, decode_unstructured
 from relay.mail.fields import Field, FieldError, read_fields, structure_defects
 from relay.mail.lazy import lazy
@@ -221,6 +222,11 @@ class Message:
     def is_signed_or_encrypted(self) -> bool:
         """Whether any part is sealed by S/MIME or OpenPGP/MIME, so that its octets must not change."""
         return self.structure.is_signed_or_encrypted
+
+    @lazy
+    def content(self) -> Content:
+        """What people see of it, and what is hidden there; see `Content.is_complete` before taking an absence for a fact."""
+        return read_content(self.subject, self.structure, self.body)
 
     @lazy
     def has_8bit_body(self) -> bool:

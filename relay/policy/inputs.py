@@ -120,6 +120,20 @@ def _of_organisation(key: str, meaning: str, meaning_zh: str) -> Fact:
     return Fact(f"organisation.{key}", meaning, meaning_zh, of)
 
 
+def _content(case: Case) -> dict[str, Any] | None:
+    """How much there is, never what it says."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    return {
+        "texts": {text.where: len(text.shown) for text in content.texts},
+        "links": len(content.links),
+        "pictures": len(content.images),
+        "hidden": len(content.hidden),
+        "complete": content.is_complete,
+    }
+
+
 _BESIDE = (
     Fact("sender.owns", "what it may use as sender", "可以使用的发件地址", lambda case, _: sorted(case.submission.identity.owns)),
     Fact(
@@ -182,6 +196,12 @@ _BESIDE = (
         "what is wrong with its header",
         "邮件头的缺陷",
         lambda case, _: list(case.message.defects) if case.message else [],
+    ),
+    Fact(
+        "message.content",
+        "how much people see of it: the length of each text, links, pictures, hidden texts, whether all of it could be read",
+        "收件人能看到的内容：各段文字的长度、链接数、图片数、隐藏文字数、是否全部可读",
+        lambda case, _: _content(case),
     ),
     Fact(
         "message.parts_complete",

@@ -21,9 +21,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "consent": {"basis": ["explicit"], "interest_in": ["FR"]},
     "organisation-facts": {"facts": ["contact"]},
     "stream-offers": {"offers": ["signature"]},
+    "personal-data": {"types": ["cn-id"]},
+    "links": {"faults": ["http"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
+    "content": "message.content",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
     "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",

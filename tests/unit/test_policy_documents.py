@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from relay.policy.checks import CHECKS
+from relay.policy.detectors import PERSONAL, SECRETS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
 from relay.policy.model import Thresholds
 from relay.policy.organisation import Regulated, SharedLimits
@@ -46,6 +47,17 @@ def test_the_tables_of_checks_are_complete():
         chinese.append([f"`{check.name}`", keys, read[1], check.summary_zh])
     assert rows_after(ENGLISH, "| check |") == english
     assert rows_after(CHINESE, "| 检查 |") == chinese
+
+
+def test_the_tables_of_data_are_complete():
+    for document, heading, of_secrets, words, title in (
+        (ENGLISH, "| type | what |", "| type of `secrets`", ", ", "title"),
+        (CHINESE, "| 类型 | 含义 |", "| `secrets` 的类型", "、", "title_zh"),
+    ):
+        assert rows_after(document, heading) == [
+            [f"`{kind.name}`", getattr(kind, title), words.join(kind.words[:4]) or "-"] for kind in PERSONAL.values()
+        ]
+        assert rows_after(document, of_secrets) == [[f"`{kind.name}`", getattr(kind, title)] for kind in SECRETS.values()]
 
 
 def test_the_tables_of_variables_are_complete():

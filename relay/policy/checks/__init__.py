@@ -9,9 +9,14 @@ from relay.policy.checks import (
     consent,
     disclosure,
     domains,
+    hidden,
+    links,
     offers,
     organisation,
     ownership,
+    personal,
+    pictures,
+    placeholders,
     route,
     sender,
     size,
@@ -19,6 +24,7 @@ from relay.policy.checks import (
     structure,
     subject,
     suppression,
+    unsubscribing,
     words,
 )
 from relay.policy.rule import Check
@@ -49,6 +55,15 @@ CHECKS: dict[str, Check] = {
         route.CHECK,
         sources.GENERATED,
         sources.ROLE,
+        personal.PERSONAL_DATA,
+        personal.SECRETS_CHECK,
+        personal.ADDRESS_LIST,
+        hidden.CHECK,
+        links.CHECK,
+        placeholders.CHECK,
+        unsubscribing.CHECK,
+        pictures.IMAGE_ONLY,
+        pictures.TRACKING_PIXEL,
     )
 }
 
