@@ -12,12 +12,14 @@ import click
 import orjson
 
 from relay.cli.entries import by_option, person
+from relay.cli.findings import Findings
 from relay.cli.inspection import unknown_country
 from relay.cli.opening import refuse_foreign_root
 from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, warn
 from relay.cli.policy_diff import diff, show_changes
 from relay.cli.policy_replay import replay_command
 from relay.cli.policy_test import test
+from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
 from relay.policy.schema import KINDS
 from relay.policy.schema import schema as schema_of
@@ -127,6 +129,10 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
         )
     for name, packs in unknown_countries(new, config, load_profiles()).items():
         warn(*unknown_country(name, packs))
+    findings = Findings()
+    look_at_packs(new, findings)
+    for both in (*findings.faults, *findings.to_do):
+        warn(*both)
     for place in placeholders(new):
         warn(f"尚待填写：{place}", f"Still to fill in: {place}")
 
