@@ -22,6 +22,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "stream-offers": {"offers": ["signature"]},
     "personal-data": {"types": ["cn-id"]},
     "links": {"faults": ["http"]},
+    "absolute-terms": {"tiers": ["block"]},
+    "regulated-terms": {"kinds": ["goods"]},
+    "prohibited-content": {"categories": ["gambling"]},
+    "unsourced-figures": {"kinds": ["figures"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
@@ -33,8 +37,8 @@ READ_AS = {
     "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
-"""Named for people: what the facts beside them are of."""
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by", "recipient.countries"}
+"""Named for people: what the facts beside them are of; the countries are those of a claim."""
 
 
 class Watched:
