@@ -181,6 +181,11 @@ def _show_copy(one: Explained, copy: Copy) -> None:
     )
     for line in shown:
         click.echo(f"    {line}".rstrip())
+    if copy.duties:
+        names = ", ".join(copy.duties)
+        say(f"  已执行的处理：{names}", f"  duties done: {names}")
+    for name, why in copy.skipped:
+        say(f"  未能执行的处理：{name}（{why}）", f"  duty left out: {name} ({why})")
 
 
 def first_lines(copy: Copy) -> list[str]:
@@ -212,6 +217,7 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "upstream": one.upstream,
         "header": copy.header.decode("utf-8", "replace") if copy else None,
         "body": body,
+        "duties": {"done": copy.duties, "skipped": dict(copy.skipped)} if copy else None,
         "eml": file or None,
     }
 
