@@ -37,11 +37,6 @@ class Field(NamedTuple):
         """The body of the field in one line, without the white space around it."""
         return self.raw.partition(b":")[2].replace(b"\r\n", b"").strip(b" \t")
 
-    @property
-    def longest_line(self) -> int:
-        """Octets of its longest line, without CRLF."""
-        return max(map(len, self.raw.split(b"\r\n")))
-
 
 class FieldError(ValueError):
     """A line of the header section is no header field; the text says which."""

@@ -21,7 +21,6 @@ from functools import lru_cache
 import idna
 
 MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
-MAX_DOMAIN = 255  # octets, RFC 5321 section 4.5.3.1.2
 MAX_PATH = 256  # octets with the brackets, RFC 5321 section 4.5.3.1.3
 
 # RFC 5321 section 4.1.2 Dot-string over RFC 5322 atext; RFC 6531 section 3.3 adds non-ASCII.

@@ -26,7 +26,6 @@ from relay.mail.lazy import lazy
 from relay.mail.mailbox import Mailbox
 from relay.mail.mime import Attachment, Structure, walk
 
-_CHUNK = 64 * 1024
 _STRUCTURE = "base/header-structure"
 Limit = Literal["", "size", "line_length", "header_fields", "header_size", "received"]
 
@@ -196,20 +195,10 @@ class Message:
     def has_8bit_header(self) -> bool:
         return not self.header.isascii()
 
-    @lazy
-    def longest_line(self) -> int:
-        """Octets of the longest line of header and body, without CRLF."""
-        return max(_longest_line(self.header), _longest_line(self.body))
-
     @property
     def message_id(self) -> str | None:
         """The Message-ID as the client wrote it; None when missing or empty."""
         return self.text("Message-ID") or None
-
-    @property
-    def date(self) -> str | None:
-        """The Date as the client wrote it; None when missing or empty."""
-        return self.text("Date") or None
 
     @property
     def auto_submitted(self) -> bool:
@@ -276,17 +265,3 @@ def _split(data: bytes, max_header_size: int) -> tuple[bytes, bytes]:
         text = f"the header is larger than {max_header_size} octets"
         raise MessageError(_STRUCTURE, "6.0", text, "header_size", max_header_size)
     return data, b""
-
-
-def _longest_line(data: bytes) -> int:
-    """In slices of 64 KB, so that a large body is not split into a list as large again."""
-    longest = start = 0
-    while start < len(data):
-        end = data.rfind(b"\r\n", start, start + _CHUNK)
-        if end < start:
-            end = data.find(b"\r\n", start)
-        if end < 0:
-            return max(longest, len(data) - start)
-        longest = max(longest, *map(len, data[start:end].split(b"\r\n")))
-        start = end + 2
-    return longest

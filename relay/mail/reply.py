@@ -31,11 +31,6 @@ class Reply:
         return 400 <= self.code < 500
 
     @property
-    def is_permanent(self) -> bool:
-        """5yz: the same command will fail again (RFC 5321 section 4.2.1)."""
-        return self.code >= 500
-
-    @property
     def status(self) -> str:
         """The enhanced status code, e.g. "5.7.1"; "" when there is none."""
         return f"{self.code // 100}.{self.detail}" if self.detail else ""

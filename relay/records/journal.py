@@ -32,11 +32,10 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What one replay did: refusals carried over, those the store did not know yet, and those carried over again."""
+    """What one replay did: refusals carried over, and those of them that the store did not know yet."""
 
     applied: int = 0
     new: int = 0
-    reapplied: int = 0
 
 
 async def replay(
@@ -56,8 +55,9 @@ async def replay(
         new += await _apply(batch, store, clock)
         await records.applied(await as_applied(batch, store))
         applied, after = applied + len(batch), batch[-1][0]
-    reapplied = await _reapply(records, store, reapply_since) if reapply_since is not None else 0
-    return Replayed(applied, new, reapplied)
+    if reapply_since is not None:
+        await _reapply(records, store, reapply_since)
+    return Replayed(applied, new)
 
 
 async def keep_replaying(
@@ -95,8 +95,8 @@ async def _apply(batch: Sequence[tuple[int, Suppression]], store: Destination, c
     return new
 
 
-async def _reapply(records: Records, store: Destination, since: float) -> int:
-    count = after = 0
+async def _reapply(records: Records, store: Destination, since: float) -> None:
+    after = 0
     while batch := records.journalled(since, after, _BATCH):
         told = {number: entry.number for number, entry in batch}
         await store.suppress_many([entry for _, entry in batch])
@@ -104,8 +104,6 @@ async def _reapply(records: Records, store: Destination, since: float) -> int:
         if anew:  # the store had lost them
             await records.applied(anew)
         after = batch[-1][0]
-        count += len(batch)
-    return count
 
 
 async def as_applied(batch: Sequence[tuple[int, Suppression]], store: Destination) -> list[tuple[int, Suppression]]:

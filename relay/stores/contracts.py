@@ -66,7 +66,6 @@ class Row:
     state: RowState
     reply: str = ""
     submission_id: str = ""  # the try that wrote it
-    lease_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,6 @@ class Entry:
     """
 
     first: FirstTry
-    is_new: bool
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
     suppressions: tuple[tuple[Suppression, ...], ...] = ()

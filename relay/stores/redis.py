@@ -211,11 +211,11 @@ class RedisStore(HeldInRedis, Store):
         words = [key, *listed(first), ttl_seconds, *listed(recipients), stream, *listed(lanes)]
         opening = self._link.operate("open", words)
         opened, found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
-        is_new, kept, rows, pause, waiting = opened
+        kept, rows, pause, waiting = opened
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
         paused = _pause(pause) if pause else None
-        return Entry(tried, bool(is_new), tuple(map(_row, rows)), paused, tuple(found), frozenset(waiting))
+        return Entry(tried, tuple(map(_row, rows)), paused, tuple(found), frozenset(waiting))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -357,8 +357,8 @@ def _consent(row: Sequence[bytes]) -> ConsentEvent:
 
 
 def _row(row: Sequence[bytes]) -> Row:
-    recipient, state, reply, submission_id, lease_until = row
-    return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode(), float(lease_until))
+    recipient, state, reply, submission_id = row
+    return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode())
 
 
 def _pause(row: Sequence[bytes]) -> Pause:

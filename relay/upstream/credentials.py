@@ -90,9 +90,6 @@ class Remembered:
         """What the upstream said when it refused this very login, None when it did not lately."""
         return self._refused.find(mac)
 
-    def forget_accepted(self, identity: str) -> None:
-        self._accepted.discard_identity(identity)
-
 
 class Accounts:
     """The [[account]]s, read once; a changed password file is read at the next start or reload."""

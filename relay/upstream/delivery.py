@@ -67,11 +67,6 @@ class Upstreams:
             task.add_done_callback(lambda _: self._verifying.pop(key.login, None))
         return await asyncio.shield(task)
 
-    def forget(self, identity: str) -> None:
-        """The identity's sessions have ended: keep what its open connections need, and nothing else."""
-        if not any(site.pool.has_identity(identity) for site in self._sites.values()):
-            self._remembered.forget_accepted(identity)
-
     def account_for(self, upstream: str, identity: str, reverse_path_key: str | None) -> Credentials | None:
         """The credentials that the relay holds: of the identity, else of the reverse-path or of its whole "@domain"."""
         _, at, domain = (reverse_path_key or "").rpartition("@")

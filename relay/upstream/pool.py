@@ -153,9 +153,6 @@ class Pool:
         """Whether a living connection of exactly this key exists."""
         return any(channel.key == key and not channel.wire.fault for channel in (*self._idle, *self._busy))
 
-    def has_identity(self, identity: str) -> bool:
-        return any(channel.key.identity == identity for channel in (*self._idle, *self._busy, *self._listening))
-
     async def drain(self, deadline: float) -> None:
         """Let nobody in, close what is idle, wait for the rest until the deadline, then cut it."""
         self._is_draining = True

@@ -43,6 +43,8 @@ class Carried(Protocol):
     @property
     def body(self) -> bytes: ...
     @property
+    def size(self) -> int: ...
+    @property
     def needs_8bit(self) -> bool: ...
     @property
     def needs_smtputf8(self) -> bool: ...
@@ -282,7 +284,7 @@ class _Transaction:
 
 def longest(copy: Carried, past_dot: float) -> float:
     """Seconds that handing over the message itself may take."""
-    return past_dot + (len(copy.header) + len(copy.body)) / LEAST_RATE
+    return past_dot + copy.size / LEAST_RATE
 
 
 def envelope_commands(mail: Mail, offered: Capabilities) -> list[bytes]:
@@ -300,7 +302,7 @@ def stuffed(octets: bytes) -> bytes:
 
 
 def _mail_command(mail: Mail, offered: Capabilities) -> bytes:
-    parameters = [f"SIZE={len(mail.copy.header) + len(mail.copy.body)}"] if offered.size_offered else []
+    parameters = [f"SIZE={mail.copy.size}"] if offered.size_offered else []
     parameters += ["BODY=8BITMIME"] if mail.copy.needs_8bit and offered.eightbitmime else []
     parameters += ["SMTPUTF8"] if mail.needs_smtputf8 else []
     if offered.dsn:

@@ -99,13 +99,6 @@ async def test_what_cannot_be_a_password_is_refused_without_asking(upstream, ups
     assert upstream.auth_attempts == []
 
 
-async def test_forgetting_keeps_what_open_connections_need(upstream, upstreams):
-    await upstreams.verify("", NEWS, SECRET)
-    upstreams.forget(NEWS)
-    assert await upstreams.verify("", NEWS, SECRET) == Verified()
-    assert len(upstream.auth_attempts) == 1
-
-
 async def test_probing_learns_what_is_offered_without_a_login(upstream, upstreams):
     assert not upstreams.capabilities("").seen
     assert await upstreams.probe() == {"upstream": ""}

@@ -25,6 +25,10 @@ def decoded_parts(message: Message) -> list[bytes]:
     return [part.get_payload(decode=True) for part in whole.walk() if not part.is_multipart()]  # type: ignore[misc]
 
 
+def longest_line(message: Message) -> int:
+    return max(map(len, message.octets.split(b"\r\n")))
+
+
 def a_text(body: bytes, *fields: str) -> Message:
     header = "".join(f"{field}\r\n" for field in ("From: ada@example.com", "MIME-Version: 1.0", *fields))
     return Message.parse(header.encode() + b"\r\n" + body)
@@ -52,7 +56,7 @@ def test_an_encoded_message_reads_as_it_did(lines):
     message = a_text("".join(f"{line}\r\n" for line in lines).encode(), "Content-Type: text/plain; charset=utf-8")
     encoded = encode_message(message)
     assert not encoded.has_8bit_body
-    assert encoded.longest_line <= 998
+    assert longest_line(encoded) <= 998
     assert binascii.a2b_qp(encoded.body) == message.body if encoded is not message else encoded.body.isascii()
 
 
@@ -64,7 +68,7 @@ def test_the_corpus_is_encoded_without_loss_or_refused(name, data):
     except (MessageError, RenderingImpossible):
         return
     assert not encoded.has_8bit_body
-    assert encoded.longest_line <= 998
+    assert longest_line(encoded) <= 998
     if encoded is not message:
         kept = [field for field in encoded.fields if field.name not in (b"content-transfer-encoding", b"mime-version")]
         assert kept == [f for f in message.fields if f.name not in (b"content-transfer-encoding", b"mime-version")]
@@ -127,7 +131,7 @@ def test_each_need_is_met_alone():
 
 def test_998_octets_are_a_line_and_999_are_not():
     assert encode_message(a_text(b"x" * 998 + b"\r\n")).body == b"x" * 998 + b"\r\n"
-    assert encode_message(a_text(b"x" * 999 + b"\r\n")).longest_line <= 76
+    assert longest_line(encode_message(a_text(b"x" * 999 + b"\r\n"))) <= 76
 
 
 @pytest.mark.parametrize("name", ["signed", "encrypted", "binary-part", "missing-boundary"])

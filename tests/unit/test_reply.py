@@ -22,12 +22,12 @@ def test_a_reply_without_text_is_still_a_line():
 
 
 @pytest.mark.parametrize(
-    ("code", "positive", "transient", "permanent"),
-    [(250, True, False, False), (354, True, False, False), (451, False, True, False), (554, False, False, True)],
+    ("code", "positive", "transient"),
+    [(250, True, False), (354, True, False), (451, False, True), (554, False, False)],
 )
-def test_the_code_says_whether_to_try_again(code, positive, transient, permanent):
+def test_the_code_says_whether_to_try_again(code, positive, transient):
     value = reply(code, "0.0")
-    assert (value.is_positive, value.is_transient, value.is_permanent) == (positive, transient, permanent)
+    assert (value.is_positive, value.is_transient) == (positive, transient)
 
 
 @given(st.integers(200, 599), st.sampled_from(["", "7.1", "6.11"]), st.lists(st.text(), max_size=15))

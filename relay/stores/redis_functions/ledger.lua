@@ -25,7 +25,7 @@ do
     if state == "leaving" and tonumber(row[LEASE_UNTIL]) <= now then
       state = "indeterminate"
     end
-    return { recipient, state, row[REPLY], row[SUBMISSION], row[LEASE_UNTIL] }
+    return { recipient, state, row[REPLY], row[SUBMISSION] }
   end
 
   local function rows_of(step, key)
@@ -63,7 +63,7 @@ do
       ask(step, key, recipient, first[1])
     end
     prolong(step, key, ttl)
-    return { known and 0 or 1, kept and unpack_list(kept) or first, known and rows_of(step, key) or {}, pause, waiting }
+    return { kept and unpack_list(kept) or first, known and rows_of(step, key) or {}, pause, waiting }
   end
 
   function OPERATIONS.rows(step)

@@ -62,14 +62,14 @@ def open_submission(
     if not is_new and not _is_known(db, now, key):  # it had expired
         is_new = _insert(db, key, proposal, now + ttl_seconds)
     if is_new:
-        return Entry(proposal, is_new=True, pause=pause)
+        return Entry(proposal, pause=pause)
     db.execute(_PROLONG, (now + ttl_seconds, key))
     first = FirstTry(*db.execute("SELECT submission_id, at, date, message_id FROM submissions WHERE key = ?", (key,)).fetchone())
     if not first.date and not first.message_id:  # `clear` had to re-create it and did not know them
         first = replace(first, date=proposal.date, message_id=proposal.message_id)
         db.execute("UPDATE submissions SET date = ?, message_id = ? WHERE key = ?", (first.date, first.message_id, key))
     db.executemany(_ASK, [(proposal.submission_id, key, recipient) for recipient in recipients])
-    return Entry(first, is_new=False, rows=rows(db, now, key), pause=pause)
+    return Entry(first, rows=rows(db, now, key), pause=pause)
 
 
 def rows(db: sqlite3.Connection, now: float, key: Digest) -> tuple[Row, ...]:
@@ -232,4 +232,4 @@ def _row(now: float, recipient: Digest, state: str, reply: str, submission_id: s
     read = RowState(state)
     if read is RowState.LEAVING and lease_until <= now:
         read = RowState.INDETERMINATE
-    return Row(recipient, read, reply, submission_id, lease_until)
+    return Row(recipient, read, reply, submission_id)
