@@ -18,7 +18,7 @@ dispatch: the copies go upstream
 refusing, reporting: the sender is told; probing: the canary of operators
 overtaken: judge again whom another policy set overtook; pipeline: the line, which takes these steps in order
 carrying: the same line for what was held
-explain: the line without doing it
+explain: the line without doing it; linting: the rules alone
 doors: where the outside comes in
 service: the processes that run it all
 cli: the relay command

@@ -20,32 +20,49 @@ from relay.mail.message import Message
 from relay.mail.mime import walk
 from relay.mail.reply import Reply
 from relay.pipeline import Line
-from relay.policy.case import Case, Ruling
+from relay.policy.case import Action, Case, Objection, Ruling
 from relay.policy.sets import Stream
 from relay.render.copy import Copy
 from relay.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """One recipient: the ruling with every rule that was or was not asked, and the copy that would leave.
+class Foretold:
+    """One recipient: the ruling with every rule that was or was not asked, and what would become of it.
 
     `case` is all that the rules could see; without a message where the client
     hears of it at RCPT.  `reply` is what the client would be told of this
     recipient, without the address of a page: only what is on record has one.
-    None when nothing stands in the way.  `upstream` is where the
-    copy would go first.  `impossible` says why no copy can be made.
-    `is_held` says that the relay would keep the mail instead of replying so,
-    and tell the client 250.
+    None when nothing stands in the way.  `impossible` says why no copy can be
+    made.  `is_held` says that the relay would keep the mail instead of
+    replying so, and tell the client 250.
     """
 
     ruling: Ruling
     case: Case
     reply: Reply | None
-    copy: Copy | None
-    upstream: str = ""
     impossible: str = ""
     is_held: bool = False
+
+    @property
+    def verdict(self) -> Action:
+        """What becomes of the recipient: the ruling, or what comes after a ruling that does not object."""
+        if self.reply is None or self.ruling.leading is not None:
+            return self.ruling.action
+        return Action.DEFER if self.reply.is_transient else Action.REJECT
+
+    @property
+    def rule(self) -> str:
+        """The rule that decided, "" when nothing stands in the way."""
+        return self.ruling.leading.rule if self.ruling.leading else self.reply.rule if self.reply else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Foretold):
+    """One recipient with the copy that would leave, and `upstream`, where it would go first."""
+
+    copy: Copy | None = None
+    upstream: str = ""
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -66,18 +83,37 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
 
     Raises StoreUnavailable, RecordsUnavailable and RuleFailed, for which the line answers 451.
     """
+    judged, consignment = await _judged(line, submission, message, stream)
+    return [_explained(line, consignment, case, ruling) for case, ruling in judged]
+
+
+async def foretell(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Foretold]:
+    """Judge every recipient, and render one copy for each law that protects some of them: enough to know whether one can be made.
+
+    Raises as `explain`.
+    """
+    judged, consignment = await _judged(line, submission, message, stream)
+    rendered: dict[frozenset[str], Explained] = {}
+    foretold: list[Foretold] = []
+    for case, ruling in judged:
+        if ruling.leading is not None:
+            foretold.append(_objected(line, consignment, case, ruling, ruling.leading))
+            continue
+        alike = rendered.get(case.jurisdictions)
+        if alike is None:
+            alike = rendered[case.jurisdictions] = _explained(line, consignment, case, ruling)
+        foretold.append(Foretold(ruling, case, alike.reply, alike.impossible))
+    return foretold
+
+
+async def _judged(
+    line: Line, submission: Submission, message: Message, stream: Stream
+) -> tuple[list[tuple[Case, Ruling]], Consignment]:
     routes = line.routing.routes(submission.identity, stream, submission.reverse_path, message)
     judged, submission = await _judge(line, submission, message, stream, routes)
-    consignment = Consignment(
-        submission,
-        message,
-        line.policy,
-        stream,
-        submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest),
-        line.first_try(submission, line.policy),
-        routes,
-    )
-    return [_explained(line, consignment, case, ruling) for case, ruling in judged]
+    key = submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest)
+    first = line.first_try(submission, line.policy)
+    return judged, Consignment(submission, message, line.policy, stream, key, first, routes)
 
 
 async def _judge(
@@ -104,23 +140,27 @@ async def _judge(
     return [judged[recipient.key] for recipient in submission.recipients], reduced
 
 
+def _objected(line: Line, consignment: Consignment, case: Case, ruling: Ruling, leading: Objection) -> Explained:
+    why, _ = held_for(leading, 0.0)
+    return Explained(ruling, case, reply_to(ruling), is_held=line.holder.may_hold(consignment, why))
+
+
 def _explained(line: Line, consignment: Consignment, case: Case, ruling: Ruling) -> Explained:
     if ruling.leading is not None:
-        why, _ = held_for(ruling.leading, 0.0)
-        return Explained(ruling, case, reply_to(ruling), None, is_held=line.holder.may_hold(consignment, why))
+        return _objected(line, consignment, case, ruling, ruling.leading)
     if not consignment.routes:
-        return Explained(ruling, case, replies.NO_ACCOUNT, None)
+        return Explained(ruling, case, replies.NO_ACCOUNT)
     faults = []
     for route in consignment.routes:
         try:
             copy = line.dispatcher.renderer.copy(consignment, route, (ruling.recipient,))
-            return Explained(ruling, case, None, copy, route.upstream)
+            return Explained(ruling, case, None, copy=copy, upstream=route.upstream)
         except RenderingImpossible as fault:
             faults.append(fault)
     first = faults[0]
-    return Explained(ruling, case, replies.refused(first.rule, str(first)), None, impossible=f"{first.rule}: {first}")
+    return Explained(ruling, case, replies.refused(first.rule, str(first)), impossible=f"{first.rule}: {first}")
 
 
-def is_permitted(explained: Sequence[Explained]) -> bool:
+def is_permitted(foretold: Sequence[Foretold]) -> bool:
     """Whether every recipient would get the message."""
-    return all(one.copy is not None for one in explained)
+    return all(one.reply is None for one in foretold)

@@ -58,7 +58,7 @@ def show(stream: Stream, explained: Sequence[Explained], files: Mapping[str, str
 
 def _show_one(stream: Stream, one: Explained, file: str) -> None:
     click.echo()
-    who, action = one.ruling.recipient.mailbox.wire, _weight(one.ruling.action)
+    who, action = one.ruling.recipient.mailbox.wire, weight(one.ruling.action)
     click.secho(text(f"{who}：{action}", f"{who}: {action}"), bold=True)
     if one.is_held:
         say(
@@ -95,17 +95,18 @@ def _asked_line(asked: Asked) -> str:
     objection = asked.objection
     if objection is None:
         return text(f"✓ {asked.rule}：无异议", f"ok {asked.rule}")
-    detail = _in_brackets(detail_words(asked.rule, objection.detail)[language()])
+    detail = in_brackets(detail_words(asked.rule, objection.detail)[language()])
     turned = "" if asked.why == "asked" else text(f"〔{why}〕", f" [{why}]")
     cite = f" {objection.cite}" if objection.cite else ""
-    weight = _weight(objection.action)
+    heavy = weight(objection.action)
     return text(
-        f"✗ {asked.rule}：{weight}{turned}：{objection.text_zh}{detail}{cite}",
-        f"✗ {asked.rule}: {weight}{turned}: {objection.text}{detail}{cite}",
+        f"✗ {asked.rule}：{heavy}{turned}：{objection.text_zh}{detail}{cite}",
+        f"✗ {asked.rule}: {heavy}{turned}: {objection.text}{detail}{cite}",
     )
 
 
-def _in_brackets(detail: str) -> str:
+def in_brackets(detail: str) -> str:
+    """What was seen, as it follows a sentence."""
     return text(f"（{detail}）", f" ({detail})") if detail else ""
 
 
@@ -114,7 +115,8 @@ def _input_line(before: Input) -> str:
     return text("；", "; ").join(f"{name} = {shown}" for name, shown in given)
 
 
-def _weight(action: Action) -> str:
+def weight(action: Action) -> str:
+    """An action as people call it."""
     return word(WEIGHTS, action.word)[language()]
 
 
@@ -234,7 +236,7 @@ def show_explanation(explanation: Explanation) -> None:
         click.secho(f"\n{fate.sentence[chosen]}", bold=True)
         click.echo("  " + ", ".join(fate.people) + (f" … ({fate.count})" if fate.count > len(fate.people) else ""))
         for reason in fate.reasons:
-            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]}{_in_brackets(reason.seen[chosen])}")
+            click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]}{in_brackets(reason.seen[chosen])}")
             if reason.fix[chosen]:
                 click.echo(f"      → {reason.fix[chosen]}")
             if reason.cite:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -112,6 +113,30 @@ def opened_faults(rejects: Path | None) -> Iterator[Faults]:
             yield Faults(file)
 
 
+def addresses(source: Source, column: str, faults: Faults) -> Iterator[Mailbox]:
+    """The mailboxes of a recipient list, in its order; bad rows go to `faults`."""
+    found = rows(source)
+    first = _first_row(found, faults)
+    if first is None:
+        return
+    second = next(found, None)
+    place, is_headed = _place(first, second, column)
+    for row in chain([] if is_headed else [first], [second] if second else [], found):
+        if isinstance(row, Fault):
+            faults.add(row)
+        elif (mailbox := _mailbox(row, place, faults)) is not None:
+            yield mailbox
+
+
+def _mailbox(row: Row, place: int, faults: Faults) -> Mailbox | None:
+    address = row.cells[place] if place < len(row.cells) else ""
+    try:
+        return Mailbox.parse(address)
+    except MailboxError as error:
+        faults.add(Fault(row.line, address[:_MAX_NOTE], f"不是有效的邮箱地址（{error}）", str(error)))
+        return None
+
+
 # Clean ---------------------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +185,7 @@ def _first_row(found: Iterator[Row | Fault], faults: Faults) -> Row | None:
     for row in found:
         if isinstance(row, Row):
             if row.value is not None:
-                fail(USAGE, "只能清理表格（CSV），不能清理 JSON", "only tables (CSV) can be cleaned, not JSON")
+                fail(USAGE, "这里只能用表格（CSV），不能用 JSON", "only a table (CSV) will do here, not JSON")
             return row
         faults.add(row)
     return None
@@ -184,11 +209,8 @@ def _judge(keys: Keys, row: Row | Fault | None, place: int, batch: list[tuple[Ro
     if isinstance(row, Fault):
         faults.add(row)
         return
-    address = row.cells[place] if place < len(row.cells) else ""
-    try:
-        batch.append((row, keys.addresses.digests(Mailbox.parse(address).key)))
-    except MailboxError as error:
-        faults.add(Fault(row.line, address[:_MAX_NOTE], f"不是有效的邮箱地址（{error}）", str(error)))
+    if (mailbox := _mailbox(row, place, faults)) is not None:
+        batch.append((row, keys.addresses.digests(mailbox.key)))
 
 
 async def _keep(

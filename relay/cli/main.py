@@ -30,6 +30,8 @@ VERBS = {
     "check": Verb("check", "检查配置，列出错误与待办", "Check the configuration: what is wrong, what is still to do"),
     "serve": Verb("serve", "运行服务", "Run the service"),
     "explain": Verb("explain", "解释一次拒绝，或试判一封邮件", "Explain a refusal, or judge a message without sending it"),
+    "lint": Verb("lint", "发送前检查邮件文件", "What the rules have against a message file, with place and remedy"),
+    "send": Verb("send", "试发：逐个收件人给出结论，不发出任何邮件", "With --dry-run: each recipient's verdict; nothing leaves"),
     "policy": Verb("policy", "应用策略，用文字说明策略", "Put policies in force, say them in sentences"),
     "schema": Verb("policy", "输出策略文件的 JSON Schema", "Print the JSON Schema of a kind of policy file"),
     "streams": Verb("streams", "邮件流：投诉与退信、暂停与恢复", "How each stream's mail is received; pause and resume"),

@@ -12,9 +12,14 @@ import click
 import orjson
 
 from relay.cli.entries import by_option, person
+from relay.cli.findings import Findings
 from relay.cli.inspection import unknown_country
 from relay.cli.opening import refuse_foreign_root
-from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, text, warn
+from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, warn
+from relay.cli.policy_diff import diff, show_changes
+from relay.cli.policy_replay import replay_command
+from relay.cli.policy_test import test
+from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
 from relay.policy.schema import KINDS
 from relay.policy.schema import schema as schema_of
@@ -29,7 +34,12 @@ from relay.upstream.profile import load_profiles
 
 @click.group("policy")
 def policy() -> None:
-    """Policy sets: apply, show / 策略：应用与查看."""
+    """Policy sets: apply, show, test, compare, replay / 策略：应用、查看、测试、比较、重判."""
+
+
+policy.add_command(test)
+policy.add_command(diff)
+policy.add_command(replay_command)
 
 
 @policy.command("apply")
@@ -38,7 +48,7 @@ def policy() -> None:
 @by_option
 @click.option("--json", "as_json", is_flag=True)
 def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
-    """Validate the FOLDER, say what changes, put it in force whole, record it / 校验目录、显示差异、整体生效并记录."""
+    """Validate the FOLDER, run its tests, say what changes, put it in force whole, record it / 校验、测试、整体生效并记录."""
     if not reason.strip():
         fail(USAGE, "请用 --reason 写明原因", "say why with --reason")
     config = load_config(option("config"))
@@ -50,7 +60,7 @@ def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
         warn(f"无法与原策略比较：{fault}", f"The set in force cannot be compared with: {fault}")
     if as_json:
         changes = [asdict(change) for change in applied.changes]
-        emit_json({"hash": applied.policy.hash, "before": applied.before, "changes": changes})
+        emit_json({"hash": applied.policy.hash, "before": applied.before, "cases": applied.cases, "changes": changes})
     else:
         _tell(folder, config, applied)
 
@@ -106,13 +116,11 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
     if applied.before == new.hash:
         say(f"策略 {new.hash} 已经生效，没有变化。", f"Policy set {new.hash} is in force already; nothing changed.")
         return
-    for change in changes:
-        mark = text("[放宽] ", "[laxer] ") if change.laxer else "        "
-        click.secho(f"  {mark}{text(change.text_zh, change.text_en)}", fg="yellow" if change.laxer else None)
+    show_changes(changes)
     laxer = sum(change.laxer for change in changes)
     say(
-        f"策略 {new.hash} 已生效：{len(changes)} 处变化，其中 {laxer} 处放宽。",
-        f"Policy set {new.hash} is in force. Changes: {len(changes)}, laxer: {laxer}.",
+        f"策略 {new.hash} 已生效：{len(changes)} 处变化，其中 {laxer} 处放宽；{applied.cases} 个用例全部符合。",
+        f"Policy set {new.hash} is in force. Changes: {len(changes)}, laxer: {laxer}. Cases that hold: {applied.cases}.",
     )
     if folder.resolve() != config.policies_path.resolve():
         warn(
@@ -121,6 +129,10 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
         )
     for name, packs in unknown_countries(new, config, load_profiles()).items():
         warn(*unknown_country(name, packs))
+    findings = Findings()
+    look_at_packs(new, findings)
+    for both in (*findings.faults, *findings.to_do):
+        warn(*both)
     for place in placeholders(new):
         warn(f"尚待填写：{place}", f"Still to fill in: {place}")
 

@@ -78,7 +78,7 @@ class Structure:
 
     def attachments(self) -> tuple[Attachment, ...]:
         """What is not plain running text: named parts, attached messages, anything that is not text or multipart."""
-        return tuple(attachment for part in self.parts for attachment in _attachments(part))
+        return tuple(attachment for part in self.parts for attachment in attachments_of(part))
 
 
 def walk(fields: tuple[Field, ...], body: bytes) -> Structure:
@@ -202,7 +202,8 @@ class _Walker:
         return found + 2 if found >= 0 else -1
 
 
-def _attachments(part: Part) -> list[Attachment]:
+def attachments_of(part: Part) -> list[Attachment]:
+    """The files as which readers show a part; none when it is running text."""
     disposition = part.header(b"content-disposition")
     names = [decode_words(value) for name, value in parse_parameters(disposition) if name == "filename"]
     names += [decode_words(value) for name, value in part.parameters if name == "name"]

@@ -55,6 +55,18 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """Where in a message something was seen: a field ("From"), a text ("subject", "html part 2") or "attachment NAME".
+
+    `start` and `end` count the characters of what people see of it; `end` 0: the whole of it.
+    """
+
+    where: str
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Objection:
     """One rule's answer. Texts are for people; `text` and `fix` are ASCII because they go on the wire.
 
@@ -76,6 +88,7 @@ class Objection:
     asked_for: Action = Action.REJECT
     retry_after: int = 0  # seconds, for defer and hold, where it is known
     reply_code: int = 550  # 554 for structure, 552 for size, 451 for defer and hold
+    spots: tuple[Spot, ...] = field(default=(), compare=False)  # for `relay lint`; never recorded
 
 
 @dataclass(frozen=True, slots=True)

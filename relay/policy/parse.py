@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from relay.policy.table import ACTIONS, PURPOSES
 
 __all__ = ["PolicySet", "Stream", "parse_policies"]
 
-_FILE = re.compile(r"(streams|packs)/([^/]+)\.toml")
+_FILE = re.compile(r"(streams|packs|tests)/([^/]+)\.toml")
 _OTHER_PURPOSE = ("purpose", "用途不符")
 
 
@@ -29,38 +30,39 @@ def parse_policies(files: Mapping[str, bytes]) -> PolicySet:
     Raises ConfigurationError that lists every fault of every file.
     """
     faults = Faults(files)
-    draft = _read(files, faults)
+    draft = read_draft(files, faults)
     cross_check(draft, faults)
     faults.refuse()
+    return compile_set(draft)
+
+
+def compile_set(draft: Draft) -> PolicySet:
+    """The set of files in which nothing is wrong."""
     organisation = draft.organisation
     if organisation is None:
         raise AssertionError("a set without organisation.toml has a fault")
     streams = tuple(_stream(name, draft, organisation) for name in organisation.streams)
-    return PolicySet(set_hash(files), organisation, streams, draft.packs, ZoneInfo(organisation.time_zone))
+    return PolicySet(set_hash(draft.files), organisation, streams, draft.packs, ZoneInfo(organisation.time_zone))
 
 
-def _read(files: Mapping[str, bytes], faults: Faults) -> Draft:
+def read_draft(files: Mapping[str, bytes], faults: Faults) -> Draft:
+    """Read each file by itself; rehearsal.py reads those below tests/."""
     organisation: Organisation | None = None
     streams: dict[str, StreamFile] = {}
     packs: dict[str, PackFile] = {}
     rules: dict[str, tuple[Rule, ...]] = {}
     for name in sorted(files):
         place = _FILE.fullmatch(name)
-        if name.startswith("tests/"):
-            faults.add(
-                name,
-                (),
-                "policy tests come with a later version; move this file away",
-                "策略测试将在以后的版本提供，请移走此文件",
-            )
-            continue
         if name != ORGANISATION and (place is None or not name_fits(place[2])):
             faults.add(
                 name,
                 (),
-                "expected organisation.toml, streams/NAME.toml or packs/NAME.toml; NAME in small letters, digits and -",
-                "应为 organisation.toml、streams/名称.toml 或 packs/名称.toml，名称只能用小写字母、数字和 -",
+                "expected organisation.toml, streams/NAME.toml, packs/NAME.toml or tests/NAME.toml;"
+                " NAME in small letters, digits and -",
+                "应为 organisation.toml、streams/名称.toml、packs/名称.toml 或 tests/名称.toml，名称只能用小写字母、数字和 -",
             )
+            continue
+        if place is not None and place[1] == "tests":
             continue
         document = faults.read(name, files[name])
         if document is None:
@@ -68,7 +70,7 @@ def _read(files: Mapping[str, bytes], faults: Faults) -> Draft:
         if place is None:
             organisation = faults.validate(Organisation, document, name)
         else:
-            rules[name] = _rules(name, place[2], document, faults)
+            rules[name] = read_rules(name, place[2], document, faults)
             if place[1] == "streams" and (stream := faults.validate(StreamFile, document, name)):
                 streams[place[2]] = stream
             elif place[1] == "packs" and (pack := faults.validate(PackFile, document, name)):
@@ -76,7 +78,7 @@ def _read(files: Mapping[str, bytes], faults: Faults) -> Draft:
     return Draft(files, organisation, streams, packs, rules)
 
 
-def _rules(file: str, owner: str, document: dict[str, Any], faults: Faults) -> tuple[Rule, ...]:
+def read_rules(file: str, owner: str, document: dict[str, Any], faults: Faults) -> tuple[Rule, ...]:
     """Compile the [[rule]] tables, whatever else is wrong with the file."""
     rules = []
     tables = document.get("rule")
@@ -125,7 +127,7 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
             for rule in draft.rules[f"packs/{pack_name}.toml"]
         ]
         if not outside:
-            used.append(Pack(pack_name, pack, reach))
+            used.append(Pack(pack_name, pack, reach, _until(pack_name, pack, organisation)))
             duties += _duties(pack_name, pack, file, reach)
     rules += [_silenced(rule, _never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
     return Stream(
@@ -146,6 +148,12 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
         facts=organisation,
         file=file,
     )
+
+
+def _until(name: str, pack: PackFile, organisation: Organisation) -> date | None:
+    """The last day on which somebody vouches for the pack: its own, or a later one that somebody gave by name."""
+    own = pack.pack.expires_on
+    return own and max([own, *(extend.until for extend in organisation.extend if extend.pack == name)])
 
 
 def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from relay.policy.case import Action, Asked, Case, Phase
+from relay.policy.case import Action, Asked, Case, Phase, Spot
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
 from relay.policy.organisation import OrganisationFacts
@@ -27,21 +27,24 @@ class Setting:
     """What a check knows of the stream it is asked in, of the organisation that sends, and of the day.
 
     `today` is the organisation's calendar day; where nobody says which, the
-    last of all, on which every licence and claim has ended.
+    last of all, on which every licence and claim has ended.  `offers` is what
+    the stream's copies carry: "signature", "one-click", "mailto", "unsubscribe".
     """
 
     stream: str
     purpose: Purpose
     facts: OrganisationFacts
     today: date = date.max
+    offers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw, without addresses: "14.2 MB". `code` replaces the check's own enhanced code."""
+    """What a check saw, without addresses: "14.2 MB", and where in the message. `code` replaces the check's own enhanced code."""
 
     detail: str = ""
     code: str = ""
+    spots: tuple[Spot, ...] = field(default=(), compare=False)
 
 
 UNREAD_PARTS = Finding("its parts cannot all be read")

@@ -1,4 +1,4 @@
-"""JSON Schema of the three kinds of policy file, for editors that complete and check TOML."""
+"""JSON Schema of the kinds of policy file, for editors that complete and check TOML."""
 
 from typing import Any
 
@@ -7,17 +7,22 @@ from pydantic import BaseModel
 from relay.policy.checks import CHECKS
 from relay.policy.model import PackFile, StreamFile, WhenTable
 from relay.policy.organisation import Organisation
+from relay.policy.rehearsal_file import CaseFile, CaseTable
 
-KINDS: dict[str, type[BaseModel]] = {"organisation": Organisation, "stream": StreamFile, "pack": PackFile}
+KINDS: dict[str, type[BaseModel]] = {"organisation": Organisation, "stream": StreamFile, "pack": PackFile, "tests": CaseFile}
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """Return the schema of "organisation", "stream" or "pack". Raises KeyError."""
+    """Return the schema of a kind in `KINDS`. Raises KeyError."""
     document = KINDS[kind].model_json_schema()
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = f"compliance-relay {kind}"
     if "rule" in document["properties"]:
         document["properties"]["rule"]["items"] = {"anyOf": [_rule(name) for name in (*CHECKS, "")]}
+    if "case" in document["properties"]:
+        case = CaseTable.model_json_schema()
+        document["$defs"] |= case.pop("$defs")
+        document["properties"]["case"]["items"] = case
     return document
 
 

@@ -26,7 +26,9 @@ def packs(policy: PolicySet) -> Iterator[Sentence]:
     """What each pack that some stream uses rests on, who vouches for it until when, and what a breach costs."""
     for name in sorted({pack.name for stream in policy.streams for pack in stream.packs}):
         facts = policy.packs[name].pack
-        said = [(f"The pack {name}: version {facts.version}", f"规则包 {name}：版本 {facts.version}")]
+        title, title_zh = facts.title.en or facts.title.zh, facts.title.zh or facts.title.en
+        called = f" ({title})" if title else "", f"（{title_zh}）" if title_zh else ""
+        said = [(f"The pack {name}{called[0]}: version {facts.version}", f"规则包 {name}{called[1]}：版本 {facts.version}")]
         if facts.sources:
             said.append((f"rests on {', '.join(facts.sources)}", f"依据 {'、'.join(facts.sources)}"))
         if facts.reviewed_on:
@@ -54,6 +56,13 @@ def vouched_for(policy: PolicySet, today: date) -> Iterator[Sentence]:
         yield Sentence(
             f'The words "{claim.text}"{where and f" for recipients in {where}"}: proof in {claim.evidence}, {en}.',
             f"用语“{claim.text}”{where and f'（{where} 的收件人）'}：证明材料 {claim.evidence}，{zh}。",
+        )
+    for transfer in organisation.transfer:
+        en, zh = until(transfer.until, today)
+        where = ", ".join(transfer.to)
+        yield Sentence(
+            f"Personal data may leave for {where}: {transfer.basis}, {transfer.reference}, {en}.",
+            f"个人信息可传输至 {where}：{transfer.basis}，{transfer.reference}，{zh}。",
         )
     for mark in organisation.mark:
         yield Sentence(

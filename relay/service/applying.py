@@ -1,13 +1,15 @@
 """Put a policy set in force, whole or not at all: for the service's own folder, and for `relay policy apply`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.policy.difference import Change, difference
 from relay.policy.parse import parse_policies
+from relay.policy.rehearsal import require_cases_to_hold
 from relay.policy.sets import PolicySet
 from relay.records.facts import policy_record
 from relay.records.kinds import Record
@@ -19,13 +21,15 @@ from relay.upstream.profile import Profile
 class Applied:
     """The set that is in force now, the hash of the one before (the same when nothing changed), and what changed.
 
-    `uncompared` says why the one before could not be read; then `changes` are those of a first set.
+    `uncompared` says why the one before could not be read; then `changes` are those of a first set.  `cases` is how many of
+    its own cases it was held against.
     """
 
     policy: PolicySet
     before: str | None
     changes: tuple[Change, ...] = ()
     uncompared: str = ""
+    cases: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Applying:
     entropy: Callable[[int], bytes]
 
     async def apply(self, files: Mapping[str, bytes], *, by: str, reason: str) -> Applied:
-        """Validate the files, keep them, record the switch, then switch: no record, no switch.
+        """Validate the files, judge their cases, keep them, record the switch, then switch: no record, no switch.
 
         One process at a time, so that each record names the set that its own replaced.  Raises ConfigurationError and
         RecordsUnavailable; then the set before is in force.
@@ -48,9 +52,12 @@ class Applying:
         policy = parse_policies(files)
         if faults := config_faults(policy, self.config, self.profiles):
             raise ConfigurationError("\n".join(faults))
+        cases = 0
+        if policy.hash != self.archive.in_force():  # the cases are part of a set: those of the one in force held
+            cases = await asyncio.to_thread(require_cases_to_hold, files)
         async with self.archive.turn():
             before = self.archive.in_force()
-            applied = self._compared(policy, before)
+            applied = replace(self._compared(policy, before), cases=cases)
             self.archive.keep(files)
             if policy.hash != before:
                 await self._switch(applied, by, reason)

@@ -234,6 +234,15 @@ def unknown_countries(policy: PolicySet, config: Config, profiles: Mapping[str, 
     return {name: list(packs) for name, packs in asking.items()}
 
 
+def countries_of(stream: Stream, config: Config, profiles: Mapping[str, Profile]) -> frozenset[str]:
+    """Where the upstreams are that the stream's mail may leave by, as far as somebody said it."""
+    named = (
+        one.country or (profiles[one.provider].country if one.provider in profiles else "")
+        for one in _upstreams_of(stream, config)
+    )
+    return frozenset(filter(None, named))
+
+
 def _upstreams_of(stream: Stream, config: Config) -> list[Upstream]:
     """Every upstream that the stream's mail may leave by: those it names, else the first, and those of its clients' logins."""
     names = set(stream.upstream or (config.upstream[0].name,))

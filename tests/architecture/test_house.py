@@ -26,7 +26,7 @@ FLOORS = [
     {"refusing", "reporting", "probing"},
     {"overtaken", "pipeline"},
     {"carrying"},
-    {"explain"},
+    {"explain", "linting"},
     {"doors"},
     {"service"},
     {"cli"},
@@ -56,6 +56,10 @@ LIBRARIES = {
     "pydantic": {"toml", "hosts", "config", "policy", "upstream", "doors"},
     "cryptography": {"keys", "render", "cli", "upstream"},
     "idna": {"mail"},
+    "phonenumbers": {"policy"},
+    "stdnum": {"policy"},
+    "selectolax": {"mail"},
+    "ahocorasick_rs": {"policy"},
     "uvloop": {"service"},
 }
 """Which rooms may import a third-party library."""
@@ -151,11 +155,16 @@ def test_pure_rooms_touch_nothing_outside_themselves():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Await | ast.AsyncFunctionDef):
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} awaits")
-            if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+            if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today") and not _is_setting(node.value):
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} reads the clock")
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} opens a file")
     assert not faults, "\n".join(faults)
+
+
+def _is_setting(value: ast.expr) -> bool:
+    """Whether it is what a check is told: `setting.today` is a date that somebody else read."""
+    return isinstance(value, ast.Name) and value.id == "setting"
 
 
 def test_each_library_stays_in_its_rooms():

@@ -19,6 +19,8 @@ NEEDS_CONFIGURATION = {
     "check": ("check",),
     "serve": ("serve",),
     "explain": ("explain", "01J00000000000000000000000"),
+    "lint": ("lint", __file__),
+    "send": ("send", "--dry-run", __file__, "--to", __file__),
     "policy": ("policy", "show"),
     "suppress": ("suppress", "list"),
     "dkim": ("dkim", "dns"),

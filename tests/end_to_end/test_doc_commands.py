@@ -174,6 +174,7 @@ def _settle(machine, upstream):
 def lay_out(path, machine):
     """The files that a document tells its reader to have."""
     (machine.home / "message.eml").write_bytes(MAIL)
+    (machine.home / "customers.csv").write_text("bob@example.org\n", "utf-8")
     for block in blocks(path.read_text("utf-8"), "toml"):
         if block.startswith("provider = "):
             (machine.home / "answers.toml").write_text(block, "utf-8")

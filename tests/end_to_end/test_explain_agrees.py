@@ -1,4 +1,4 @@
-"""`relay explain` and the live line agree on every message of the corpus, recipient by recipient.
+"""`relay explain`, `relay send --dry-run` and the live line agree, recipient by recipient: on the corpus, and on mail at random.
 
 Compared are what was recorded and delivered with what was foretold: every objection with its weight, whether a copy
 leaves, and its own octets.  Ids, times, signatures and unsubscribe tokens differ by nature; a reply that was only
@@ -7,10 +7,14 @@ foretold has no page to name.
 
 import re
 from dataclasses import replace
+from itertools import count
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from relay.explain import explain
+from relay.explain import explain, foretell
+from relay.mail.compose import Attached, compose
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
@@ -22,6 +26,7 @@ from tests.support.journey import records
 from tests.support.line import CLIENT, LineHouse, author_domains
 from tests.support.service import NEWS, OFFICE, SHOP, message
 
+NUMBERS = count()
 GONE, UNSUBSCRIBED, ELSEWHERE, EXEMPT = "gone@example.org", "left@example.org", "zoe@blocked.example", "qa@example.org"
 RECIPIENTS = ["ada@example.org", GONE, "bob@example.net", UNSUBSCRIBED, ELSEWHERE, EXEMPT]
 RULES = """
@@ -89,11 +94,11 @@ def house(upstream, tmp_path_factory):
         yield house
 
 
-def foretold(house, login, data):
+def foretold(house, login, data, recipients=RECIPIENTS):
     """What explain says of every recipient, or the reply to a message that cannot be read."""
 
     async def ask():
-        submission = await house.begin(login, RECIPIENTS, admitted_only=False)
+        submission = await house.begin(login, recipients, admitted_only=False)
         stream = house.line.take_sender(submission.identity, CLIENT.listener, submission.reverse_path)
         return await explain(house.line, submission, house.line.reader.parse(data), stream)
 
@@ -101,6 +106,22 @@ def foretold(house, login, data):
         return {one.ruling.recipient.mailbox.wire: one for one in house.run(ask())}
     except MessageError as fault:
         return fault
+
+
+def dry_run(house, login, recipients, data):
+    """What `relay send --dry-run` says of each recipient: the verdict, the reply, whether it would be held."""
+
+    async def ask():
+        submission = await house.begin(login, recipients, admitted_only=False)
+        stream = house.line.take_sender(submission.identity, CLIENT.listener, submission.reverse_path)
+        return await foretell(house.line, submission, house.line.reader.parse(data), stream)
+
+    return {one.ruling.recipient.mailbox.wire: said_of(one) for one in house.run(ask())}
+
+
+def said_of(one):
+    """All that both tell of a recipient but the copy."""
+    return objections(one.ruling), one.verdict, one.reply, one.impossible, one.is_held
 
 
 def objections(ruling) -> list[dict]:
@@ -175,17 +196,19 @@ def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
     sent = []
     for name, data in corpus():
         expected = foretold(house, login, data)
+        tried = None if isinstance(expected, MessageError) else dry_run(house, login, RECIPIENTS, data)
         before, known = len(upstream.accepted), how_many(house)
         reply = house.send(login, RECIPIENTS, data)
         deliveries = [d for d in upstream.accepted[before:] if d.reverse_path]  # a report has none
-        sent.append((name, expected, reply, deliveries, slice(known, how_many(house))))
+        sent.append((name, expected, tried, reply, deliveries, slice(known, how_many(house))))
     everything, seen = records(house.relay), set()
-    for name, expected, reply, deliveries, part in sent:
+    for name, expected, tried, reply, deliveries, part in sent:
         written = everything[part]
         if isinstance(expected, MessageError):
             assert f"[{expected.rule}] {expected.text}" in reply.lines()[0], name
             assert not deliveries
             continue
+        assert tried == {address: said_of(one) for address, one in expected.items()}, name
         foretold_objections = {address: (one.ruling.action.word, objections(one.ruling)) for address, one in expected.items()}
         assert recorded(written) == foretold_objections, name
         assert sorted(r for d in deliveries for r in d.recipients) == sorted(a for a, one in expected.items() if one.copy), name
@@ -196,6 +219,31 @@ def test_explain_and_the_line_agree_on_the_corpus(house, upstream, login):
         check_replies(written, expected)
         seen |= {(objection["rule"], objection["action"]) for _, found in recorded(written).values() for objection in found}
     assert seen >= EVERYWHERE | SEEN[login], seen
+
+
+WORDS = st.sampled_from(["News", "Re: test", "促销", "【广告】 offers", "A test of 促销"])
+FILES = st.lists(st.sampled_from(["a.pdf", "setup.exe", "说明.DOCX", "b.vbs", "big.bin"]), max_size=3)
+PEOPLE = st.lists(
+    st.sampled_from([*RECIPIENTS, "lei@mail.example.cn", "kim@mail.example.kr"]), min_size=1, max_size=6, unique=True
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(login=st.sampled_from([NEWS, OFFICE, SHOP]), people=PEOPLE, shown=PEOPLE, subject=WORDS, files=FILES, html=st.booleans())
+def test_all_three_agree_on_mail_at_random(house, upstream, login, people, shown, subject, files, html):
+    attached = [Attached(name, "application/octet-stream", b"x" * (30_000 if name == "big.bin" else 3)) for name in files]
+    fields = [("From", f"Example <{login}>"), ("To", ", ".join(shown)), ("Subject", subject)]
+    fields += [("Date", "Mon, 01 Jun 2026 10:00:00 +0800"), ("Message-ID", f"<{next(NUMBERS)}@example.com>")]
+    data = compose(fields, "Hello", "<p>Hello</p>" if html else "", attached)
+    expected = foretold(house, login, data, people)
+    assert dry_run(house, login, people, data) == {address: said_of(one) for address, one in expected.items()}
+    before, known = len(upstream.accepted), how_many(house)
+    house.send(login, people, data)
+    delivered = [address for one in upstream.accepted[before:] if one.reverse_path for address in one.recipients]
+    assert sorted(delivered) == sorted(address for address, one in expected.items() if one.copy)
+    written = records(house.relay)[known:]
+    assert recorded(written) == {address: (one.ruling.action.word, objections(one.ruling)) for address, one in expected.items()}
+    check_replies(written, expected)
 
 
 HOLDS = """

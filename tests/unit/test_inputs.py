@@ -18,15 +18,24 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
+    "organisation-facts": {"facts": ["contact"]},
+    "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
+    "stream-offers": {"offers": ["signature"]},
+    "personal-data": {"types": ["cn-id"]},
+    "links": {"faults": ["http"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
+    "content": "message.content",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
-    "suppressions": "recipient.suppressions", "recipient": "recipient.domain", "submission": "sender.owns",
+    "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
+    "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
+    "upstream_countries": "upstream.countries",
+    "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.name", "stream.purpose", "stream.bound_by"}
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
 """Named for people: what the facts beside them are of."""
 
 
@@ -38,7 +47,7 @@ class Watched:
 
     def __getattr__(self, name):
         value = getattr(self._watched, name)
-        if name == "message":
+        if name in ("message", "submission", "recipient"):
             return Watched(value, self._read)
         self._read.add(READ_AS[name])
         return value
@@ -51,7 +60,7 @@ def test_a_check_names_what_it_reads(check):
     raw = PLAIN.replace(b"Subject", b"Sender: robot@example.com\r\nSubject", 1)
     parameters = check.parameters(id="mine", **PARAMETERS.get(check.name, {}))
     check.ask(Watched(a_case(raw), read), a_setting(), parameters)
-    assert read == set(check.reads) - AS_WELL
+    assert read == {name for name in check.reads if not name.startswith("organisation.")} - AS_WELL
 
 
 def given(policy, case: Case, phase=Phase.DATA, today=TODAY, stream="newsletter"):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -71,6 +73,25 @@ def test_apply_puts_the_folder_in_force_and_records_it(desk):
     assert "Still to fill in: organisation.toml: legal_name: 示例公司" in result.output
 
 
+PACK = (
+    '[pack]\nversion = "1"\nexpires_on = {}\n'
+    '[[rule]]\nid = "facts"\ncheck = "organisation-facts"\nfacts = ["contact"]\ncite = "Act 7"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(-1, "The pack law expired on "), (29, "The pack law expires on ")], ids=["expired", "soon"]
+)
+def test_apply_says_which_pack_needs_somebody(desk, days, said):
+    day = datetime.now(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=days)
+    (desk / "policies/packs/law.toml").write_text(PACK.format(day))
+    edit(desk, 'packs = ["base"]', 'packs = ["base", "law"]')
+    result = apply(desk)
+    assert result.exit_code == 0, result.output
+    assert f"{said}{day}" in result.output
+    assert "policies/organisation.toml: contact: law/facts needs it [Act 7]; mail it applies to waits (451)" in result.output
+
+
 def test_apply_marks_every_line_that_became_laxer(desk):
     apply(desk)
     edit(desk, 'mode = "enforce"', 'mode = "shadow"')
@@ -133,10 +154,45 @@ def test_a_reason_is_needed(desk):
     assert run("apply", str(desk / "policies"), "--reason", "  ").exit_code == 2
 
 
-def test_policy_tests_are_not_passed_over(desk):
-    (desk / "policies" / "tests").mkdir()
-    (desk / "policies" / "tests" / "first.toml").write_text("")
-    assert "policy tests come with a later version" in str(apply(desk).exception)
+WRONG_CASE = '[[case]]\nname = "an ordinary mail"\nexpect = "reject"\n'
+
+
+def test_a_set_whose_cases_do_not_hold_stays_out(desk):
+    apply(desk)
+    before = in_force(desk)
+    (desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    fault = str(apply(desk).exception)
+    assert fault.startswith("tests/mine.toml: line 2: an ordinary mail: expected reject, found permit / ")
+    assert in_force(desk) == before
+
+
+def test_the_cases_of_a_set_are_kept_with_it(desk):
+    """What a set was held against is evidence; the same set is not held against it again."""
+    told = json.loads(apply(desk, "--json").output)
+    assert told["cases"] > 80
+    kept = read_folder(desk / "data" / "policies" / "sets" / told["hash"])
+    assert kept["tests/base.toml"] == (SHIPPED / "tests" / "base.toml").read_bytes()
+    assert json.loads(apply(desk, "--json").output)["cases"] == 0
+
+
+def test_cases_are_judged_without_putting_anything_in_force(desk):
+    fine = run("test")
+    assert (fine.exit_code, PolicyArchive(desk / "data").in_force()) == (0, None)
+    assert "✓ tests/base.toml: " in fine.output
+    (desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
+    wrong = run("test", str(desk / "policies"))
+    assert wrong.exit_code == 1
+    assert "✗ tests/mine.toml: 1 case, 0 hold" in wrong.output
+    assert "tests/mine.toml:2  an ordinary mail\n  ✗ expected reject, found permit\n" in wrong.output
+    told = json.loads(run("test", "--json").output)
+    assert [(one["file"], one["line"], one["case"]) for one in told["failed"]] == [("tests/mine.toml", 2, "an ordinary mail")]
+    assert told["failed"][0]["differences"] == [{"en": "expected reject, found permit", "zh": "应为 reject，实为 permit"}]
+
+
+def test_rules_that_no_case_stops_are_named(desk):
+    (desk / "policies" / "tests" / "base.toml").write_text('[[case]]\nname = "a"\nexpect = "permit"\n')
+    assert "Rules that no case makes object:\n  base/suppression\n" in run("test").output
 
 
 def test_another_folder_than_the_configured_one_is_remarked(desk):
@@ -208,3 +264,22 @@ def test_show_without_a_set_says_so(desk):
 def test_schema_is_json(kind):
     result = CliRunner().invoke(command.schema, [kind])
     assert json.loads(result.output)["title"] == f"compliance-relay {kind}"
+
+
+def test_two_sets_are_compared(desk):
+    """Folders, kept sets by the beginning of their hash, and the one in force."""
+    apply(desk)
+    before = in_force(desk)
+    assert run("diff", "in-force", str(desk / "policies")).output == "Changes: 0, laxer: 0.\n"
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    laxer = run("diff", before[:6], str(desk / "policies"))
+    assert laxer.exit_code == 1
+    assert "[laxer] newsletter: " in laxer.output
+    stricter = json.loads(run("diff", str(desk / "policies"), before, "--json").output)
+    assert [one["laxer"] for one in stricter] == [False]
+
+
+def test_a_set_that_nobody_kept_is_no_set(desk):
+    unknown = run("diff", "0000", str(desk / "policies"))
+    assert unknown.exit_code == 2
+    assert "0000 is no folder, and no hash of one policy set" in unknown.output

@@ -3,19 +3,24 @@
 import json
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from relay.policy.checks import CHECKS
+from relay.policy.detectors import PERSONAL, SECRETS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
 from relay.policy.model import Thresholds
-from relay.policy.organisation import Regulated, SharedLimits
+from relay.policy.organisation import Regulated, SharedLimits, TransferBasis
 from relay.policy.parse import parse_policies
+from relay.policy.rehearsal import require_cases_to_hold
+from relay.policy.rehearsal_file import CaseTable
 from relay.policy.rule import RuleTable
 from relay.policy.schema import KINDS, schema
 from relay.policy.show import placeholders
+from relay.policy.standing import used_packs, wants
 from tests.support.policies import a_policy, newsletter, shipped_files
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -42,6 +47,17 @@ def test_the_tables_of_checks_are_complete():
         chinese.append([f"`{check.name}`", keys, read[1], check.summary_zh])
     assert rows_after(ENGLISH, "| check |") == english
     assert rows_after(CHINESE, "| 检查 |") == chinese
+
+
+def test_the_tables_of_data_are_complete():
+    for document, heading, of_secrets, words, title in (
+        (ENGLISH, "| type | what |", "| type of `secrets`", ", ", "title"),
+        (CHINESE, "| 类型 | 含义 |", "| `secrets` 的类型", "、", "title_zh"),
+    ):
+        assert rows_after(document, heading) == [
+            [f"`{kind.name}`", getattr(kind, title), words.join(kind.words[:4]) or "-"] for kind in PERSONAL.values()
+        ]
+        assert rows_after(document, of_secrets) == [[f"`{kind.name}`", getattr(kind, title)] for kind in SECRETS.values()]
 
 
 def test_the_tables_of_variables_are_complete():
@@ -76,8 +92,8 @@ def without_limits(organisation: bytes) -> bytes:
 @pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
-    blocks = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 8
+    blocks = re.findall(r"```toml\n(?!\[stream\])(.*?)```", document, re.DOTALL)
+    assert len(blocks) == 10
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
@@ -93,10 +109,35 @@ def test_the_examples_load(document):
     told = a_policy(
         changes={"organisation.toml": ('contact = ""', vouched[0])}, added={"organisation.toml": "\n" + vouched[1] + vouched[2]}
     ).organisation
-    assert (told.contact, len(told.licence), len(told.claim), len(told.mark)) == ("+86 21 0000 0000", 1, 1, 1)
-    assert all(f"`{name}`" in document for name in get_args(Regulated))
-    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[7]}').packs["law"]
+    assert (told.contact, len(told.licence), len(told.claim), len(told.mark), len(told.transfer)) == (
+        "+86 21 0000 0000",
+        1,
+        1,
+        1,
+        1,
+    )
+    assert all(f"`{name}`" in document for name in get_args(Regulated) + get_args(TransferBasis))
+    expiring = '[pack]\nversion = "1"\nexpires_on = 2027-01-01\n'
+    uses = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "cn-marketing"]')}
+    lasting = a_policy(changes=uses, added={"organisation.toml": "\n" + blocks[7]}, **{"cn-marketing": expiring + blocks[8]})
+    assert used_packs(lasting) == {"cn-marketing": date(2027, 12, 31)}
+    assert wants(lasting) == ()
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[9]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
+
+
+@pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
+def test_the_example_of_cases_holds(document):
+    (block,) = re.findall(r"```toml\n(\[stream\].*?)```", document, re.DOTALL)
+    assert require_cases_to_hold(shipped_files() | {"tests/mine.toml": block.encode()}) == 4 + require_cases_to_hold(
+        shipped_files()
+    )
+
+
+@pytest.mark.parametrize(("document", "heading"), [(ENGLISH, "| key | what it says"), (CHINESE, "| 键 | 含义")], ids=["en", "zh"])
+def test_the_table_of_cases_is_complete(document, heading):
+    listed = [key for row in rows_after(document, heading) for key in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(listed) == sorted(field.alias or name for name, field in CaseTable.model_fields.items())
 
 
 # The shipped files ---------------------------------------------------------------------------------------------------
@@ -164,13 +205,24 @@ def test_every_shipped_key_is_explained_in_both_languages(name):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [("organisation", "organisation"), ("stream", "streams/newsletter"), ("pack", "packs/base")]
+    ("kind", "name"),
+    [("organisation", "organisation"), ("stream", "streams/newsletter"), ("pack", "packs/base"), ("tests", "tests/base")],
 )
 def test_the_schema_knows_every_key_of_the_shipped_files(kind, name):
     properties = schema(kind)["properties"]
     assert set(tomllib.loads(shipped_files()[f"{name}.toml"].decode())) <= set(properties)
     assert set(properties) == set(KINDS[kind].model_fields)
     json.dumps(schema(kind))
+
+
+def test_the_schema_knows_every_key_of_a_case():
+    document = schema("tests")
+    case = document["properties"]["case"]["items"]
+    assert set(case["required"]) == {"name", "expect"}
+    used = {key for one in tomllib.loads(shipped_files()["tests/base.toml"].decode())["case"] for key in one}
+    assert {"from", "suppressions", "attachments"} <= used <= set(case["properties"])
+    references = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(document)))
+    assert references <= set(document["$defs"])
 
 
 def test_the_schema_explains_every_condition_of_a_pack():

@@ -4,7 +4,29 @@
 docs/policies.md lists them.  A new check is a file here and a line below.
 """
 
-from relay.policy.checks import attachments, disclosure, domains, ownership, size, structure, suppression, words
+from relay.policy.checks import (
+    attachments,
+    disclosure,
+    domains,
+    hidden,
+    links,
+    offers,
+    organisation,
+    ownership,
+    personal,
+    pictures,
+    placeholders,
+    route,
+    sender,
+    size,
+    sources,
+    structure,
+    subject,
+    suppression,
+    transfer,
+    unsubscribing,
+    words,
+)
 from relay.policy.rule import Check
 
 CHECKS: dict[str, Check] = {
@@ -19,6 +41,25 @@ CHECKS: dict[str, Check] = {
         domains.CHECK,
         attachments.CHECK,
         words.CHECK,
+        organisation.CHECK,
+        offers.CHECK,
+        sender.NAME,
+        sender.REPLY_ADDRESS,
+        subject.FAKE_REPLY,
+        subject.VISIBLE,
+        route.CHECK,
+        sources.GENERATED,
+        sources.ROLE,
+        transfer.CHECK,
+        personal.PERSONAL_DATA,
+        personal.SECRETS_CHECK,
+        personal.ADDRESS_LIST,
+        hidden.CHECK,
+        links.CHECK,
+        placeholders.CHECK,
+        unsubscribing.CHECK,
+        pictures.IMAGE_ONLY,
+        pictures.TRACKING_PIXEL,
     )
 }
 

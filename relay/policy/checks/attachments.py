@@ -6,7 +6,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from relay.mail.decoding import one_form
-from relay.policy.case import Case
+from relay.mail.mime import Attachment
+from relay.policy.case import Case, Spot
 from relay.policy.expression import extension
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
@@ -41,11 +42,15 @@ def ask(case: Case, setting: Setting, parameters: Attachments) -> Finding | None
     for attachment in message.attachments:
         found = extension(_visible(attachment.filename or ""))
         if found in parameters.extensions:
-            return Finding(f".{found}")
+            return Finding(f".{found}", spots=(_spot(attachment),))
         media_type = attachment.media_type.casefold()
         if media_type in parameters.media_types or f"{media_type.partition('/')[0]}/*" in parameters.media_types:
-            return Finding(media_type)
+            return Finding(media_type, spots=(_spot(attachment),))
     return None if message.structure.is_complete else UNREAD_PARTS
+
+
+def _spot(attachment: Attachment) -> Spot:
+    return Spot(f"attachment {attachment.filename or attachment.media_type}")
 
 
 def _visible(filename: str) -> str:

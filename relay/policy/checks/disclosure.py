@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.policy.case import Case
+from relay.policy.case import Case, Spot
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 
@@ -18,7 +18,9 @@ def ask(case: Case, setting: Setting, parameters: Disclosure) -> Finding | None:
     """Object when To and Cc show more mailboxes than allowed."""
     visible = case.message.addressees if case.message else 0
     allowed = parameters.visible_at_most
-    return Finding(f"{visible} shown, {allowed} allowed") if visible > allowed else None
+    if visible <= allowed:
+        return None
+    return Finding(f"{visible} shown, {allowed} allowed", spots=(Spot("To"), Spot("Cc")))
 
 
 CHECK = Check(

@@ -1,6 +1,6 @@
 """Ownership: From and Sender belong to whoever logged in (RFC 6409 section 6.1)."""
 
-from relay.policy.case import Case
+from relay.policy.case import Case, Spot
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 
@@ -8,11 +8,11 @@ def ask(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:
     """Object when From cannot be read, or when From or Sender names a mailbox of somebody else."""
     message, identity = case.message, case.submission.identity
     if message is None or message.authors is None:
-        return Finding("From cannot be read")
+        return Finding("From cannot be read", spots=(Spot("From"),))
     if not all(map(identity.may_use, message.authors)):
-        return Finding("From")
+        return Finding("From", spots=(Spot("From"),))
     if message.first("sender") is not None and (message.sender is None or not identity.may_use(message.sender)):
-        return Finding("Sender")
+        return Finding("Sender", spots=(Spot("Sender"),))
     return None
 
 

@@ -1,7 +1,9 @@
 """Structure: a header section that every receiver reads in the same way (RFC 5322 section 3.6)."""
 
-from relay.policy.case import Case
+from relay.policy.case import Case, Spot
 from relay.policy.rule import Check, Finding, RuleTable, Setting
+
+_FROM = (Spot("From"),)
 
 
 def ask_one_from(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:
@@ -9,10 +11,10 @@ def ask_one_from(case: Case, setting: Setting, parameters: RuleTable) -> Finding
     message = case.message
     fields = len(message.all("from")) if message else 0
     if message is None or fields != 1:
-        return Finding(f"{fields} From fields")
+        return Finding(f"{fields} From fields", spots=_FROM)
     if message.authors is None:
-        return Finding("From cannot be read")
-    return None if len(message.authors) == 1 else Finding(f"{len(message.authors)} authors")
+        return Finding("From cannot be read", spots=_FROM)
+    return None if len(message.authors) == 1 else Finding(f"{len(message.authors)} authors", spots=_FROM)
 
 
 def ask_structure(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from relay.mail.decoding import one_form
-from relay.policy.case import Case
+from relay.policy.case import Case, Spot
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 
@@ -34,7 +34,13 @@ class Words(RuleTable):
 def ask(case: Case, setting: Setting, parameters: Words) -> Finding | None:
     """Object to the first listed word."""
     found = _pattern(parameters.words).search(visible(case.message.subject)) if case.message else None
-    return Finding(found[0]) if found else None
+    return Finding(found[0], spots=(_spot(case.message.subject, found[0]),)) if case.message and found else None
+
+
+def _spot(subject: str, word: str) -> Spot:
+    """Where the word stands as it is written; the whole subject where it is disguised."""
+    start = subject.casefold().find(word)
+    return Spot("subject", start, start + len(word)) if subject[start : start + len(word)].casefold() == word else Spot("subject")
 
 
 @lru_cache(maxsize=256)

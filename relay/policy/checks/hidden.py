@@ -1,0 +1,66 @@
+"""Text that is in the mail and that nobody sees: receivers read it as an attempt to evade their filters."""
+
+import re
+from collections import defaultdict
+from typing import Annotated
+
+from pydantic import Field
+
+from relay.policy.case import Case, Spot
+from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+
+HIDDEN = ", hidden"
+"""What follows the place of a part in the place of what it hides."""
+
+_BETWEEN = re.compile(r"[\W_]++")
+
+
+class HiddenText(RuleTable):
+    """Parameters of hidden-text."""
+
+    more_than: Annotated[int, Field(ge=0, le=100_000, description="Hidden letters that are let through / 允许的隐藏文字数")] = 20
+    preheader: Annotated[int, Field(ge=0, le=1000, description="Letters of one hidden summary / 允许的预览文字数")] = 200
+
+
+def ask(case: Case, setting: Setting, parameters: HiddenText) -> Finding | None:
+    """Object to hidden letters that stand nowhere else in sight, one summary for the list of mails aside."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    if not content.hidden:
+        return None if content.is_complete else UNREAD_PARTS
+    shown = {text.where: _letters(text.shown) for text in content.texts}
+    pieces: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for hidden in content.hidden:
+        letters, where = _letters(hidden.text.shown), hidden.text.where.removesuffix(HIDDEN)
+        if letters and letters not in shown.get(where, ""):
+            pieces[where].append((len(letters), hidden.how))
+    for where, found in pieces.items():
+        found.sort()
+        summary = next((piece for piece in reversed(found) if piece[0] <= parameters.preheader), None)
+        if summary:
+            found.remove(summary)
+        if (count := sum(letters for letters, _ in found)) > parameters.more_than:
+            return Finding(f"{count} letters, by {found[-1][1]}, in {where}", spots=(Spot(where),))
+    return None if content.is_complete else UNREAD_PARTS
+
+
+def _letters(text: str) -> str:
+    """What of a text says something, for telling whether it stands in another."""
+    return _BETWEEN.sub("", text).casefold()
+
+
+CHECK = Check(
+    name="hidden-text",
+    summary="HTML hides more than `more_than` letters (default 20) that are not also in sight, one summary of up to `preheader`"
+    " letters (default 200) aside",
+    summary_zh="HTML 中隐藏了超过 `more_than` 个（默认 20）别处看不到的文字；不超过 `preheader` 个（默认 200）的一段预览文字除外",
+    parameters=HiddenText,
+    ask=ask,
+    reads=("message.content",),
+    inspects=True,
+    text="The message hides text from its readers",
+    text_zh="邮件含有读者看不见的隐藏文字",
+    fix="Remove text that is hidden by style, size or colour",
+    fix_zh="请删除用样式、字号或颜色隐藏的文字",
+)

@@ -1,0 +1,50 @@
+"""Template fields that nobody filled in, before the reader sees them."""
+
+from relay.policy.case import Case, Spot
+from relay.policy.placeholders import placeholders, unfilled
+from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.policy.table import Strings
+
+_MOST_SHOWN = 60  # characters of a field in the detail
+
+
+class Placeholders(RuleTable):
+    """Parameters of placeholders."""
+
+    allow: Strings = ()
+
+
+def ask(case: Case, setting: Setting, parameters: Placeholders) -> Finding | None:
+    """Object to the first field that is left open in what people see, or in what a link leads to."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    for text in content.texts:
+        for start, end in placeholders(text.shown):
+            if text.shown[start:end] not in parameters.allow:
+                return Finding(_detail(text.shown[start:end], text.where), spots=(Spot(text.where, start, end),))
+    for link in content.links:
+        for start, end in unfilled(link.href):
+            if link.href[start:end] not in parameters.allow:
+                return Finding(_detail(link.href[start:end], f"a link of {link.where}"), spots=(Spot(link.where),))
+    return None if content.is_complete else UNREAD_PARTS
+
+
+def _detail(field: str, where: str) -> str:
+    return f"{field[:_MOST_SHOWN]} in {where}"
+
+
+CHECK = Check(
+    name="placeholders",
+    summary="A field of a template is not filled in, such as {{name}}, %%name%% or ${name}, or a greeting has no name;"
+    " `allow` lists what may stand",
+    summary_zh="模板变量未替换，如 {{name}}、%%name%%、${name}，或称呼中缺少姓名；`allow` 列出允许保留的写法",
+    parameters=Placeholders,
+    ask=ask,
+    reads=("message.content",),
+    inspects=True,
+    text="A field of the template is not filled in",
+    text_zh="模板变量未替换",
+    fix="Fill in every field, or give it a default in your sending tool",
+    fix_zh="请填写所有变量，或在发送工具中设置默认值",
+)

@@ -1,0 +1,195 @@
+"""tests/NAME.toml: messages and what must become of them, written by people beside the rules.
+
+A case stands for itself: what it does not write is invented and the same for
+everybody, so that the facts of one organisation change no case of a pack.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+
+from relay.mail.mailbox import Mailbox, MailboxError
+from relay.policy.faults import Faults
+from relay.policy.model import RULE_NAME
+from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.table import Countries, Strings, Table
+
+FOLDER = "tests/"
+SHORT_FORM = frozenset({"from", "to", "cc", "subject", "text", "html", "fields", "attachments"})
+MOST_KILOBYTES = 32 * 1024
+_SLOT = "{}"
+
+
+def _mailbox(text: Any) -> Any:
+    try:
+        return Mailbox.parse(text).wire if isinstance(text, str) else text
+    except MailboxError:
+        raise ValueError(f'"{text}" is not an e-mail address / 不是有效的邮箱地址') from None
+
+
+def _moment(value: Any) -> date:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("expected a time zone, such as 2026-06-01T10:00:00+08:00 / 请写明时区，如 2026-06-01T10:00:00+08:00")
+    if isinstance(value, date):
+        return value
+    raise ValueError("expected a day such as 2026-06-01 or a moment, without quotes / 应为日期，如 2026-06-01（不加引号）")
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _named_or_written(value: Any) -> Any:
+    if isinstance(value, str | dict):
+        return value
+    raise ValueError("expected the name of a stream of this set, or a table / 应为本策略的邮件流名称，或一个表")
+
+
+Address = Annotated[str, BeforeValidator(_mailbox)]
+Moment = Annotated[date, PlainValidator(_moment), WithJsonSchema({"type": "string"})]
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_several), Field(strict=False)]
+RuleNames = Annotated[tuple[Annotated[str, Field(pattern=RULE_NAME)], ...], Field(strict=False)]
+StreamOf = Annotated[Any, BeforeValidator(_named_or_written)]
+
+
+class SuppressionTable(Table):
+    """One entry that is in force on the recipient."""
+
+    reason: Literal["legal", "manual_all", "complaint", "objection", "unsubscribe", "hard_bounce", "manual"]
+    scope: str = Field(default=ORGANISATION, description='"organisation", "stream" (this one) or "stream:NAME"')
+
+    @property
+    def why(self) -> Reason:
+        return Reason(self.reason)
+
+
+class AttachmentTable(Table):
+    """A file in the message; `kilobytes` fills it up."""
+
+    filename: str = Field(min_length=1)
+    type: str = "application/octet-stream"
+    text: str = ""
+    kilobytes: Annotated[int, Field(ge=0, le=MOST_KILOBYTES)] = 0
+
+
+class Circumstances(Table):
+    """Who writes what to whom, and when: all that a case may say, and [defaults] for all of them."""
+
+    stream: StreamOf = None
+    organisation: dict[str, Any] = Field(default_factory=dict)
+    phase: Literal["data", "rcpt"] = "data"
+    at: Moment | None = None
+    identity: str = "news@example.com"
+    owns: Strings = ("@example.com",)
+    reverse_path: Annotated[str, BeforeValidator(lambda text: text and _mailbox(text))] = "news@example.com"
+    recipient: Address = "ada@example.org"
+    other_recipients: Annotated[tuple[Address, ...], Field(strict=False)] = ()
+    jurisdictions: Countries | None = None
+    upstream_countries: Countries = ()
+    suppressions: Annotated[tuple[SuppressionTable, ...], Field(strict=False)] = ()
+    sender: Annotated[OneOrMore, Field(alias="from")] = ("Example <news@example.com>",)
+    to: OneOrMore | None = None
+    cc: OneOrMore = ()
+    subject: str = "News"
+    text: str = "Hello."
+    html: str = ""
+    fields: dict[str, str | list[str]] = Field(default_factory=dict)
+    attachments: Annotated[tuple[AttachmentTable, ...], Field(strict=False)] = ()
+    raw: str = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        written = {"from" if name == "sender" else name for name in self.model_fields_set}
+        if self.raw and (short := sorted(written & SHORT_FORM)):
+            raise ValueError(f"raw is the whole message: leave out {', '.join(short)} / 已写 raw，请删去 {'、'.join(short)}")
+        return self
+
+
+class CaseTable(Circumstances):
+    """[[case]]: one message, and what must become of it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    each: Strings = ()
+    expect: Literal["permit", "warn", "hold", "defer", "reject"]
+    objects: RuleNames = ()
+    passes: RuleNames = ()
+    unasked: RuleNames = ()
+
+
+class CaseFile(Table):
+    """tests/NAME.toml."""
+
+    stream: StreamOf = None
+    organisation: dict[str, Any] = Field(default_factory=dict)
+    defaults: Circumstances = Circumstances()
+    case: Annotated[tuple[dict[str, Any], ...], Field(strict=False, min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One case of a file, its head and defaults filled in; `place` is where it stands, `value` which of its `each` it is."""
+
+    file: str
+    place: tuple[str | int, ...]
+    value: str
+    table: CaseTable
+
+
+def read_case_files(files: Mapping[str, bytes], faults: Faults) -> Iterator[Written]:
+    """Every case of every file below tests/, in their order; what is wrong goes to `faults`."""
+    for file in sorted(name for name in files if name.startswith(FOLDER)):
+        document = faults.read(file, files[file])
+        head = None if document is None else faults.validate(CaseFile, document, file)
+        if document is not None and head is not None:
+            yield from _cases(file, document, head, faults)
+
+
+def _cases(file: str, document: dict[str, Any], head: CaseFile, faults: Faults) -> Iterator[Written]:
+    names: set[Any] = set()
+    for index, table in enumerate(head.case):
+        place = ("case", index)
+        if (name := table.get("name")) in names:
+            faults.add(file, (*place, "name"), f'"{name}" stands twice; names are unique', f"{name} 重复")
+        names.add(name)
+        merged = _merged(document, table)
+        values = table.get("each")
+        if isinstance(values, list) and values and not _has_slot(table):
+            faults.add(file, (*place, "each"), f'no text of this case has "{_SLOT}"', f"此用例中没有 {_SLOT}")
+            continue
+        for value in values if isinstance(values, list) and values else [""]:
+            case = faults.validate(CaseTable, _with(merged, str(value)) if values else merged, file, place)
+            if case is None:
+                break  # the others would have the same fault
+            yield Written(file, place, str(value), case)
+
+
+def _merged(document: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    """The case with what the file says of all of them; facts of the organisation key by key, all else whole."""
+    defaults = document.get("defaults", {})
+    facts = (document.get("organisation", {}), defaults.get("organisation", {}), table.get("organisation", {}))
+    head = {key: document[key] for key in ("stream",) if key in document}
+    merged = {**head, **defaults, **table}
+    if all(isinstance(one, dict) for one in facts):
+        merged["organisation"] = {key: value for one in facts for key, value in one.items()}
+    return merged
+
+
+def _has_slot(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_slot(one) for key, one in value.items() if key != "each")
+    return any(map(_has_slot, value)) if isinstance(value, list) else isinstance(value, str) and _SLOT in value
+
+
+def _with(case: dict[str, Any], one: str) -> dict[str, Any]:
+    return {key: value if key == "each" else _filled(value, one) for key, value in case.items()}
+
+
+def _filled(value: Any, one: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(inner, one) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, one) for inner in value]
+    return value.replace(_SLOT, one) if isinstance(value, str) else value

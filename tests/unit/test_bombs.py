@@ -1,0 +1,68 @@
+"""A message that is made to be expensive costs no more than the bounds: counted in parts, octets and numbers, not in time."""
+
+import pytest
+
+from relay.mail import content, mime
+from relay.mail.content import MAX_OCTETS, MAX_PART, MAX_TEXTS
+from relay.mail.message import Message
+from relay.mail.mime import MAX_DEPTH, MAX_LOOK_ALIKES, MAX_PARTS
+from relay.policy.case import Action, Phase
+from relay.policy.checks import personal
+from relay.policy.decide import decide
+from relay.policy.detectors import MOST_NUMBERS
+from tests.support.bombs import BOMBS, SIZE
+from tests.support.policies import a_case, newsletter
+from tests.unit.test_decide import NOW
+
+
+class Counted:
+    """What was done, by what was done it with."""
+
+    def __init__(self, monkeypatch):
+        self.parts = self.decoded = self.pages = self.numbers = 0
+        self._wrap(monkeypatch, mime._Walker, "visit", lambda _: self._add("parts", 1))
+        self._wrap(monkeypatch, content, "_decoded", lambda octets: self._add("decoded", len(octets)))
+        self._wrap(monkeypatch, content, "read_page", lambda page: self._add("pages", 1))
+        self._wrap(monkeypatch, personal, "personal_data", lambda searched: self._add("numbers", searched.numbers))
+
+    def _add(self, name, count):
+        setattr(self, name, getattr(self, name) + count)
+
+    def _wrap(self, monkeypatch, owner, name, count):
+        work = getattr(owner, name)
+
+        def wrapped(*given, **named):
+            result = work(*given, **named)
+            count(result)
+            return result
+
+        monkeypatch.setattr(owner, name, wrapped)
+
+
+@pytest.fixture
+def counted(monkeypatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_within_its_bounds(name, counted):
+    octets = BOMBS[name]()
+    assert SIZE * 0.9 < len(octets) <= SIZE
+    policy = newsletter(packs='["base", "content"]')
+    case = a_case(octets)
+    ruling = decide(policy, policy.stream("newsletter"), case, Phase.DATA, NOW)
+    assert ruling.action is Action.REJECT
+    assert counted.parts <= MAX_PARTS + MAX_DEPTH
+    assert counted.decoded <= MAX_OCTETS + 2 * MAX_PART
+    assert counted.pages <= MAX_TEXTS
+    assert counted.numbers <= MOST_NUMBERS + MAX_TEXTS
+    message = case.message
+    assert message is not None
+    assert max(part.depth for part in message.structure.parts) <= MAX_DEPTH
+    assert not message.content.is_complete or "content/telephone-list" in {one.rule for one in ruling.objections}
+
+
+def test_delimiters_that_are_none_are_passed_a_bounded_number_of_times():
+    walker = mime._Walker(Message.parse(BOMBS["look_alikes"]()).body)
+    assert len(walker._between(b"--b", 0, len(walker.body))) <= 1
+    assert walker.look_alikes == MAX_LOOK_ALIKES + 1
