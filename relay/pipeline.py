@@ -236,11 +236,11 @@ class Line:
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
-            rulings: list[Ruling] = []
-            for step in judge_in_steps(policy, stream, gathered.cases, self.now(policy)):
-                rulings += step
-                if len(gathered.cases) > len(step):
-                    await asyncio.sleep(0)
+            steps = judge_in_steps(policy, stream, gathered.cases, self.now(policy))
+            rulings = await self.reader.apart(message, lambda: next(steps, []))
+            while len(rulings) < len(gathered.cases):
+                await asyncio.sleep(0)
+                rulings += next(steps)
         count_objections(rulings)
         unknown = unknown_digests(gathered.entry.rows)
         free = [ruling.recipient for ruling in rulings if ruling.leading is None]

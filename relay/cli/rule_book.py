@@ -22,13 +22,14 @@ and rules: [policies.md](policies.md).
 
 This is no legal advice. Each pack says on what it rests, who vouches for it and until when; after that day its mail waits (451)
 until somebody has reviewed it. A stream is bound by the packs in its `packs`, each says itself for which mail; of all objections
-the gravest wins."""
+the gravest wins. How often the rules on words and numbers are wrong was measured: [policies.md](policies.md)."""
 _INTRO_ZH = """\
 `policies/packs` 中每条规则的依据、作用，以及一封会被拦下和一封会被放行的邮件。由 `make docs` 从规则包和 `policies/tests` 生成，
 例子由 `relay policy test` 判定。如何编写规则包与规则见 [policies.zh.md](policies.zh.md)。
 
 本手册不是法律意见。每个规则包写明依据、复核日期和有效期；过期后所适用的邮件暂缓（451），直至复核。
-邮件流受其 `packs` 中的规则包约束，各包自行判断适用于哪些邮件；多条规则有异议时，以最严的为准。"""
+邮件流受其 `packs` 中的规则包约束，各包自行判断适用于哪些邮件；多条规则有异议时，以最严的为准。
+用语和号码类规则的误判率见 [policies.zh.md](policies.zh.md)。"""
 _TEXTS: dict[str, tuple[str, str]] = {
     "title": ("The rule book", "规则手册"),
     "other": ("[中文](rules.zh.md)", "[English](rules.md)"),
