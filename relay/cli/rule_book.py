@@ -10,6 +10,7 @@ import orjson
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
 from relay.policy.case import Action
+from relay.policy.duty import DutyTable
 from relay.policy.model import PackFile
 from relay.policy.parse import parse_policies
 from relay.policy.rule import Rule, RuleTable
@@ -129,7 +130,14 @@ def _pack(
         yield _rule(rule, examples, language, says)
     if pack.duty:
         yield f"### {name}: {says['duties']}"
-        yield "\n".join(f"- `{duty.id}`: `{duty.do}`{f' ({duty.cite})' if duty.cite else ''}" for duty in pack.duty)
+        yield "\n".join(_duty(duty, language) for duty in pack.duty)
+
+
+def _duty(duty: DutyTable, language: int) -> str:
+    countries = "、".join(duty.recipient_countries) if language else ", ".join(duty.recipient_countries)
+    where = (f", for recipients in {countries}", f"（{countries} 的收件人）")[language] if countries else ""
+    cite = (f" ({duty.cite})", f"（{duty.cite}）")[language] if duty.cite else ""
+    return f"- `{duty.id}`: {duty.deed[language]}{where}{cite}"
 
 
 def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The footer as a reader sees it, in Chromium: visible, legible, clickable, at a desk and on a phone, whatever the mail's styles."""
+"""The footer as a reader sees it in Chromium: visible, legible, clickable, on a desk and on a phone, whatever the styles."""
 
 import pytest
 from selenium.webdriver.common.by import By
