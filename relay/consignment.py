@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -16,6 +16,8 @@ from relay.mail.encoding import encode_message
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message
+from relay.policy.case import Ruling
+from relay.policy.consent import Ground
 from relay.policy.jurisdiction import jurisdictions_of
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
@@ -46,6 +48,7 @@ class Consignment:
     `deadline` waits for the client's next try, and by `end` the client is told
     what is known of the others.  `held` are the keys of recipients who were
     held after it; it is complete when `answered` is set (None: from the start).
+    `grounds` are the consents on which each recipient was permitted, by mailbox key.
     """
 
     submission: Submission
@@ -65,6 +68,7 @@ class Consignment:
     answered: asyncio.Event | None = None
     held: set[str] = field(default_factory=set)
     attempt: str = ""
+    grounds: Mapping[str, tuple[Ground, ...]] = field(default_factory=dict)
 
     @property
     def try_id(self) -> str:
@@ -83,6 +87,11 @@ class Consignment:
     def past_dot(self) -> float:
         """Seconds for the reply to the dot."""
         return max(0.0, self.end - self.deadline)
+
+
+def grounds_of(rulings: Iterable[Ruling]) -> dict[str, tuple[Ground, ...]]:
+    """The consents on which each recipient was permitted; nobody where no rule asked for any."""
+    return {ruling.recipient.key: ruling.grounds for ruling in rulings if ruling.grounds}
 
 
 class Renderer:

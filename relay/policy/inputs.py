@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.policy.case import Asked, Case
+from relay.policy.consent import ConsentEvent
 from relay.policy.expression import VARIABLES, Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.rule import Rule, RuleTable, Setting
@@ -59,6 +60,20 @@ def _suppression(entry: Suppression) -> dict[str, Any]:
     }
 
 
+def _consent(event: ConsentEvent) -> dict[str, Any]:
+    """Without what is sealed, and without the words for the person."""
+    details = event.details
+    return {
+        "id": event.id,
+        "event": event.event,
+        "purpose": event.purpose,
+        "basis": event.basis,
+        "at": event.at,
+        "source": details.source,
+        "lacks": sorted(details.lacking),
+    }
+
+
 def _pause(case: Case) -> dict[str, Any] | None:
     pause = case.pause
     return {"by": pause.by, "at": pause.at, "measure": pause.measure.value, "reason": pause.reason} if pause else None
@@ -95,6 +110,7 @@ _ORGANISATION = (
     ("licence", "licences for regulated advertising", "受监管广告的批文"),
     ("claim", "words with registered proof", "已登记证明的用语"),
     ("mark", "trade marks", "注册商标"),
+    ("transfer", "grounds for sending personal data abroad", "数据跨境传输依据"),
 )
 
 
@@ -136,6 +152,12 @@ _BESIDE = (
         lambda case, _: [_suppression(entry) for entry in case.suppressions],
     ),
     *(_of_organisation(*row) for row in _ORGANISATION),
+    Fact(
+        "recipient.consents",
+        "what the consent ledger has of the mailbox",
+        "同意台账中关于该邮箱的记录",
+        lambda case, _: [_consent(event) for event in case.consents],
+    ),
     Fact(
         "upstream.countries",
         "where the upstream servers are that it may leave by",

@@ -68,9 +68,11 @@ class Stream:
     facts: OrganisationFacts = field(compare=False, repr=False)
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
+    asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
+        object.__setattr__(self, "asks_consent", any(rule.asks_consent for rule in self.rules))
 
     def _offers(self) -> frozenset[str]:
         found = {

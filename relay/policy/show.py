@@ -51,8 +51,8 @@ _HEADS = (
 )
 _NOT_CHECKED = (
     (
-        "Whether recipients agreed to be written to: the relay knows refusals, not consents.",
-        "收件人是否同意接收：系统只知道拒收，不掌握同意。",
+        "Whether recipients agreed to be written to, where no rule asks the consent ledger; and whether what it holds is true.",
+        "没有规则查询同意台账时，收件人是否同意接收；以及台账所登记的内容是否属实。",
     ),
     ("Whether what a message says is true, fair, or needs a licence or a label.", "邮件内容是否真实、合规，是否需要资质或标注。"),
     (
