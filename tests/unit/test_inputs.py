@@ -23,7 +23,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
-    "content": "message.content",
+    "texts": "message.texts", "every_text": "message.texts", "links": "message.links", "images": "message.pictures",
+    "hidden": "message.hidden", "is_complete": "message.parts_complete",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
     "suppressions": "recipient.suppressions", "recipient": "recipient.domain", "submission": "sender.owns",
@@ -41,8 +42,10 @@ class Watched:
 
     def __getattr__(self, name):
         value = getattr(self._watched, name)
-        if name == "message":
+        if name in ("message", "content"):
             return Watched(value, self._read)
+        if name == "once":
+            return lambda work: work(self)
         self._read.add(READ_AS[name])
         return value
 

@@ -27,13 +27,11 @@ def ask(case: Case, setting: Setting, parameters: HiddenText) -> Finding | None:
     if case.message is None:
         return None
     content = case.message.content
-    if not content.hidden:
-        return None if content.is_complete else UNREAD_PARTS
-    shown = {text.where: _letters(text.shown) for text in content.texts}
+    in_sight = {text.where: _letters(text.shown) for text in content.texts if content.hidden}
     pieces: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for hidden in content.hidden:
         letters, where = _letters(hidden.text.shown), hidden.text.where.removesuffix(HIDDEN)
-        if letters and letters not in shown.get(where, ""):
+        if letters and letters not in in_sight.get(where, ""):
             pieces[where].append((len(letters), hidden.how))
     for where, found in pieces.items():
         found.sort()
@@ -57,7 +55,7 @@ CHECK = Check(
     summary_zh="HTML 中隐藏了超过 `more_than` 个（默认 20）别处看不到的文字；不超过 `preheader` 个（默认 200）的一段预览文字除外",
     parameters=HiddenText,
     ask=ask,
-    reads=("message.content",),
+    reads=("message.texts", "message.hidden", "message.parts_complete"),
     inspects=True,
     text="The message hides text from its readers",
     text_zh="邮件含有读者看不见的隐藏文字",
