@@ -62,6 +62,10 @@ class Dispatcher:
         self._upstreams = upstreams
         self.renderer = renderer
 
+    def reports_success(self, route: Route) -> bool:
+        """Whether the upstream said, when it was last asked, that it obeys NOTIFY itself (RFC 3461)."""
+        return self._upstreams.capabilities(route.upstream).dsn
+
     # Sending ---------------------------------------------------------------------------------------------------------
 
     async def send(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
@@ -171,10 +175,12 @@ class Dispatcher:
         ]
 
     def _out_of_reach(self, consignment: Consignment, fault: UpstreamUnavailable) -> tuple[Why, float]:
-        """A login that is the client's own is good again when the client says so, and not before."""
-        if fault.reason in _NO_LOGIN and consignment.submission.identity.kind is IdentityKind.PASSTHROUGH:
-            return Why.AUTHENTICATION, NEVER
-        return Why.UPSTREAM, self.clearing.now() + (fault.retry_after or self._config.hold.first_retry)
+        """A login that is the client's own is good again when the client says so, and not before; an account is tried again."""
+        identity, now = consignment.submission.identity, self.clearing.now()
+        if fault.reason in _NO_LOGIN and identity.kind is IdentityKind.PASSTHROUGH:
+            has_account = self.holder.has_account(identity, [route.upstream for route in consignment.routes])
+            return Why.AUTHENTICATION, now + self._config.hold.first_retry if has_account else NEVER
+        return Why.UPSTREAM, now + (fault.retry_after or self._config.hold.first_retry)
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
         await self.renderer.ready(consignment, route)

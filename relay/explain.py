@@ -49,7 +49,7 @@ class Foretold:
         """What becomes of the recipient: the ruling, or what comes after a ruling that does not object."""
         if self.reply is None or self.ruling.leading is not None:
             return self.ruling.action
-        return Action.REJECT if self.reply.is_permanent else Action.DEFER
+        return Action.DEFER if self.reply.is_transient else Action.REJECT
 
     @property
     def rule(self) -> str:

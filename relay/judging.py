@@ -109,7 +109,8 @@ def paused(pause: Pause) -> Reply:
 def _reply(objection: Objection, page: str) -> Reply:
     if objection.action is Action.REJECT:
         return replies.refused(objection.rule, objection.text, page, code=objection.reply_code, detail=objection.code)
-    return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after)
+    detail = replies.MISCONFIGURED if objection.code == replies.MISCONFIGURED else "7.1"
+    return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after, detail=detail)
 
 
 def objected(ruling: Ruling, page: str, now: float) -> Result:

@@ -4,7 +4,8 @@ A ring is a list of generations; the first is current, all are accepted.
 Address keys are never removed: the plain addresses behind old digests are
 gone, so a removed generation would silently forget refusals.  The store keeps
 the fingerprints of every generation that it was written with and refuses to
-answer under a ring that lacks one.
+answer under a ring that lacks one; so nobody claims held mail that he could
+not open either.
 
 A running process follows the file (`KeyFile`): a new generation is taken up
 together with a store that knows it (`relay.service.keeping`).
@@ -120,8 +121,8 @@ class Keys:
 
     @property
     def fingerprints(self) -> frozenset[str]:
-        """Of the rings that a store depends on: addresses (look-ups) and tokens (refusals by link)."""
-        return self.addresses.fingerprints | self.tokens.fingerprints
+        """Of the rings that a store depends on: addresses (look-ups), tokens (refusals by link), held (mail that waits in it)."""
+        return self.addresses.fingerprints | self.tokens.fingerprints | self.held.fingerprints
 
     def take_up(self, fresh: "Keys") -> None:
         """Use these rings from now on, in every part that has this object."""

@@ -10,18 +10,21 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, needs_report
 from relay.consignment import Consignment
 from relay.dispatch import Dispatcher
 from relay.keys import Keys
+from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.policy.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import reported_record
 from relay.render.report import FAILED, RELAYED, Notice, is_reportable
-from relay.stores.contracts import ClearRequest
+from relay.stores.contracts import ClearRequest, RowState, Settlement
+from relay.tasks import beside
 from relay.upstream.outcome import UpstreamUnavailable
 
 _log = logging.getLogger("relay.reporting")
@@ -76,22 +79,48 @@ class Reporter:
     async def confirm(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """Tell who asked to hear of success that an upstream took it which will say no more (RFC 3461 section 5.2.2).
 
+        What a try before delivered is confirmed too, where that one did not live to do it.
         A confirmation that fails changes no reply: the message itself has arrived.
         """
+        asked = [r for r in results if r.standing is Standing.DELIVERED and "SUCCESS" in (r.recipient.notify or ())]
+        if not asked or consignment.submission.reverse_path is None:
+            return
+        try:
+            await self._confirm(consignment, [result for result in asked if result.handed_on])
+            if consignment.routes and not self._dispatcher.reports_success(consignment.routes[0]):
+                await self._confirm(consignment, await self._unconfirmed(consignment, [r for r in asked if r.earlier]))
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("the confirmation of %s failed", consignment.submission.id)
+
+    async def _confirm(self, consignment: Consignment, about: Sequence[Result]) -> None:
         submission = consignment.submission
-        handed_on = [r for r in results if r.handed_on and "SUCCESS" in (r.recipient.notify or ())]
-        if not handed_on or submission.reverse_path is None:
+        if not about or submission.reverse_path is None:
             return
         headers_only = replace(consignment, submission=replace(submission, ret=None))
-        try:
-            told = await self._tell(headers_only, RELAYED, handed_on)
-            if told.fate is ReportFate.DELIVERED:
-                people = [result.recipient for result in handed_on]
-                await self._records.append(
-                    reported_record(submission.id, submission.reverse_path, people, self._clock(), self._records.person)
-                )
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("the confirmation of %s failed", submission.id)
+        told = await self._tell(headers_only, RELAYED, about)
+        if told.fate is not ReportFate.DELIVERED:
+            return
+        said = replies.OK.wire().decode()
+        marks = [
+            Settlement(self._confirmed(result.recipient), RowState.DELIVERED, said, submission_id=consignment.try_id)
+            for result in about
+        ]
+        await self._dispatcher.clearing.store.finish(consignment.key, marks)
+        people = [result.recipient for result in about]
+        await self._records.append(
+            reported_record(submission.id, submission.reverse_path, people, self._clock(), self._records.person)
+        )
+
+    async def _unconfirmed(self, consignment: Consignment, earlier: Sequence[Result]) -> list[Result]:
+        """Those of whom the ledger does not say that their sender heard of it."""
+        if not earlier:
+            return []
+        known = {row.recipient for row in await self._dispatcher.clearing.store.rows(consignment.key)}
+        return [result for result in earlier if self._confirmed(result.recipient) not in known]
+
+    def _confirmed(self, recipient: Recipient) -> Digest:
+        """What the ledger knows the confirmation to this recipient's sender by."""
+        return self._keys.addresses.lasting_digest(f"confirmed\0{recipient.key}")
 
     async def _tell(self, consignment: Consignment, notice: Notice, about: Sequence[Result], delivered: int = 0) -> _Told:
         submission = consignment.submission
@@ -104,7 +133,8 @@ class Reporter:
         now = asyncio.get_running_loop().time()
         deadline = now + max(0.0, consignment.end - now) / 2  # the other half is for the reply to the dot
         for route in consignment.routes:
-            copy, sent_from = self._dispatcher.renderer.report(consignment, route, recipient, notice, about, digest, delivered)
+            render = partial(self._dispatcher.renderer.report, consignment, route, recipient, notice, about, digest, delivered)
+            copy, sent_from = await beside(render, size=len(about))
             errand = replace(submission, reverse_path=sent_from, ret=None, envid=None)
             try:
                 told, failed_over = await self._dispatcher.carry(

@@ -46,6 +46,11 @@ async def in_steps(make: Callable[[S], T], of: Iterable[S]) -> list[T]:
     return made
 
 
+async def beside(work: Callable[[], T], *, size: int) -> T:
+    """Do it at once where it is about few; else in a thread, so that everybody else is heard meanwhile."""
+    return work() if size <= _IN_A_PASS else await asyncio.to_thread(work)
+
+
 class Turns:
     """One in every pass of the loop, first come first served.
 

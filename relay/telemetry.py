@@ -139,6 +139,11 @@ policy_apply_failures_total = _counter(
     "Policy folders that a start or SIGHUP refused; the set before stayed in force",
 )
 shadow_streams = _gauge("relay_shadow_streams", "Streams in shadow mode: their rules only observe")
+pack_expires_timestamp_seconds = _gauge(
+    "relay_pack_expires_timestamp_seconds",
+    "When a rule pack in use expires, in seconds since 1970; after it what the pack applies to is answered 451",
+    "pack",
+)
 policy_info = _gauge("relay_policy_info", "1 for the policy set in force", "hash")
 unsubscribe_to_effect_seconds = _histogram(
     "relay_unsubscribe_to_effect_seconds",

@@ -18,9 +18,14 @@ _POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
 _REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
 
 
+def is_settled(row: Row) -> bool:
+    """Whether a try has an answer for this recipient."""
+    return row.state in _SETTLED
+
+
 def settled_rows(rows: Sequence[Row]) -> dict[Digest, Row]:
     """The recipients, by their ledger digests, for whom an earlier try has an answer."""
-    return {row.recipient: row for row in rows if row.state in _SETTLED}
+    return {row.recipient: row for row in rows if is_settled(row)}
 
 
 def unknown_digests(rows: Sequence[Row]) -> frozenset[Digest]:

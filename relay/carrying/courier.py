@@ -46,11 +46,15 @@ Resume = Callable[[Sequence[HeldCopy], float], Awaitable[None]]
 
 
 class Courier:
-    """`store` may be replaced while it runs; `turn` are the seconds that a copy takes at most, `width` the places of a login."""
+    """`store` may be replaced while it runs; `turn` are the seconds that a copy takes at most, `width` the places of a login.
 
-    def __init__(self, store: Store, resume: Resume, *, turn: float, width: int) -> None:
+    `begin` comes before the first claim, and is tried again while the store is away.
+    """
+
+    def __init__(self, store: Store, resume: Resume, *, begin: Callable[[], Awaitable[object]], turn: float, width: int) -> None:
         self.store = store
         self._resume = resume
+        self._begin: Callable[[], Awaitable[object]] | None = begin
         self._turn = turn
         self._places: WeakValueDictionary[Digest, Places] = WeakValueDictionary()
         self._width = width
@@ -96,6 +100,9 @@ class Courier:
 
     async def _claimed(self, most: int) -> list[HeldCopy]:
         try:
+            if self._begin is not None:
+                await self._begin()
+                self._begin = None
             claimed = await self.store.claim(most, self._turn + IN_LINE_SECONDS)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
@@ -153,7 +160,7 @@ def new_courier(
         upstream.max_connections_per_identity or upstreams.profile(upstream.name).max_connections_per_identity
         for upstream in config.upstream
     ]
-    courier = Courier(line.store, resumption.resume, turn=longest_turn(config), width=max(widths))
+    courier = Courier(line.store, resumption.resume, begin=custody.accounts_read, turn=longest_turn(config), width=max(widths))
     resumption.wake = courier.wake
     return courier
 

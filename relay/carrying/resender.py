@@ -32,6 +32,7 @@ from relay.records.judged import judged_record
 from relay.refusing import count_objections
 from relay.reporting import Reporter
 from relay.stores.held import HeldCopy, Why
+from relay.tasks import in_steps
 from relay.tries import earlier_result, settled_rows, unknown_digests
 
 LEDGER_TTL = 6 * 86400.0
@@ -138,6 +139,12 @@ class Resender:
         login = self._line.upstreams.account_for(upstream, identity.name, None)
         return replace(identity, credentials=login or await self._custody.opened(upstream, identity.name))
 
+    def _is_own_login(self, consignment: Consignment) -> bool:
+        """Whether nothing but its client's own login lets it leave: the relay has no [[account]] for it."""
+        identity = consignment.submission.identity
+        upstream = self._line.routing.proved_by(identity) if identity.kind is IdentityKind.PASSTHROUGH else ""
+        return bool(upstream) and self._line.upstreams.account_for(upstream, identity.name, None) is None
+
     def _without_stream(self, piece: Piece) -> Tried:
         """Another policy set came into force since, and no stream of it, or another one, takes this mail."""
         wait = Wait(piece.copy.why, self._clock() + NO_STREAM_SECONDS)
@@ -203,9 +210,10 @@ class Resender:
             else:
                 tried[recipient.key] = self._kept_back(consignment, one)
         for result in await self._sent(consignment, leaving):
-            one, kind = leaving[result.recipient.key], consignment.submission.identity.kind
-            is_waiting = result.standing is Standing.TRANSIENT
-            wait = wait_for(one.piece.copy, result, kind, self._clock(), self.back_off) if is_waiting else None
+            one, wait = leaving[result.recipient.key], None
+            if result.standing is Standing.TRANSIENT:
+                own = self._is_own_login(consignment)
+                wait = wait_for(one.piece.copy, result, self._clock(), self.back_off, is_own_login=own)
             tried[result.recipient.key] = Tried(one.piece, result, one.decision, wait)
         return [tried[one.piece.recipient.key] for one in judged]
 
@@ -215,7 +223,8 @@ class Resender:
         result = objected(one.binding, self._line.config.http.page(submission.id), now)
         if result.standing is Standing.REFUSED:
             return Tried(one.piece, result, one.decision)
-        wait = wait_for_rule(one.piece.copy, one.binding, result, submission.identity.kind, now, self.back_off)
+        own = self._is_own_login(consignment)
+        wait = wait_for_rule(one.piece.copy, one.binding, result, now, self.back_off, is_own_login=own)
         return Tried(one.piece, result, one.decision, wait)
 
     async def _sent(self, consignment: Consignment, leaving: Mapping[str, _Judged]) -> list[Result]:
@@ -244,7 +253,7 @@ class Resender:
         stream = stream_of(policy, submission)
         if stream is None:
             return ReportFate.TRANSIENT
-        refused = [piece.detail.refused() for piece in pieces]
+        refused = await in_steps(lambda piece: piece.detail.refused(), pieces)
         return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
 
 

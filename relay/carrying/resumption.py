@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
@@ -21,7 +22,7 @@ from relay.carrying.resender import Piece, Resender, Tried
 from relay.carrying.schedule import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
 from relay.gathering import recipient_digest
-from relay.holding.codec import Codec, Detail, held_key, report_lane
+from relay.holding.codec import Codec, Detail, held_key, lane_of, report_lane, unreadable_lane
 from relay.holding.custody import Custody
 from relay.judging import spoken
 from relay.mail import replies
@@ -29,9 +30,10 @@ from relay.mail.envelope import IdentityKind, Submission
 from relay.mail.reply import parse_reply
 from relay.pipeline import Line
 from relay.records.facts import report_records, unreported_record
+from relay.stores.contracts import RowState
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
-from relay.tasks import in_steps
-from relay.tries import earlier_result, settled_rows
+from relay.tasks import beside, in_steps
+from relay.tries import earlier_result, is_settled
 
 _log = logging.getLogger("relay.carrying")
 _UNREADABLE_FIRST = 60.0  # a new generation of the ring is known to one process a moment before the next
@@ -95,10 +97,13 @@ class Resumption:
             opened = await self._messages.get(self._line.store, message)
             if opened is None:
                 return
-            pieces = await in_steps(lambda copy: Piece(copy, self._detail(copy)), copies)
         except Unreadable as fault:
-            await self._keep_unreadable(copies, fault)
+            await self._keep_unreadable(copies, str(fault))
             return
+        pieces = [piece for piece in await in_steps(lambda copy: self._piece(opened, copy), copies) if piece is not None]
+        readable = {piece.copy.recipient for piece in pieces}
+        if closed := [copy for copy in copies if copy.recipient not in readable]:
+            await self._keep_unreadable(closed, "its recipients cannot be opened")
         attempt = self._resender.new_attempt()
         reports = [piece for piece in pieces if piece.copy.why is Why.REPORT]
         others = [piece for piece in pieces if piece.copy.why is not Why.REPORT]
@@ -108,7 +113,7 @@ class Resumption:
         heard = await self._settle(opened, settled)
         told = await self._reported(opened, reports, attempt)
         heard += await self._settle(opened, told)
-        if heard == len(copies) and not any(one.keeps_row for one in (*settled, *told)):
+        if heard == len(pieces) and not any(one.keeps_row for one in (*settled, *told)):
             await self._line.store.close(held_key(self._line.keys, opened.submission.id), attempt, durable=False)
 
     def _rests_since(self, piece: Piece, claimed_at: float) -> bool:
@@ -122,11 +127,27 @@ class Resumption:
         why = copy.why if copy.why is Why.UNKNOWN else rest.why
         return _Settled(copy, Next(Fate.PUT_OFF, why, rest.until, copy.attempts), piece.detail)
 
-    def _detail(self, copy: HeldCopy) -> Detail:
+    def _piece(self, opened: Reopened, copy: HeldCopy) -> Piece | None:
+        """The copy, opened, in the lane of its like; None when it cannot be opened."""
+        detail = self._detail(copy)
+        if detail is None or copy.lane != unreadable_lane(self._line.keys, copy.message):
+            return Piece(copy, detail) if detail else None
+        return Piece(replace(copy, lane=self._lane(opened.submission, copy, detail)), detail)
+
+    def _detail(self, copy: HeldCopy) -> Detail | None:
         try:
             return self._codec.read_detail(copy.message, copy.sealed)
-        except ValueError as fault:
-            raise Unreadable(str(fault)) from fault
+        except ValueError:
+            return None
+
+    def _lane(self, submission: Submission, copy: HeldCopy, detail: Detail) -> Lane:
+        """Where a copy belongs that could not be opened for a while; where its stream is gone, where it is."""
+        stream = next((stream for stream in self._line.policy.streams if stream.name == submission.stream), None)
+        if copy.why is Why.REPORT:
+            return report_lane(self._line.keys, copy.message)
+        if stream is None:
+            return copy.lane
+        return lane_of(self._line.keys, stream.purpose, submission.identity.name, detail.recipient.mailbox.domain)
 
     # Sending ---------------------------------------------------------------------------------------------------------
 
@@ -173,12 +194,17 @@ class Resumption:
 
     async def _given_up(self, opened: Reopened, pieces: Sequence[Piece]) -> list[Tried]:
         """Their time is over, unless the ledger knows how it ended before that. Raises StoreUnavailable."""
-        rows = settled_rows(await self._line.store.rows(held_key(self._line.keys, opened.submission.id)))
+        rows = {row.recipient: row for row in await self._line.store.rows(held_key(self._line.keys, opened.submission.id))}
         hours = round((opened.expires_at - opened.submission.at) / _HOUR)
         tried = []
         for piece in pieces:
             row = rows.get(recipient_digest(self._line.keys, piece.recipient))
-            if row is not None:
+            if row is not None and row.state is RowState.LEAVING:  # with a turn before this one, whose answer is not here yet
+                result = Result(piece.recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
+                wait = Wait(piece.copy.why, row.lease_until, whole_lane=True)
+                tried.append(Tried(piece, result, piece.detail.judged, wait))
+                continue
+            if row is not None and is_settled(row):
                 result = earlier_result(piece.recipient, row)
             else:
                 last = parse_reply(piece.detail.reply).text[0] if piece.detail.reply else ""
@@ -206,28 +232,41 @@ class Resumption:
         if not pieces:
             return []
         submission, now = opened.submission, self._clock()
+        if dropped := [piece.detail for piece in pieces if piece.detail.is_unrecorded]:
+            if not await self._recorded(submission, dropped):
+                return []
+            pieces = await in_steps(_on_record, pieces)
         fate = await self._resender.report(opened, pieces, attempt)
         records = self._line.records
-        about = [piece.detail.refused() for piece in pieces]
-        written = report_records(submission, about, fate.value, now, records.person)
+        about = await in_steps(lambda piece: piece.detail.refused(), pieces)
+        written = await beside(lambda: report_records(submission, about, fate.value, now, records.person), size=len(about))
         since = min(max(piece.copy.held_at, piece.detail.refused_at) for piece in pieces)
         if fate is ReportFate.REFUSED or (fate is ReportFate.TRANSIENT and now - since >= REPORT_LIFETIME):
             why = "refused" if fate is ReportFate.REFUSED else "undeliverable"
-            written = [unreported_record(submission.id, [one.recipient for one in about], why, now, records.person)]
+            untold = [one.recipient for one in about]
+            written = [await beside(lambda: unreported_record(submission.id, untold, why, now, records.person), size=len(untold))]
         if not written:
             wait = Wait(Why.REPORT, is_try=True, whole_lane=True)
-            random = self._random()  # one for all: they stay together
-            return [
-                _Settled(p.copy, put_off(p.copy, wait, now, opened.expires_at, self._back_off, random), p.detail, True)
-                for p in pieces
-            ]
+            following = partial(
+                put_off, wait=wait, now=now, expires_at=opened.expires_at, back_off=self._back_off, random=self._random()
+            )  # one number for all: they stay together
+            return await in_steps(lambda p: _Settled(p.copy, following(p.copy), p.detail, keeps_row=True), pieces)
         try:
             await records.append_many(written)
         except RecordsUnavailable as fault:
             _log.error("a report cannot be recorded; it is kept until it is: %s", fault)
             return []
         end = Fate.REPORTED if fate is ReportFate.DELIVERED else Fate.UNREPORTED
-        return [_Settled(piece.copy, Next(end), piece.detail) for piece in pieces]
+        return await in_steps(lambda piece: _Settled(piece.copy, Next(end), piece.detail), pieces)
+
+    async def _recorded(self, submission: Submission, dropped: Sequence[Detail]) -> bool:
+        """Write down the outcome of what a person dropped who died before that was on record (`relay.holding.intervention`)."""
+        try:
+            await self._outcomes.late(submission.id, await in_steps(Detail.refused, dropped))
+        except RecordsUnavailable as fault:
+            _log.error("a drop cannot be recorded; its report waits until it is: %s", fault)
+            return False
+        return True
 
     # Keeping ---------------------------------------------------------------------------------------------------------
 
@@ -309,13 +348,13 @@ class Resumption:
         await store.wake_lane(report_lane(self._line.keys, message))
         self.wake()
 
-    async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: Unreadable) -> None:
-        """Its keys may come back; when its time has been over for as long as a report may take, it is given up."""
+    async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: str) -> None:
+        """It may be restored; when its time has been over for as long as a report may take, it is given up."""
         message, now = copies[0].message, self._clock()
         kept = await self._line.store.held_message(message, with_body=False)
         if kept is None:
             return
-        telemetry.event("held mail unreadable", level=logging.ERROR, id=message, copies=len(copies), text=str(fault))
+        telemetry.event("held mail unreadable", level=logging.ERROR, id=message, copies=len(copies), text=fault)
         if now >= kept.expires_at + REPORT_LIFETIME:
             await self._line.records.append(unreported_record(message, (), "unreadable", now, self._line.records.person))
             await self._update([HeldUpdate(copy, None) for copy in copies], {})
@@ -323,10 +362,14 @@ class Resumption:
             return
         tried = max(copy.attempts for copy in copies)
         pause = min(_UNREADABLE_FIRST * 2.0 ** min(tried, 16), _UNREADABLE_SECONDS)
-        until, lane = now + pause, report_lane(self._line.keys, message)
+        until, lane = now + pause, unreadable_lane(self._line.keys, message)
         updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until, attempts=copy.attempts + 1)) for copy in copies]
         await self._update(updates, {lane: until})
         telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))
+
+
+def _on_record(piece: Piece) -> Piece:
+    return replace(piece, detail=replace(piece.detail, is_unrecorded=False))
 
 
 def _detail_after(tried: Tried) -> Detail:

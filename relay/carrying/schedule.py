@@ -19,7 +19,6 @@ from enum import StrEnum
 
 from relay.answer import Result
 from relay.mail import replies
-from relay.mail.envelope import IdentityKind
 from relay.policy.case import Ruling
 from relay.policy.charges import is_own_limit
 from relay.stores.held import NEVER, HeldCopy, Why
@@ -113,8 +112,11 @@ def refused(fate: Fate, now: float) -> Next:
     return Next(fate, Why.REPORT, now + TOGETHER)
 
 
-def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float, back_off: BackOff) -> Wait:
-    """What a transient result means to a copy; where nothing was tried, the next look comes after the first back-off."""
+def wait_for(copy: HeldCopy, result: Result, now: float, back_off: BackOff, *, is_own_login: bool) -> Wait:
+    """What a transient result means to a copy; where nothing was tried, the next look comes after the first back-off.
+
+    `is_own_login` says that it leaves with its client's own login only, which nobody but the client can set right.
+    """
     match result.why:
         case Why.LIMIT:
             return Wait(Why.LIMIT, result.due, whole_lane=not is_own_limit(result.reply.text[0]))
@@ -126,7 +128,7 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float,
             return Wait(copy.why, now)
         case Why.PAUSED:
             return Wait(Why.PAUSED, now + PAUSED_SECONDS, whole_lane=True)
-        case Why.AUTHENTICATION if identity is IdentityKind.PASSTHROUGH:
+        case Why.AUTHENTICATION if is_own_login:
             return Wait(Why.AUTHENTICATION, NEVER)
         case Why.AUTHENTICATION:
             return Wait(Why.AUTHENTICATION, is_try=True, whole_lane=True)
@@ -138,9 +140,9 @@ def wait_for(copy: HeldCopy, result: Result, identity: IdentityKind, now: float,
             return Wait(why, result.due)
 
 
-def wait_for_rule(copy: HeldCopy, ruling: Ruling, result: Result, identity: IdentityKind, now: float, back_off: BackOff) -> Wait:
+def wait_for_rule(copy: HeldCopy, ruling: Ruling, result: Result, now: float, back_off: BackOff, *, is_own_login: bool) -> Wait:
     """What keeps back a copy whose ruling objects without refusing it: it says for how long, or holds it."""
     leading = ruling.leading
     if result.why is None and leading is not None:
         return Wait(copy.why, now + (leading.retry_after or DEFERRED_SECONDS))
-    return wait_for(copy, result, identity, now, back_off)
+    return wait_for(copy, result, now, back_off, is_own_login=is_own_login)

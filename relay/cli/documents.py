@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from relay.cli import rule_book
 from relay.mail import reply_table
 from relay.records import reference as records_reference
 from relay.service import reference as metrics_reference
@@ -12,6 +13,8 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "replies.md": reply_table.reference,
     "records.md": records_reference.reference,
     "metrics.md": metrics_reference.reference,
+    "rules.md": rule_book.english,
+    "rules.zh.md": rule_book.chinese,
 }
 
 

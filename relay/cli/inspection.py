@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from relay.cli import standing
 from relay.cli.findings import Both, Findings
 from relay.cli.output import counted
 from relay.config import Config, Http
@@ -24,8 +25,7 @@ from relay.hosts import is_loopback, split_host_port
 from relay.keys import load_keys
 from relay.policy.parse import parse_policies
 from relay.policy.reputation import Pause
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.show import placeholders
+from relay.policy.sets import Stream
 from relay.policy.suppression import Purpose
 from relay.service.assembly import load_signers
 from relay.service.policies import config_faults, read_folder, unknown_countries
@@ -202,7 +202,7 @@ def _policies(config: Config, findings: Findings) -> None:
         findings.later(*unknown_country(name, packs))
     for stream in policy.streams:
         _stream(stream, config, findings)
-    _own_facts(policy, findings)
+    standing.look(policy, findings)
 
 
 def _stream(stream: Stream, config: Config, findings: Findings) -> None:
@@ -247,11 +247,6 @@ def unknown_country(upstream: str, packs: Sequence[str]) -> Both:
         f'config.toml [[upstream]] "{upstream}"：请写明所在国家，如 country = "CN"；规则包 {named} 据此判断，不写则不适用',
         f'config.toml [[upstream]] "{upstream}": say where it is, such as country = "CN"; packs go by it: {named}',
     )
-
-
-def _own_facts(policy: PolicySet, findings: Findings) -> None:
-    for place in placeholders(policy):
-        findings.later(f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ async def _rotate(ring: str, by: str) -> None:
     )
     if config.store.url == "sqlite":
         return
-    if ring in ("addresses", "tokens"):
+    if getattr(before, ring).fingerprints <= before.fingerprints:  # the store compares this ring
         say(
             f"其他节点在收到 {config.keys_path} 的副本之前一律答复 451：请立即复制过去，它们随后自行恢复。",
             f"Other nodes answer 451 until they have a copy of {config.keys_path}: copy it now; they go on by themselves then.",

@@ -12,10 +12,14 @@ import click
 import orjson
 
 from relay.cli.entries import by_option, person
+from relay.cli.findings import Findings
 from relay.cli.inspection import unknown_country
 from relay.cli.opening import refuse_foreign_root
-from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, text, warn
+from relay.cli.output import FINDINGS, USAGE, emit_json, fail, language, option, say, warn
+from relay.cli.policy_diff import diff, show_changes
+from relay.cli.policy_replay import replay_command
 from relay.cli.policy_test import test
+from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
 from relay.policy.schema import KINDS
 from relay.policy.schema import schema as schema_of
@@ -30,10 +34,12 @@ from relay.upstream.profile import load_profiles
 
 @click.group("policy")
 def policy() -> None:
-    """Policy sets: apply, show, test / 策略：应用、查看、测试."""
+    """Policy sets: apply, show, test, compare, replay / 策略：应用、查看、测试、比较、重判."""
 
 
 policy.add_command(test)
+policy.add_command(diff)
+policy.add_command(replay_command)
 
 
 @policy.command("apply")
@@ -110,9 +116,7 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
     if applied.before == new.hash:
         say(f"策略 {new.hash} 已经生效，没有变化。", f"Policy set {new.hash} is in force already; nothing changed.")
         return
-    for change in changes:
-        mark = text("[放宽] ", "[laxer] ") if change.laxer else "        "
-        click.secho(f"  {mark}{text(change.text_zh, change.text_en)}", fg="yellow" if change.laxer else None)
+    show_changes(changes)
     laxer = sum(change.laxer for change in changes)
     say(
         f"策略 {new.hash} 已生效：{len(changes)} 处变化，其中 {laxer} 处放宽；{applied.cases} 个用例全部符合。",
@@ -125,6 +129,10 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
         )
     for name, packs in unknown_countries(new, config, load_profiles()).items():
         warn(*unknown_country(name, packs))
+    findings = Findings()
+    look_at_packs(new, findings)
+    for both in (*findings.faults, *findings.to_do):
+        warn(*both)
     for place in placeholders(new):
         warn(f"尚待填写：{place}", f"Still to fill in: {place}")
 

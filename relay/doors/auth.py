@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -87,6 +87,7 @@ class Authenticator:
         keys: Keys,
         logged_in: Callable[[str, str], Awaitable[object]],
         custody: Custody,
+        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -94,6 +95,7 @@ class Authenticator:
         self._config, self._upstreams, self._keys, self._sleep = config, upstreams, keys, sleep
         self._logged_in = logged_in  # told of the upstream and the identity whose login it took
         self._custody = custody
+        self._clock = clock
         self._users = Users(config.path(config.auth.users_file), monotonic) if config.auth.mode == "users" else None
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="argon2")
         self._right = _RecentlyRight(os.urandom(32), monotonic)
@@ -175,7 +177,8 @@ class Authenticator:
         if isinstance(found, Rejected):
             return _Found(replies.authentication_refused(found.text), "wrong", "nothing" if found.from_memory else "guess")
         await self._logged_in(guess.judge, guess.identity)
-        return _Found(identity_of_login(self._config, guess.identity, guess.judge, guess.pair), "accepted")
+        identity = identity_of_login(self._config, guess.identity, guess.judge, guess.pair)
+        return _Found(replace(identity, proved_at=self._clock()), "accepted")
 
     async def _ask_users(self, users: Users, guess: _Guess) -> _Found:
         login, password = guess.pair.login, guess.pair.password

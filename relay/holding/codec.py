@@ -35,6 +35,7 @@ LIFETIMES: Mapping[Purpose, float] = {
 
 _PRIORITIES = {Purpose.NOTICE: 0, Purpose.SERVICE: 0, Purpose.CORRESPONDENCE: 1, Purpose.MARKETING: 2}
 _REPORTS = 0  # the priority of reports
+_UNREADABLE = 3  # of what cannot be opened: behind everything that may leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Detail:
     `upstream`, `upstream_text` and `gone` are as in `relay.answer.Result`.  `judged` names the decision that is on record,
     "" for the one of the submission itself; `released` says that a person let it pass the rules that hold mail back.
     `refused_at` is when it was known that the recipient will never get it, 0 while nobody knows, or since it is held.
+    `is_unrecorded` says that this outcome may not be on record yet.
     """
 
     recipient: Recipient
@@ -58,6 +60,7 @@ class Detail:
     judged: str = ""
     released: bool = False
     refused_at: float = 0.0
+    is_unrecorded: bool = False
 
     def after(self, result: Result) -> Self:
         """What is kept when this is the last that was said of the recipient."""
@@ -118,7 +121,7 @@ class Codec:
             "orcpt": recipient.orcpt,
             "said": [
                 detail.reply, detail.rule, detail.why_zh, detail.why_en, detail.upstream, detail.upstream_text, detail.gone,
-                detail.judged, detail.released, detail.refused_at,
+                detail.judged, detail.released, detail.refused_at, detail.is_unrecorded,
             ],
         })  # fmt: skip
 
@@ -168,6 +171,11 @@ def lane_of(keys: Keys, purpose: Purpose, identity: str, domain: str) -> Lane:
 def report_lane(keys: Keys, submission_id: str) -> Lane:
     """The lane of the recipients of one submission whose sender must be told: they come together, in one report."""
     return Lane(_REPORTS, keys.addresses.lasting_digest(f"report\0{submission_id}"))
+
+
+def unreadable_lane(keys: Keys, submission_id: str) -> Lane:
+    """The lane of the copies of one submission that nobody can open: they wait together, and keep nobody else waiting."""
+    return Lane(_UNREADABLE, keys.addresses.lasting_digest(f"unreadable\0{submission_id}"))
 
 
 def owner_of(keys: Keys, upstream: str, identity: str) -> Digest:

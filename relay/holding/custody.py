@@ -2,7 +2,8 @@
 
 With `[auth] held_credentials = "sealed"` the store keeps the login of a
 passthrough identity for as long as copies of it are held, and no longer than
-five days.  It is sealed under the key ring `held`, which lies outside data_dir
+five days after it was proved: so the one that was proved last stays, whichever
+session hands in mail afterwards.  It is sealed under the key ring `held`, which lies outside data_dir
 and store (`relay.config` insists), and bound to its upstream and identity: a
 sealed login that is put in another's place opens for nobody.
 
@@ -36,23 +37,23 @@ class Custody:
 
     def keeps(self, identity: Identity) -> bool:
         """Whether this identity's login may be taken into custody, and is at hand."""
-        return (
-            self.is_open and identity.kind is IdentityKind.PASSTHROUGH and None not in (identity.upstream, identity.credentials)
-        )
+        is_own = identity.kind is IdentityKind.PASSTHROUGH and None not in (identity.upstream, identity.credentials)
+        return self.is_open and is_own and self._clock() < identity.proved_at + KEPT_SECONDS
 
     def sealed_for(self, identity: Identity) -> tuple[Digest, bytes, float] | None:
         """What `Held.hold` keeps beside the copies of this identity; None where nothing may be kept, or there is nothing."""
         if not self.keeps(identity) or identity.upstream is None or identity.credentials is None:
             return None
-        return self._sealed(identity.upstream, identity.name, identity.credentials)
+        return self._sealed(identity.upstream, identity.name, identity.credentials, identity.proved_at)
 
     async def opened(self, upstream: str, identity: str) -> Credentials | None:
         """The login in custody, None when there is none that this relay can open. Raises StoreUnavailable."""
         if not self.is_open:
             return None
         sealed = await self.store.credentials_of(owner_of(self._keys, upstream, identity))
-        if sealed is None:
-            return None
+        return None if sealed is None else self._opened(sealed, upstream, identity)
+
+    def _opened(self, sealed: bytes, upstream: str, identity: str) -> Credentials | None:
         try:
             plain = self._keys.held.open(sealed, _bound_to(upstream, identity))
         except ValueError:
@@ -81,16 +82,29 @@ class Custody:
     async def _is_waited_for(self, upstream: str, identity: str, credentials: Credentials) -> bool:
         """Whether copies may wait for this login, which is kept then; where none are kept they leave with an [[account]]."""
         if self.is_open:
-            return await self.store.keep_credentials(*self._sealed(upstream, identity, credentials))
+            return await self.store.keep_credentials(*self._sealed(upstream, identity, credentials, self._clock()))
         return (upstream, identity) in self._accounts and Why.AUTHENTICATION in (await self.store.held_totals()).copies
+
+    async def accounts_read(self) -> None:
+        """Free what waits for an [[account]]: this process has just read its password file, and it may be another password.
+
+        Raises StoreUnavailable.
+        """
+        if Why.AUTHENTICATION not in (await self.store.held_totals()).copies:
+            return
+        for upstream, identity in self._accounts:
+            if freed := await self.store.free_owner(owner_of(self._keys, upstream, identity), Why.AUTHENTICATION):
+                telemetry.event("held copies freed", upstream=upstream, copies=freed)
 
     async def refused(self, upstream: str, identity: str, credentials: Credentials) -> None:
         """The upstream answered 535 to this login: forget it at once, unless a newer one took its place meanwhile.
 
         Raises StoreUnavailable.
         """
-        if await self.opened(upstream, identity) in (credentials, None):
-            await self.store.drop_credentials(owner_of(self._keys, upstream, identity))
+        owner = owner_of(self._keys, upstream, identity)
+        sealed = await self.store.credentials_of(owner)
+        if sealed is not None and self._opened(sealed, upstream, identity) in (credentials, None):
+            await self.store.drop_credentials(owner, sealed)
 
     async def parked(self, upstream: str, identity: str) -> None:
         """Copies of this owner were just parked for want of a login: free them if one came in the meantime.
@@ -100,10 +114,10 @@ class Custody:
         if await self.opened(upstream, identity) is not None:
             await self.store.free_owner(owner_of(self._keys, upstream, identity), Why.AUTHENTICATION)
 
-    def _sealed(self, upstream: str, identity: str, credentials: Credentials) -> tuple[Digest, bytes, float]:
+    def _sealed(self, upstream: str, identity: str, credentials: Credentials, proved_at: float) -> tuple[Digest, bytes, float]:
         plain = f"{credentials.login}\0{credentials.password}".encode("utf-8", "surrogatepass")
         sealed = self._keys.held.seal(plain, _bound_to(upstream, identity))
-        return owner_of(self._keys, upstream, identity), sealed, self._clock() + KEPT_SECONDS
+        return owner_of(self._keys, upstream, identity), sealed, proved_at + KEPT_SECONDS
 
 
 def _bound_to(upstream: str, identity: str) -> bytes:

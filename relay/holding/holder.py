@@ -76,9 +76,10 @@ class Holder:
         """Whether mail of this identity can leave by these upstreams once its client is gone, and its own password with it."""
         if identity.kind is not IdentityKind.PASSTHROUGH:
             return bool(upstreams)
-        return self._has_account(identity, upstreams) or self._custody.keeps(identity)
+        return self.has_account(identity, upstreams) or self._custody.keeps(identity)
 
-    def _has_account(self, identity: Identity, upstreams: Collection[str]) -> bool:
+    def has_account(self, identity: Identity, upstreams: Collection[str]) -> bool:
+        """Whether the relay has an [[account]] of this identity at one of them."""
         return any(self._upstreams.account_for(name, identity.name, None) for name in upstreams)
 
     def may_wait(self, stream: Stream) -> bool:
@@ -162,7 +163,7 @@ class Holder:
                 if number % _STEP == 0:
                     await asyncio.sleep(0)
             identity, most = consignment.submission.identity, self._config.hold.max_bytes
-            login = None if self._has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
+            login = None if self.has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
             await self.store.hold(consignment.key, message, copies, rows, max_octets=most, credentials=login)
         except HoldFull as fault:
             telemetry.count_refusal("hold")

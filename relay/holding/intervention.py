@@ -2,7 +2,9 @@
 
 A copy that is being sent at this moment is left alone: its outcome is its own
 answer.  The store hears a change only while nobody else has claimed the copy
-meanwhile.  Every deed is on record before it takes effect.
+meanwhile.  Every deed is on record before it takes effect, and what is dropped
+is told of when its outcome is on record too: by whoever drops it, or after a
+while by the courier.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ from relay.records.kinds import Record
 from relay.stores.held import Held, HeldCopy, HeldMessage, HeldUpdate, Why
 
 PAGE = 500  # copies that are looked at, and changed, in one step
+_RECORDING_SECONDS = 60.0  # until the courier takes up what was dropped and not recorded
 
 
 class Deed(StrEnum):
@@ -138,14 +141,12 @@ class Intervention:
             )
             for message, of_it in _by_message(fit).items()
         ])  # fmt: skip
-        updates = [HeldUpdate(one.copy, self._after(deed, one)) for one in fit]
-        heard = await self._store.update_held(updates)
+        if deed is Deed.DROP:
+            return await self._drop(fit)
+        heard = await self._store.update_held([HeldUpdate(one.copy, self._after(deed, one)) for one in fit])
         if deed is Deed.RETRY:
             for lane in dict.fromkeys(one.copy.lane for one in fit):
                 await self._store.wake_lane(lane)
-        if deed is Deed.DROP:
-            gone = fit if heard == len(fit) else await self._heard(fit, updates)
-            await self._records.append_many([self._dropped(message, of_it) for message, of_it in _by_message(gone).items()])
         return heard
 
     def _after(self, deed: Deed, seen: Seen) -> HeldCopy:
@@ -153,28 +154,37 @@ class Intervention:
         copy, detail = replace(seen.copy, due_at=seen.copy.held_at), seen.detail
         if deed is Deed.RETRY or detail is None:
             return copy
-        if deed is Deed.RELEASE:
-            return replace(copy, sealed=self._codec.detail(copy.message, replace(detail, released=True)))
-        return replace(
-            copy,
-            why=Why.REPORT,
-            attempts=0,
-            lane=report_lane(self._keys, copy.message),
-            sealed=self._codec.detail(copy.message, self._refused(detail)),
-        )
+        return replace(copy, sealed=self._codec.detail(copy.message, replace(detail, released=True)))
+
+    async def _drop(self, fit: Sequence[Seen]) -> int:
+        """Let nobody send them, write down what became of them, and only then let their sender be told."""
+        due_at = self._clock() + _RECORDING_SECONDS
+        dropped = [replace(one, detail=self._refused(one.detail)) for one in fit if one.detail]
+        updates = [HeldUpdate(one.copy, self._to_report(one, due_at)) for one in dropped]
+        heard = await self._store.update_held(updates)
+        expected = [update.after and replace(update.after, claim=update.before.claim + 1) for update in updates]
+        if heard < len(updates):  # the courier was quicker somewhere
+            there = {copy for message in _by_message(fit) for copy in await self._all_of(message)}
+            expected = [copy if copy in there else None for copy in expected]
+        gone = [replace(one, copy=copy) for one, copy in zip(dropped, expected, strict=True) if copy]
+        await self._records.append_many([self._outcome(message, of_it) for message, of_it in _by_message(gone).items()])
+        told = [replace(one, detail=replace(one.detail, is_unrecorded=False)) for one in gone if one.detail]
+        await self._store.update_held([HeldUpdate(one.copy, self._to_report(one, one.copy.held_at)) for one in told])
+        return heard
+
+    def _to_report(self, seen: Seen, due_at: float) -> HeldCopy:
+        """The copy as one that waits for its report."""
+        copy, detail = seen.copy, seen.detail
+        sealed = self._codec.detail(copy.message, detail) if detail else copy.sealed
+        return replace(copy, why=Why.REPORT, attempts=0, due_at=due_at, lane=report_lane(self._keys, copy.message), sealed=sealed)
 
     def _refused(self, detail: Detail) -> Detail:
         said = replies.DROPPED.wire().decode()
         why_zh, why_en = f"中继的管理员决定不发送：{self._reason}", f"An administrator of the relay decided: {self._reason}"
         return replace(
-            detail, reply=said, rule=replies.DROPPED.rule, why_zh=why_zh, why_en=why_en, upstream="", upstream_text="",
-            refused_at=self._clock(),
+            detail, reply=said, rule=replies.DROPPED.rule, why_zh=why_zh, why_en=why_en, upstream="", upstream_text="", gone="",
+            refused_at=self._clock(), is_unrecorded=True,
         )  # fmt: skip
-
-    async def _heard(self, fit: Sequence[Seen], updates: Sequence[HeldUpdate]) -> list[Seen]:
-        """Those whose change the store took."""
-        there = {copy for message in _by_message(fit) for copy in await self._all_of(message)}
-        return [one for one, update in zip(fit, updates, strict=True) if update.after in there]
 
     async def _all_of(self, message: str) -> list[HeldCopy]:
         found: list[HeldCopy] = []
@@ -182,7 +192,7 @@ class Intervention:
             found += page
         return found
 
-    def _dropped(self, message: str, seen: Sequence[Seen]) -> Record:
+    def _outcome(self, message: str, seen: Sequence[Seen]) -> Record:
         rule = replies.DROPPED.rule
         results = [Result(one.detail.recipient, Standing.REFUSED, replies.DROPPED, rule) for one in seen if one.detail]
         return late_record(message, results, self._clock(), self._records.person)

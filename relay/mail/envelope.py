@@ -33,7 +33,8 @@ class Identity:
     `name` is folded (the mailbox key when the login is an address).  `owns`
     lists mailbox keys and "@domain" entries that this identity may use as
     reverse-path, From and Sender.  `credentials` and `upstream` are set for
-    passthrough only: its mail never leaves another way.
+    passthrough only: its mail never leaves another way.  `proved_at` is when
+    AUTH proved it, epoch seconds: a session may last longer than a password.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Identity:
     owns: frozenset[str]
     upstream: str | None = None
     credentials: Credentials | None = None
+    proved_at: float = field(default=0.0, compare=False)
 
     def may_use(self, mailbox: Mailbox) -> bool:
         """Whether this identity owns the mailbox (RFC 6409 section 6.1)."""

@@ -16,17 +16,20 @@ What happens to a message that is not as RFC 5322 wants it:
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from relay.mail.addresses import AddressList, parse_address_list
 from relay.mail.content import Content, read_content
-from relay.mail.decoding import decode_unstructured
+from relay.mail.decoding import decode_octets, decode_unstructured
 from relay.mail.fields import Field, FieldError, read_fields, structure_defects
 from relay.mail.lazy import lazy
 from relay.mail.mailbox import Mailbox
 from relay.mail.mime import Attachment, Structure, walk
 
+_COMMENT = re.compile(r"\([^()]*\)")
+_BY = re.compile(r"(?:^|\s)by\s+([^\s;()]{1,255})", re.IGNORECASE)
 _STRUCTURE = "base/header-structure"
 Limit = Literal["", "size", "line_length", "header_fields", "header_size", "received"]
 
@@ -150,6 +153,38 @@ class Message:
         """The mailbox of the one Sender field; None without one, and when it cannot be read (a defect)."""
         mailboxes = self._mailboxes_of("Sender")
         return mailboxes[0] if mailboxes and len(mailboxes) == 1 else None
+
+    @lazy
+    def author_name(self) -> str:
+        """What From shows beside the address, decoded, without quotes; "" when there is nothing."""
+        text = self.text("From") or ""
+        name, bracket, _ = text.rpartition("<")
+        if not bracket:
+            name = text.partition("(")[2].rpartition(")")[0]
+        return name.strip().removeprefix('"').removesuffix('"').strip()
+
+    @lazy
+    def reply_to(self) -> tuple[Mailbox, ...] | None:
+        """The mailboxes that answers go to instead of From; None without the field, and when it cannot be read."""
+        return self._mailboxes_of("Reply-To")
+
+    @property
+    def refers(self) -> bool:
+        """Whether it says which message it answers or goes on from (RFC 5322 section 3.6.4)."""
+        return any(field.value for name in ("In-Reply-To", "References") for field in self.all(name))
+
+    @lazy
+    def received_by(self) -> tuple[str, ...]:
+        """The servers that Received fields name as those who took the message, in lower case."""
+        found = (_BY.search(_COMMENT.sub(" ", decode_octets(field.value))) for field in self.all("Received"))
+        return tuple(one[1].rstrip(".").lower() for one in found if one)
+
+    @property
+    def return_path(self) -> Mailbox | None:
+        """The mailbox in a Return-Path that came with the message; None without one, null or unreadable."""
+        field = self.first("Return-Path")
+        found = parse_address_list(field.value) if field else None
+        return found.mailboxes[0] if found and found.mailboxes else None
 
     def _mailboxes_of(self, name: str) -> tuple[Mailbox, ...] | None:
         fields = self.all(name)

@@ -109,6 +109,9 @@ NO_ACCOUNT = reply(
 )
 RESEND_IN_PROGRESS = reply(451, "5.0", "The same message is still being sent, try again later")
 
+MISCONFIGURED = "3.5"
+"""RFC 3463 section 3.4, "system incorrectly configured": a pack that expired, a fact that is missing; no fault of the mail."""
+
 # The code of each rule that is not 550 5.7.1; packs name rules, this says how they are answered.
 RULE_CODES: dict[str, tuple[int, str]] = {
     "base/header-structure": (554, "6.0"),  # RFC 5322 section 3.6
@@ -156,10 +159,10 @@ def refused(rule: str, text: str, help_url: str = "", *, code: int = 0, detail: 
     return explained(reply(code or known[0], detail or known[1], f"[{rule}] {text}"), help_url)
 
 
-def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0, code: int = 451) -> Reply:
+def deferred(rule: str, text: str, help_url: str = "", *, seconds: int = 0, code: int = 451, detail: str = "7.1") -> Reply:
     """A rule defers; `seconds` until the same message has a chance."""
     wait = f", try again in {seconds} s" if seconds else ", try again later"
-    return explained(reply(code, "7.1", f"[{rule}] {text}{wait}"), help_url)
+    return explained(reply(code, detail, f"[{rule}] {text}{wait}"), help_url)
 
 
 def over_limit(limit: str, seconds: int, help_url: str = "") -> Reply:

@@ -53,6 +53,7 @@ def cross_check(draft: Draft, faults: Faults) -> None:
         _check_pace(file, stream, faults)
     if draft.organisation is not None:
         _check_order(draft.organisation, draft, faults)
+        _check_extend(draft.organisation, draft, faults)
         _check_exempt(draft.organisation, [rule for rules in draft.rules.values() for rule in rules], faults)
 
 
@@ -185,6 +186,18 @@ def _taker(name: str, earlier: Iterable[str], streams: Mapping[str, StreamFile])
 def _covers(earlier: StreamFile, later: StreamFile) -> bool:
     """Whether everything that `later` matches is matched by `earlier`."""
     return all(not a or (b and set(b) <= set(a)) for a, b in zip(earlier.match.lists, later.match.lists, strict=True))
+
+
+def _check_extend(organisation: Organisation, draft: Draft, faults: Faults) -> None:
+    names = [extend.pack for extend in organisation.extend]
+    for index, name in enumerate(names):
+        place = ("extend", index, "pack")
+        if f"packs/{name}.toml" not in draft.files:
+            faults.add(ORGANISATION, place, f"there is no packs/{name}.toml", f"没有 packs/{name}.toml")
+        elif name in draft.packs and draft.packs[name].pack.expires_on is None:
+            faults.add(ORGANISATION, place, f'"{name}" does not expire: nothing to extend', f"{name} 没有期限，无需延期")
+        if name in names[:index]:
+            faults.add(ORGANISATION, place, f'"{name}" is extended twice', f"{name} 重复")
 
 
 def _check_exempt(organisation: Organisation, rules: Sequence[Rule], faults: Faults) -> None:

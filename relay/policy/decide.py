@@ -25,6 +25,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from relay.errors import RuleFailed
+from relay.mail.replies import MISCONFIGURED
 from relay.policy.case import Action, Asked, Case, Objection, Phase, Ruling
 from relay.policy.expression import Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.model import Override
@@ -44,6 +45,7 @@ EXPIRED = Objection(
     text_zh="规则包已过期，须由管理员复核后才能继续发送",
     fix="Tell your administrator: the pack needs a review and a new expires_on",
     fix_zh="请通知管理员：复核规则包并更新 expires_on",
+    code=MISCONFIGURED,
     reply_code=451,
     asked_for=Action.DEFER,
     retry_after=3600,
@@ -213,7 +215,7 @@ def _expired(pack: Pack, case: Case, today: date) -> Asked:
     name = f"{pack.name}/expired"
     if pack.reach is not None and not pack.reach.covers(case):
         return pack.reach.leaves_out(name)
-    return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.file.pack.expires_on}"))
+    return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.until}"))
 
 
 def _left_out(rule: Rule, case: Case, phase: Phase) -> Asked | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from relay.policy.hours import Hours, week_of
 from relay.policy.limits import Limit
 from relay.policy.model import Override, StreamLimits
-from relay.policy.organisation import Exempt, Organisation
+from relay.policy.organisation import Exempt, Extend, Organisation
 from relay.policy.rule import Rule, RuleTable
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import BINDS, Purpose
@@ -57,6 +57,7 @@ def _organisation(old: PolicySet, new: PolicySet) -> Iterator[Change]:
         shown = f"{was_kept} -> {is_kept}"
         yield Change(f"limits: marketing leaves to other mail: {shown}", f"上限：营销邮件留给其他邮件的部分：{shown}", laxer)
     yield from _exempt(before.exempt, after.exempt)
+    yield from _extend(before.extend, after.extend)
     yield from _vouched_for(before, after)
 
 
@@ -73,6 +74,19 @@ def _exempt(before: Sequence[Exempt], after: Sequence[Exempt]) -> Iterator[Chang
         if exempt not in after:
             rules = ", ".join(exempt.rules)
             yield Change(f"exemption from {rules} removed or changed", f"豁免 {rules} 已移除或修改")
+
+
+def _extend(before: Sequence[Extend], after: Sequence[Extend]) -> Iterator[Change]:
+    for extend in after:
+        if extend not in before:
+            yield Change(
+                f"pack {extend.pack} counts as reviewed until {extend.until} ({extend.by}: {extend.reason})",
+                f"规则包 {extend.pack} 延期至 {extend.until}（{extend.by}：{extend.reason}）",
+                laxer=True,
+            )
+    for extend in before:
+        if extend not in after:
+            yield Change(f"pack {extend.pack}: extension removed or changed", f"规则包 {extend.pack}：延期已移除或修改")
 
 
 def _vouched_for(old: Organisation, new: Organisation) -> Iterator[Change]:

@@ -76,6 +76,14 @@ def _sender(case: Case) -> str | None:
     return case.message.sender.wire if case.message and case.message.sender else None
 
 
+def _reply_to(case: Case) -> list[str]:
+    return [mailbox.wire for mailbox in case.message.reply_to or ()] if case.message else []
+
+
+def _return_path(case: Case) -> str | None:
+    return case.message.return_path.wire if case.message and case.message.return_path else None
+
+
 _ORGANISATION = (
     ("country", "where the organisation is", "组织所在国家"),
     ("legal_name", "the legal name", "单位全称"),
@@ -83,6 +91,7 @@ _ORGANISATION = (
     ("contact", "how to reach it", "联系方式"),
     ("refusal_mailbox", "the mailbox for refusals", "拒收邮箱"),
     ("privacy_url", "the privacy notice", "隐私政策网址"),
+    ("retention", "how long records and network logs are kept, in days", "记录与网络日志的保存天数"),
     ("licence", "licences for regulated advertising", "受监管广告的批文"),
     ("claim", "words with registered proof", "已登记证明的用语"),
     ("mark", "trade marks", "注册商标"),
@@ -112,6 +121,7 @@ _BESIDE = (
         "对它生效的禁发原因",
         lambda _, stream: sorted(BINDS[stream.purpose]),
     ),
+    Fact("stream.offers", "what its copies carry", "副本所带的签名与退订方式", lambda _, stream: sorted(stream.offers)),
     Fact("stream.pause", "what keeps it back", "暂停情况", lambda case, _: _pause(case)),
     Fact(
         "recipient.suppressions",
@@ -133,6 +143,26 @@ _BESIDE = (
         "From 字段个数",
         lambda case, _: _from_fields(case),
     ),
+    Fact(
+        "message.from_name",
+        "the name beside From",
+        "发件人名称",
+        lambda case, _: case.message.author_name if case.message else "",
+    ),
+    Fact("message.reply_to", "mailboxes in Reply-To", "Reply-To 中的地址", lambda case, _: _reply_to(case)),
+    Fact(
+        "message.refers",
+        "whether it says what it answers",
+        "是否写明所回复的邮件",
+        lambda case, _: bool(case.message and case.message.refers),
+    ),
+    Fact(
+        "message.received_by",
+        "servers in its Received fields",
+        "Received 字段中的服务器",
+        lambda case, _: list(case.message.received_by) if case.message else [],
+    ),
+    Fact("message.return_path", "the mailbox in Return-Path", "Return-Path 中的地址", lambda case, _: _return_path(case)),
     Fact("message.sender", "the mailbox in Sender", "Sender 中的地址", lambda case, _: _sender(case)),
     Fact(
         "message.defects",
@@ -179,7 +209,7 @@ def facts_of(names: Iterable[str], case: Case, setting: Setting) -> dict[str, An
 def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[Input]:
     """What each rule of a ruling had before it, in their order."""
     rules = {rule.name: rule for rule in stream.rules}
-    expiring = {f"{pack.name}/expired": pack.file.pack.expires_on for pack in stream.packs}
+    expiring = {f"{pack.name}/expired": pack.until for pack in stream.packs}
     for one in asked:
         rule = rules.get(one.rule)
         if rule is not None:

@@ -190,6 +190,7 @@ class PackFacts(Table):
     """[pack]: where the rules come from, and until when somebody vouches for them."""
 
     version: str = Field(min_length=1)
+    title: Texts = Texts()
     sources: Strings = ()
     reviewed_on: Date | None = None
     expires_on: Date | None = None

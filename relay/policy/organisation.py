@@ -129,6 +129,7 @@ class OrganisationFacts(Table):
     contact: Annotated[str, Field(max_length=200, description="A telephone number or a web address / 联系电话或网址")] = ""
     refusal_mailbox: Annotated[str, AfterValidator(lambda text: text and fold_mailbox(text))] = ""
     privacy_url: Annotated[str, AfterValidator(_https)] = ""
+    retention: Retention = Retention()
     licence: Annotated[tuple[Licence, ...], Field(strict=False)] = ()
     claim: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
     mark: Annotated[tuple[Mark, ...], Field(strict=False)] = ()
@@ -148,7 +149,6 @@ class Organisation(OrganisationFacts):
     time_zone: Annotated[str, AfterValidator(_zone)]
     streams: Annotated[Strings, Field(min_length=1, description="The first whose match fits takes the message")]
     unknown_recipient: Countries = ()
-    retention: Retention = Retention()
     limits: SharedLimits = SharedLimits()
     exempt: Annotated[tuple[Exempt, ...], Field(strict=False)] = ()
     extend: Annotated[tuple[Extend, ...], Field(strict=False)] = ()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -126,7 +127,7 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
             for rule in draft.rules[f"packs/{pack_name}.toml"]
         ]
         if not outside:
-            used.append(Pack(pack_name, pack, reach))
+            used.append(Pack(pack_name, pack, reach, _until(pack_name, pack, organisation)))
             duties += _duties(pack_name, pack, file, reach)
     rules += [_silenced(rule, _never(rule, file)) for rule in draft.rules[f"streams/{name}.toml"]]
     return Stream(
@@ -147,6 +148,12 @@ def _stream(name: str, draft: Draft, organisation: Organisation) -> Stream:
         facts=organisation,
         file=file,
     )
+
+
+def _until(name: str, pack: PackFile, organisation: Organisation) -> date | None:
+    """The last day on which somebody vouches for the pack: its own, or a later one that somebody gave by name."""
+    own = pack.pack.expires_on
+    return own and max([own, *(extend.until for extend in organisation.extend if extend.pack == name)])
 
 
 def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> tuple[str, str] | None:

@@ -27,13 +27,15 @@ class Setting:
     """What a check knows of the stream it is asked in, of the organisation that sends, and of the day.
 
     `today` is the organisation's calendar day; where nobody says which, the
-    last of all, on which every licence and claim has ended.
+    last of all, on which every licence and claim has ended.  `offers` is what
+    the stream's copies carry: "signature", "one-click", "mailto", "unsubscribe".
     """
 
     stream: str
     purpose: Purpose
     facts: OrganisationFacts
     today: date = date.max
+    offers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ def packs(policy: PolicySet) -> Iterator[Sentence]:
     """What each pack that some stream uses rests on, who vouches for it until when, and what a breach costs."""
     for name in sorted({pack.name for stream in policy.streams for pack in stream.packs}):
         facts = policy.packs[name].pack
-        said = [(f"The pack {name}: version {facts.version}", f"规则包 {name}：版本 {facts.version}")]
+        title, title_zh = facts.title.en or facts.title.zh, facts.title.zh or facts.title.en
+        called = f" ({title})" if title else "", f"（{title_zh}）" if title_zh else ""
+        said = [(f"The pack {name}{called[0]}: version {facts.version}", f"规则包 {name}{called[1]}：版本 {facts.version}")]
         if facts.sources:
             said.append((f"rests on {', '.join(facts.sources)}", f"依据 {'、'.join(facts.sources)}"))
         if facts.reviewed_on:

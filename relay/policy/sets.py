@@ -33,15 +33,20 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as one stream uses it. `reach` None: it binds all of its mail."""
+    """A pack as one stream uses it.
+
+    `reach` None: it binds all of its mail.  `until` is the last day on which
+    somebody vouches for it, None for ever.
+    """
 
     name: str
     file: PackFile
     reach: Reach | None
+    until: date | None = None
 
     def is_expired(self, today: date) -> bool:
         """Whether nobody vouches for these rules any more."""
-        return self.file.pack.expires_on is not None and today > self.file.pack.expires_on
+        return self.until is not None and today > self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,16 @@ class Stream:
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts))
+        object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
+
+    def _offers(self) -> frozenset[str]:
+        found = {
+            "signature": self.signing_required,
+            "one-click": self.unsubscribe.one_click,
+            "mailto": self.unsubscribe.mailto,
+            "unsubscribe": self.unsubscribe.is_offered,
+        }
+        return frozenset(name for name, is_there in found.items() if is_there)
 
     @property
     def title(self) -> Texts:

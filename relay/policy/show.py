@@ -19,6 +19,7 @@ from relay.policy.pacing import UNPACED, WARM, too_wide
 from relay.policy.rule import Rule
 from relay.policy.sentences import Sentence, packs, until, vouched_for
 from relay.policy.sets import PolicySet, Stream
+from relay.policy.standing import expired, expiring, wants
 from relay.policy.suppression import BINDS, Purpose, Reason
 from relay.policy.thresholds import PAUSABLE
 
@@ -117,12 +118,9 @@ def _enforced(policy: PolicySet, today: date) -> Iterator[Sentence]:
     for stream in policy.streams:
         yield from _held_service(stream, today)
     yield from packs(policy)
-    for name, pack in sorted(policy.packs.items()):
-        if pack.pack.expires_on and today > pack.pack.expires_on and any(name in s.file.packs for s in policy.streams):
-            yield Sentence(
-                f"The pack {name} expired on {pack.pack.expires_on}: mail it applies to waits (451) until it is reviewed.",
-                f"规则包 {name} 已于 {pack.pack.expires_on} 过期：所适用的邮件一律暂缓（451），直至复核。",
-            )
+    yield from (sentence for _, sentence in (*expired(policy, today), *expiring(policy, today)))
+    for want in wants(policy):
+        yield Sentence(f"{want.sentence.en}.", f"{want.sentence.zh}。")
 
 
 def _stream(stream: Stream) -> Iterator[Sentence]:
@@ -322,6 +320,12 @@ def _relaxed(policy: PolicySet, today: date) -> Iterator[Sentence]:
             f"{who}: exempt from {rules}, {ends} ({exempt.by}: {exempt.reason}).",
             f"{who}：豁免 {rules}，{ends_zh}（{exempt.by}：{exempt.reason}）。",
         )
+    for extend in policy.organisation.extend:
+        ends, ends_zh = until(extend.until, today)
+        yield Sentence(
+            f"The pack {extend.pack} counts as reviewed {ends} ({extend.by}: {extend.reason}).",
+            f"规则包 {extend.pack} 延期，{ends_zh}（{extend.by}：{extend.reason}）。",
+        )
     yield from vouched_for(policy, today)
 
 
@@ -333,9 +337,10 @@ def _not_checked(policy: PolicySet, today: date) -> Iterator[Sentence]:
             "上游服务器位于哪个国家：以服务商配置或 config.toml 为准，按上游服务器适用的规则包据此判断。",
         )
     unused = sorted(set(policy.packs) - {pack.name for stream in policy.streams for pack in stream.packs})
-    for name in unused:
+    if unused:
         yield Sentence(
-            f"The pack {name}: no stream uses it, or it applies to none.", f"规则包 {name}：没有邮件流使用，或均不适用。"
+            f"What these packs ask, as no stream uses them or they apply to none: {', '.join(unused)}.",
+            f"以下规则包的要求（没有邮件流使用，或均不适用）：{'、'.join(unused)}。",
         )
     for stream in policy.streams:
         if not stream.signing_required:

@@ -354,7 +354,7 @@ def report_records(
         return []
     refused = [outcome.recipient for outcome in outcomes if outcome.standing.value == "refused"]
     told = [r for r in refused if report == "delivered" and r.wants_failure_report]
-    untold = [r for r in refused if r not in told]
+    untold = [r for r in refused if report != "delivered" or not r.wants_failure_report]
     records = []
     if told and submission.reverse_path:
         records.append(reported_record(submission.id, submission.reverse_path, told, at, person))

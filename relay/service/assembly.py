@@ -137,7 +137,7 @@ async def assemble(
         entropy=entropy,
     )
     authenticator = Authenticator(
-        config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in, custody=custody
+        config, store=store, upstreams=upstreams, keys=keys, logged_in=adapting.logged_in, custody=custody, clock=clock
     )
 
     courier = new_courier(line, outcomes, custody, clock=clock, entropy=entropy)

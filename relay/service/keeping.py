@@ -1,7 +1,8 @@
 """The store of one process and the keys that it was opened with: replaced together, never one without the other.
 
 A look-up asks under every generation of the address ring that this process
-knows.  A refusal written under one that it does not know would be missed, so:
+knows.  A refusal written under one that it does not know would be missed, and
+held mail that it cannot open would be put off until it is given up, so:
 
 1. a new generation is written to the key file first, durably;
 2. the store learns its fingerprint before anything is written under it, and

@@ -27,6 +27,7 @@ LABELS = {
     "part": "store, records, workers",
     "store": "sqlite, redis",
     "hash": "of the policy set",
+    "pack": "a rule pack that some stream uses",
     "outcome": "what a turn of the courier made of a held copy",
 }
 """What each label holds."""

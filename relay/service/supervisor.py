@@ -127,9 +127,7 @@ class Supervisor:
     # Policy ----------------------------------------------------------------------------------------------------------
 
     def _use_policy(self, policy_hash: str) -> None:
-        telemetry.shadow_streams.set(self._surroundings.shadow_streams(policy_hash))
-        telemetry.policy_info.clear()
-        telemetry.policy_info.labels(policy_hash).set(1)
+        self._surroundings.measure_policy(policy_hash)
         self._policy = policy_hash
 
     async def _switch(self, policy_hash: str) -> None:

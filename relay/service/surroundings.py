@@ -14,6 +14,7 @@ from relay.doors.mailbox.collector import Collector
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.keys import KeyFile, Keys, dump_keys
+from relay.policy.standing import ends_at
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.journal import keep_replaying
@@ -76,9 +77,15 @@ class Surroundings:
             _log.warning("the new policy set cannot be compared with the one before: %s", applied.uncompared)
         return applied.policy.hash
 
-    def shadow_streams(self, policy_hash: str) -> int:
-        """How many streams of the set only observe."""
-        return sum(stream.mode == "shadow" for stream in self._archive.load(policy_hash).streams)
+    def measure_policy(self, policy_hash: str) -> None:
+        """Set the metrics on the set in force: which it is, how much of it only observes, when its packs expire."""
+        policy = self._archive.load(policy_hash)
+        telemetry.shadow_streams.set(sum(stream.mode == "shadow" for stream in policy.streams))
+        telemetry.pack_expires_timestamp_seconds.clear()
+        for pack, at in ends_at(policy).items():
+            telemetry.pack_expires_timestamp_seconds.labels(pack).set(at)
+        telemetry.policy_info.clear()
+        telemetry.policy_info.labels(policy_hash).set(1)
 
     # HTTP ------------------------------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ class ClosedStore(Store):
     async def credentials_of(self, owner: Digest) -> bytes | None:
         self._refuse()
 
-    async def drop_credentials(self, owner: Digest) -> None:
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
         self._refuse()
 
     async def note_sending(self, stream: str, day: str) -> None:

@@ -66,6 +66,7 @@ class Row:
     state: RowState
     reply: str = ""
     submission_id: str = ""  # the try that wrote it
+    lease_until: float = 0.0  # of the store's clock; of a row that is leaving
 
 
 @dataclass(frozen=True, slots=True)

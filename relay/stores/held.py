@@ -11,6 +11,8 @@ campaign of large messages does not starve a small one.
 
 Who claims a copy has a lease on it.  A lease that ran out makes the copy due
 again, under a new claim number; what an old claim says then is not heard.
+Every update that was heard takes a number too: one that is said again, because
+its answer got lost, undoes nothing that somebody did since.
 """
 
 import math
@@ -68,7 +70,7 @@ class HeldCopy:
 
     `owner` is the digest of upstream and identity whose login it leaves with.
     `sealed` holds the mailbox, its DSN parameters and what was said of it last.
-    `claim` counts how often it was claimed.  `leased_until` is when the last lease on it ends, 0 when nobody has one;
+    `claim` counts how often it was claimed or changed.  `leased_until` is when the last lease on it ends, 0 when nobody has one;
     only what is listed for people tells it, and it is no part of what a copy is.
     """
 
@@ -89,7 +91,8 @@ class HeldCopy:
 class HeldUpdate:
     """What becomes of a copy: `after` takes the place of `before`, None when it is done and forgotten.
 
-    It is heard only while `before.claim` is still the copy's; then its lease ends.
+    It is heard only while `before.claim` is still the copy's; then its lease ends, and the number with it: the claim of
+    `after` is of no account.
     """
 
     before: HeldCopy
@@ -126,8 +129,10 @@ class Held(Protocol):
 
         In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
         finds them.  A repetition adds what is missing and changes nothing else.  `credentials` are an owner, a sealed
-        login and when it must be gone.  Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.
-        The latter also where a row is to become HELD and the submission is closed: another try of it was answered.
+        login and when it must be gone; one that may stay longer keeps its place.
+
+        Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.  The latter also where a row is to
+        become HELD and the submission is closed: another try of it was answered.
         """
         ...
 
@@ -166,13 +171,13 @@ class Held(Protocol):
     async def held_totals(self) -> HeldTotals: ...
 
     async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
-        """Replace the owner's login where copies of the owner are held; whether there were any."""
+        """Replace the owner's login, unless that may stay longer, where copies of the owner are held; whether there were any."""
         ...
 
     async def credentials_of(self, owner: Digest) -> bytes | None:
         """The owner's sealed login, None when there is none or its time is over."""
         ...
 
-    async def drop_credentials(self, owner: Digest) -> None:
-        """Forget the owner's login at once."""
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        """Forget the owner's login at once, unless another took the place of this one."""
         ...

@@ -357,8 +357,8 @@ def _consent(row: Sequence[bytes]) -> ConsentEvent:
 
 
 def _row(row: Sequence[bytes]) -> Row:
-    recipient, state, reply, submission_id = row
-    return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode())
+    recipient, state, reply, submission_id, lease_until = row
+    return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode(), float(lease_until))
 
 
 def _pause(row: Sequence[bytes]) -> Pause:

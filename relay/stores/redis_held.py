@@ -36,10 +36,7 @@ class HeldInRedis(Held):
         max_octets: int,
         credentials: tuple[Digest, bytes, float] | None = None,
     ) -> None:
-        """As the contract says; of more than a hundred copies, a hundred at a time.
-
-        What an interrupted hold has kept stands in the ledger, so that a resend keeps the rest.
-        """
+        """As the contract says. Of more than a hundred copies one short step makes all known that was brought before."""
         body = os.urandom(12).hex()
         pieces = [message.body[i : i + _PIECE] for i in range(0, len(message.body), _PIECE)] or [b""]
         if len(pieces) > 1:
@@ -48,14 +45,48 @@ class HeldInRedis(Held):
         fields: list[Argument] = [message.head, message.octets, repr(message.at), repr(message.expires_at)]
         login: list[Argument] = [] if credentials is None else [*credentials[:2], repr(credentials[2])]
         words = [key, message.id, *listed(fields), max_octets, body, len(pieces), first, *listed(login)]
+        if len(copies) <= _HELD:
+            asked = [*words, *listed(rows.items()), *listed(map(_new_words, copies))]
+            _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
+            return
+        brought = await self._fold(key, message, copies, rows, max_octets, body)
+        _require_held(await self._link.operate("hold_folded", [*words, brought], on_replica=True, octets=len(first)), message)
+        await self._unfold([key, message.id, body, *listed(login[:1])])
+
+    async def _fold(
+        self,
+        key: Digest,
+        message: HeldMessage,
+        copies: Sequence[HeldCopy],
+        rows: Mapping[Digest, str],
+        max_octets: int,
+        body: str,
+    ) -> int:
+        """Bring copies, and the rows that have none, before they are made known; how many of both the store has then."""
         whose = {copy.recipient for copy in copies}
-        of_no_copy = [(digest, reply) for digest, reply in rows.items() if digest not in whose]
+        brought = 0
         for some in batches(copies, _HELD):
             replies = [(copy.recipient, rows[copy.recipient]) for copy in some if copy.recipient in rows]
-            if some[-1:] == copies[-1:]:  # the row of a report: when all that it is about is kept
-                replies += of_no_copy
-            asked = [*words, *listed(replies), *listed(map(_new_words, some))]
-            _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
+            if some[-1] is copies[-1]:
+                replies += [(digest, reply) for digest, reply in rows.items() if digest not in whose]
+            words = [key, message.id, message.octets, max_octets, body, *listed(replies), *listed(map(_new_words, some))]
+            answer = await self._link.operate("fold", words)
+            if isinstance(answer, bytes):
+                _require_held(answer, message)
+            brought = int(answer)
+        return brought
+
+    async def _unfold(self, words: Sequence[Argument]) -> None:
+        """Let what is held take its places; what becomes of it when this process dies is the couriers' matter.
+
+        Raises StoreUnavailable where another try of the submission has taken up a part of it meanwhile.
+        """
+        left, left_alone = 1, 0
+        while left:
+            left, others = await self._link.operate("unfold", words)
+            left_alone += others
+        if left_alone:
+            raise StoreUnavailable("timeout", "another try of the same submission took a part of it up meanwhile")
 
     async def _keep_pieces(self, message: HeldMessage, body: str, pieces: Sequence[bytes], max_octets: int) -> None:
         """Bring a body before it is made known; what is never made known is forgotten by Redis itself."""
@@ -147,8 +178,8 @@ class HeldInRedis(Held):
         sealed: bytes | None = await self._link.operate("credentials_of", [owner])
         return sealed
 
-    async def drop_credentials(self, owner: Digest) -> None:
-        await self._link.operate("drop_credentials", [owner])
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        await self._link.operate("drop_credentials", [owner, sealed])
 
 
 def _require_held(answer: bytes, message: HeldMessage) -> None:

@@ -296,6 +296,22 @@ async def test_what_is_said_of_a_copy_that_is_gone_is_not_heard(store):
     assert await every_copy(store) == []
 
 
+async def test_what_is_said_twice_of_a_copy_does_not_undo_what_a_person_did_in_between(store):
+    """The courier's update was heard and the answer to it got lost; it says it again when the store is back."""
+    await hold_one(store)
+    (claimed,) = await store.claim(10, LEASE)
+    assert await due_again(store, claimed, LATER, why=Why.RULE) == 1
+    (waiting,) = await every_copy(store)
+    assert waiting.claim > claimed.claim
+    released = replace(waiting, due_at=START, sealed=b"released")
+    assert await store.update_held([HeldUpdate(waiting, released)]) == 1
+    assert await due_again(store, claimed, LATER, why=Why.RULE) == 0
+    assert await done(store, claimed) == 0
+    assert await store.update_held([HeldUpdate(waiting, replace(waiting, due_at=NEVER))]) == 0  # nor another person's
+    (left,) = await every_copy(store)
+    assert left == replace(released, claim=left.claim)
+
+
 async def test_a_copy_that_is_due_again_has_no_lease(store, clock):
     await hold_one(store)
     (copy,) = await store.claim(10, LEASE)
@@ -303,7 +319,7 @@ async def test_a_copy_that_is_due_again_has_no_lease(store, clock):
     assert await store.claim(10, LEASE) == []
     clock.pass_(5)
     (again,) = await store.claim(10, LEASE)
-    assert (again.claim, again.attempts, again.sealed, again.why) == (2, 1, b"what was said", Why.LIMIT)
+    assert (again.claim, again.attempts, again.sealed, again.why) == (3, 1, b"what was said", Why.LIMIT)
     assert again.held_at == START
 
 
@@ -661,6 +677,22 @@ async def test_a_later_login_takes_the_place_of_the_first(store):
     assert await store.credentials_of(OWNER) == b"third"
 
 
+async def test_a_login_that_was_proved_before_the_one_that_is_kept_does_not_take_its_place(store):
+    """A session that has been open since then still has the old password."""
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"newer", LATER))
+    second = held_message(2)
+    await hold(store, second, [held_copy(second, "ada")], credentials=(OWNER, b"older", LATER - 1))
+    assert await store.keep_credentials(OWNER, b"older", LATER - 1)  # there are copies, and they have a login
+    assert await store.credentials_of(OWNER) == b"newer"
+
+
+async def test_a_login_whose_time_is_over_keeps_nobodys_place(store, clock):
+    await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"first", START + 60))
+    clock.pass_(60)
+    assert await store.keep_credentials(OWNER, b"second", START + 90)
+    assert await store.credentials_of(OWNER) == b"second"
+
+
 async def test_a_login_of_whom_nothing_is_held_is_not_kept(store):
     await hold_one(store)
     assert not await store.keep_credentials(OTHER, b"login", LATER)
@@ -669,9 +701,10 @@ async def test_a_login_of_whom_nothing_is_held_is_not_kept(store):
 
 async def test_a_login_that_is_refused_is_forgotten_at_once_and_another_may_follow(store):
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")], credentials=(OWNER, b"login", LATER))
-    await store.drop_credentials(OWNER)
+    await store.drop_credentials(OWNER, b"login")
     assert await store.credentials_of(OWNER) is None
     assert await store.keep_credentials(OWNER, b"new", LATER)
+    await store.drop_credentials(OWNER, b"login")  # what was said of the old one came late
     assert await store.credentials_of(OWNER) == b"new"
 
 

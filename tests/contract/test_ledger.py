@@ -73,7 +73,7 @@ async def test_an_unknown_submission_has_no_rows(store):
 async def test_a_cleared_recipient_is_leaving_under_a_lease(store):
     await opened(store)
     assert await cleared(store) == [Cleared()]
-    row = Row(ADA, RowState.LEAVING, "", ONE.submission_id)
+    row = Row(ADA, RowState.LEAVING, "", ONE.submission_id, START + LEASE)
     assert await store.rows(MAIL) == (row,)
     assert (await opened(store)).rows == (row,)
 
@@ -82,7 +82,7 @@ async def test_the_second_try_finds_the_recipient_taken(store):
     await opened(store)
     await cleared(store)
     (answer,) = await cleared(store, submission_id=TWO.submission_id)
-    assert answer == Taken(Row(ADA, RowState.LEAVING, "", ONE.submission_id))
+    assert answer == Taken(Row(ADA, RowState.LEAVING, "", ONE.submission_id, START + LEASE))
 
 
 async def test_of_many_tries_at_once_one_is_cleared(store):

@@ -44,7 +44,7 @@ OPERATIONS = {
     "held_totals": lambda s: s.held_totals(),
     "keep_credentials": lambda s: s.keep_credentials(OWNER, b"sealed", 4e9),
     "credentials_of": lambda s: s.credentials_of(OWNER),
-    "drop_credentials": lambda s: s.drop_credentials(OWNER),
+    "drop_credentials": lambda s: s.drop_credentials(OWNER, b"sealed"),
     "note_sending": lambda s: s.note_sending("news", "2026-11-21"),
     "sending_days": lambda s: s.sending_days(["news"]),
 }

@@ -116,7 +116,7 @@ async def test_swapped_keys_are_refused(node):
     assert await node.refusal(new_keys(TODAY)) == "keys"
 
 
-@pytest.mark.parametrize("ring", ["addresses", "tokens"])
+@pytest.mark.parametrize("ring", ["addresses", "tokens", "held"])
 async def test_a_removed_generation_is_refused(node, ring):
     both = rotated(node.keys, ring, TODAY)
     await (await node.open(both)).check()

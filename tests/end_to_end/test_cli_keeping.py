@@ -53,7 +53,7 @@ def test_a_new_key_generation_keeps_what_the_old_one_made(language, upstream, tm
         assert relay.send(NEWS, [BOB], message(to=BOB))[0] == 250
         to_ada, to_bob = (delivery.data for delivery in upstream.accepted[-2:])
         assert relay.unsubscribe(to_ada) == 200
-        for ring in ("addresses", "records", "tokens"):
+        for ring in ("addresses", "records", "tokens", "held"):
             officer.run("keys", "rotate", ring, "--by", "Wang Min")
         rows = officer.json("keys", "show")
         assert [row["number"] for row in rows if row["ring"] == "addresses"] == [2, 1]

@@ -20,7 +20,7 @@ house = a_courier_house(auth="account", extra=KEYS, logins='held_credentials = "
 def submit(house, recipient: str):
     """One mail of a client that logged in with its own account, and goes."""
     credentials = Credentials(OFFICE, PASSWORD)
-    identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", credentials)
+    identity = Identity(OFFICE, IdentityKind.PASSTHROUGH, frozenset({OFFICE}), "up", credentials, house.clock.now)
 
     async def send():
         submission = await house.line.begin(CLIENT, identity, Mailbox.parse(OFFICE))
@@ -67,17 +67,64 @@ def test_a_login_that_is_refused_is_forgotten_and_its_mail_waits_for_the_next_on
     assert upstream.accepted[0].identity == OFFICE
 
 
-def test_without_custody_the_next_auth_frees_what_leaves_with_an_account(tmp_path):
-    (tmp_path / "office.password").write_text("right")
-    (tmp_path / "office.password").chmod(0o600)
-    account = f'[[account]]\nidentity = "{OFFICE}"\nupstream = "up"\npassword_file = "office.password"\n'
+def an_account(folder, password: str) -> str:
+    (folder / "office.password").write_text(password)
+    (folder / "office.password").chmod(0o600)
+    return f'[[account]]\nidentity = "{OFFICE}"\nupstream = "up"\npassword_file = "office.password"\n'
+
+
+def test_what_the_clients_own_password_cannot_send_leaves_with_an_account_by_itself(tmp_path):
     with (
         RecordingUpstream(accounts={OFFICE: "right"}) as upstream,
-        CourierHouse(tmp_path, upstream, auth="account", extra=account) as house,
+        CourierHouse(tmp_path, upstream, auth="account", extra=an_account(tmp_path, "right")) as house,
     ):
         assert submit(house, "ada@example.org").is_positive  # its own password is an old one
         assert house.whys() == {Why.AUTHENTICATION: 1}
-        house.settled(7200)
+        house.turn(90)
+        house.wait_empty()
+        assert [delivery.recipients for delivery in upstream.accepted] == [["ada@example.org"]]
+
+
+def test_where_the_account_has_an_old_password_its_mail_leaves_when_the_file_has_the_new_one(tmp_path):
+    with RecordingUpstream(accounts={OFFICE: "new"}) as upstream:
+        with CourierHouse(tmp_path, upstream, auth="account", extra=an_account(tmp_path, "old")) as house:
+            assert submit(house, "ada@example.org").is_positive
+            house.settled(90)
+            asked = len(upstream.auth_attempts)
+            for _ in range(5):
+                house.settled(3700)
+            assert len(upstream.auth_attempts) == asked  # nobody guesses
+            assert sum(house.whys().values()) == 1
+        with CourierHouse(tmp_path, upstream, auth="account", extra=an_account(tmp_path, "new"), clock=house.clock) as again:
+            again.turn(3700)
+            again.wait_empty()
+        assert [delivery.recipients for delivery in upstream.accepted] == [["ada@example.org"]]
+
+
+def test_what_was_parked_before_it_had_an_account_leaves_when_it_has_one(tmp_path):
+    with RecordingUpstream(accounts={OFFICE: PASSWORD}) as upstream:
+        with CourierHouse(tmp_path, upstream, auth="account", extra=KEYS, logins='held_credentials = "sealed"') as house:
+            upstream.fault("CONNECT", close=True)
+            assert submit(house, "ada@example.org").is_positive
+            upstream.faults.clear()
+            upstream.accounts[OFFICE] = "changed"
+            house.settled(600)
+            (copy,) = house.held()
+            assert copy.why is Why.AUTHENTICATION
+            assert copy.due_at > house.clock.now + 4 * 86400  # nothing but an AUTH frees it
+        extra = an_account(tmp_path, "changed") + KEYS
+        with CourierHouse(tmp_path, upstream, auth="account", extra=extra, clock=house.clock) as again:
+            again.turn(1)
+            again.wait_empty()
+        assert upstream.accepted[0].identity == OFFICE
+
+
+def test_without_custody_the_next_auth_frees_what_leaves_with_an_account(tmp_path):
+    with (
+        RecordingUpstream(accounts={OFFICE: "right"}) as upstream,
+        CourierHouse(tmp_path, upstream, auth="account", extra=an_account(tmp_path, "right")) as house,
+    ):
+        assert submit(house, "ada@example.org").is_positive  # its own password is an old one
         assert house.whys() == {Why.AUTHENTICATION: 1}
         custody = house.line.holder._custody
         assert house.run(custody.refreshed("up", OFFICE, Credentials(OFFICE, "right"))) == 1

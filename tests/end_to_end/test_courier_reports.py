@@ -1,12 +1,22 @@
 """Who was refused or given up while held is told of, once, or is on record as untold; by the real line and courier."""
 
 import asyncio
+import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
+import pytest
+
+from relay.carrying import resumption as carrying
+from relay.holding.codec import held_key, lane_of
+from relay.holding.intervention import Deed, HeldMail, Intervention, Wanted
 from relay.keys import Key, Ring
+from relay.policy.suppression import Purpose
 from relay.records.kinds import Kind
-from relay.stores.held import Why
+from relay.stores.contracts import ClearRequest, RowState, Settlement
+from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import report_parts
 from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import OFFICE, message
@@ -114,6 +124,98 @@ def test_what_cannot_be_opened_any_more_is_kept_for_its_time_and_then_on_record(
     assert not house.records(Kind.UNREPORTED)
 
 
+def test_what_cannot_be_opened_stands_behind_everything_that_may_leave(house, upstream):
+    """And when it can be opened again it is where it was."""
+    hold(house, upstream, "ada@example.org")
+    (before,) = house.held()
+    ring, house.line.keys.held = house.line.keys.held, ANOTHER
+    house.settled(90)
+    (copy,) = house.held()
+    assert copy.lane.priority > max(lane_of(house.line.keys, purpose, "", "").priority for purpose in Purpose)
+    house.line.keys.held = ring
+    upstream.fault("RCPT", "450 4.2.1 greylisted", times=1)
+    house.settled(90)
+    (copy,) = house.held()
+    assert (copy.lane, copy.why) == (before.lane, Why.UPSTREAM)
+
+
+def test_one_recipient_that_cannot_be_opened_keeps_no_other_back(house, upstream):
+    hold(house, upstream, "ada@example.org", "bob@example.org")
+    damaged, _ = house.held()
+    changed = HeldUpdate(damaged, replace(damaged, sealed=b"\1" + bytes(40)))
+    assert house.run(house.store.update_held([changed])) == 1
+    house.settled(90)
+    assert [copy.recipient for copy in house.held()] == [damaged.recipient]
+    (delivery,) = upstream.accepted
+    assert len(delivery.recipients) == 1
+
+
+class _Died(Exception):
+    pass
+
+
+def drop(house, *, dies: bool) -> None:
+    """Drop everything that is held; who dies does so when the store has heard of it, and before its outcome is on record."""
+    records: Any = house.line.records
+    append_many = records.append_many
+
+    async def dying(given):
+        if any(record.kind is Kind.LATE for record in given):
+            raise _Died
+        await append_many(given)
+
+    async def do():
+        ((*page,),) = [page async for page in HeldMail(house.store, house.line.keys, house.clock).pages(Wanted())]
+        one = Intervention(house.store, records, house.line.keys, house.clock, by="Wang Min", reason="wrong list")
+        await one.do(Deed.DROP, page)
+
+    if not dies:
+        house.run(do())
+        return
+    records.append_many = dying
+    with pytest.raises(_Died):
+        house.run(do())
+    records.append_many = append_many
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_person_dropped_is_on_record_whoever_died_in_between(house, upstream, dies):
+    message_id = hold(house, upstream, "ada@example.org", "bob@example.org")
+    drop(house, dies=dies)
+    assert len(house.records(Kind.LATE)) == (not dies)
+    assert not upstream.accepted
+    house.turn(61)
+    house.wait_empty()
+    (late,) = house.records(Kind.LATE)
+    assert late.id == message_id
+    assert [(one["state"], one["rule"]) for one in late.facts["outcomes"]] == [("refused", "dropped")] * 2
+    (report,) = reports(upstream)
+    assert "wrong list" in report_parts(report.data)[0]
+    assert [delivery.recipients for delivery in upstream.accepted] == [[OFFICE]]
+
+
+def test_what_a_turn_before_is_still_sending_is_not_given_up(house, upstream):
+    """Its time ended meanwhile; it may be delivered in this moment, and then its sender must not hear that it was not."""
+    message_id = hold(house, upstream, "ada@example.org")
+    (copy,) = house.held()
+    key, attempt = held_key(house.line.keys, message_id), "01JATTEMPT0000000000000000"
+    house.clock.pass_(5 * DAY)  # the courier does not look yet
+    asked = ClearRequest(copy.recipient, (), (), frozenset())
+    house.run(house.store.clear(key, attempt, [asked], 300.0, DAY))
+    house.settled(HOUR / 60)
+    assert house.whys() == {Why.UPSTREAM: 1}
+    assert not upstream.accepted
+    before = len(house.claims)
+    house.settled(HOUR / 60)
+    assert len(house.claims) == before  # it is not looked at again and again
+    house.run(house.store.finish(key, [Settlement(copy.recipient, RowState.DELIVERED, "250 ok", submission_id=attempt)]))
+    house.turn(300)
+    house.wait_empty()
+    assert not upstream.accepted
+    (late,) = house.records(Kind.LATE)
+    assert [one["state"] for one in late.facts["outcomes"]] == ["delivered"]
+
+
 def test_what_stays_closed_for_good_is_given_up(house, upstream):
     message_id = hold(house, upstream, "ada@example.org")
     house.line.keys.held = ANOTHER
@@ -158,9 +260,23 @@ def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkey
 
     house.settled(90)
     monkeypatch.setattr(resumption, "_detail", noted)
+    beside: dict[str, bool] = {}
+    for place, name in ((house.line.dispatcher.renderer, "report"), (carrying, "report_records")):
+        monkeypatch.setattr(place, name, noting_its_thread(getattr(place, name), house, name, beside))
     counting = asyncio.run_coroutine_threadsafe(count(), house.loop)
     house.turn(660)
     house.wait_empty()
     counting.cancel()
     assert len(opened) >= len(people)
     assert max(Counter(opened).values()) <= 50
+    assert beside == {"report": True, "report_records": True}
+    (reported,) = house.records(Kind.REPORTED)
+    assert len(reported.people) == len(people) + 1
+
+
+def noting_its_thread(work, house, name, beside):
+    def noted(*arguments, **options):
+        beside[name] = threading.current_thread() is not house._thread
+        return work(*arguments, **options)
+
+    return noted

@@ -45,6 +45,12 @@ def test_the_cases_of_the_configured_folder_hold(house):
     assert "✓ tests/base.toml: " in run.stdout
 
 
+def test_a_folder_is_compared_with_itself(house):
+    folder = house.relay.folder / "policies"
+    run = house.relay.command("policy", "diff", folder, folder)
+    assert (run.returncode, run.stdout) == (0, "Changes: 0, laxer: 0.\n")
+
+
 def test_a_message_is_linted_beside_the_relay(house, mail):
     run = house.relay.command("lint", mail)
     assert run.returncode == 0, run.stderr

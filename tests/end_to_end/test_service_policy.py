@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
@@ -106,6 +107,16 @@ def test_a_shadow_stream_is_counted(relay, text):
     change(relay, re.sub('^mode = "enforce"', 'mode = "shadow"', text, flags=re.MULTILINE))
     relay.process.send_signal(signal.SIGHUP)
     relay.wait(lambda: counted(relay, "relay_shadow_streams") == 1)
+
+
+def test_the_last_day_of_a_pack_is_measured(relay, text):
+    pack = relay.folder / "policies/packs/law.toml"
+    pack.write_text('[pack]\nversion = "1"\nexpires_on = 2099-12-31\n')
+    change(relay, text.replace('packs = ["base"]', 'packs = ["base", "law"]'))
+    relay.process.send_signal(signal.SIGHUP)
+    ends = datetime(2099, 12, 31, 16, tzinfo=UTC).timestamp()
+    relay.wait(lambda: counted(relay, 'relay_pack_expires_timestamp_seconds{pack="law"}') == ends)
+    pack.unlink()
 
 
 def test_sessions_that_are_open_go_on_under_the_new_set(relay, text):

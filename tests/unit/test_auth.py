@@ -22,6 +22,7 @@ from tests.support.door import a_config
 from tests.support.stores import a_store
 
 KEYS = new_keys(date(2026, 11, 21))
+NOW = 1_800_000_000.0
 
 
 class Judge:
@@ -76,6 +77,7 @@ def an_authenticator(store, judge, config: Config | None = None, clock=None, nap
         keys=keys,
         logged_in=told,
         custody=custody,
+        clock=lambda: NOW,
         monotonic=clock or Clock(),
         sleep=naps or Naps(),
     )
@@ -92,6 +94,7 @@ async def test_the_upstream_judges_and_the_login_owns_itself(store):
     assert isinstance(found, Identity)
     assert (found.name, found.kind, found.upstream) == ("ada@example.com", IdentityKind.PASSTHROUGH, "main")
     assert found.credentials == Credentials("Ada@Example.com", "right")
+    assert found.proved_at == NOW
     assert found.may_use(Mailbox.parse("ada@example.com"))
     assert not found.may_use(Mailbox.parse("bob@example.com"))
 

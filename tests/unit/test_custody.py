@@ -15,12 +15,12 @@ from relay.stores.held import NEVER, HeldUpdate, Why
 from relay.upstream.site import Rejected, Unavailable, Verified
 from tests.support.clocks import Clock
 from tests.support.door import a_config
-from tests.support.held import done, hold_one, lane
+from tests.support.held import done, held_copy, held_message, hold, hold_one, lane
 from tests.support.stores import START, a_store
 
 LOGIN = "ada@example.com"
 FIRST, SECOND = Credentials("Ada@example.com", "first 密码"), Credentials("Ada@example.com", "second")
-ADA = Identity(LOGIN, IdentityKind.PASSTHROUGH, frozenset({LOGIN}), "main", FIRST)
+ADA = Identity(LOGIN, IdentityKind.PASSTHROUGH, frozenset({LOGIN}), "main", FIRST, START)
 KEYS = new_keys(date(2026, 11, 22))
 SEALED = {"held_credentials": "sealed"}
 
@@ -102,6 +102,27 @@ async def test_a_good_login_takes_the_place_of_the_old_one_and_frees_what_waited
     assert await custody.opened("main", LOGIN) == SECOND
     (claimed,) = await store.claim(10, 600.0)
     assert claimed.recipient == copy.recipient
+
+
+async def test_a_session_that_is_still_open_does_not_bring_its_old_password_back(store, clock):
+    """Ada changed her password and logged in with the new one; her old session sends on and its mail is held."""
+    custody = custody_of(store, clock)
+    await held_for_ada(store)
+    clock.pass_(3600)
+    await custody.refreshed("main", LOGIN, SECOND)
+    clock.pass_(3600)
+    message = held_message(2)
+    await hold(store, message, [held_copy(message, "bob")], credentials=custody.sealed_for(ADA))
+    assert await custody.opened("main", LOGIN) == SECOND
+
+
+async def test_what_was_proved_longer_ago_than_it_may_be_kept_is_not_kept(store, clock):
+    custody = custody_of(store, clock)
+    clock.pass_(KEPT_SECONDS - 1)
+    assert custody.keeps(ADA)
+    clock.pass_(1)
+    assert not custody.keeps(ADA)
+    assert custody.sealed_for(ADA) is None
 
 
 async def test_of_whom_nothing_is_held_nothing_is_kept(store, clock):

@@ -290,7 +290,7 @@ def test_an_expired_pack_defers_everything_it_applies_to(mode):
     assert (ruling.action, ruling.leading.rule, str(reply_to(ruling))) == (
         Action.DEFER,
         "law/expired",
-        "451 4.7.1 [law/expired] A rule pack of this relay has expired and must be reviewed, try again in 3600 s",
+        "451 4.3.5 [law/expired] A rule pack of this relay has expired and must be reviewed, try again in 3600 s",
     )
     assert ruling.leading.reply_code == 451
 

@@ -1,11 +1,13 @@
 """Records hold what happened and no address; people appear as numbers."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import orjson
 import pytest
 
 from relay.answer import ReportFate, Result, Standing
+from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
 from relay.policy.suppression import Reason
@@ -17,6 +19,7 @@ from relay.records.facts import (
     lifted_record,
     received_record,
     refused_record,
+    report_records,
     suppressed_record,
 )
 from relay.records.kinds import Kind, Person
@@ -147,6 +150,24 @@ def test_recipients_of_whom_nobody_was_told_are_recorded_with_the_reason():
         assert untold.kind is Kind.UNREPORTED
         assert names(untold) == ["ada@example.org"]
         assert untold.facts == {"about": [0], "why": why}
+
+
+def test_of_thousands_nobody_is_compared_with_all_the_others(monkeypatch):
+    compared = Counter[str]()
+    submission = a_submission()
+    some = [replace(submission.recipients[0], mailbox=Mailbox.parse(f"r{number}@example.org")) for number in range(2000)]
+    silent = [replace(one, notify=frozenset({"NEVER"})) for one in some[1000:]]
+    outcomes = [refused(recipient) for recipient in (*some[:1000], *silent)]
+    equals = Recipient.__eq__
+
+    def counted(one, other):
+        compared["times"] += 1
+        return equals(one, other)
+
+    monkeypatch.setattr(Recipient, "__eq__", counted)
+    told, untold = report_records(submission, outcomes, "delivered", NOW, person)
+    assert (len(told.facts["about"]), len(untold.facts["about"])) == (1000, 1000)
+    assert compared["times"] <= 2000
 
 
 @pytest.mark.parametrize("fate", [ReportFate.NOT_NEEDED, ReportFate.TRANSIENT, ReportFate.REFUSED])

@@ -18,6 +18,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
+    "organisation-facts": {"facts": ["contact"]},
+    "stream-offers": {"offers": ["signature"]},
     "personal-data": {"types": ["cn-id"]},
     "links": {"faults": ["http"]},
 }
@@ -27,10 +29,12 @@ READ_AS = {
     "hidden": "message.hidden", "is_complete": "message.parts_complete",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
-    "suppressions": "recipient.suppressions", "recipient": "recipient.domain", "submission": "sender.owns",
+    "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
+    "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
+    "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.name", "stream.purpose", "stream.bound_by"}
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
 """Named for people: what the facts beside them are of."""
 
 
@@ -42,7 +46,7 @@ class Watched:
 
     def __getattr__(self, name):
         value = getattr(self._watched, name)
-        if name in ("message", "content"):
+        if name in ("message", "content", "submission", "recipient"):
             return Watched(value, self._read)
         if name == "once":
             return lambda work: work(self)
@@ -57,7 +61,7 @@ def test_a_check_names_what_it_reads(check):
     raw = PLAIN.replace(b"Subject", b"Sender: robot@example.com\r\nSubject", 1)
     parameters = check.parameters(id="mine", **PARAMETERS.get(check.name, {}))
     check.ask(Watched(a_case(raw), read), a_setting(), parameters)
-    assert read == set(check.reads) - AS_WELL
+    assert read == {name for name in check.reads if not name.startswith("organisation.")} - AS_WELL
 
 
 def given(policy, case: Case, phase=Phase.DATA, today=TODAY, stream="newsletter"):

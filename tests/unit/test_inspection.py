@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import trustme
@@ -234,6 +235,22 @@ async def test_a_pack_by_upstream_wants_to_know_where_each_is(place):
     assert await found(place) == ([], [])
     place.set("provider", '"generic"\ncountry = "SG"', table="upstream")
     assert await found(place) == ([], [])
+
+
+async def test_a_pack_that_expires_and_one_that_needs_a_fact(place):
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    pack = place.folder / "policies/packs/law.toml"
+    rule = '[[rule]]\nid = "facts"\ncheck = "organisation-facts"\nfacts = ["contact"]\n'
+    pack.write_text(f'[pack]\nversion = "1"\nexpires_on = {today + timedelta(days=30)}\n')
+    place.replace("policies/streams/newsletter.toml", 'packs = ["base"]', 'packs = ["base", "law"]')
+    assert (await to_do(place)).startswith("policies/packs/law.toml: The pack law expires on ")
+    pack.write_text(f'[pack]\nversion = "1"\nexpires_on = {today - timedelta(days=1)}\n{rule}')
+    faults, later = await found(place)
+    assert later == []
+    assert [fault.partition(" on ")[0] for fault in faults] == [
+        "policies/packs/law.toml: The pack law expired",
+        "policies/organisation.toml: contact: law/facts needs it; mail it applies to waits (451)",
+    ]
 
 
 async def test_a_shadow_stream(place):

@@ -16,6 +16,7 @@ from relay.stores.contracts import Cleared, ClearRequest, Refused, Taken
 from relay.stores.opening import ClosedStore, open_store
 from relay.tasks import spawn
 from tests.contract.test_opening import config_with
+from tests.support.held import DAY, held_copy, held_message, hold
 from tests.support.stores import START, digest, first_try
 
 TODAY, LATER = date(2026, 11, 21), date(2027, 11, 21)
@@ -66,7 +67,7 @@ async def processes(config):
         await process.keeper.store.aclose()
 
 
-@pytest.mark.parametrize("ring", ["addresses", "tokens"])
+@pytest.mark.parametrize("ring", ["addresses", "tokens", "held"])
 async def test_who_has_not_read_the_new_generation_clears_nobody_until_it_has(processes, ring):
     one, other = processes
     newer = rotated(one.keys, ring, LATER)
@@ -126,6 +127,34 @@ async def test_a_running_relay_gives_no_key_of_its_records_up(processes):
     await one.keeper.take_up(newer)
     assert isinstance(await one.clear(), Cleared)
     assert one.keys == newer
+
+
+async def test_copies_that_a_process_could_not_open_are_left_for_one_that_can(processes):
+    """One that claimed them would only put them off, and in the end give them up."""
+    one, other = processes
+    newer = rotated(one.keys, "held", LATER)
+    await one.keeper.take_up(newer)
+    now = time.time()
+    message = replace(held_message(), at=now, expires_at=now + DAY)
+    await hold(one.keeper.store, message, [held_copy(message, "ada", due_at=now)])
+    with pytest.raises(StoreUnavailable) as caught:
+        await other.keeper.store.claim(10, 60.0)
+    assert caught.value.reason == "keys"
+    (copy,) = await one.keeper.store.claim(10, 60.0)
+    assert (copy.claim, copy.attempts) == (1, 0)
+
+
+async def test_a_relay_gives_no_key_of_held_mail_up(processes):
+    """Neither a running one nor one that starts: what is held could be opened by nobody."""
+    one, _ = processes
+    before, careless = replace(one.keys), replace(one.keys, held=new_keys(LATER).held)
+    await one.keeper.take_up(careless)
+    assert await one.why() == "keys"
+    assert one.keys == before
+    assert "lack" in one.keeper.keys_fault
+    opened = await open_store(one.keeper._config, careless, time.time)
+    assert isinstance(opened, ClosedStore)
+    assert "lack" in opened.text
 
 
 async def test_a_key_file_that_cannot_be_used_shuts_the_store_until_there_are_keys(processes):

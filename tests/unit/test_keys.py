@@ -123,8 +123,8 @@ def test_fingerprints_name_ring_generation_and_secret():
     assert OLD.fingerprint("addresses").startswith("addresses:1:")
 
 
-def test_a_store_depends_on_addresses_and_tokens():
-    assert KEYS.fingerprints == KEYS.addresses.fingerprints | KEYS.tokens.fingerprints
+def test_a_store_depends_on_addresses_tokens_and_held_mail():
+    assert KEYS.fingerprints == KEYS.addresses.fingerprints | KEYS.tokens.fingerprints | KEYS.held.fingerprints
     assert rotated(KEYS, "records", DAY).fingerprints == KEYS.fingerprints
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +71,25 @@ def test_apply_puts_the_folder_in_force_and_records_it(desk):
     ]
     assert "newsletter: new stream (marketing)" in result.output
     assert "Still to fill in: organisation.toml: legal_name: 示例公司" in result.output
+
+
+PACK = (
+    '[pack]\nversion = "1"\nexpires_on = {}\n'
+    '[[rule]]\nid = "facts"\ncheck = "organisation-facts"\nfacts = ["contact"]\ncite = "Act 7"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(-1, "The pack law expired on "), (29, "The pack law expires on ")], ids=["expired", "soon"]
+)
+def test_apply_says_which_pack_needs_somebody(desk, days, said):
+    day = datetime.now(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=days)
+    (desk / "policies/packs/law.toml").write_text(PACK.format(day))
+    edit(desk, 'packs = ["base"]', 'packs = ["base", "law"]')
+    result = apply(desk)
+    assert result.exit_code == 0, result.output
+    assert f"{said}{day}" in result.output
+    assert "policies/organisation.toml: contact: law/facts needs it [Act 7]; mail it applies to waits (451)" in result.output
 
 
 def test_apply_marks_every_line_that_became_laxer(desk):
@@ -243,3 +264,22 @@ def test_show_without_a_set_says_so(desk):
 def test_schema_is_json(kind):
     result = CliRunner().invoke(command.schema, [kind])
     assert json.loads(result.output)["title"] == f"compliance-relay {kind}"
+
+
+def test_two_sets_are_compared(desk):
+    """Folders, kept sets by the beginning of their hash, and the one in force."""
+    apply(desk)
+    before = in_force(desk)
+    assert run("diff", "in-force", str(desk / "policies")).output == "Changes: 0, laxer: 0.\n"
+    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
+    laxer = run("diff", before[:6], str(desk / "policies"))
+    assert laxer.exit_code == 1
+    assert "[laxer] newsletter: " in laxer.output
+    stricter = json.loads(run("diff", str(desk / "policies"), before, "--json").output)
+    assert [one["laxer"] for one in stricter] == [False]
+
+
+def test_a_set_that_nobody_kept_is_no_set(desk):
+    unknown = run("diff", "0000", str(desk / "policies"))
+    assert unknown.exit_code == 2
+    assert "0000 is no folder, and no hash of one policy set" in unknown.output

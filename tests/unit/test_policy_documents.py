@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +20,7 @@ from relay.policy.rehearsal_file import CaseTable
 from relay.policy.rule import RuleTable
 from relay.policy.schema import KINDS, schema
 from relay.policy.show import placeholders
+from relay.policy.standing import used_packs, wants
 from tests.support.policies import a_policy, newsletter, shipped_files
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -91,7 +93,7 @@ def without_limits(organisation: bytes) -> bytes:
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(?!\[stream\])(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
@@ -109,7 +111,12 @@ def test_the_examples_load(document):
     ).organisation
     assert (told.contact, len(told.licence), len(told.claim), len(told.mark)) == ("+86 21 0000 0000", 1, 1, 1)
     assert all(f"`{name}`" in document for name in get_args(Regulated))
-    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[7]}').packs["law"]
+    expiring = '[pack]\nversion = "1"\nexpires_on = 2027-01-01\n'
+    uses = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "cn-marketing"]')}
+    lasting = a_policy(changes=uses, added={"organisation.toml": "\n" + blocks[7]}, **{"cn-marketing": expiring + blocks[8]})
+    assert used_packs(lasting) == {"cn-marketing": date(2027, 12, 31)}
+    assert wants(lasting) == ()
+    law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[9]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
 
 

@@ -5,7 +5,7 @@ import pytest
 from relay.answer import Result, Standing
 from relay.carrying.schedule import BackOff, Fate, Next, Wait, put_off, refused, unknown, wait_for, wait_for_rule
 from relay.mail import replies
-from relay.mail.envelope import IdentityKind, Recipient
+from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.case import Action, Objection, Ruling
 from relay.stores.held import NEVER, HeldCopy, Lane, Why
@@ -13,7 +13,6 @@ from relay.stores.held import NEVER, HeldCopy, Lane, Why
 NOW = 1_800_000_000.0
 EXPIRES = NOW + 86400
 ADA = Recipient(Mailbox.parse("ada@example.org"))
-USER, PASSTHROUGH = IdentityKind.USER, IdentityKind.PASSTHROUGH
 UNREACHED, HALF_WAY = replies.UPSTREAM_UNREACHABLE, 0.5
 BACK_OFF = BackOff(first=60, longest=3600)
 
@@ -42,53 +41,54 @@ DOMAIN_LIMIT = "newsletter: recipient domain qq.com 20/minute"
 
 
 @pytest.mark.parametrize(
-    ("result", "kind", "expected"),
+    ("result", "is_own_login", "expected"),
     [
-        (a_result(replies.over_limit(LIMIT, 40), Why.LIMIT, NOW + 40), USER, Wait(Why.LIMIT, NOW + 40, whole_lane=True)),
-        (a_result(replies.over_limit(DOMAIN_LIMIT, 40), Why.LIMIT, NOW + 40), USER, Wait(Why.LIMIT, NOW + 40, whole_lane=True)),
-        (a_result(replies.over_limit(OWN_LIMIT, 40), Why.LIMIT, NOW + 40), USER, Wait(Why.LIMIT, NOW + 40)),
-        (a_result(replies.UPSTREAM_TIMED_OUT, Why.UPSTREAM), USER, Wait(Why.LANE, NOW)),
-        (a_result(UNREACHED, Why.UPSTREAM, NOW + 900), USER, Wait(Why.UPSTREAM, NOW + 900, whole_lane=True)),
-        (a_result(UNREACHED, Why.UPSTREAM, NOW + 86400), USER, Wait(Why.UPSTREAM, NOW + 3600, whole_lane=True)),
+        (a_result(replies.over_limit(LIMIT, 40), Why.LIMIT, NOW + 40), False, Wait(Why.LIMIT, NOW + 40, whole_lane=True)),
+        (a_result(replies.over_limit(DOMAIN_LIMIT, 40), Why.LIMIT, NOW + 40), False, Wait(Why.LIMIT, NOW + 40, whole_lane=True)),
+        (a_result(replies.over_limit(OWN_LIMIT, 40), Why.LIMIT, NOW + 40), False, Wait(Why.LIMIT, NOW + 40)),
+        (a_result(replies.UPSTREAM_TIMED_OUT, Why.UPSTREAM), False, Wait(Why.LANE, NOW)),
+        (a_result(UNREACHED, Why.UPSTREAM, NOW + 900), False, Wait(Why.UPSTREAM, NOW + 900, whole_lane=True)),
+        (a_result(UNREACHED, Why.UPSTREAM, NOW + 86400), False, Wait(Why.UPSTREAM, NOW + 3600, whole_lane=True)),
         (
             a_result(UNREACHED, Why.UPSTREAM, NOW + 60, upstream="up"),
-            USER,
+            False,
             Wait(Why.UPSTREAM, NOW + 60, is_try=True, whole_lane=True),
         ),
         (
             a_result(UNREACHED, Why.UPSTREAM, NOW + 60, upstream="up", upstream_text="450 4.2.1 later"),
-            USER,
+            False,
             Wait(Why.UPSTREAM, NOW + 60, is_try=True),
         ),
-        (a_result(UNREACHED, Why.PAUSED), USER, Wait(Why.PAUSED, NOW + 300, whole_lane=True)),
-        (a_result(replies.UPSTREAM_ACCOUNT, Why.AUTHENTICATION, NEVER), PASSTHROUGH, Wait(Why.AUTHENTICATION, NEVER)),
+        (a_result(UNREACHED, Why.PAUSED), False, Wait(Why.PAUSED, NOW + 300, whole_lane=True)),
+        (a_result(replies.UPSTREAM_ACCOUNT, Why.AUTHENTICATION, NEVER), True, Wait(Why.AUTHENTICATION, NEVER)),
         (
             a_result(replies.NO_ACCOUNT, Why.AUTHENTICATION, NEVER),
-            USER,
+            False,
             Wait(Why.AUTHENTICATION, is_try=True, whole_lane=True),
         ),
-        (a_result(UNREACHED, Why.HOURS, NOW + 7200), USER, Wait(Why.HOURS, NOW + 7200)),
-        (a_result(UNREACHED, Why.RULE, NEVER), USER, Wait(Why.RULE, NEVER)),
-        (a_result(replies.STORE_UNAVAILABLE), USER, Wait(Why.LANE, NOW + 60)),
-        (a_result(replies.POLICY_UNUSABLE), USER, Wait(Why.LANE, NOW)),
-        (a_result(replies.RESEND_IN_PROGRESS), USER, Wait(Why.LANE, NOW + 60)),
+        (a_result(UNREACHED, Why.HOURS, NOW + 7200), False, Wait(Why.HOURS, NOW + 7200)),
+        (a_result(UNREACHED, Why.RULE, NEVER), False, Wait(Why.RULE, NEVER)),
+        (a_result(replies.STORE_UNAVAILABLE), False, Wait(Why.LANE, NOW + 60)),
+        (a_result(replies.POLICY_UNUSABLE), False, Wait(Why.LANE, NOW)),
+        (a_result(replies.RESEND_IN_PROGRESS), False, Wait(Why.LANE, NOW + 60)),
     ],
 )
-def test_what_a_transient_result_means_to_a_copy(result, kind, expected):
-    assert wait_for(a_copy(), result, kind, NOW, BACK_OFF) == expected
+def test_what_a_transient_result_means_to_a_copy(result, is_own_login, expected):
+    assert wait_for(a_copy(), result, NOW, BACK_OFF, is_own_login=is_own_login) == expected
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(30, NOW + 30), (0, NOW + 900)])
 def test_a_rule_that_defers_says_for_how_long_or_is_asked_again_in_a_quarter_of_an_hour(seconds, until):
     objection = Objection("newsletter/later", Action.DEFER, "Later", "稍后", retry_after=seconds)
-    wait = wait_for_rule(a_copy(), Ruling(ADA, Action.DEFER, (objection,)), a_result(), USER, NOW, BACK_OFF)
+    wait = wait_for_rule(a_copy(), Ruling(ADA, Action.DEFER, (objection,)), a_result(), NOW, BACK_OFF, is_own_login=False)
     assert wait == Wait(Why.LANE, until)
 
 
 def test_a_rule_that_holds_says_so_by_its_result():
     objection = Objection("newsletter/look", Action.HOLD, "Look at it", "请审核")
     result = a_result(why=Why.RULE, due=NEVER)
-    assert wait_for_rule(a_copy(), Ruling(ADA, Action.HOLD, (objection,)), result, USER, NOW, BACK_OFF) == Wait(Why.RULE, NEVER)
+    wait = wait_for_rule(a_copy(), Ruling(ADA, Action.HOLD, (objection,)), result, NOW, BACK_OFF, is_own_login=False)
+    assert wait == Wait(Why.RULE, NEVER)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_an_expired_pack_is_said():
     pack = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
     changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
     assert naming(said(a_policy(changes=changes, law=pack))[0], "The pack law expired on 2026-11-20")
-    assert naming(said(a_policy(law=pack))[2], "The pack law: no stream uses it")
+    assert " law," in naming(said(a_policy(law=pack))[2], "What these packs ask, as no stream uses them")[0]
 
 
 def test_where_a_pack_applies_is_said_in_both_languages():

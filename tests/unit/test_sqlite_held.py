@@ -320,7 +320,7 @@ async def test_a_login_whose_time_is_over_is_removed_from_the_file(store):
 
 async def test_what_was_forgotten_is_overwritten_in_the_file(store, tmp_path):
     await hold(store, MESSAGE, [COPY], credentials=(OWNER, b"a login that is sealed", START + 60))
-    await store.drop_credentials(OWNER)
+    await store.drop_credentials(OWNER, b"a login that is sealed")
     await store.aclose()  # the log is brought home
     assert b"a login that is sealed" not in (tmp_path / "relay.db").read_bytes()
     assert COPY.sealed in (tmp_path / "relay.db").read_bytes()

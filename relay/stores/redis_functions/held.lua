@@ -1,16 +1,20 @@
 -- Copies that are held: kept, claimed, changed, shown.
 
+local COPIES = TAG .. "hc"
+local OWNERS = TAG .. "owners"
+local UNFINISHED = "600000" -- milliseconds that parts of a hold live before the step that makes them known
+
+local body_key, keep_copy, keep_message, keep_login, has_room, forget_what_is_over, rows_to_hold, copies_to_hold
+local unfold_one_hold -- of the next part
+
 do
   -- Fields of a copy. DUE is "inf" when nothing but a person or a login frees it.
   local LANE, OWNER, WHY, DUE, SEALED, ATTEMPTS, HELD_AT, CLAIM, LEASED_UNTIL = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
-  local COPIES = TAG .. "hc"
-  local OWNERS = TAG .. "owners"
   local REPORT = "report"
-  local UNFINISHED = "600000" -- milliseconds that pieces of a body live before the step that makes them known
   local MEMORY_SHARE = 0.7 -- of maxmemory; the rest is for refusals, limits and the ledger
 
-  local function body_key(body)
+  function body_key(body)
     return TAG .. "hb:" .. body
   end
 
@@ -30,6 +34,10 @@ do
     local message, recipient = parts_of(id)
     local packed = hash_get(step, message_key(message), "c" .. recipient)
     return packed and unpack_list(packed), message
+  end
+
+  local function next_claim(copy)
+    return string.format("%d", tonumber(copy[CLAIM]) + 1)
   end
 
   local function told_copy(id, copy)
@@ -77,7 +85,7 @@ do
     end
   end
 
-  local function keep_copy(step, id, before, after, expires)
+  function keep_copy(step, id, before, after, expires)
     local message, recipient = parts_of(id)
     hash_set(step, message_key(message), "c" .. recipient, pack(after))
     relist(step, id, before, after, expires)
@@ -92,7 +100,7 @@ do
   end
 
   -- A body is forgotten with its last copy, a login with the last copy of its owner.
-  local function forget_what_is_over(step)
+  function forget_what_is_over(step)
     local octets = 0
     for key, fields in pairs(step.tallies) do
       if fields.left == 0 then
@@ -110,7 +118,7 @@ do
     end
   end
 
-  local function has_room(step, octets, most)
+  function has_room(step, octets, most)
     if counted(step, HELD, "octets") + octets > most then
       return false
     end
@@ -134,8 +142,19 @@ do
     return "kept"
   end
 
-  local function keep_login(step, owner, sealed, ends)
-    if tonumber(ends) > step.now then
+  -- The sealed login of an owner and when it must be gone; nil when that time has come.
+  local function login_of(step, owner)
+    local packed = redis.call("GET", login_key(owner))
+    local login = packed and unpack_list(packed)
+    return login and tonumber(login[2]) > step.now and login or nil
+  end
+
+  -- The login that may stay longest was proved last: it keeps its place.
+  function keep_login(step, owner, sealed, ends)
+    local known = login_of(step, owner)
+    if known and tonumber(known[2]) > tonumber(ends) then
+      return
+    elseif tonumber(ends) > step.now then
       write(step, "SET", login_key(owner), pack({ sealed, ends }), "PX", milliseconds(tonumber(ends) - step.now))
     else
       write(step, "UNLINK", login_key(owner))
@@ -143,7 +162,7 @@ do
   end
 
   -- Make the message known with its body, of which `pieces` are there already; else why not.
-  local function keep_message(step, message, fields, most, body, pieces, piece)
+  function keep_message(step, message, fields, most, body, pieces, piece)
     local octets = tonumber(fields[2])
     if not has_room(step, octets, most) then
       write(step, "UNLINK", body_key(body))
@@ -166,7 +185,7 @@ do
 
   -- What becomes of the ledger's rows: recipients that are held from now on, with their replies; those that are settled,
   -- or held already; and why nothing may be held: another try is sending one this moment, or was answered meanwhile.
-  local function rows_to_hold(step, key, message)
+  function rows_to_hold(step, key, message)
     local free, settled, fault = {}, {}, nil
     local is_known = is_open(step, key)
     for _ = 1, take_number(step) do
@@ -185,7 +204,7 @@ do
     return free, settled, fault
   end
 
-  local function copies_to_hold(step, message, settled)
+  function copies_to_hold(step, message, settled)
     local found = {}
     for _ = 1, take_number(step) do
       local recipient, copy = take(step), {}
@@ -232,7 +251,7 @@ do
   -- Lease the copy; what an earlier claim says of it is heard no more.
   local function lease(id, copy, leased_until)
     local message, recipient = parts_of(id)
-    copy[CLAIM], copy[LEASED_UNTIL] = string.format("%d", tonumber(copy[CLAIM]) + 1), leased_until
+    copy[CLAIM], copy[LEASED_UNTIL] = next_claim(copy), leased_until
     redis.call("HSET", message_key(message), "c" .. recipient, pack(copy))
     redis.call("ZADD", lane_key(copy[LANE]), leased_until, id)
     return told_copy(id, copy)
@@ -293,6 +312,7 @@ do
   -- This operation writes as it goes: a copy that was leased and never told is due again when its lease ends.
   function OPERATIONS.claim(step)
     local most, leased_until, claimed = take_number(step), exact(step.now + take_number(step)), {}
+    unfold_one_hold(step)
     end_rests(step)
     for _, priority in ipairs(priorities()) do
       if #claimed < most then
@@ -328,7 +348,7 @@ do
       for field = LANE, ATTEMPTS do
         after[field] = changed[field]
       end
-      after[LEASED_UNTIL] = "0"
+      after[CLAIM], after[LEASED_UNTIL] = next_claim(copy), "0"
       keep_copy(step, id, copy, after, hash_get(step, message_key(message), "expires"))
     else
       forget_copy(step, id, copy)
@@ -403,13 +423,16 @@ do
   end
 
   function OPERATIONS.credentials_of(step)
-    local packed = redis.call("GET", login_key(take(step)))
-    local login = packed and unpack_list(packed)
-    return login and tonumber(login[2]) > step.now and login[1]
+    local login = login_of(step, take(step))
+    return login and login[1] or false
   end
 
   function OPERATIONS.drop_credentials(step)
-    write(step, "UNLINK", login_key(take(step)))
+    local owner, sealed = take(step), take(step)
+    local login = login_of(step, owner)
+    if login and login[1] == sealed then
+      write(step, "UNLINK", login_key(owner))
+    end
     return 1
   end
 end

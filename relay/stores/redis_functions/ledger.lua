@@ -25,7 +25,7 @@ do
     if state == "leaving" and tonumber(row[LEASE_UNTIL]) <= now then
       state = "indeterminate"
     end
-    return { recipient, state, row[REPLY], row[SUBMISSION] }
+    return { recipient, state, row[REPLY], row[SUBMISSION], row[LEASE_UNTIL] }
   end
 
   local function rows_of(step, key)

@@ -1,6 +1,6 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
 -- The files of this folder are one library, put together in the order step, numbers, suppressions, limits, reputation,
--- adaptations, lanes, ledger, held, tick.  Lua counts two hundred local names at most outside functions: so each part between
+-- adaptations, lanes, ledger, held, unfolding, tick.  Lua counts two hundred local names at most outside functions: so each part between
 -- the first and the last declares those that others need, keeps the rest in a block, and puts its operations into OPERATIONS.
 --
 -- Every operation reads first and collects its writes; they are carried out after it has decided, so that an operation
@@ -27,6 +27,8 @@
 --   {relay}:f:MEASURE:STREAM zset    submission NUL recipient -> when it was sent
 --   {relay}:hm:MESSAGE       hash    head, octets, at, expires, body, pieces, left (copies), and "c" .. recipient -> packed copy
 --   {relay}:hb:BODY          hash    number of a piece, from 0 -> up to 256 KiB of the sealed body
+--   {relay}:hs:BODY          list    packed: recipient, packed copy, reply; what is held and has no place of its own yet
+--   {relay}:folded           list    packed: ledger key, message, BODY, owner of such holds
 --   {relay}:hc               zset    message NUL recipient of every copy, all 0: in the order of their names
 --   {relay}:hw:WHY           zset    copy -> when it was held
 --   {relay}:ho:WHY:OWNER     zset    copy, all 0

@@ -8,14 +8,10 @@ local function carry_out(operation, step)
   keep_number(step)
   keep_windows(step)
   keep_sums(step)
-  keep_tallies(step)
   for field, by in pairs(step.counts) do
     write(step, "HINCRBY", COUNT, field, by)
   end
-  for _, words in ipairs(step.writes) do
-    redis.call(unpack(words))
-  end
-  schedule_lanes(step)
+  write_down(step)
   return { 1, answer }
 end
 

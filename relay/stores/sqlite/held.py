@@ -26,10 +26,15 @@ SELECT priority, lane, owner, why, expires_at FROM held_copies JOIN held_message
 """
 _CHANGE = """
 UPDATE held_copies
-   SET priority = ?, lane = ?, owner = ?, why = ?, due_at = ?, sealed = ?, attempts = ?, next_at = ?, lease_until = 0
+   SET priority = ?, lane = ?, owner = ?, why = ?, due_at = ?, sealed = ?, attempts = ?, next_at = ?, lease_until = 0,
+       claim = claim + 1
  WHERE message = ? AND recipient = ?
 """
 _COUNT = "INSERT INTO held_counts VALUES (?1, ?2) ON CONFLICT (what) DO UPDATE SET count = count + ?2"
+_LOGIN = """
+INSERT INTO held_credentials VALUES (?1, ?2, ?3) ON CONFLICT (owner) DO UPDATE SET sealed = ?2, until = ?3
+ WHERE until <= max(?3, ?4)
+"""
 _PARKED = """
 SELECT message, recipient, priority, lane FROM held_copies WHERE owner = ? AND why = ? AND due_at > ? ORDER BY due_at LIMIT ?
 """
@@ -67,7 +72,7 @@ def hold(
     if is_new:
         changes.counts[_OCTETS] += body.octets
     if credentials is not None and changes.lanes:
-        keep_credentials(db, *credentials)
+        keep_credentials(db, now, *credentials)
     changes.write()
     return is_new
 
@@ -136,11 +141,11 @@ def holds_for(db: sqlite3.Connection, owner: Digest) -> bool:
     return db.execute("SELECT 1 FROM held_copies WHERE owner = ? LIMIT 1", (owner,)).fetchone() is not None
 
 
-def keep_credentials(db: sqlite3.Connection, owner: Digest, sealed: bytes, until: float) -> bool:
-    """Replace the owner's login where copies of the owner are held."""
+def keep_credentials(db: sqlite3.Connection, now: float, owner: Digest, sealed: bytes, until: float) -> bool:
+    """Replace the owner's login, unless that may stay longer, where copies of the owner are held."""
     if not holds_for(db, owner):
         return False
-    db.execute("INSERT OR REPLACE INTO held_credentials VALUES (?, ?, ?)", (owner, sealed, until))
+    db.execute(_LOGIN, (owner, sealed, until, now))
     return True
 
 
@@ -150,9 +155,9 @@ def credentials_of(db: sqlite3.Connection, now: float, owner: Digest) -> bytes |
     return bytes(row[0]) if row else None
 
 
-def drop_credentials(db: sqlite3.Connection, owner: Digest) -> None:
-    """Forget the owner's login."""
-    db.execute("DELETE FROM held_credentials WHERE owner = ?", (owner,))
+def drop_credentials(db: sqlite3.Connection, owner: Digest, sealed: bytes) -> None:
+    """Forget the owner's login if it is still this one."""
+    db.execute("DELETE FROM held_credentials WHERE owner = ? AND sealed = ?", (owner, sealed))
 
 
 def sweep(db: sqlite3.Connection, now: float, most: int) -> bool:
@@ -208,7 +213,7 @@ class _Changes:
             turns.changed(self._db, lane)
         for owner in self._owners:
             if not holds_for(self._db, owner):
-                drop_credentials(self._db, owner)
+                self._db.execute("DELETE FROM held_credentials WHERE owner = ?", (owner,))
         files = self._forget(self._messages)
         self._db.executemany(_COUNT, [(str(what), number) for what, number in self.counts.items() if number])
         return files

@@ -109,7 +109,7 @@ class Holding:
         """At every login: who has nothing held costs a look."""
         if not self._read(lambda db, now: held.holds_for(db, owner)):
             return False
-        return await self._writer.run(lambda db, now: held.keep_credentials(db, owner, sealed, until))
+        return await self._writer.run(lambda db, now: held.keep_credentials(db, now, owner, sealed, until))
 
     def close(self) -> None:
         """Let the threads end."""

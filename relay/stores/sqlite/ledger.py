@@ -232,4 +232,4 @@ def _row(now: float, recipient: Digest, state: str, reply: str, submission_id: s
     read = RowState(state)
     if read is RowState.LEAVING and lease_until <= now:
         read = RowState.INDETERMINATE
-    return Row(recipient, read, reply, submission_id)
+    return Row(recipient, read, reply, submission_id, lease_until)

@@ -296,8 +296,8 @@ class SQLiteStore(Store):
     async def credentials_of(self, owner: Digest) -> bytes | None:
         return self._read(lambda db, now: held.credentials_of(db, now, owner))
 
-    async def drop_credentials(self, owner: Digest) -> None:
-        await self._writer.run(lambda db, now: held.drop_credentials(db, owner))
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        await self._writer.run(lambda db, now: held.drop_credentials(db, owner, sealed))
 
     async def note_sending(self, stream: str, day: str) -> None:
         await self._writer.run(lambda db, now: reputation.note_sending(db, stream, day), durable=False)

@@ -1,0 +1,184 @@
+"""Packs whose review ends, and facts that rules need: said before, 451 after, extended only by name."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from relay.errors import ConfigurationError
+from relay.judging import reply_to
+from relay.policy.case import Action, Phase
+from relay.policy.decide import decide
+from relay.policy.difference import difference
+from relay.policy.model import Unsubscribe
+from relay.policy.organisation import Texts
+from relay.policy.show import show
+from relay.policy.standing import ends_at, expired, expiring, wants
+from tests.support.policies import a_case, a_policy, noon
+
+LAST = date(2026, 11, 20)
+PACK = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
+USES = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+EXTEND = '\n[[extend]]\npack = "law"\nuntil = {}\nreason = "under review"\nby = "Wang Min"\n'
+NEEDS = '[[rule]]\nid = "facts"\ncheck = "organisation-facts"\ncite = "Act 7"\n{}\n'
+
+
+def under(pack: str = PACK, organisation: str = "", changes: dict[str, tuple[str, str]] | None = None):
+    return a_policy(changes=USES | (changes or {}), added={"organisation.toml": organisation}, law=pack)
+
+
+def ruled(policy, today: date):
+    return decide(policy, policy.stream("newsletter"), a_case(), Phase.DATA, noon(today))
+
+
+def english(sentences):
+    return [sentence.en.partition(": ")[0].partition(", in")[0] for _, sentence in sentences]
+
+
+@pytest.mark.parametrize(
+    ("today", "soon", "over"),
+    [
+        (LAST - timedelta(days=31), [], []),
+        (LAST - timedelta(days=30), ["The pack law expires on 2026-11-20"], []),
+        (LAST, ["The pack law expires on 2026-11-20"], []),
+        (LAST + timedelta(days=1), [], ["The pack law expired on 2026-11-20"]),
+    ],
+)
+def test_thirty_days_before_it_expires_a_pack_is_named(today, soon, over):
+    policy = under()
+    assert (english(expiring(policy, today)), english(expired(policy, today))) == (soon, over)
+    said = " ".join(sentence.en for sentence in show(policy, today)[0].sentences)
+    assert all(text in said for text in soon + over)
+    assert ("The pack law expired" in said, "The pack law expires on 2026-11-20, in" in said) == (bool(over), bool(soon))
+
+
+def test_a_pack_that_no_stream_uses_expires_unheard():
+    policy = a_policy(law=PACK)
+    assert not [*expiring(policy, LAST), *expired(policy, LAST + timedelta(days=1))]
+    assert ends_at(policy) == {}
+
+
+def test_a_pack_expires_as_its_last_day_ends_where_the_organisation_is():
+    assert ends_at(under()) == {"law": datetime(2026, 11, 20, 16, tzinfo=UTC).timestamp()}
+
+
+@pytest.mark.parametrize(
+    ("until", "today", "action"),
+    [
+        (None, LAST, Action.PERMIT),
+        (None, LAST + timedelta(days=1), Action.DEFER),
+        (date(2026, 12, 1), date(2026, 12, 1), Action.PERMIT),
+        (date(2026, 12, 1), date(2026, 12, 2), Action.DEFER),
+        (date(2026, 11, 1), LAST, Action.PERMIT),  # an extension never shortens
+    ],
+)
+def test_only_a_name_extends_a_pack(until, today, action):
+    policy = under(organisation=EXTEND.format(until) if until else "")
+    ruling = ruled(policy, today)
+    assert ruling.action is action
+    assert not ruling.leading or str(reply_to(ruling)).startswith("451 4.3.5 [law/expired] ")
+
+
+def test_an_extension_is_a_relaxation_with_a_name():
+    policy = under(organisation=EXTEND.format("2026-12-01"))
+    sentence = show(policy, LAST)[1].sentences[0]
+    assert sentence.en == "The pack law counts as reviewed until 2026-12-01 (Wang Min: under review)."
+    [extended] = difference(under(), policy)
+    [withdrawn] = difference(policy, under())
+    assert (extended.laxer, withdrawn.laxer) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (EXTEND.format("2026-12-01") * 2, r'extend\.2\.pack: "law" is extended twice'),
+        (EXTEND.format("2026-12-01").replace("law", "base"), r'extend\.1\.pack: "base" does not expire'),
+        (EXTEND.format("2026-12-01").replace("law", "lore"), r"extend\.1\.pack: there is no packs/lore\.toml"),
+        (EXTEND.format("2026-12-01").replace("by =", "# by ="), r"extend\.1\.by: is missing"),
+    ],
+)
+def test_an_extension_names_one_pack_that_expires(table, fault):
+    with pytest.raises(ConfigurationError, match=fault):
+        under(organisation=table)
+
+
+# What a pack needs ---------------------------------------------------------------------------------------------------
+
+
+def needing(parameters: str, **organisation: Any):
+    """The set with a rule that needs something, and keys of organisation.toml changed."""
+    policy = under('[pack]\nversion = "1"\n' + NEEDS.format(parameters))
+    facts = policy.organisation.model_copy(
+        update={key: value if isinstance(value, str) else Texts(**value) for key, value in organisation.items()}
+    )
+    streams = tuple(replace(stream, facts=facts) for stream in policy.streams)
+    return replace(policy, organisation=facts, streams=streams)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "facts", "missing"),
+    [
+        ('facts = ["legal_name", "refusal_mailbox"]', {}, []),
+        ('facts = ["legal_name"]', {"legal_name": {"zh": " ", "en": ""}}, ["legal_name"]),
+        ('facts = ["legal_name"]', {"legal_name": {"zh": "", "en": "Acme"}}, []),
+        ('facts = ["legal_name.zh"]', {"legal_name": {"zh": "", "en": "Acme"}}, ["legal_name.zh"]),
+        ('facts = ["postal_address.en"]', {"postal_address": {"zh": "x", "en": ""}}, ["postal_address.en"]),
+        ('facts = ["privacy_url", "contact"]', {"privacy_url": ""}, ["privacy_url", "contact"]),
+        ('facts = ["contact"]', {"contact": "+86 21 0000 0000"}, []),
+        ('network_log = "400d"', {}, []),
+        ('network_log = "401d"\nrecords = "4y"', {}, ["retention.network_log", "retention.records"]),
+    ],
+)
+def test_a_missing_fact_is_named_and_keeps_mail_back(parameters, facts, missing):
+    policy = needing(parameters, **facts)
+    assert [(want.file, want.key, want.rule, want.cite) for want in wants(policy)] == [
+        ("organisation.toml", key, "law/facts", "Act 7") for key in missing
+    ]
+    ruling = ruled(policy, LAST)
+    assert ruling.action is (Action.DEFER if missing else Action.PERMIT)
+    said = " ".join(sentence.zh for sentence in show(policy, LAST)[0].sentences)
+    assert all(f"organisation.toml：{key}：law/facts 需要此项 [Act 7]" in said for key in missing)
+    if missing:
+        assert str(reply_to(ruling)).startswith("451 4.3.5 [law/facts] ")
+        assert ruling.leading.detail == ", ".join(missing)
+
+
+def test_a_fact_that_no_stream_needs_is_not_asked_for():
+    pack = '[pack]\nversion = "1"\n[applies]\npurpose = ["service"]\n' + NEEDS.format('facts = ["contact"]')
+    assert wants(under(pack)) == ()
+
+
+def test_a_rule_that_needs_nothing_is_refused():
+    with pytest.raises(ConfigurationError, match="write facts, network_log or records"):
+        needing("")
+
+
+# What a stream must offer --------------------------------------------------------------------------------------------
+
+OFFERS = '[pack]\nversion = "1"\n[[rule]]\nid = "offers"\ncheck = "stream-offers"\noffers = {}\n'
+
+
+@pytest.mark.parametrize(
+    ("offers", "key"),
+    [
+        ('["signature"]', "[signing] required"),
+        ('["one-click"]', "[unsubscribe] one_click"),
+        ('["mailto"]', "[unsubscribe] mailto"),
+        ('["unsubscribe"]', "[unsubscribe] one_click or mailto"),
+    ],
+)
+def test_what_a_stream_does_not_offer_keeps_its_mail_back(offers, key):
+    pack = OFFERS.format(offers)
+    bare = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    policy = a_policy(changes=bare, law=pack)
+    stream = policy.stream("newsletter")
+    nothing = replace(stream, signing_required=False, unsubscribe=Unsubscribe())
+    everything = replace(stream, signing_required=True, unsubscribe=Unsubscribe(one_click=True, mailto=True))
+    for offering, action in ((nothing, Action.DEFER), (everything, Action.PERMIT)):
+        changed = replace(policy, streams=(offering,))
+        ruling = decide(changed, offering, a_case(None), Phase.RCPT, noon(LAST))
+        assert ruling.action is action
+        assert [want.key for want in wants(changed)] == ([key] if action else [])
+        if action:
+            assert str(reply_to(ruling)).startswith("451 4.3.5 [law/offers] ")
