@@ -91,7 +91,7 @@ def _extend(before: Sequence[Extend], after: Sequence[Extend]) -> Iterator[Chang
 
 def _vouched_for(old: Organisation, new: Organisation) -> Iterator[Change]:
     """What mail may say or offer because of an approval, a proof, a registration."""
-    for key in ("licence", "claim", "mark"):
+    for key in ("licence", "claim", "mark", "transfer"):
         was, now = (Counter(map(str, getattr(one, key))) for one in (old, new))
         for entry in now - was:
             yield Change(f"organisation: {key} added: {entry}", f"组织信息：增加 {key}：{entry}", laxer=True)

@@ -19,6 +19,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
     "organisation-facts": {"facts": ["contact"]},
+    "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
     "stream-offers": {"offers": ["signature"]},
     "personal-data": {"types": ["cn-id"]},
     "links": {"faults": ["http"]},
@@ -31,6 +32,7 @@ READ_AS = {
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
     "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
     "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
+    "upstream_countries": "upstream.countries",
     "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""

@@ -23,6 +23,7 @@ from relay.policy.checks import (
     structure,
     subject,
     suppression,
+    transfer,
     unsubscribing,
     words,
 )
@@ -49,6 +50,7 @@ CHECKS: dict[str, Check] = {
         route.CHECK,
         sources.GENERATED,
         sources.ROLE,
+        transfer.CHECK,
         personal.PERSONAL_DATA,
         personal.SECRETS_CHECK,
         personal.ADDRESS_LIST,
