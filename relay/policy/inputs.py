@@ -106,12 +106,18 @@ def _of_organisation(key: str, meaning: str, meaning_zh: str) -> Fact:
     return Fact(f"organisation.{key}", meaning, meaning_zh, of)
 
 
-def _texts(case: Case) -> list[str]:
-    return [f"{text.where} ({len(text.shown)})" for text in case.message.content.texts] if case.message else []
-
-
-def _links(case: Case) -> int:
-    return len(case.message.content.links) if case.message else 0
+def _content(case: Case) -> dict[str, Any] | None:
+    """How much there is, never what it says."""
+    if case.message is None:
+        return None
+    content = case.message.content
+    return {
+        "texts": {text.where: len(text.shown) for text in content.texts},
+        "links": len(content.links),
+        "pictures": len(content.images),
+        "hidden": len(content.hidden),
+        "complete": content.is_complete,
+    }
 
 
 _BESIDE = (
@@ -171,21 +177,11 @@ _BESIDE = (
         "邮件头的缺陷",
         lambda case, _: list(case.message.defects) if case.message else [],
     ),
-    Fact("message.texts", "places and lengths of the texts that people read", "各处可读文字及字数", lambda case, _: _texts(case)),
     Fact(
-        "message.links", "how many links it has", "链接数", lambda case, _: len(case.message.content.links) if case.message else 0
-    ),
-    Fact(
-        "message.pictures",
-        "how many pictures it shows",
-        "图片数",
-        lambda case, _: len(case.message.content.images) if case.message else 0,
-    ),
-    Fact(
-        "message.hidden",
-        "how many texts it hides",
-        "隐藏文字段数",
-        lambda case, _: len(case.message.content.hidden) if case.message else 0,
+        "message.content",
+        "how much people see of it: the length of each text, links, pictures, hidden texts, whether all of it could be read",
+        "收件人能看到的内容：各段文字的长度、链接数、图片数、隐藏文字数、是否全部可读",
+        lambda case, _: _content(case),
     ),
     Fact(
         "message.parts_complete",

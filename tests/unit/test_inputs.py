@@ -26,8 +26,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
-    "texts": "message.texts", "every_text": "message.texts", "links": "message.links", "images": "message.pictures",
-    "hidden": "message.hidden", "is_complete": "message.parts_complete",
+    "content": "message.content",
     "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
     "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
@@ -48,10 +47,8 @@ class Watched:
 
     def __getattr__(self, name):
         value = getattr(self._watched, name)
-        if name in ("message", "content", "submission", "recipient"):
+        if name in ("message", "submission", "recipient"):
             return Watched(value, self._read)
-        if name == "once":
-            return lambda work: work(self)
         self._read.add(READ_AS[name])
         return value
 

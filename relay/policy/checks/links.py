@@ -129,7 +129,7 @@ CHECK = Check(
     "number（以数字代替域名）、script（脚本）、http（未加密）、shortener（短链接）、personal-data（参数中含个人信息）",
     parameters=Links,
     ask=ask,
-    reads=("message.links", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="A link misleads its readers or gives personal data away",
     text_zh="链接具有误导性，或泄露个人信息",

@@ -76,7 +76,7 @@ CHECK = Check(
     "与背景的对比度低于 `min_contrast`（默认 3）",
     parameters=UnsubscribeLink,
     ask=ask,
-    reads=("message.texts", "message.links", "message.pictures", "message.parts_complete"),
+    reads=("message.content",),
     inspects=True,
     text="The message has no unsubscribe link that people see",
     text_zh="邮件中没有看得见的退订链接",
