@@ -1,7 +1,7 @@
 """May it leave? Ask for each recipient directly before MAIL, and tell the ledger what became of it.
 
-`clear` is one atomic step of the store per copy (refusal? already leaving?
-stream paused? limits free?) after a look at the policy set in force and at the
+`clear` is one atomic step of the store per copy (refusal? consent withdrawn?
+already leaving? stream paused? limits free?) after a look at the policy set in force and at the
 refusals that are journalled here and not in the store yet: no refusal that was
 said before it is passed by, and nothing leaves that another set has judged.
 """
@@ -29,7 +29,18 @@ from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, s
 from relay.records.append import Records
 from relay.render.copy import Copy
 from relay.routing import Route
-from relay.stores.contracts import Cleared, ClearRequest, OverLimit, Paused, Refused, RowState, Settlement, Store, Taken
+from relay.stores.contracts import (
+    Cleared,
+    ClearRequest,
+    OverLimit,
+    Paused,
+    Refused,
+    RowState,
+    Settlement,
+    Store,
+    Taken,
+    Withdrawn,
+)
 from relay.stores.held import Why
 from relay.tasks import spawn
 from relay.tries import earlier_result
@@ -120,11 +131,13 @@ class Clearing:
         return leaving, results
 
     def _not_cleared(
-        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Taken | Paused | OverLimit
+        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Withdrawn | Taken | Paused | OverLimit
     ) -> Result:
         match clearance:
             case Refused():
                 return self._refused(consignment, recipient)
+            case Withdrawn(ground):
+                return self._refused(consignment, recipient, ground.rule)
             case Taken(row) if row.state is RowState.LEAVING:
                 return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
             case Taken(row):
@@ -160,11 +173,12 @@ class Clearing:
             charges + self._adapting.charges(place),
             stream.name,
             consignment.submission.id,
+            consignment.grounds.get(recipient.key, ()),
         )
 
-    def _refused(self, consignment: Consignment, recipient: Recipient) -> Result:
-        """A refusal came between the ruling and the leaving."""
-        rule = next(rule for rule in consignment.stream.rules if rule.name == _SUPPRESSION)  # every stream has it
+    def _refused(self, consignment: Consignment, recipient: Recipient, name: str = _SUPPRESSION) -> Result:
+        """A refusal, or the end of a consent, came between the ruling and the leaving."""
+        rule = next(rule for rule in consignment.stream.rules if rule.name == name)  # every stream has the one on refusals
         reply = replies.refused(rule.name, rule.text, self._help_url(consignment))
         return Result(
             recipient,

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from relay.consignment import Consignment
 from relay.errors import RenderingImpossible
-from relay.gathering import cases_of, submission_key, suppressions_of
+from relay.gathering import cases_of, known_of, submission_key
 from relay.judging import case_at_rcpt, held_for, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
-from relay.mail.fields import readable_fields
+from relay.mail.fields import Field, readable_fields
 from relay.mail.message import Message
 from relay.mail.mime import walk
 from relay.mail.reply import Reply
@@ -67,15 +67,17 @@ class Explained(Foretold):
     @property
     def encodings(self) -> tuple[str, ...]:
         """The transfer encodings in the copy, as its leaves come."""
-        if self.copy is None:
-            return ()
-        parts = walk(readable_fields(self.copy.header), self.copy.body).parts
-        return tuple(dict.fromkeys(part.encoding for part in parts if part.is_leaf))
+        return _encodings(readable_fields(self.copy.header), self.copy.body) if self.copy else ()
 
     @property
     def is_encoded(self) -> bool:
         """Whether the body leaves in another encoding than that in which it came."""
-        return self.copy is not None and self.case.message is not None and self.copy.body != self.case.message.body
+        message = self.case.message
+        return self.copy is not None and message is not None and self.encodings != _encodings(message.fields, message.body)
+
+
+def _encodings(fields: tuple[Field, ...], body: bytes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.encoding for part in walk(fields, body).parts if part.is_leaf))
 
 
 async def explain(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Explained]:
@@ -121,9 +123,9 @@ async def _judge(
 ) -> tuple[list[tuple[Case, Ruling]], Submission]:
     """Cases and rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, now = line.policy, line.now(line.policy)
-    suppressions = await suppressions_of(submission.recipients, line.store, line.records, line.keys)
+    known = await known_of(submission.recipients, line.store, line.records, line.keys, with_consents=stream.asks_consent)
     pause = (await line.store.paused()).get(stream.name)
-    found = {recipient.key: entries for recipient, entries in zip(submission.recipients, suppressions, strict=True)}
+    found = {recipient.key: one for recipient, one in zip(submission.recipients, known, strict=True)}
     judged: dict[str, tuple[Case, Ruling]] = {}
     if stream.refusals == "rcpt":
         countries = line.upstream_countries(submission, stream)
@@ -134,8 +136,8 @@ async def _judge(
                 judged[recipient.key] = case_at_rcpt(policy, *facts), ruling
     admitted = tuple(recipient for recipient in submission.recipients if recipient.key not in judged)
     reduced = replace(submission, recipients=admitted)
-    suppressed = [found[recipient.key] for recipient in admitted]
-    cases = cases_of(reduced, message, policy, suppressed, line.routing.countries(routes), pause)
+    of_admitted = [found[recipient.key] for recipient in admitted]
+    cases = cases_of(reduced, message, policy, of_admitted, line.routing.countries(routes), pause)
     judged |= {case.recipient.key: (case, one) for case, one in zip(cases, judge(policy, stream, cases, now), strict=True)}
     return [judged[recipient.key] for recipient in submission.recipients], reduced
 

@@ -3,6 +3,7 @@
 Used by the line and by `relay explain`, so that both judge the same cases.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from relay.mail.envelope import Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.policy.case import Case
+from relay.policy.consent import ConsentEvent
 from relay.policy.jurisdiction import jurisdictions_of
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet
@@ -45,17 +47,31 @@ def recipient_digest(keys: Keys, recipient: Recipient) -> Digest:
     return keys.addresses.lasting_digest(f"recipient\0{recipient.key}")
 
 
-async def suppressions_of(
-    recipients: Sequence[Recipient], store: Store, records: Records, keys: Keys
-) -> list[tuple[Suppression, ...]]:
-    """Return what is in force on each recipient: in the store, or journalled here and not in the store yet.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What store and journal know of one mailbox; the consents only where a rule asks for them."""
+
+    suppressions: tuple[Suppression, ...] = ()
+    consents: tuple[ConsentEvent, ...] = ()
+
+
+async def known_of(
+    recipients: Sequence[Recipient], store: Store, records: Records, keys: Keys, *, with_consents: bool
+) -> list[Known]:
+    """What is in force on each recipient, in the store or journalled here and not in the store yet; and what each agreed to.
 
     Raises StoreUnavailable and RecordsUnavailable.
     """
     digests = [keys.addresses.digests(recipient.key) for recipient in recipients]
     # The journal first: a refusal that is applied between the two looks is then seen in one of them.
     pending = _pending(digests, records)
-    return _with_pending(await store.find(digests), digests, pending)
+    found, agreed = await asyncio.gather(store.find(digests), store.consents(digests if with_consents else []))
+    return _known(_with_pending(found, digests, pending), agreed)
+
+
+def _known(suppressions: Sequence[tuple[Suppression, ...]], consents: Sequence[tuple[ConsentEvent, ...]]) -> list[Known]:
+    """Where nobody asked for consents there are none."""
+    return list(map(Known, suppressions, consents or [()] * len(suppressions)))
 
 
 def _pending(digests: Sequence[Sequence[Digest]], records: Records) -> list[Suppression]:
@@ -98,16 +114,23 @@ async def gather(
     rows = {recipient.key: recipient_digest(keys, recipient) for recipient in submission.recipients}
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above
-    entry = await store.open_submission(key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes)
-    suppressions = _with_pending(entry.suppressions, asked, pending)
-    return Gathered(cases_of(submission, message, policy, suppressions, upstream_countries, entry.pause), entry, key, rows)
+    entry = await store.open_submission(
+        key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes,
+        with_consents=_asks_consent(policy, submission.stream),
+    )  # fmt: skip
+    known = _known(_with_pending(entry.suppressions, asked, pending), entry.consents)
+    return Gathered(cases_of(submission, message, policy, known, upstream_countries, entry.pause), entry, key, rows)
+
+
+def _asks_consent(policy: PolicySet, stream: str) -> bool:
+    return any(one.asks_consent for one in policy.streams if one.name == stream)
 
 
 def cases_of(
     submission: Submission,
     message: Message | None,
     policy: PolicySet,
-    suppressions: Sequence[tuple[Suppression, ...]],
+    known: Sequence[Known],
     upstream_countries: frozenset[str],
     pause: Pause | None = None,
 ) -> tuple[Case, ...]:
@@ -118,10 +141,11 @@ def cases_of(
             submission,
             recipient,
             message,
-            found,
+            one.suppressions,
             jurisdictions_of(recipient.mailbox.domain, unknown),
             upstream_countries,
             pause,
+            one.consents,
         )
-        for recipient, found in zip(submission.recipients, suppressions, strict=True)
+        for recipient, one in zip(submission.recipients, known, strict=True)
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from relay.answer import Result, Standing
-from relay.gathering import cases_of
+from relay.gathering import Known, cases_of
 from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.message import MessageError
@@ -18,7 +18,6 @@ from relay.policy.decide import Answers, decide
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.reputation import Pause
 from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Suppression
 from relay.policy.thresholds import RULE as PAUSED
 from relay.policy.thresholds import objection_to
 from relay.records.wording import both, own_rule_texts, sentence
@@ -40,12 +39,12 @@ def judge_at_rcpt(
     stream: Stream,
     submission: Submission,
     recipient: Recipient,
-    found: Sequence[Suppression],
+    known: Known,
     upstream_countries: frozenset[str],
     now: datetime,
 ) -> Ruling:
     """Rule on one recipient before there is a message."""
-    case = case_at_rcpt(policy, submission, recipient, found, upstream_countries)
+    case = case_at_rcpt(policy, submission, recipient, known, upstream_countries)
     return decide(policy, stream, case, Phase.RCPT, now)
 
 
@@ -58,11 +57,11 @@ def case_at_rcpt(
     policy: PolicySet,
     submission: Submission,
     recipient: Recipient,
-    found: Sequence[Suppression],
+    known: Known,
     upstream_countries: frozenset[str],
 ) -> Case:
     """What is known of one recipient before there is a message."""
-    (case,) = cases_of(replace(submission, recipients=(recipient,)), None, policy, [tuple(found)], upstream_countries)
+    (case,) = cases_of(replace(submission, recipients=(recipient,)), None, policy, [known], upstream_countries)
     return case
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from relay.gathering import cases_of
+from relay.gathering import Known, cases_of
 from relay.judging import judge, judge_octets
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
@@ -56,7 +56,7 @@ def lint(policy: PolicySet, stream: Stream, message: Message, countries: frozens
     `countries` are those of the upstreams that it may leave by.  Raises RuleFailed.
     """
     submission = _submission(policy, stream, message, now)
-    cases = cases_of(submission, message, policy, [()] * len(submission.recipients), countries)
+    cases = cases_of(submission, message, policy, [Known()] * len(submission.recipients), countries)
     counted: dict[tuple[str, str], Found] = {}
     known = _OF_ADDRESS if message.addressee_list else _OF_ANYBODY
     unjudged = {rule.name for rule in stream.rules if not _is_known(facts_read(rule), known)} | {HOURS}

@@ -16,10 +16,10 @@ from datetime import datetime
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.config import Config
-from relay.consignment import Consignment
+from relay.consignment import Consignment, grounds_of
 from relay.dispatch import Dispatcher
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
-from relay.gathering import cases_of, suppressions_of
+from relay.gathering import cases_of, known_of
 from relay.judging import judge, objected, stream_of
 from relay.keys import Keys
 from relay.mail import replies
@@ -77,16 +77,18 @@ class Sender:
         page, now = self._config.http.page(submission.id), self._clearing.now()
         results = [objected(ruling, page, now) for ruling in rulings if ruling.leading is not None]
         free = [ruling.recipient for ruling in rulings if ruling.leading is None]
+        fresh = replace(fresh, grounds=grounds_of(rulings))
         return results + (await self._dispatcher.send(fresh, free) if free else [])
 
     async def _judge(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Ruling]:
         """Rule on these recipients, all facts gathered anew, and write it down."""
         submission, policy, now = consignment.submission, consignment.policy, self._clearing.now()
         store, countries = self._clearing.store, self._routing.countries(consignment.routes)
-        found = await suppressions_of(recipients, store, self._records, self._keys)
+        asks = consignment.stream.asks_consent
+        known = await known_of(recipients, store, self._records, self._keys, with_consents=asks)
         pause = (await store.paused()).get(consignment.stream.name)
         narrowed = replace(submission, recipients=tuple(recipients))
-        cases = cases_of(narrowed, consignment.message, policy, found, countries, pause)
+        cases = cases_of(narrowed, consignment.message, policy, known, countries, pause)
         rulings = judge(policy, consignment.stream, cases, datetime.fromtimestamp(now, policy.zone))
         count_objections(rulings)
         person = self._records.person

@@ -22,11 +22,11 @@ from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, final_reply, keeps_any
 from relay.bounced import Outcomes
 from relay.config import Config
-from relay.consignment import Consignment
+from relay.consignment import Consignment, grounds_of
 from relay.dispatch import Dispatcher
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.failing import answered, tell_unavailable
-from relay.gathering import Gathered, gather, suppressions_of
+from relay.gathering import Gathered, gather, known_of
 from relay.holding.codec import expiry
 from relay.ids import new_id
 from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
@@ -183,9 +183,9 @@ class Line:
             return replies.RECORDS_UNAVAILABLE
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
-        (found,) = await suppressions_of([recipient], self.store, self.records, self.keys)
+        (known,) = await known_of([recipient], self.store, self.records, self.keys, with_consents=stream.asks_consent)
         countries = self.upstream_countries(submission, stream)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, found, countries, self.now(policy))
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, known, countries, self.now(policy))
         if not is_told_at_rcpt(ruling):
             return replies.RECIPIENT_OK
         count_objections([ruling])
@@ -252,7 +252,7 @@ class Line:
         answered = asyncio.Event()
         consignment = Consignment(
             submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot,
-            answered=answered,
+            answered=answered, grounds=grounds_of(rulings),
         )  # fmt: skip
         try:
             try:

@@ -16,7 +16,7 @@ from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
 from relay.carrying.messages import Reopened
 from relay.carrying.schedule import BackOff, Wait, wait_for, wait_for_rule
-from relay.consignment import Consignment
+from relay.consignment import Consignment, grounds_of
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding.codec import Detail, held_key
@@ -119,6 +119,7 @@ class Resender:
             store=line.store, records=line.records, keys=line.keys, ledger_ttl=LEDGER_TTL, key=consignment.key,
         )  # fmt: skip
         judged = await self._judge(policy, stream, gathered, pieces)
+        consignment = replace(consignment, grounds=grounds_of(one.ruling for one in judged))
         await self._record(submission, policy, judged, countries)
         tried = await self._tried(consignment, gathered, judged)
         await self._reporter.confirm(consignment, [one.result for one in tried])
@@ -275,4 +276,5 @@ def first_decision(submission: Submission, ruling: Ruling) -> str:
 
 def _decision(policy_hash: str, ruling: Ruling) -> str:
     said = [f"{objection.rule} {objection.action.word} {objection.observed}" for objection in ruling.objections]
+    said += [f"{ground.rule} {ground.consent}" for ground in ruling.grounds]
     return hashlib.sha256("\0".join([policy_hash, ruling.action.word, *said]).encode()).hexdigest()[:16]

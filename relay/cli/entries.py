@@ -73,15 +73,15 @@ def upstream_of(config: Config, name: str) -> Upstream:
     return found
 
 
-def moment_of(given: str | None) -> float:
-    """A time that a person typed, in the zone of this machine; now when none is given."""
+def moment_of(given: str | None, *, ahead: bool = False) -> float:
+    """A time that a person typed, in the zone of this machine; now when none is given. With `ahead` it may be to come."""
     if not given:
         return time.time()
     try:
         moment = datetime.fromisoformat(given).astimezone().timestamp()
     except ValueError:
         fail(USAGE, f"“{given}”不是时间，例如 2026-11-21T15:04", f'"{given}" is no time; write it like 2026-11-21T15:04')
-    if moment > time.time():
+    if moment > time.time() and not ahead:
         fail(USAGE, f"{given} 还没有到", f"{given} has not come yet")
     return moment
 

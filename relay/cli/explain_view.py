@@ -1,6 +1,7 @@
 """What `relay explain` prints: rule by rule what it looked at and said, and the copy that would leave."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from relay.cli.output import language, local_time, say, text
 from relay.explain import Explained
 from relay.policy.case import Action, Asked, Case
+from relay.policy.consent import Ground
 from relay.policy.inputs import FACTS, Input, facts_of, inputs_of
 from relay.policy.sets import Stream
 from relay.policy.show import PURPOSE_WORDS
@@ -20,7 +22,7 @@ _WIDTH = 200  # characters of a value or a line of a body
 _MOST = 8  # entries of a list; --json has them all
 _ENOUGH = 64 * 1024  # octets of a body that its first lines are looked for in
 
-_OF_RECIPIENT = ("recipient.domain", "recipient.countries", "recipient.suppressions", "upstream.countries")
+_OF_RECIPIENT = ("recipient.domain", "recipient.countries", "recipient.suppressions", "recipient.consents", "upstream.countries")
 _UNSAID = {
     "stream.name",
     "stream.purpose",
@@ -102,13 +104,22 @@ def _asked_line(asked: Asked) -> str:
         return text(f"- {asked.rule}：未询问（{why}）", f"- {asked.rule}: not asked ({why})")
     objection = asked.objection
     if objection is None:
-        return text(f"✓ {asked.rule}：无异议", f"ok {asked.rule}")
+        rests = in_brackets(text("；", "; ").join(map(_ground, asked.grounds)))
+        return text(f"✓ {asked.rule}：无异议{rests}", f"ok {asked.rule}{rests}")
     detail = in_brackets(detail_words(asked.rule, objection.detail)[language()])
     turned = "" if asked.why == "asked" else text(f"〔{why}〕", f" [{why}]")
     heavy = weight(objection.action)
     return text(
         f"✗ {asked.rule}：{heavy}{turned}：{objection.text_zh}{detail}",
         f"✗ {asked.rule}: {heavy}{turned}: {objection.text}{detail}",
+    )
+
+
+def _ground(ground: Ground) -> str:
+    given = local_time(ground.at)
+    return text(
+        f"依据同意 {ground.consent}：{ground.purpose}，{ground.basis}，{given}",
+        f"on consent {ground.consent}: {ground.purpose}, {ground.basis}, {given}",
     )
 
 
@@ -188,6 +199,11 @@ def _show_copy(one: Explained, copy: Copy) -> None:
     )
     for line in shown:
         click.echo(f"    {line}".rstrip())
+    if copy.duties:
+        names = ", ".join(copy.duties)
+        say(f"  已执行的处理：{names}", f"  duties done: {names}")
+    for name, why in copy.skipped:
+        say(f"  未能执行的处理：{name}（{why}）", f"  duty left out: {name} ({why})")
 
 
 def first_lines(copy: Copy) -> list[str]:
@@ -220,6 +236,7 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "upstream": one.upstream,
         "header": copy.header.decode("utf-8", "replace") if copy else None,
         "body": body,
+        "duties": {"done": copy.duties, "skipped": dict(copy.skipped)} if copy else None,
         "eml": file or None,
     }
 
@@ -235,6 +252,7 @@ def _rule(asked: Asked, before: Input, cite: str) -> dict[str, Any]:
         "detail": asked.objection.detail if asked.objection else "",
         "text": {"en": asked.objection.text, "zh": asked.objection.text_zh} if asked.objection else None,
         "cite": cite,
+        "consents": [dated(asdict(ground)) for ground in asked.grounds],
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,38 @@ def opened_faults(rejects: Path | None) -> Iterator[Faults]:
         require_folder(rejects)
         with rejects.open("w", encoding="utf-8-sig", newline="") as file:
             yield Faults(file)
+
+
+class Utf8:
+    """What csv.writer writes to, as octets."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line.encode())
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """A file that only its owner reads and that appears whole or not at all; "-" is stdout."""
+    if str(path) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    require_folder(path)
+    draft = path.with_name(f"{path.name}.part")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        fail(USAGE, f"{path}：无法写入：{error.strerror}", f"{path}: cannot be written: {error.strerror}")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def addresses(source: Source, column: str, faults: Faults) -> Iterator[Mailbox]:

@@ -38,6 +38,7 @@ VERBS = {
     "held": Verb("held", "暂存的邮件：查看、放行、重试、丢弃", "Mail that waits to be sent later: look, release, retry, drop"),
     "upstream": Verb("upstream", "上游服务器：暂缓、降速与暂停", "What upstreams' replies led to; pause and resume"),
     "suppress": Verb("suppress", "禁发名单", "The suppression list: who must not be written to"),
+    "consent": Verb("consent", "同意台账：登记、查询、导入、导出、撤回", "The consent ledger: who agreed to what, and the proof"),
     "dkim": Verb("dkim", "DKIM 密钥与签名", "DKIM keys and signatures"),
     "records": Verb("records", "查询、核验记录，制作月度报告", "Search and verify the records; monthly reports"),
     "evidence": Verb("evidence", "导出证明材料", "Write everything on a message or a mailbox into one ZIP"),

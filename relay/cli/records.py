@@ -129,6 +129,7 @@ def _details(shown: dict[str, Any]) -> Iterator[str]:
         rules = ", ".join(
             f"{objection['rule']} ({word(WEIGHTS, objection['action'])[chosen]})" for objection in ruling["objections"]
         )
+        rules += ", ".join(f"{one['rule']}: {one['consent']}" for one in ruling.get("consents", ()))
         yield f"{'':10}{people[ruling['person']]}: {word(WEIGHTS, ruling['action'])[chosen]}{'  ' if rules else ''}{rules}"
     for outcome in facts.get("outcomes", ()):
         known = word(STATES, f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"])

@@ -27,13 +27,13 @@ from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, warn
 from relay.cli.suppress_lists import clean, export, import_
 from relay.mail.mailbox import Mailbox
+from relay.policy.consent import ConsentEvent, EventKind, purpose_of
 from relay.policy.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
 from relay.records.facts import lifted_record, suppressed_record
 from relay.records.journal import as_applied, replay
 from relay.records.journalled import applied_record
 from relay.records.kinds import Record
-from relay.stores.contracts import ConsentEvent
 from relay.stores.entries import gravest_first
 
 Rows = list[dict[str, Any]]
@@ -175,11 +175,11 @@ async def _add(
             entry = Suppression(digest, scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
             added[mailbox.wire] = await opened.store.suppress(entry)
             if added[mailbox.wire]:
-                await opened.records.append_many(await _told(opened, entry, by))
+                await opened.records.append_many(await told_of(opened, entry, by))
     return added
 
 
-async def _told(opened: Opened, entry: Suppression, by: str) -> list[Record]:
+async def told_of(opened: Opened, entry: Suppression, by: str) -> list[Record]:
     """The records of an entry that is new in the store."""
     record = suppressed_record(event_id(entry.at), entry.at, entry, by)
     ((_, applied),) = await as_applied([(0, entry)], opened.store)
@@ -266,7 +266,8 @@ async def _lift_one(opened: Opened, mailbox: Mailbox, entry: Suppression, word: 
     sealed = opened.keys.records.seal(mailbox.key.encode(), ASSOCIATED)
     consent = None
     if entry.reason in REFUSALS:
-        consent = ConsentEvent(event_id(now), digests[0], sealed, "granted", word.said_at, now, word.consent, word.by)
+        said = EventKind.GRANTED.value, word.said_at, now, word.consent, word.by, purpose_of(entry.scope)
+        consent = ConsentEvent(event_id(now), digests[0], sealed, *said)
     if not await opened.store.lift(digests, entry.scope, entry.reason, consent, word.why):
         return False
     record = lifted_record(

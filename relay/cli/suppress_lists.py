@@ -2,14 +2,9 @@
 
 import asyncio
 import csv
-import os
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import click
 from rich.progress import MofNCompleteColumn
@@ -28,9 +23,9 @@ from relay.cli.entries import (
     stream_option,
 )
 from relay.cli.importing import Tally, count_new, import_rows
-from relay.cli.lists import TOGETHER, Binding, Cleaned, clean_rows, opened_faults, opened_source, shown_progress
+from relay.cli.lists import TOGETHER, Binding, Cleaned, Utf8, clean_rows, opened_faults, opened_source, shown_progress, written
 from relay.cli.opening import open_all
-from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, require_folder, say, warn
+from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say, warn
 from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason
 from relay.records.facts import imported_record
 from relay.stores.formats import FORMATS, OWN_COLUMNS, own_row
@@ -128,9 +123,9 @@ async def _export(out: Path, in_force: bool) -> tuple[int, int]:
     async with open_all(option("config")) as opened:
         fingerprints = opened.keys.addresses.fingerprints
         total = sum((await opened.store.count()).values()) if in_force else None
-        with shown_progress(out.name, total, out, MofNCompleteColumn()) as advance, _written(out) as file:
+        with shown_progress(out.name, total, out, MofNCompleteColumn()) as advance, written(out) as file:
             file.write("\ufeff".encode())  # or Excel takes it for the local code page
-            writer = csv.writer(_Utf8(file))
+            writer = csv.writer(Utf8(file))
             writer.writerow(OWN_COLUMNS)
             async for entry in opened.store.export():
                 if not in_force or is_in_force(entry):
@@ -170,39 +165,7 @@ def clean(file: Path, out: Path, purpose: str, stream: str | None, column: str, 
 
 async def _clean(file: Path, out: Path, binding: Binding, column: str, rejects: Path | None) -> Cleaned:
     async with open_all(option("config")) as opened:
-        with opened_source(file, out) as source, opened_faults(rejects) as faults, _written(out) as written:
-            tally = await clean_rows(opened, source, binding, column, written, faults)
+        with opened_source(file, out) as source, opened_faults(rejects) as faults, written(out) as target:
+            tally = await clean_rows(opened, source, binding, column, target, faults)
         faults.show(file.name)
     return tally
-
-
-class _Utf8:
-    """What csv.writer writes to, as octets."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, line: str) -> int:
-        return self._file.write(line.encode())
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that only its owner reads and that appears whole or not at all; "-" is stdout."""
-    if str(path) == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    require_folder(path)
-    draft = path.with_name(f"{path.name}.part")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    except OSError as error:
-        fail(USAGE, f"{path}：无法写入：{error.strerror}", f"{path}: cannot be written: {error.strerror}")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise

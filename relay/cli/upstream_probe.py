@@ -20,7 +20,7 @@ from relay.config import Account, Config, Upstream, fold_login
 from relay.consignment import Consignment
 from relay.doors.mailbox.imap import MailboxUnavailable
 from relay.errors import RenderingImpossible
-from relay.gathering import suppressions_of
+from relay.gathering import known_of
 from relay.mail.envelope import Credentials, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.policy.charges import upstream_charges
@@ -196,8 +196,8 @@ async def _sent(opened: Opened, policy: PolicySet, upstream: Upstream, prober: P
 
 async def _require_leave(opened: Opened, recipient: Recipient) -> None:
     """Whoever must not be written to gets no canary either."""
-    (found,) = await suppressions_of([recipient], opened.store, opened.records, opened.keys)
-    if found:
+    (known,) = await known_of([recipient], opened.store, opened.records, opened.keys, with_consents=False)
+    if found := known.suppressions:
         address, reason = recipient.mailbox.wire, found[0].reason.value
         fail(
             FINDINGS,

@@ -14,18 +14,17 @@ from typing import Protocol
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import time_of
 from relay.keys import Keys
+from relay.policy.consent import ConsentEvent, scope_of
 from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import Records
 from relay.records.collected import Addressee, addressee_named
 from relay.records.search import mask
 from relay.render.token import UnsubscribeToken
-from relay.stores.contracts import ConsentEvent
 from relay.tasks import spawn
 from relay.telemetry import fault_text
 
 _log = logging.getLogger("relay.doors")
 STORE_SECONDS = 0.5  # how long a page waits for the store
-GRANTED = "granted"
 
 
 class History(Protocol):
@@ -58,9 +57,14 @@ async def background_of(
         sent_at=found.at if found else time_of(token.submission_id),
         recipient=mask(found.mailbox) if found else "",
         sender=found.sender if found else "",
-        consent=max((one for one in consents if one.event == GRANTED), key=lambda one: one.at, default=None),
+        consent=max((one for one in consents if _is_to_mail(one)), key=lambda one: one.at, default=None),
         refused=_refused([*entries, *pending]),
     )
+
+
+def _is_to_mail(event: ConsentEvent) -> bool:
+    """Whether the person agreed to mail of ours; a consent of an earlier version of the relay was to nothing else."""
+    return event.is_granting and (not event.purpose or scope_of(event.purpose) is not None)
 
 
 def _addressee(records: Records, token: UnsubscribeToken) -> Addressee | None:

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.message import Message
+from relay.policy.consent import ConsentEvent, Ground
 from relay.policy.reputation import Pause
 from relay.policy.suppression import Suppression
 
@@ -42,7 +43,8 @@ class Case:
     any scope and reason.  `jurisdictions` (whose law may protect the recipient)
     and `upstream_countries` (where the upstream servers are that a copy may
     leave by, failover included, as far as that is known) are ISO 3166-1
-    alpha-2 codes.  `pause` is what keeps the whole stream back.
+    alpha-2 codes.  `pause` is what keeps the whole stream back.  `consents` are all
+    events of the consent ledger, where a rule of the stream asks for them.
     """
 
     submission: Submission
@@ -52,6 +54,7 @@ class Case:
     jurisdictions: frozenset[str] = frozenset()
     upstream_countries: frozenset[str] = frozenset()
     pause: Pause | None = None
+    consents: tuple[ConsentEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +96,25 @@ class Objection:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One rule as `relay explain` shows it: asked or not and why, and its answer."""
+    """One rule as `relay explain` shows it: asked or not and why, and its answer; `grounds` are the consents it rests on."""
 
     rule: str
     asked: bool
     why: str  # "asked", "phase", "purpose", "does not apply", "exempt until ..."
     objection: Objection | None = None
     why_zh: str = ""  # "" when it was asked and counts in full
+    grounds: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The decision on one recipient: the gravest action and every objection, gravest first."""
+    """The decision on one recipient: the gravest action, every objection, gravest first, and the consents it rests on."""
 
     recipient: Recipient
     action: Action
     objections: tuple[Objection, ...] = ()
     asked: tuple[Asked, ...] = field(default=(), compare=False)
+    grounds: tuple[Ground, ...] = field(default=(), compare=False)
 
     @property
     def leading(self) -> Objection | None:

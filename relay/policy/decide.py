@@ -32,7 +32,7 @@ from relay.policy.model import Override
 from relay.policy.organisation import Exempt
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import outside_hours
-from relay.policy.rule import UNREAD_PARTS, Finding, Rule, Setting
+from relay.policy.rule import UNREAD_PARTS, Finding, Rests, Rule, Setting
 from relay.policy.sets import Pack, PolicySet, Stream
 from relay.policy.table import ACTIONS, domain_fits
 from relay.policy.thresholds import RULE as PAUSED
@@ -81,12 +81,12 @@ class Answers:
     __slots__ = ("_facts", "_found", "_setting", "rounds")
 
     def __init__(self) -> None:
-        self._found: dict[str | tuple[str, str], Finding | None] = {}
+        self._found: dict[str | tuple[str, str], Finding | Rests | None] = {}
         self._facts: dict[str, Any] = {}  # members of `message`
         self._setting: Setting | None = None
         self.rounds: dict[tuple[object, ...], _Round] = {}
 
-    def find(self, rule: Rule, stream: Stream, case: Case, today: date) -> Finding | None:
+    def find(self, rule: Rule, stream: Stream, case: Case, today: date) -> Finding | Rests | None:
         """Ask the rule, or remember its answer when it reaches further than one recipient."""
         if self._setting is None:
             self._setting = replace(stream.setting, today=today)
@@ -98,7 +98,7 @@ class Answers:
             found = self._found[key] = self._ask(rule, stream, case, self._setting)
         return found
 
-    def _ask(self, rule: Rule, stream: Stream, case: Case, setting: Setting) -> Finding | None:
+    def _ask(self, rule: Rule, stream: Stream, case: Case, setting: Setting) -> Finding | Rests | None:
         try:
             if rule.check is not None:
                 return rule.check.ask(case, setting, rule.table)
@@ -149,7 +149,7 @@ def decide(policy: PolicySet, stream: Stream, case: Case, phase: Phase, now: dat
         answers.rounds[place] = _round(asked, own)
         return _ruling(case, asked)
     said = [_answer(rule, policy, stream, case, today, answers) for _, rule in round_.own]
-    if not round_.objects and not any(one.objection for one in said):
+    if not round_.objects and not any(one.objection or one.grounds for one in said):
         return Ruling(case.recipient, Action.PERMIT, (), round_.asked)
     asked = list(round_.asked)
     for (number, _), one in zip(round_.own, said, strict=True):
@@ -193,6 +193,8 @@ def _answer(rule: Rule, policy: PolicySet, stream: Stream, case: Case, today: da
     finding = answers.find(rule, stream, case, today)
     if finding is None:
         return rule.silent
+    if isinstance(finding, Rests):
+        return replace(rule.silent, grounds=tuple(replace(ground, rule=rule.name) for ground in finding.grounds))
     objection = _objection(rule, finding)
     return Asked(rule.name, True, "asked", objection) if rule.protected else _relaxed(objection, policy, stream, case, today)
 
@@ -205,10 +207,11 @@ def _hours(policy: PolicySet, stream: Stream, case: Case, now: datetime, today: 
 def _ruling(case: Case, asked: Iterable[Asked]) -> Ruling:
     asked = tuple(asked)
     objections = [one.objection for one in asked if one.objection]
+    grounds = tuple(ground for one in asked for ground in one.grounds)
     if not objections:
-        return Ruling(case.recipient, Action.PERMIT, (), asked)
+        return Ruling(case.recipient, Action.PERMIT, (), asked, grounds)
     objections.sort(key=lambda objection: -objection.action)  # stable: within a rank the first stays first
-    return Ruling(case.recipient, objections[0].action, tuple(objections), asked)
+    return Ruling(case.recipient, objections[0].action, tuple(objections), asked, grounds)
 
 
 def _expired(pack: Pack, case: Case, today: date) -> Asked:

@@ -293,9 +293,8 @@ def _duties(old: Stream, new: Stream) -> Iterator[Change]:
         elif now is None:
             yield Change(f"{new.name}: duty {name} removed", f"{new.name}：移除处理 {name}", True)
         elif was != now:
-            yield Change(
-                f"{new.name}: duty {name} changed", f"{new.name}：处理 {name} 已修改", not set(was.fields) <= set(now.fields)
-            )
+            laxer = now.table.is_laxer_than(was.table)
+            yield Change(f"{new.name}: duty {name} changed", f"{new.name}：处理 {name} 已修改", laxer)
 
 
 def _overrides(stream: str, old: Mapping[str, Override], new: Mapping[str, Override]) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.policy.case import Asked, Case
+from relay.policy.consent import ConsentEvent
 from relay.policy.expression import VARIABLES, Expression, message_fact, recipient_facts, sender_facts
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.rule import Rule, RuleTable, Setting
@@ -56,6 +57,20 @@ def _suppression(entry: Suppression) -> dict[str, Any]:
         "again_at": entry.again_at,
         "expires_at": entry.expires_at,
         "note": entry.note,
+    }
+
+
+def _consent(event: ConsentEvent) -> dict[str, Any]:
+    """Without what is sealed, and without the words for the person."""
+    details = event.details
+    return {
+        "id": event.id,
+        "event": event.event,
+        "purpose": event.purpose,
+        "basis": event.basis,
+        "at": event.at,
+        "source": details.source,
+        "lacks": sorted(details.lacking),
     }
 
 
@@ -137,6 +152,12 @@ _BESIDE = (
         lambda case, _: [_suppression(entry) for entry in case.suppressions],
     ),
     *(_of_organisation(*row) for row in _ORGANISATION),
+    Fact(
+        "recipient.consents",
+        "what the consent ledger has of the mailbox",
+        "同意台账中关于该邮箱的记录",
+        lambda case, _: [_consent(event) for event in case.consents],
+    ),
     Fact(
         "upstream.countries",
         "where the upstream servers are that it may leave by",

@@ -293,6 +293,7 @@ def _case(table: CaseTable, policy: PolicySet, stream: Stream, now: datetime) ->
         tuple(Suppression(bytes(16), _scope(one.scope, stream), one.why, "test", 0.0) for one in table.suppressions),
         jurisdictions_of(recipient.domain, unknown) if table.jurisdictions is None else frozenset(table.jurisdictions),
         frozenset(table.upstream_countries),
+        consents=tuple(one.event_at(number, now.timestamp()) for number, one in enumerate(table.consents)),
     )
 
 

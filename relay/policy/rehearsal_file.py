@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from relay.mail.mailbox import Mailbox, MailboxError
+from relay.policy.consent import PURPOSE, AgeBand, Basis, ConsentEvent, Details, EventKind, Evidence, Source, Statement
 from relay.policy.faults import Faults
 from relay.policy.model import RULE_NAME
 from relay.policy.suppression import ORGANISATION, Reason
@@ -66,6 +67,37 @@ class SuppressionTable(Table):
         return Reason(self.reason)
 
 
+class ConsentTable(Table):
+    """One event of the recipient's consent ledger; unless `lacks` says otherwise with every kind of evidence."""
+
+    event: Annotated[EventKind, Field(strict=False)] = EventKind.GRANTED
+    purpose: Annotated[str, Field(pattern=PURPOSE)] = "marketing"
+    basis: Annotated[Basis, Field(strict=False)] = Basis.EXPLICIT
+    days_ago: Annotated[int, Field(ge=0, le=40_000, description="Before the case")] = 30
+    source: Annotated[Source, Field(strict=False)] = Source.FORM
+    lacks: Annotated[tuple[Annotated[Evidence, Field(strict=False)], ...], Field(strict=False)] = ()
+    statements: Annotated[tuple[Annotated[Statement, Field(strict=False)], ...], Field(strict=False)] = ()
+    age_band: Annotated[AgeBand | None, Field(strict=False)] = None
+    relation_days_ago: Annotated[int | None, Field(ge=0, le=40_000, description="The purchase, before the case")] = None
+    ends_in_days: Annotated[int | None, Field(ge=-40_000, le=40_000, description="It ends by itself, after the case")] = None
+
+    def event_at(self, number: int, now: float) -> ConsentEvent:
+        """The event as the ledger has it at that moment."""
+        at = now - 86400.0 * self.days_ago
+        told = {one.value: "" if one in self.lacks else "case" for one in Evidence if one is not Evidence.UNTICKED}
+        unticked = () if Evidence.UNTICKED in self.lacks else (Statement.UNTICKED,)
+        details = Details(
+            source=self.source,
+            statements=tuple(sorted({*self.statements, *unticked})),
+            age_band=self.age_band or "",
+            relation_at=None if self.relation_days_ago is None else now - 86400.0 * self.relation_days_ago,
+            expires_at=None if self.ends_in_days is None else now + 86400.0 * self.ends_in_days,
+            **told,
+        )
+        said = self.event.value, at, at, "", "case", self.purpose, self.basis.value, details.dump()
+        return ConsentEvent(f"{number:026d}", bytes(16), b"", *said)
+
+
 class AttachmentTable(Table):
     """A file in the message; `kilobytes` fills it up."""
 
@@ -90,6 +122,7 @@ class Circumstances(Table):
     jurisdictions: Countries | None = None
     upstream_countries: Countries = ()
     suppressions: Annotated[tuple[SuppressionTable, ...], Field(strict=False)] = ()
+    consents: Annotated[tuple[ConsentTable, ...], Field(strict=False)] = ()
     sender: Annotated[OneOrMore, Field(alias="from")] = ("Example <news@example.com>",)
     to: OneOrMore | None = None
     cc: OneOrMore = ()

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from relay.policy.case import Action, Asked, Case, Phase, Spot
+from relay.policy.consent import Ground
 from relay.policy.expression import Expression
 from relay.policy.jurisdiction import Reach
 from relay.policy.organisation import OrganisationFacts
@@ -45,6 +46,13 @@ class Finding:
     detail: str = ""
     code: str = ""
     spots: tuple[Spot, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """A check that does not object because of consents says which; the rule's name is filled in where they are kept."""
+
+    grounds: tuple[Ground, ...]
 
 
 UNREAD_PARTS = Finding("its parts cannot all be read")
@@ -87,7 +95,7 @@ class Check:
     summary: str
     summary_zh: str
     parameters: type[RuleTable]
-    ask: Callable[[Case, Setting, Any], Finding | None]
+    ask: Callable[[Case, Setting, Any], Finding | Rests | None]
     text: str
     text_zh: str
     fix: str
@@ -135,6 +143,11 @@ class Rule:
     @property
     def protected(self) -> bool:
         return self.check is not None and self.check.protected
+
+    @property
+    def asks_consent(self) -> bool:
+        """Whether it may look at the consent ledger."""
+        return self.check is not None and not self.never and "recipient.consents" in self.check.reads
 
     @property
     def inspects(self) -> bool:

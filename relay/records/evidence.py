@@ -14,20 +14,32 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, tzinfo
 from typing import Any
 
 import orjson
 
+from relay.policy.consent import ConsentEvent, Details, EventKind
 from relay.policy.suppression import Suppression
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import KeptSet, Rulebook
 from relay.records.search import Entry, mask
-from relay.records.wording import KINDS, OBSERVED, ORIGINS, REASONS, STATES, WEIGHTS, both, detail_words, objection_texts, word
-from relay.stores.contracts import ConsentEvent
+from relay.records.wording import (
+    KINDS,
+    OBSERVED,
+    ORIGINS,
+    REASONS,
+    STATES,
+    WEIGHTS,
+    Both,
+    both,
+    detail_words,
+    objection_texts,
+    word,
+)
 from relay.templates import templates_of
 
 MOST_RECORDS = 10_000
@@ -208,7 +220,9 @@ class _View:
                 {**words, "rule": objection["rule"], "text": text, "fix": fix, "cite": objection["cite"]}
                 | {"detail": detail_words(objection["rule"], objection["detail"])}
             )
-        return {"person": people[ruling["person"]], "action": word(WEIGHTS, ruling["action"]), "objections": objections}
+        consents = [{**one, "at": self.time(one["at"])} for one in ruling.get("consents", ())]
+        said = {"person": people[ruling["person"]], "action": word(WEIGHTS, ruling["action"])}
+        return said | {"objections": objections, "consents": consents}
 
     def _outcome(self, outcome: Mapping[str, Any], people: Sequence[str]) -> dict[str, Any]:
         state = f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"]
@@ -223,6 +237,12 @@ class _View:
             "consents": [self._consent(event) for event in history.consents],
         }
 
+    def _details(self, details: Details) -> dict[str, Any]:
+        """What is known, without the origin, which is sealed."""
+        known = {one.name: getattr(details, one.name) for one in fields(details) if one.name != "origin"}
+        times = {name: self.time(known[name]) for name in ("relation_at", "expires_at") if known[name] is not None}
+        return {name: value for name, value in (known | times).items() if value not in ("", None, ())}
+
     def _consent(self, consent: ConsentEvent) -> dict[str, Any]:
         return {
             "id": consent.id,
@@ -232,6 +252,9 @@ class _View:
             "recorded_at": self.time(consent.recorded_at),
             "evidence": consent.evidence,
             "by": consent.by,
+            "purpose": consent.purpose,
+            "basis": consent.basis,
+            "details": self._details(consent.details),
         }
 
     def _suppression(self, entry: Suppression) -> dict[str, Any]:
@@ -252,7 +275,15 @@ class _View:
 
 
 _PAGE_ONLY = frozenset({"decisions", "outcomes", "others", "sentence", "reason", "origin"})
-_CONSENTS = {"granted": both("同意接收", "agreed to be written to")}
+_CONSENTS: dict[str, Both] = {
+    EventKind.REQUESTED: both("请求确认", "asked to confirm"),
+    EventKind.GRANTED: both("同意接收", "agreed to be written to"),
+    EventKind.CONFIRMED: both("同意并经邮箱确认", "agreed, and confirmed it from the mailbox"),
+    EventKind.RENEWED: both("再次确认", "renewed"),
+    EventKind.WITHDRAWN: both("撤回", "withdrawn"),
+    EventKind.OBJECTED: both("提出反对", "objected"),
+    EventKind.NOTICE_SENT: both("已发送提醒", "reminded"),
+}
 
 _templates = templates_of("relay.records")
 

@@ -7,6 +7,7 @@ passwords are never recorded.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from enum import Enum
 from typing import Any, Protocol
 
@@ -15,9 +16,10 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, ascii_text
 from relay.policy.case import Objection, Ruling
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.records.kinds import Kind, Person, Record
-from relay.stores.contracts import ConsentEvent, FirstTry
+from relay.stores.contracts import FirstTry
 
 Facts = dict[str, Any]
 LISTENER = "listener:"
@@ -309,12 +311,13 @@ def _path(roll: Roll, reverse_path: Mailbox | None) -> int | None:
 
 
 def ruling_facts(roll: Roll, ruling: Ruling) -> Facts:
-    """What a record keeps of a ruling."""
-    return {
+    """What a record keeps of a ruling; where it rests on consents, on which."""
+    said = {
         "person": roll.number(ruling.recipient.key),
         "action": ruling.action.word,
         "objections": [_objection(objection) for objection in ruling.objections],
     }
+    return said | {"consents": list(map(asdict, ruling.grounds))} if ruling.grounds else said
 
 
 def _objection(objection: Objection) -> Facts:

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     APPLIED = "applied"  # the store has brought a suppression in force: its number, and what was on its way
     COLLECTED = "collected"  # a mail in a watched mailbox told of a refusal, a bounce or a complaint
     LIFTED = "lifted"  # a suppression was lifted, by whom and on what consent
+    CONSENT = "consent"  # an event was added to the consent ledger, or a file of them
     PAUSED = "paused"  # a stream was paused: its complaints or hard bounces are over a threshold, or a person did it
     RESUMED = "resumed"  # a paused stream was resumed, by whom and why
     PROBED = "probed"  # a canary left by an upstream, to see what the provider makes of it

@@ -18,10 +18,12 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, reply
 from relay.policy.case import Action, Objection, Ruling
+from relay.policy.consent import ConsentEvent, Ground
 from relay.policy.reputation import Measure, Pause, Tally
 from relay.policy.suppression import ORGANISATION, Reason, Suppression
 from relay.records import chain, facts, journalled
 from relay.records.adapted import adapted_record
+from relay.records.consented import consent_record, consents_record
 from relay.records.handled import handled_record
 from relay.records.held import held_records
 from relay.records.judged import judged_record
@@ -31,7 +33,7 @@ from relay.records.paused import paused_record, resumed_record
 from relay.records.probed import probed_record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
-from relay.stores.contracts import ConsentEvent, FirstTry
+from relay.stores.contracts import FirstTry
 
 RECIPE = """\
 import hashlib, sqlite3, sys
@@ -86,6 +88,9 @@ def reference() -> str:
     return _PAGE.format(kinds=kinds, chapters=chapters, shape=_json(_shape()), recipe=RECIPE.strip()) + "\n"
 
 
+_GROUND = Ground("cn-marketing/consent", "marketing:newsletter", "01K8Z0V0000000000000000000", _AT - 86400.0, "explicit")
+
+
 def examples() -> dict[Kind, list[Record]]:
     """Records of every kind, as the line and the commands write them."""
     ada, bob = (Recipient(Mailbox.parse(f"{name}@example.org")) for name in ("ada", "bob"))
@@ -102,7 +107,7 @@ def examples() -> dict[Kind, list[Record]]:
         _Outcome(bob, _State.DELIVERED, reply(250, "0.0", "OK"), upstream_text="250 Mail OK queued as smtp1", cleared=8127),
     ]
     refusal = Suppression(_person(ada.key).digest, ORGANISATION, Reason.UNSUBSCRIBE, "one_click", _AT + 90)
-    consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min")
+    consent = ConsentEvent(_id(6), b"", b"", "granted", _AT + 50, _AT + 60, "by telephone, 18 November", "Wang Min", "marketing")
     first = FirstTry(submission.id, _AT, "", "")
     final = reply(250, "0.0", f"{submission.id}, 1 delivered, 0 held, 1 left out")
     finished, reported = facts.finished_record(submission, outcomes, _Report.DELIVERED, final, _AT + 1, _person)
@@ -115,7 +120,7 @@ def examples() -> dict[Kind, list[Record]]:
         ),
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
-    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT)]
+    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT, grounds=(_GROUND,))]
     came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
     lifted = facts.lifted_record(
@@ -173,6 +178,12 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
+        Kind.CONSENT: [
+            consent_record(_id(6), _AT + 60, replace(consent, digest=digest)),
+            consents_record(
+                _id(16), _AT, file_sha256="d4735e3a265e16ee", rows=8000, new=7990, refused=41, rejected=2, by="Wang Min"
+            ),
+        ],
         Kind.PAUSED: [paused_record(_id(11), _AT, _PAUSE, _TALLY)],
         Kind.RESUMED: [resumed_record(_id(12), _AT + 7200, _PAUSE, _TALLY, reason="the bought list is deleted", by="Wang Min")],
         Kind.PROBED: [probed_record(_id(15), _AT, "netease", bob.key, "Wang Min", _person)],

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from relay.policy.consent_words import detail_zh
 from relay.policy.suppression import ORGANISATION
 from relay.records.kinds import Kind
 
@@ -32,6 +33,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.APPLIED: both("禁发记录已在存储中生效", "The store brought a suppression in force"),
     Kind.COLLECTED: both("从邮箱中读到退订、退信或投诉", "A refusal, a bounce or a complaint came back by mail"),
     Kind.LIFTED: both("禁发记录被解除", "A suppression was lifted"),
+    Kind.CONSENT: both("同意台账增加了记录", "The consent ledger was added to"),
     Kind.PAUSED: both("邮件流被暂停", "A stream was paused"),
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
     Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
@@ -304,7 +306,7 @@ def detail_words(rule: str, detail: str) -> Both:
         return both(word(REASONS, detail)["zh"], detail)
     if counted := _COUNTED.fullmatch(detail):
         return both(f"显示 {counted[1]} 个，限 {counted[2]} 个", detail)
-    return both(detail, detail)
+    return both(detail_zh(detail) or detail, detail)
 
 
 def scope_words(scope: str) -> Both:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NoReturn
 
 from relay.errors import StoreUnavailable
+from relay.policy.consent import ConsentEvent
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
@@ -11,7 +12,6 @@ from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import (
     Clearance,
     ClearRequest,
-    ConsentEvent,
     Entry,
     EntryRow,
     FirstTry,
@@ -72,6 +72,15 @@ class ClosedStore(Store):
     async def count(self) -> dict[tuple[str, str], int]:
         self._refuse()
 
+    async def consents(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
+        self._refuse()
+
+    async def record_consents(self, events: Sequence[ConsentEvent]) -> int:
+        self._refuse()
+
+    def export_consents(self) -> AsyncIterator[ConsentEvent]:
+        self._refuse()
+
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
         self._refuse()
 
@@ -93,6 +102,8 @@ class ClosedStore(Store):
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
         lanes: Sequence[Digest] = (),
+        *,
+        with_consents: bool = False,
     ) -> Entry:
         self._refuse()
 

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.policy.consent import ConsentEvent, Ground
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
 from relay.stores.adaptations import Adaptations
+from relay.stores.consents import Consents
 from relay.stores.held import Held
 from relay.stores.sending import Sending
 
@@ -32,20 +34,6 @@ EntryRow = (
 )
 """What is said of a mailbox, as an import hands millions of them on: of a `Suppression` that was never lifted the digest, scope,
 reason (as its word), origin, at, sealed, note, and unless both are None expires_at and again_at."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentEvent:
-    """One line of the append-only consent ledger. This version writes `granted` when a refusal is lifted."""
-
-    id: str
-    digest: Digest
-    sealed: bytes
-    event: str
-    at: float  # when the person said it
-    recorded_at: float
-    evidence: str  # how, when, where
-    by: str
 
 
 class RowState(StrEnum):
@@ -90,6 +78,7 @@ class Entry:
     rows: tuple[Row, ...] = ()
     pause: Pause | None = None
     suppressions: tuple[tuple[Suppression, ...], ...] = ()
+    consents: tuple[tuple[ConsentEvent, ...], ...] = ()
     waiting: frozenset[Digest] = frozenset()
 
 
@@ -121,7 +110,8 @@ class ClearRequest:
     `stream` is whose pause binds and whose mail it counts as; "" for a report,
     which leaves whatever is paused and counts for nobody.  `submission_id`
     names the submission where the try has a name of its own (what is held);
-    a withdrawal that finds the copy on its way names that.
+    a withdrawal that finds the copy on its way names that.  `grounds` are the
+    consents on which it was permitted.
     """
 
     recipient: Digest  # the ledger's digest of the recipient
@@ -131,6 +121,7 @@ class ClearRequest:
     charges: tuple[Charge, ...] = ()
     stream: str = ""
     submission_id: str = ""
+    grounds: tuple[Ground, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +144,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A consent on which this recipient was permitted was withdrawn since."""
+
+    ground: Ground
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """The ledger already has a row: delivered, refused, held, or leaving under a living lease.
 
@@ -169,7 +167,7 @@ class Paused:
     pause: Pause
 
 
-Clearance = Cleared | Refused | Taken | Paused | OverLimit
+Clearance = Cleared | Refused | Withdrawn | Taken | Paused | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +295,14 @@ class Ledger(Protocol):
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
         lanes: Sequence[Digest] = (),
+        *,
+        with_consents: bool = False,
     ) -> Entry:
         """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
 
         It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same round trip: is `stream`
-        paused, what is in force on each of `asked` (as `find` answers), and in which of `lanes` do copies wait?
+        paused, what is in force on each of `asked` (as `find` answers), `with_consents` what each agreed to (as `consents`
+        answers), and in which of `lanes` do copies wait?
         """
         ...
 
@@ -314,7 +315,7 @@ class Ledger(Protocol):
     ) -> list[Clearance]:
         """One atomic step for all recipients of one copy, directly before MAIL.
 
-        Refusal? row free? stream paused? limits free? then claim.
+        Refusal? consent withdrawn? row free? stream paused? limits free? then claim.
 
         Each recipient is cleared or not by itself, in order, those who are
         share the step's number in the commit sequence; a row that is
@@ -367,7 +368,7 @@ class Reputation(Protocol):
         ...
 
 
-class Store(Suppressions, Limits, Ledger, Reputation, Held, Sending, Adaptations, Protocol):
+class Store(Suppressions, Consents, Limits, Ledger, Reputation, Held, Sending, Adaptations, Protocol):
     """All of it, behind one connection."""
 
     name: str  # "sqlite" | "redis": the label of metrics

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import REFUSALS, Reason, Suppression
-from relay.stores.contracts import ConsentEvent, EntryRow
+from relay.stores.contracts import EntryRow
 
 GRAVITY = {reason: rank for rank, reason in enumerate(Reason)}
 """0 is the gravest."""

@@ -72,7 +72,7 @@ class Part:
             elif row.value is None:
                 yield self.name, _FORMATS[self.name].read(row.line, dict(zip(self.columns, row.cells, strict=False)))
             else:
-                values = {_folded(key): _text(value) for key, value in row.value.items()}
+                values = {folded(key): _text(value) for key, value in row.value.items()}
                 chosen = self.name if self.name != "auto" else _by_names(values.keys())
                 yield chosen, _FORMATS[chosen].read(row.line, values)
 
@@ -108,7 +108,7 @@ def address_column(first: Row, second: Row | Fault | None) -> tuple[int | None, 
     """Which column of a table has the addresses, judged by its first rows, and whether the first is a heading."""
     if (column := _with_at(first)) is not None:
         return column, False
-    names = [_folded(cell) for cell in first.cells]
+    names = [folded(cell) for cell in first.cells]
     named = next((names.index(wanted) for wanted in _ADDRESS_NAMES if wanted in names), None)
     if named is None and isinstance(second, Row):
         named = _with_at(second)
@@ -137,11 +137,12 @@ def is_formula(cell: str) -> bool:
 
 
 def guarded(cell: str) -> str:
-    """Keep a spreadsheet from running the cell as a formula; `_unguarded` takes the mark off again."""
+    """Keep a spreadsheet from running the cell as a formula; `unguarded` takes the mark off again."""
     return f"'{cell}" if is_formula(cell) or cell.startswith("'") else cell
 
 
-def _unguarded(cell: str) -> str:
+def unguarded(cell: str) -> str:
+    """What `guarded` was given."""
     return cell.removeprefix("'")
 
 
@@ -149,7 +150,7 @@ def _unguarded(cell: str) -> str:
 
 
 def _own(line: int, values: Values) -> Read:
-    values = {name: _unguarded(value) for name, value in values.items()}
+    values = {name: unguarded(value) for name, value in values.items()}
     if values.get("liftedat"):
         return LeftOut(line, "已解除的记录", "was lifted")
     reason = values.get("reason", "")
@@ -295,7 +296,7 @@ FORMATS = tuple(_FORMATS)
 def _layout(first: Row, second: Row | Fault | None, name: str) -> tuple[str, tuple[str, ...], bool]:
     """The format of a table, the names of its columns, and whether its first row is a heading."""
     column, is_headed = address_column(first, second)
-    names = tuple(map(_folded, first.cells))
+    names = tuple(map(folded, first.cells))
     if is_headed and column is not None:
         if names[column] not in _ADDRESS_NAMES:
             names = (*names[:column], "email", *names[column + 1 :])
@@ -313,7 +314,7 @@ def _by_names(names: Iterable[str]) -> str:
     return next((name for name, one in _FORMATS.items() if one.fits(present)), "plain")
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """A column's name without case, blanks and joints: "Email Address", "email_address" and "emailAddress" are one."""
     return re.sub(r"[\s_-]", "", name).lower()
 

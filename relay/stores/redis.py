@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from relay.errors import StoreUnavailable
+from relay.policy.consent import ConsentEvent
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Measure, Pause, SendingDays, Tally
 from relay.policy.suppression import REFUSALS, Digest, Reason, Suppression
 from relay.stores.adaptations import LEAST_STEP, MOST, Adaptation, dump_adaptation, load_adaptation
+from relay.stores.consents import in_order
 from relay.stores.contracts import (
     Clearance,
     Cleared,
     ClearRequest,
-    ConsentEvent,
     Entry,
     EntryRow,
     FirstTry,
@@ -34,8 +35,10 @@ from relay.stores.contracts import (
     Store,
     StoreMeta,
     Taken,
+    Withdrawn,
 )
 from relay.stores.entries import gravest_first, lifted_by, require_recordable_rows, row_of
+from relay.stores.redis_consents import ConsentsInRedis, consent_of, consent_words, ground_words
 from relay.stores.redis_held import HeldInRedis
 from relay.stores.redis_link import Argument, RedisLink
 from relay.stores.redis_words import listed
@@ -44,7 +47,7 @@ _TOGETHER = 1000  # recipients in one operation: Redis serves nobody else meanwh
 _ENTRIES = 250  # recorded in one operation; that takes longer than to look them up
 
 
-class RedisStore(HeldInRedis, Store):
+class RedisStore(HeldInRedis, ConsentsInRedis, Store):
     """All contracts on one Redis (standalone, TLS or Sentinel)."""
 
     name = "redis"
@@ -160,13 +163,13 @@ class RedisStore(HeldInRedis, Store):
 
     async def lift(self, digests: Sequence[Digest], scope: str, reason: Reason, consent: ConsentEvent | None, note: str) -> bool:
         why = lifted_by(consent, note)
-        words = [*listed(digests), scope, reason, int(reason in REFUSALS), why, *listed(_consent_words(consent))]
+        words = [*listed(digests), scope, reason, int(reason in REFUSALS), why, *listed(consent_words(consent))]
         return bool(await self._link.operate("lift", words, on_replica=True))
 
     async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
         entries, events = await self._link.operate("history", listed(digests))
         suppressions = sorted(map(_suppression, entries), key=lambda entry: entry.at)
-        return suppressions, sorted(map(_consent, events), key=lambda event: event.at)
+        return suppressions, list(in_order(list(map(consent_of, events))))
 
     async def export(self) -> AsyncIterator[Suppression]:
         position = 0
@@ -206,16 +209,19 @@ class RedisStore(HeldInRedis, Store):
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
         lanes: Sequence[Digest] = (),
+        *,
+        with_consents: bool = False,
     ) -> Entry:
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
         words = [key, *listed(first), ttl_seconds, *listed(recipients), stream, *listed(lanes)]
         opening = self._link.operate("open", words)
-        opened, found = await asyncio.gather(opening, self.find(asked))  # one call: they wait in one tick
+        agreeing = self.consents(asked if with_consents else [])
+        opened, found, agreed = await asyncio.gather(opening, self.find(asked), agreeing)  # one call: they wait in one tick
         kept, rows, pause, waiting = opened
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)
         paused = _pause(pause) if pause else None
-        return Entry(tried, tuple(map(_row, rows)), paused, tuple(found), frozenset(waiting))
+        return Entry(tried, tuple(map(_row, rows)), paused, tuple(found), tuple(agreed), frozenset(waiting))
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return tuple(map(_row, await self._link.operate("rows", [key])))
@@ -300,20 +306,6 @@ def _entry_words(row: EntryRow) -> list[Argument]:
     return [bytes(digest), scope, reason, origin, said_at, said_again, bytes(sealed), note, ends_at]
 
 
-def _consent_words(consent: ConsentEvent | None) -> list[Argument]:
-    if consent is None:
-        return []
-    words: list[Argument] = [
-        consent.id,
-        consent.digest,
-        consent.sealed,
-        consent.event,
-        repr(consent.at),
-        repr(consent.recorded_at),
-    ]
-    return [*words, consent.evidence, consent.by]
-
-
 def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
     windows = ((charge, charge.window) for charge in charges)
     return listed([c.key, w.count, repr(w.length), w.day, repr(w.day_ends), c.count] for c, w in windows)
@@ -321,7 +313,8 @@ def _charge_words(charges: Sequence[Charge]) -> list[Argument]:
 
 def _request_words(request: ClearRequest) -> list[Argument]:
     bound = [*listed(request.suppression_digests), *listed(request.scopes), *listed(request.reasons)]
-    return [request.recipient, *bound, *_charge_words(request.charges), request.stream, request.submission_id]
+    whose = [request.stream, request.submission_id]
+    return [request.recipient, *bound, *_charge_words(request.charges), *whose, *ground_words(request.grounds)]
 
 
 def _suppression(row: Sequence[bytes]) -> Suppression:
@@ -349,13 +342,6 @@ def _moment(text: bytes) -> float | None:
     return float(text) if text else None
 
 
-def _consent(row: Sequence[bytes]) -> ConsentEvent:
-    identifier, digest, sealed, event, at, recorded_at, evidence, by = row
-    return ConsentEvent(
-        identifier.decode(), digest, sealed, event.decode(), float(at), float(recorded_at), evidence.decode(), by.decode()
-    )
-
-
 def _row(row: Sequence[bytes]) -> Row:
     recipient, state, reply, submission_id, lease_until = row
     return Row(recipient, RowState(state.decode()), reply.decode(), submission_id.decode(), float(lease_until))
@@ -381,6 +367,8 @@ def _clearance(answer: Sequence[Any], request: ClearRequest) -> Clearance:
     match kind:
         case b"refused":
             return Refused(gravest_first(map(_suppression, what))[0])
+        case b"withdrawn":
+            return Withdrawn(request.grounds[what])
         case b"taken":
             return Taken(_row(what))
         case b"paused":

@@ -33,7 +33,8 @@ Argument = bytes | str | int | float
 
 _FOLDER = files("relay.stores").joinpath("redis_functions")
 _PARTS = (
-    "step", "numbers", "suppressions", "limits", "reputation", "adaptations", "lanes", "ledger", "held", "unfolding", "tick",
+    "step", "numbers", "consents", "suppressions", "limits", "reputation", "adaptations", "lanes", "ledger", "held", "unfolding",
+    "tick",
 )  # fmt: skip
 _SOURCE = "\n".join(_FOLDER.joinpath(f"{part}.lua").read_text("utf-8") for part in _PARTS)
 _LIBRARY = f"relay_{hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]}"  # versions of the relay live side by side

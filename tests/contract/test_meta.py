@@ -9,7 +9,7 @@ from relay.policy.suppression import ORGANISATION, Reason
 from relay.stores.entries import row_of
 from relay.stores.held import Why
 from tests.support.held import LANE, OWNER, ROOM, done, held_copy, held_message
-from tests.support.stores import ADA, META, charge, delivered, digest, first_try, refusal, request
+from tests.support.stores import ADA, META, charge, consent, delivered, digest, first_try, refusal, request
 
 MAIL = digest("submission")
 OTHER_STORE = replace(META, store_id="01JST0RE999999999999999999")
@@ -26,6 +26,9 @@ OPERATIONS = {
     "history": lambda s: s.history([ADA]),
     "export": lambda s: anext(s.export()),
     "count": lambda s: s.count(),
+    "consents": lambda s: s.consents([(ADA,)]),
+    "record_consents": lambda s: s.record_consents([consent()]),
+    "export_consents": lambda s: anext(s.export_consents()),
     "reserve": lambda s: s.reserve([charge(1)], 30.0),
     "settle": lambda s: s.settle("00" * 12),
     "refund": lambda s: s.refund("00" * 12),

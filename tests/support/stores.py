@@ -10,9 +10,10 @@ from typing import TypeVar
 import pytest
 
 from relay.errors import StoreUnavailable
+from relay.policy.consent import ConsentEvent
 from relay.policy.limits import Charge, Window
 from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
-from relay.stores.contracts import ClearRequest, ConsentEvent, FirstTry, Reserved, RowState, Settlement, Store, StoreMeta
+from relay.stores.contracts import ClearRequest, FirstTry, Reserved, RowState, Settlement, Store, StoreMeta
 from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
@@ -66,8 +67,11 @@ def refusal(who: Digest = ADA, reason: Reason = Reason.UNSUBSCRIBE, at: float = 
     return Suppression(who, reason=reason, at=at, **facts)
 
 
-def consent(who: Digest = ADA, at: float = START - 10, number: int = 1) -> ConsentEvent:
-    return ConsentEvent(f"01JCONSENT{number:016d}", who, b"sealed", "granted", at, START, "signed form of 2027-01-14", "Wang Min")
+def consent(who: Digest = ADA, at: float = START - 10, number: int = 1, **facts) -> ConsentEvent:
+    event = facts.pop("event", "granted")
+    told = facts.pop("evidence", "signed form of 2027-01-14")
+    facts.setdefault("purpose", "marketing:news")
+    return ConsentEvent(f"01JCONSENT{number:016d}", who, b"sealed", event, at, START, told, "Wang Min", **facts)
 
 
 def charge(count: int, unit: float = 60.0, key: object = "limit", units: int = 1, name: str = "") -> Charge:

@@ -10,6 +10,7 @@ from relay.answer import ReportFate, Result, Standing
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import Reason
 from relay.records.facts import (
     Roll,
@@ -23,7 +24,6 @@ from relay.records.facts import (
     suppressed_record,
 )
 from relay.records.kinds import Kind, Person
-from relay.stores.contracts import ConsentEvent
 from tests.support.records import (
     CLIENT,
     GONE,
@@ -218,6 +218,7 @@ def test_objections_are_recorded_with_what_they_would_have_asked_for():
         recipient: object
         action = GONE.action.__class__.WARN
         objections = (replace(GONE, action=GONE.action.__class__.WARN, observed="shadow"),)
+        grounds = ()
 
     submission = a_submission()
     record = received_record(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from relay.policy.checks import CHECKS, sender, sources, subject
+from relay.policy.rule import Finding, Rests
 from tests.support.policies import PLAIN, a_case, a_setting, a_submission, an_identity
 
 BODY = "\r\n\r\nHello\r\n"
@@ -23,7 +24,7 @@ def said(name: str, message: bytes | None, **options):
     to = options.pop("to", "ada@mail.example.org")
     identity = options.pop("identity", None)
     found = check.ask(a_case(message, to=to, identity=identity), a_setting(**options), parameters)
-    return found and found.detail
+    return found.detail if isinstance(found, Finding) else None
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def listed(addresses: list[str], **parameters: Any):
     check = CHECKS["generated-addresses"]
     case = replace(a_case(), submission=a_submission("newsletter", None, *addresses))
     found = check.ask(case, a_setting(), check.parameters(id="x", **parameters))
-    return found and found.detail
+    return found.detail if isinstance(found, Finding) else None
 
 
 PEOPLE = ["ada", "ben77", "cleo", "dirk1980", "eva", "fay.lee", "gus", "hui_1", "ida", "jan3", "kim", "lea99", "mo", "ned"]
@@ -248,4 +249,5 @@ def test_data_that_leaves_the_country(country, by, transfers, found):
     ]
     setting = a_setting(country=country, transfer=tables, today=today)
     answer = check.ask(a_case(None, upstream_countries=frozenset(by)), setting, parameters)
+    assert not isinstance(answer, Rests)
     assert (answer and answer.detail) == found

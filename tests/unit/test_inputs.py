@@ -18,6 +18,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
+    "consent": {"basis": ["explicit"], "interest_in": ["FR"]},
     "organisation-facts": {"facts": ["contact"]},
     "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
     "stream-offers": {"offers": ["signature"]},
@@ -33,6 +34,8 @@ READ_AS = {
     "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
     "upstream_countries": "upstream.countries",
     "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
+    "consents": "recipient.consents", "jurisdictions": "recipient.countries",
+    "recipient": "recipient.domain", "submission": "sender.owns",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
 AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}

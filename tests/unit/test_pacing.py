@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.gathering import Known
 from relay.judging import is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
@@ -107,7 +108,7 @@ def test_what_waits_for_the_hours_is_looked_at_then():
 @pytest.mark.parametrize(("over", "is_told"), [("hold", False), ("defer", True)])
 def test_what_is_held_is_taken_at_rcpt(over, is_told):
     policy, recipient = a_paced(over=over), Recipient(Mailbox.parse("ada@mail.example.org"))
-    ruling = judge_at_rcpt(policy, policy.stream("newsletter"), a_submission(), recipient, (), frozenset(), EVENING)
+    ruling = judge_at_rcpt(policy, policy.stream("newsletter"), a_submission(), recipient, Known(), frozenset(), EVENING)
     assert is_told_at_rcpt(ruling) is is_told
 
 

@@ -14,10 +14,10 @@ from relay.doors.background import Background
 from relay.doors.pages import HEADERS, language, page
 from relay.doors.preferences import facts
 from relay.doors.refusals import Offer
+from relay.policy.consent import ConsentEvent
 from relay.policy.parse import parse_policies
 from relay.policy.suppression import stream_scope
 from relay.render.token import UnsubscribeToken
-from relay.stores.contracts import ConsentEvent
 from tests.support.policies import a_policy, shipped_files
 
 EVIL = "<script>alert('1')</script>&\"'{{ 7*7 }}"

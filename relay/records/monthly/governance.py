@@ -183,8 +183,8 @@ def unsaid(view: View) -> Section:
                 "“Delivered” means that the upstream server took it, not that it reached an inbox.",
             ),
             view.t(
-                "收件人是否同意、宣传是否属实：由人负责。",
-                "Whether recipients consented and claims are true: people answer for that.",
+                "登记的同意、宣传是否属实：由人负责。",
+                "Whether recorded consents and claims are true: people answer for that.",
             ),
         ],
     )

@@ -92,11 +92,15 @@ do
   local function clear_one(step, key, submission, lease, id)
     local recipient, digests = take(step), take_list(step)
     local scopes, reasons, charges, stream = take_set(step), take_set(step), take_charges(step), take(step)
-    local named = take(step)
+    local named, grounds = take(step), take_list(step)
     local copy_of = named ~= "" and named or submission
     local bound = binding(step, digests, scopes, reasons)
     if #bound > 0 then
       return { "refused", bound }
+    end
+    local ended = withdrawn_ground(step, digests, grounds)
+    if ended then
+      return { "withdrawn", ended }
     end
     local taken = standing_row(step, key, recipient)
     if taken then

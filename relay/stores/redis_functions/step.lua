@@ -1,5 +1,5 @@
 -- The Redis store's half that runs inside Redis: one function, `tick`, answers everything that waited for it.
--- The files of this folder are one library, put together in the order step, numbers, suppressions, limits, reputation,
+-- The files of this folder are one library, put together in the order step, numbers, consents, suppressions, limits, reputation,
 -- adaptations, lanes, ledger, held, unfolding, tick.  Lua counts two hundred local names at most outside functions: so each part between
 -- the first and the last declares those that others need, keeps the rest in a block, and puts its operations into OPERATIONS.
 --

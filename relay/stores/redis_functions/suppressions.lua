@@ -1,4 +1,4 @@
--- Suppressions and consents.
+-- Suppressions.
 
 -- Fields of a suppression; between REASON and AT lies its origin, before EXPIRES what is sealed and a note. "" is none.
 -- AGAIN_AT is when it was said last, CONSENTED_AT the time of the consent that lifted it, NUMBER that of the step that
@@ -9,15 +9,7 @@ local NUMBER, IN_FLIGHT = 12, 13
 local entries_of, in_force, told
 
 do
-  -- Fields of a consent event.
-  local CONSENT_DIGEST, CONSENT_AT = 2, 5
-
   local EXPORT_ROWS, EXPORT_BUCKETS = 500, 512 -- bounds of one step of an export
-
-  local function bucket(kind, digest)
-    local first, second = string.byte(digest, 1, 2)
-    return string.format("%s%s:%03x", TAG, kind, (first or 0) * 16 + math.floor((second or 0) / 16))
-  end
 
   function entries_of(step, digest)
     local packed = hash_get(step, bucket("s", digest), digest)
@@ -138,15 +130,6 @@ do
     return new
   end
 
-  local function keep_consent(step, consent)
-    local digest = consent[CONSENT_DIGEST]
-    local key = bucket("c", digest)
-    local packed = hash_get(step, key, digest)
-    local events = packed and unpack_list(packed) or {}
-    events[#events + 1] = consent
-    hash_set(step, key, digest, pack(events))
-  end
-
   function OPERATIONS.lift(step)
     local digests, scope, reason = take_list(step), take(step), take(step)
     local needs_consent, lifted_by, consent = take(step) == "1", take(step), take_list(step)
@@ -180,8 +163,7 @@ do
       for _, entry in ipairs(entries_of(step, digest)) do
         entries[#entries + 1] = told(digest, entry)
       end
-      local packed = redis.call("HGET", bucket("c", digest), digest)
-      for _, event in ipairs(packed and unpack_list(packed) or {}) do
+      for _, event in ipairs(consents_of(step, digest)) do
         events[#events + 1] = event
       end
     end

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from relay.errors import StoreUnavailable
+from relay.policy.consent import Ground
 from relay.policy.reputation import Pause
 from relay.policy.suppression import Digest, Suppression
 from relay.stores.contracts import (
@@ -22,8 +23,9 @@ from relay.stores.contracts import (
     RowState,
     Settlement,
     Taken,
+    Withdrawn,
 )
-from relay.stores.sqlite import limits, numbers, reputation, suppressions
+from relay.stores.sqlite import consents, limits, numbers, reputation, suppressions
 
 _INSERT = "INSERT OR IGNORE INTO submissions (key, submission_id, at, date, message_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
 _OUTCOME = """
@@ -91,7 +93,7 @@ def clear(
     lease_seconds: float,
     ttl_seconds: float,
 ) -> list[Clearance]:
-    """Clear each recipient by itself, in order: refusal? row free? stream paused? limits free? then claim.
+    """Clear each recipient by itself, in order: refusal? consent withdrawn? row free? stream paused? limits free? then claim.
 
     Those who may leave share the number of this step.
     """
@@ -99,11 +101,12 @@ def clear(
         _insert(db, key, FirstTry(submission_id, now, "", ""), now + ttl_seconds)
     usage = limits.Usage(db, now)
     found = suppressions.find(db, now, [request.suppression_digests for request in requests])
+    ended = consents.withdrawn(db, [(request.suppression_digests, request.grounds) for request in requests])
     pauses = {stream: reputation.pause_of(db, stream) for stream in {request.stream for request in requests}}
     number = 0
     answers: list[Clearance] = []
-    for request, entries in zip(requests, found, strict=True):
-        obstacle = _obstacle(db, now, key, request, entries, pauses[request.stream])
+    for request, entries, ground in zip(requests, found, ended, strict=True):
+        obstacle = _obstacle(db, now, key, request, entries, ground, pauses[request.stream])
         answer = obstacle or _reserve(usage, request, lease_seconds)
         if isinstance(answer, Reserved):
             number = number or numbers.take(db)
@@ -189,11 +192,14 @@ def _obstacle(
     key: Digest,
     request: ClearRequest,
     entries: tuple[Suppression, ...],
+    ended: Ground | None,
     pause: Pause | None,
-) -> Refused | Taken | Paused | None:
+) -> Refused | Withdrawn | Taken | Paused | None:
     for entry in entries:
         if entry.scope in request.scopes and entry.reason in request.reasons:
             return Refused(entry)
+    if ended is not None:
+        return Withdrawn(ended)
     row = _find(db, now, key, request.recipient)
     if row is not None and row.state is not RowState.INDETERMINATE:
         return Taken(row)

@@ -222,10 +222,20 @@ NUMBERS = (
 """The commit sequence, and what finds the copies that are on their way to a mailbox; made where they lack."""
 
 
+CONSENTS = (
+    "ALTER TABLE consents ADD COLUMN purpose TEXT NOT NULL DEFAULT ''",  # '': of an earlier version, which named none
+    "ALTER TABLE consents ADD COLUMN basis TEXT NOT NULL DEFAULT 'explicit'",
+    "ALTER TABLE consents ADD COLUMN said TEXT NOT NULL DEFAULT ''",  # JSON: how it came about
+    "ALTER TABLE consents ADD COLUMN number INTEGER NOT NULL DEFAULT 0",  # of the step, where it ends consents
+)
+"""What consents are to, on what ground, and what proves them; made where they lack."""
+
+
 def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
     """Make a fresh store of an empty file, whole or not at all."""
     db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING} {ADAPTATIONS}")
     _add_numbers(db)
+    _add_consents(db)
     db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
     db.execute("COMMIT")
 
@@ -239,6 +249,17 @@ def add_tables(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         _add_numbers(db)
         db.execute("COMMIT")
+    if not _has_column(db, "consents", "number"):
+        db.execute("BEGIN IMMEDIATE")
+        _add_consents(db)
+        db.execute("COMMIT")
+
+
+def _add_consents(db: sqlite3.Connection) -> None:
+    """As `_add_numbers`."""
+    if not _has_column(db, "consents", "number"):
+        for statement in CONSENTS:
+            db.execute(statement)
 
 
 def _add_numbers(db: sqlite3.Connection) -> None:
@@ -250,6 +271,10 @@ def _add_numbers(db: sqlite3.Connection) -> None:
 
 def _has(db: sqlite3.Connection, name: str) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _has_column(db: sqlite3.Connection, table: str, name: str) -> bool:
+    return db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, name)).fetchone() is not None
 
 
 def read_meta(db: sqlite3.Connection) -> StoreMeta:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.errors import StoreUnavailable
+from relay.policy.consent import ConsentEvent
 from relay.policy.limits import Charge
 from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
 from relay.policy.suppression import Digest, Reason, Suppression
@@ -17,7 +18,6 @@ from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import (
     Clearance,
     ClearRequest,
-    ConsentEvent,
     Entry,
     EntryRow,
     FirstTry,
@@ -30,7 +30,7 @@ from relay.stores.contracts import (
 )
 from relay.stores.entries import require_recordable, require_recordable_rows
 from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
-from relay.stores.sqlite import adaptations, held, ledger, limits, reputation, schema, suppressions, turns
+from relay.stores.sqlite import adaptations, consents, held, ledger, limits, reputation, schema, suppressions, turns
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.holding import Holding
 from relay.stores.sqlite.schema import Identity
@@ -168,6 +168,22 @@ class SQLiteStore(Store):
         self._read(_nothing)
         return await asyncio.to_thread(self._count)
 
+    # Consents
+
+    async def consents(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
+        return self._read(lambda db, now: consents.find(db, recipients))
+
+    async def record_consents(self, events: Sequence[ConsentEvent]) -> int:
+        return await self._writer.run(lambda db, now: consents.record(db, events))
+
+    async def export_consents(self) -> AsyncIterator[ConsentEvent]:
+        after = ""
+        while events := self._read(lambda db, now, after=after: consents.page(db, after, _PAGE)):  # type: ignore[misc]
+            for event in events:
+                yield event
+            after = events[-1].id
+            await asyncio.sleep(0)
+
     # Limits
 
     async def reserve(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved | OverLimit:
@@ -193,18 +209,24 @@ class SQLiteStore(Store):
         stream: str = "",
         asked: Sequence[Sequence[Digest]] = (),
         lanes: Sequence[Digest] = (),
+        *,
+        with_consents: bool = False,
     ) -> Entry:
-        found, waiting = (
+        found, agreed, waiting = (
             self._read(  # beside the writers
-                lambda db, now: (suppressions.find(db, now, asked), held.waiting(db, lanes))
+                lambda db, now: (
+                    suppressions.find(db, now, asked),
+                    consents.find(db, asked) if with_consents else [],
+                    held.waiting(db, lanes),
+                )
             )
             if asked or lanes
-            else ([], frozenset())
+            else ([], [], frozenset())
         )
         entry = await self._writer.run(  # nothing has left yet: a power cut may take it back
             lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
         )
-        return replace(entry, suppressions=tuple(found), waiting=waiting)
+        return replace(entry, suppressions=tuple(found), consents=tuple(agreed), waiting=waiting)
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
         return self._read(lambda db, now: ledger.rows(db, now, key))

@@ -1,14 +1,15 @@
-"""Suppressions and consents, inside a transaction."""
+"""Suppressions, inside a transaction."""
 
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 from typing import Any
 
+from relay.policy.consent import ConsentEvent
 from relay.policy.suppression import Digest, Reason, Suppression
-from relay.stores.contracts import ConsentEvent, EntryRow, Octets
+from relay.stores.contracts import EntryRow, Octets
 from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
+from relay.stores.sqlite import consents
 from relay.stores.sqlite.numbers import Withdrawing
 
 Place = tuple[bytes, str, str, int]
@@ -36,8 +37,6 @@ _SAID_AGAIN = """
 UPDATE suppressions SET again_at = :again
  WHERE digest = :digest AND scope = :scope AND reason = :reason AND number = :number AND coalesce(again_at, at) < :again
 """
-_CONSENT_COLUMNS = "id, digest, sealed, event, at, recorded_at, evidence, by"
-_KEEP_CONSENT = f"INSERT OR IGNORE INTO consents ({_CONSENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 
 def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
@@ -162,21 +161,17 @@ def lift(
             (now, lifted_by(consent, note), consent and consent.at, entry.digest, scope, reason.value),
         )
     if found and consent is not None:
-        db.execute(_KEEP_CONSENT, astuple(consent))
+        consents.record(db, [consent])
     return bool(found)
 
 
 def history(db: sqlite3.Connection, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
     """Everything ever recorded on a mailbox, oldest first."""
     entries: list[Suppression] = []
-    consents: list[ConsentEvent] = []
     for digest in dict.fromkeys(digests):
         entries += map(_entry, db.execute(f"SELECT {_COLUMNS} FROM suppressions WHERE digest = ?", (digest,)))  # noqa: S608 - column names
-        rows = db.execute(
-            "SELECT id, digest, sealed, event, at, recorded_at, evidence, by FROM consents WHERE digest = ?", (digest,)
-        )
-        consents += [ConsentEvent(*row) for row in rows]
-    return sorted(entries, key=lambda e: e.at), sorted(consents, key=lambda c: c.at)
+    (events,) = consents.find(db, [digests])
+    return sorted(entries, key=lambda e: e.at), list(events)
 
 
 def page(db: sqlite3.Connection, after: Place, size: int) -> tuple[list[Suppression], Place]:
