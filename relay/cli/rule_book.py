@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from relay.cli.false_positives import chapter
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
 from relay.policy.case import Action
@@ -107,6 +108,7 @@ def _book(language: int) -> str:
     parts.append("\n".join([says["packs"], *rows]))
     for name in order:
         parts += _pack(name, packs[name], rules[name], examples, language, says)
+    parts += chapter(language)
     rows = [f"| {(one.what, one.what_zh)[language]} | {(one.why, one.why_zh)[language]} |" for one in LEFT_OUT]
     parts += [says["left out"], "\n".join([says["left out head"], *rows])]
     return "\n\n".join(parts) + "\n"

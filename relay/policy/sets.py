@@ -68,9 +68,9 @@ class Stream:
     facts: OrganisationFacts = field(compare=False, repr=False)
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
+    asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
     unmet: tuple[tuple[Duty, tuple[str, ...]], ...] = field(init=False, compare=False, repr=False)
     """Duties that cannot be done to anybody, and what is missing for them in organisation.toml or in the stream."""
-    asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
 
     def __post_init__(self) -> None:
         lacking = ((duty, self._lacks(duty)) for duty in self.duties if duty.table.if_impossible == "reject")
