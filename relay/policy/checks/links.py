@@ -55,12 +55,12 @@ def ask(case: Case, setting: Setting, parameters: Links) -> Finding | None:
 def _faults(content: Content) -> list[tuple[Fault, str, str]]:
     """Every fault of every link, where it leads and what is said of it."""
     targets = [(link, target_of(link.href)) for link in content.links]
-    known: dict[Target, list[tuple[Fault, str]]] = {}
+    known: dict[tuple[str, str, str], list[tuple[Fault, str]]] = {}
     found: list[tuple[Fault, str, str]] = []
     for link, target in targets:
-        place = Target(target.scheme, target.host, "", target.login)
+        place = (target.scheme, target.host, target.login)
         if place not in known:
-            known[place] = list(_of_place(place))
+            known[place] = list(_of_place(target))
         found += [(fault, target.host, detail) for fault, detail in known[place]]
         if target.host and "." in link.shown and (detail := _mismatch(link.shown, target.host)):
             found.append(("mismatch", target.host, detail))
