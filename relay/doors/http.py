@@ -51,12 +51,15 @@ class HttpDoors:
         refusals: Refusals,
         explain: Explain,
         zone: Callable[[], tzinfo],
+        consents: Site | None = None,
     ) -> None:
         self._sites = {
             "operators": Site(http.address, operations_app(metrics, readiness, remarks)),
             "recipients": Site(http.public_address, public_app(refusals)),
             "senders": Site(http.help_address, help_app(explain, zone)),
         }
+        if consents is not None:
+            self._sites["consents"] = consents
 
     async def open(self) -> None:
         """Listen on every address. Raises OSError when one is taken."""
