@@ -1,13 +1,14 @@
 """One message on its way to the upstream, and the copies that are made of it."""
 
 import asyncio
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
+from relay import telemetry
 from relay.answer import Result
-from relay.config import Config
+from relay.config import Account, Config
 from relay.errors import RecordsUnavailable, RenderingImpossible
 from relay.hosts import split_host_port
 from relay.keys import Keys
@@ -17,17 +18,22 @@ from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message
 from relay.policy.case import Ruling
 from relay.policy.consent import Ground
+from relay.policy.jurisdiction import jurisdictions_of
 from relay.policy.sets import PolicySet, Stream
 from relay.policy.suppression import Digest
+from relay.render.body import Body
 from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
+from relay.render.duties import NOBODY, NONE, Treatment, treatment_of
+from relay.render.letterhead import Letterhead
 from relay.render.report import Heading, Named, Notice, build_report
-from relay.render.signing import Signers, relaxed_body
+from relay.render.signing import Signer, Signers
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.routing import Route, Routing
 from relay.stores.contracts import FirstTry
 from relay.tasks import Turns
 from relay.upstream.delivery import Upstreams
 
+_WRITTEN_AT_ONCE = 16 * 1024  # octets of a body into which duties write without a break
 _AT_ONCE = 1024**2  # octets of a body that are hashed without a break: about 3 ms
 _PIECES = 4  # of a larger body, hashed at a time: where it is white space, each takes as long as many of text
 
@@ -55,7 +61,8 @@ class Consignment:
     recording: "asyncio.Future[RecordsUnavailable | None] | None" = None
     deadline: float = 0.0
     end: float = 0.0
-    prepared: dict[tuple[str, bool], Prepared] = field(default_factory=dict)
+    prepared: dict[tuple[str, bool, Treatment], Prepared] = field(default_factory=dict)
+    treatments: dict[str, Treatment] = field(default_factory=dict)  # by the domain of recipients
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
     answered: asyncio.Event | None = None
@@ -87,19 +94,6 @@ def grounds_of(rulings: Iterable[Ruling]) -> dict[str, tuple[Ground, ...]]:
     return {ruling.recipient.key: ruling.grounds for ruling in rulings if ruling.grounds}
 
 
-def groups_of(consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterable[tuple[Recipient, ...]]:
-    """Split into copies of about the same number: one per recipient where the bytes differ, else `cap` at most.
-
-    Who needs SMTPUTF8 goes apart: an upstream that lacks it can still have the others.
-    """
-    cap = 1 if consignment.stream.unsubscribe.is_offered else cap
-    for needs_smtputf8 in (False, True):
-        alike = [recipient for recipient in recipients if recipient.mailbox.needs_smtputf8 == needs_smtputf8]
-        copies = -(-len(alike) // cap)
-        for number in range(copies):
-            yield tuple(alike[number * len(alike) // copies : (number + 1) * len(alike) // copies])
-
-
 class Renderer:
     """Makes the octets that leave. One per worker."""
 
@@ -111,19 +105,66 @@ class Renderer:
         self._signers = signers
         self._turns = Turns()
 
-    async def ready(self, consignment: Consignment, route: Route, *, encoded: bool = False) -> None:
-        """Wait until the copy may be made: a large body is hashed in steps, and one copy is signed in each pass of the loop.
+    def groups(self, consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterator[tuple[Recipient, ...]]:
+        """Split into copies of about the same number: one per recipient where the bytes differ, else `cap` at most.
 
-        Raises RenderingImpossible.
+        Who is owed other duties gets another copy.  Who needs SMTPUTF8 goes
+        apart: an upstream that lacks it can still have the others.
         """
-        if len(consignment.message.body) > _AT_ONCE:
+        alike: dict[tuple[bool, Treatment], list[Recipient]] = {}
+        for recipient in recipients:
+            kind = recipient.mailbox.needs_smtputf8, self.treatment(consignment, recipient)
+            alike.setdefault(kind, []).append(recipient)
+        cap = 1 if consignment.stream.unsubscribe.is_offered else cap
+        for _, some in sorted(alike.items(), key=lambda one: one[0][0]):
+            copies = -(-len(some) // cap)
+            for number in range(copies):
+                yield tuple(some[number * len(some) // copies : (number + 1) * len(some) // copies])
+
+    def treatment(self, consignment: Consignment, recipient: Recipient) -> Treatment:
+        """What is done to the recipient's copy."""
+        domain, stream = recipient.mailbox.domain, consignment.stream
+        if not stream.duties:
+            return NONE
+        if domain not in consignment.treatments:
+            unknown = frozenset(consignment.policy.organisation.unknown_recipient)
+            duties = stream.duties_for(jurisdictions_of(domain, unknown), self._routing.countries(consignment.routes))
+            countries = jurisdictions_of(domain, frozenset())
+            may_skip = stream.mode == "shadow"
+            consignment.treatments[domain] = treatment_of(duties, countries, consignment.message, may_skip=may_skip)
+        return consignment.treatments[domain]
+
+    async def ready(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...], *, encoded: bool = False) -> None:
+        """Wait until the copy may be made: large bodies are read, written and hashed while others have their turn.
+
+        One copy is signed in each pass of the loop.  Raises RenderingImpossible.
+        """
+        writes = self.treatment(consignment, group[0]).changes_body
+        if len(consignment.message.body) > (_WRITTEN_AT_ONCE if writes else _AT_ONCE):
             async with consignment.preparing:
-                if (route.upstream, encoded) not in consignment.prepared:
-                    message = self._as_taken(consignment, route.upstream, encoded=encoded)
-                    hashed = await _hash_in_steps(message.body)
-                    prepared = self._prepare(consignment, route.upstream, message, hashed)
-                    consignment.prepared[route.upstream, encoded] = prepared
+                prepared = await self._prepared_in_steps(consignment, route.upstream, group, encoded=encoded)
+            if prepared.body.size_after_link > _AT_ONCE:
+                offer = self._offer(consignment, group[0])
+                prepared.digests[offer.link] = await _hash_in_steps(prepared.body, offer.link)
         await self._turns.take()
+
+    async def _prepared_in_steps(
+        self, consignment: Consignment, upstream: str, group: tuple[Recipient, ...], *, encoded: bool
+    ) -> Prepared:
+        treatment = self.treatment(consignment, group[0])
+        key = upstream, encoded, treatment
+        if key not in consignment.prepared:
+            message = self._as_taken(consignment, upstream, encoded=encoded)
+            if treatment.changes_body:
+                prepared = await asyncio.to_thread(self._prepare, consignment, upstream, message, treatment, encoded=encoded)
+                await asyncio.to_thread(prepared.body.begun)
+                if prepared.body.is_shared:
+                    prepared = replace(prepared, hashed=await _hash_in_steps(prepared.body))
+            else:
+                hashed = await _hash_in_steps(Body((message.body,)))
+                prepared = self._prepare(consignment, upstream, message, treatment, encoded=encoded, hashed=hashed)
+            consignment.prepared[key] = prepared
+        return consignment.prepared[key]
 
     def copy(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...], *, encoded: bool = False) -> Copy:
         """The copy for these recipients as this upstream takes it; `encoded` when it lacks 8BITMIME.
@@ -132,20 +173,16 @@ class Renderer:
         """
         if not self._routing.lets_write(route, consignment.message):
             raise RenderingImpossible("base/login-only", "The upstream server takes mail only with its own login in From")
-        upstream = route.upstream
-        prepared = consignment.prepared.get((upstream, encoded))
+        upstream, treatment = route.upstream, self.treatment(consignment, group[0])
+        prepared = consignment.prepared.get((upstream, encoded, treatment))
         if prepared is None:
-            prepared = self._prepare(consignment, upstream, self._as_taken(consignment, upstream, encoded=encoded))
-            consignment.prepared[upstream, encoded] = prepared
+            message = self._as_taken(consignment, upstream, encoded=encoded)
+            prepared = self._prepare(consignment, upstream, message, treatment, encoded=encoded)
+            consignment.prepared[upstream, encoded, treatment] = prepared
         if not prepared.sets_unsubscribe:
             return render_copy(prepared, group)
-        offered, token = consignment.stream.unsubscribe, self._token(consignment, group[0])
-        return render_copy(
-            prepared,
-            group,
-            self._url(token) if offered.one_click else None,
-            self._mailto(consignment, token) if offered.mailto else None,
-        )
+        offer = self._offer(consignment, group[0])
+        return render_copy(prepared, group, offer.url, offer.mailto, offer.token)
 
     def _as_taken(self, consignment: Consignment, upstream: str, *, encoded: bool) -> Message:
         """The message with the octets that this upstream takes."""
@@ -155,22 +192,63 @@ class Renderer:
             return encode_message(consignment.message, eight_bit=eight_bit, long_lines=long_lines)
         return consignment.message
 
-    def _prepare(self, consignment: Consignment, upstream: str, message: Message, hashed: bytes | None = None) -> Prepared:
+    def _prepare(
+        self,
+        consignment: Consignment,
+        upstream: str,
+        message: Message,
+        treatment: Treatment,
+        *,
+        encoded: bool,
+        hashed: bytes | None = None,
+    ) -> Prepared:
         """What all copies of the message share on their way to this upstream."""
         stream, submission, first = consignment.stream, consignment.submission, consignment.first
+        profile = self._upstreams.profile(upstream)
         author = (message.authors or (None,))[0]
-        return prepare(
+        signers = self._signers.for_domain(author.domain) if author else ()
+        prepared = prepare(
             message,
             Trace(first.submission_id, first.at, first.date, first.message_id, self._config.hostname, submission.client),
-            signers=self._signers.for_domain(author.domain) if author else (),
+            signers=signers,
             signing_required=stream.signing_required,
             sets_unsubscribe=stream.unsubscribe.is_offered,
             existing=stream.unsubscribe.existing,
-            unsigned_fields=self._upstreams.profile(upstream).unsigned_fields,
-            duties=stream.duties_for(self._routing.countries(consignment.routes)),
+            unsigned_fields=profile.unsigned_fields,
+            treatment=treatment,
+            letterhead=self._letterhead(consignment, signers) if treatment.duties else NOBODY,
+            eight_bit=not encoded and profile.eight_bit != "encode",
             smtputf8=submission.smtputf8,
             hashed=hashed,
         )
+        for duty, why in prepared.skipped:
+            telemetry.duties_skipped_total.labels(duty).inc()
+            telemetry.event("duty skipped", level=logging.WARNING, id=submission.id, duty=duty, text=why)
+        return prepared
+
+    def _letterhead(self, consignment: Consignment, signers: Sequence[Signer]) -> Letterhead:
+        """What duties write, from organisation.toml and the stream."""
+        organisation, stream = consignment.policy.organisation, consignment.stream
+        watched = self._watched(consignment)
+        return Letterhead(
+            stream=stream.name,
+            purpose=stream.purpose.value,
+            title={"zh": stream.title.zh, "en": stream.title.en},
+            legal_name={"zh": organisation.legal_name.zh, "en": organisation.legal_name.en},
+            postal_address={"zh": organisation.postal_address.zh, "en": organisation.postal_address.en},
+            refusal_mailbox=organisation.refusal_mailbox,
+            contact=organisation.contact,
+            privacy_url=organisation.privacy_url,
+            has_link=stream.unsubscribe.is_offered,
+            feedback_mailbox=watched.address if watched else "",
+            signing_domains=frozenset(signer.domain for signer in signers),
+        )
+
+    def _offer(self, consignment: Consignment, recipient: Recipient) -> "_Offer":
+        """How the recipient unsubscribes."""
+        offered, token = consignment.stream.unsubscribe, self._token(consignment, recipient)
+        url = self._url(token) if offered.one_click else None
+        return _Offer(token, url, self._mailto(consignment, token) if offered.mailto else None)
 
     def _token(self, consignment: Consignment, recipient: Recipient) -> str:
         """The recipient's own token; the same at every try of the submission."""
@@ -191,13 +269,16 @@ class Renderer:
         return f"{base_url}/u/{token}"
 
     def _mailto(self, consignment: Consignment, token: str) -> str:
-        """A mail to a mailbox that the collector reads: the sender's own, else the organisation's for refusals."""
-        submission = consignment.submission
-        own = submission.reverse_path.key if submission.reverse_path else None
-        account = self._config.watched_account(own, submission.identity.name, consignment.policy.organisation.refusal_mailbox)
+        account = self._watched(consignment)
         if account is None:
             raise RenderingImpossible("base/one-click", "mailto needs an [[account]] of the sender with imap in config.toml")
         return f"mailto:{quote(account.address, safe='@')}?subject={token}"
+
+    def _watched(self, consignment: Consignment) -> Account | None:
+        """A mailbox that the collector reads: the sender's own, else the organisation's for refusals."""
+        submission = consignment.submission
+        own = submission.reverse_path.key if submission.reverse_path else None
+        return self._config.watched_account(own, submission.identity.name, consignment.policy.organisation.refusal_mailbox)
 
     def report(
         self,
@@ -240,14 +321,29 @@ class Renderer:
         return Named(result.recipient, result.reply, result.why_zh, result.why_en, host)
 
 
-async def _hash_in_steps(body: bytes) -> bytes:
-    """As `body_hash`, and others get their turn in between, also where a body is nothing but white space."""
-    hasher = hashlib.sha256()
-    for number, piece in enumerate(relaxed_body(body), 1):
+async def _hash_in_steps(body: Body, link: str | None = None) -> bytes:
+    """As `Body.digest`, and others get their turn in between, also where a body is nothing but white space."""
+    hasher = body.begun()
+    for number, piece in enumerate(body.rest(link), 1):
         hasher.update(piece)
         if number % _PIECES == 0:
             await asyncio.sleep(0)
-    return hasher.digest()
+    digest: bytes = hasher.digest()
+    return digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The token of one recipient, and the URIs with it that the stream offers."""
+
+    token: str
+    url: str | None
+    mailto: str | None
+
+    @property
+    def link(self) -> str:
+        """What a footer shows."""
+        return self.url or self.mailto or ""
 
 
 def _mailbox_of(route: Route) -> Mailbox | None:

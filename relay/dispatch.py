@@ -17,7 +17,7 @@ from relay.answer import Result, Standing
 from relay.bounced import Outcomes
 from relay.clearing import Clearing, Leave, overtaken
 from relay.config import Config
-from relay.consignment import Consignment, Renderer, groups_of
+from relay.consignment import Consignment, Renderer
 from relay.errors import RecordsUnavailable, RenderingImpossible, StoreUnavailable
 from relay.holding.holder import Holder
 from relay.judging import spoken
@@ -89,7 +89,7 @@ class Dispatcher:
 
     async def _send_copies(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Result]:
         cap, width = self._bounds(consignment.routes)
-        copies = list(groups_of(consignment, recipients, cap))
+        copies = list(self.renderer.groups(consignment, recipients, cap))
         if len(copies) == 1:
             return await self._send_whatever_happens(consignment, copies[0])
         groups = iter(copies)
@@ -183,7 +183,7 @@ class Dispatcher:
         return Why.UPSTREAM, now + (fault.retry_after or self._config.hold.first_retry)
 
     async def _send_by(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...]) -> tuple[list[Result], bool]:
-        await self.renderer.ready(consignment, route)
+        await self.renderer.ready(consignment, route, group)
         with telemetry.stage("render"):
             copy = self.renderer.copy(consignment, route, group)
         can_wait = consignment.stream.purpose is Purpose.MARKETING
@@ -193,7 +193,7 @@ class Dispatcher:
             if not connection.capabilities.smtputf8:
                 _check_plain(consignment, copy)
             if copy.needs_8bit and not connection.capabilities.eightbitmime:
-                await self.renderer.ready(consignment, route, encoded=True)
+                await self.renderer.ready(consignment, route, group, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
             await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
             requests = [self.clearing.request(consignment, route, recipient) for recipient in group]

@@ -50,3 +50,7 @@ class RenderingImpossible(RelayError):
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(text)
         self.rule = rule
+
+
+class DutyImpossible(RelayError):
+    """A message is such that a duty cannot be done to it; the duty's table says what follows. The text goes to the client."""

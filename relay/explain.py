@@ -15,7 +15,7 @@ from relay.gathering import cases_of, known_of, submission_key
 from relay.judging import case_at_rcpt, held_for, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
-from relay.mail.fields import readable_fields
+from relay.mail.fields import Field, readable_fields
 from relay.mail.message import Message
 from relay.mail.mime import walk
 from relay.mail.reply import Reply
@@ -67,15 +67,17 @@ class Explained(Foretold):
     @property
     def encodings(self) -> tuple[str, ...]:
         """The transfer encodings in the copy, as its leaves come."""
-        if self.copy is None:
-            return ()
-        parts = walk(readable_fields(self.copy.header), self.copy.body).parts
-        return tuple(dict.fromkeys(part.encoding for part in parts if part.is_leaf))
+        return _encodings(readable_fields(self.copy.header), self.copy.body) if self.copy else ()
 
     @property
     def is_encoded(self) -> bool:
         """Whether the body leaves in another encoding than that in which it came."""
-        return self.copy is not None and self.case.message is not None and self.copy.body != self.case.message.body
+        message = self.case.message
+        return self.copy is not None and message is not None and self.encodings != _encodings(message.fields, message.body)
+
+
+def _encodings(fields: tuple[Field, ...], body: bytes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.encoding for part in walk(fields, body).parts if part.is_leaf))
 
 
 async def explain(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Explained]:

@@ -92,13 +92,22 @@ def _submission(policy: PolicySet, stream: Stream, message: Message, now: dateti
 
 
 def _positions(message: Message, spots: tuple[Spot, ...]) -> Iterator[Position]:
+    texts = {text.where: text.shown for text in message.content.every_text} if spots else {}
     for spot in spots:
-        line = _line_of_field(message, spot.where)
-        shown = message.subject if spot.where == "subject" else ""
-        if spot.end and shown:
+        line, shown = _line_of_field(message, spot.where), texts.get(spot.where, "")
+        if shown and not line:
+            yield _in_text(spot, shown)
+        elif spot.end and shown:
             yield Position(spot.where, line, spot.start + 1, spot.start, spot.end, _excerpt(shown, spot))
         elif line or spot.where.startswith("attachment "):
             yield Position(spot.where, line)
+
+
+def _in_text(spot: Spot, shown: str) -> Position:
+    if not spot.end:
+        return Position(spot.where, in_text=True)
+    line, begin = shown.count("\n", 0, spot.start) + 1, shown.rfind("\n", 0, spot.start) + 1
+    return Position(spot.where, line, spot.start - begin + 1, spot.start, spot.end, _excerpt(shown, spot), in_text=True)
 
 
 def _line_of_field(message: Message, name: str) -> int:
@@ -113,4 +122,5 @@ def _line_of_field(message: Message, name: str) -> int:
 
 def _excerpt(shown: str, spot: Spot) -> str:
     start, end = max(0, spot.start - _EXCERPT), spot.end + _EXCERPT
-    return ("…" if start else "") + shown[start:end].strip() + ("…" if end < len(shown) else "")
+    around = " ".join(shown[start:end].split())
+    return ("…" if start else "") + around + ("…" if end < len(shown) else "")

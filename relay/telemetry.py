@@ -134,6 +134,9 @@ refused_by_limit_total = _counter(
     "relay_refused_by_limit_total", "Refusals by a bound of SMTP or HTTP; the label says which", "limit"
 )
 store_errors_total = _counter("relay_store_errors_total", "Operations that the store could not answer", "store", "reason")
+duties_skipped_total = _counter(
+    "relay_duties_skipped_total", "Messages that left without a duty that could not be done and may be left out", "duty"
+)
 policy_apply_failures_total = _counter(
     "relay_policy_apply_failures_total",
     "Policy folders that a start or SIGHUP refused; the set before stayed in force",

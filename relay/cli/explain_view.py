@@ -72,10 +72,13 @@ def _show_one(stream: Stream, one: Explained, file: str) -> None:
     if one.impossible:
         say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
     _show_facts(_OF_RECIPIENT, one.case, stream)
+    cites = _cites(stream)
     for asked, before in zip(one.ruling.asked, inputs_of(one.ruling.asked, stream, one.case), strict=True):
         click.echo(f"  {_asked_line(asked)}")
         if given := _input_line(before):
             say(f"      依据：{given}", f"      input: {given}")
+        if asked.asked and (cite := cites.get(asked.rule)):
+            say(f"      出处：{cite}", f"      cite: {cite}")
         if asked.objection and (remedy := asked.objection.fix_zh if language() == "zh" else asked.objection.fix):
             click.echo(f"      → {remedy}")
     if one.copy is not None:
@@ -90,6 +93,11 @@ def _show_facts(names: Iterable[str], case: Case, stream: Stream) -> None:
         say(f"  {fact.meaning_zh}（{name}）：{shown}", f"  {fact.meaning} ({name}): {shown}")
 
 
+def _cites(stream: Stream) -> dict[str, str]:
+    """The law or standard that each rule rests on."""
+    return {rule.name: rule.table.cite for rule in stream.rules}
+
+
 def _asked_line(asked: Asked) -> str:
     why = text(asked.why_zh or asked.why, asked.why)
     if not asked.asked:
@@ -100,11 +108,10 @@ def _asked_line(asked: Asked) -> str:
         return text(f"✓ {asked.rule}：无异议{rests}", f"ok {asked.rule}{rests}")
     detail = in_brackets(detail_words(asked.rule, objection.detail)[language()])
     turned = "" if asked.why == "asked" else text(f"〔{why}〕", f" [{why}]")
-    cite = f" {objection.cite}" if objection.cite else ""
     heavy = weight(objection.action)
     return text(
-        f"✗ {asked.rule}：{heavy}{turned}：{objection.text_zh}{detail}{cite}",
-        f"✗ {asked.rule}: {heavy}{turned}: {objection.text}{detail}{cite}",
+        f"✗ {asked.rule}：{heavy}{turned}：{objection.text_zh}{detail}",
+        f"✗ {asked.rule}: {heavy}{turned}: {objection.text}{detail}",
     )
 
 
@@ -192,6 +199,11 @@ def _show_copy(one: Explained, copy: Copy) -> None:
     )
     for line in shown:
         click.echo(f"    {line}".rstrip())
+    if copy.duties:
+        names = ", ".join(copy.duties)
+        say(f"  已执行的处理：{names}", f"  duties done: {names}")
+    for name, why in copy.skipped:
+        say(f"  未能执行的处理：{name}（{why}）", f"  duty left out: {name} ({why})")
 
 
 def first_lines(copy: Copy) -> list[str]:
@@ -202,7 +214,7 @@ def first_lines(copy: Copy) -> list[str]:
 
 def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
     """One recipient for machines; `file` is where its copy was written, "" when it was not."""
-    ruling, copy = one.ruling, one.copy
+    ruling, copy, cites = one.ruling, one.copy, _cites(stream)
     body = copy and {
         "octets": len(copy.body),
         "transfer_encodings": one.encodings,
@@ -215,7 +227,8 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "stream": stream.name,
         "facts": dated(facts_of((name for name in FACTS if name != "message.fields"), one.case, stream.setting)),
         "rules": [
-            _rule(asked, before) for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
+            _rule(asked, before, cites.get(asked.rule, ""))
+            for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
         ],
         "reply": one.reply.lines() if one.reply else None,
         "held": one.is_held,
@@ -223,19 +236,22 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "upstream": one.upstream,
         "header": copy.header.decode("utf-8", "replace") if copy else None,
         "body": body,
+        "duties": {"done": copy.duties, "skipped": dict(copy.skipped)} if copy else None,
         "eml": file or None,
     }
 
 
-def _rule(asked: Asked, before: Input) -> dict[str, Any]:
+def _rule(asked: Asked, before: Input, cite: str) -> dict[str, Any]:
     return {
         "rule": asked.rule,
         "asked": asked.asked,
         "why": asked.why,
+        "why_zh": asked.why_zh,
         "input": {"facts": dated(before.facts), "parameters": before.parameters},
         "action": asked.objection.action.word if asked.objection else None,
         "detail": asked.objection.detail if asked.objection else "",
-        "cite": asked.objection.cite if asked.objection else "",
+        "text": {"en": asked.objection.text, "zh": asked.objection.text_zh} if asked.objection else None,
+        "cite": cite,
         "consents": [dated(asdict(ground)) for ground in asked.grounds],
     }
 

@@ -45,6 +45,12 @@ LEFT_OUT = (
         "施行令第 61 条第 2 款把电子邮件除外。仍想避开夜间的，可在邮件流中写 `hours`。",
     ),
     LeftOut(
+        "How many people's data left the country in a year (CAC Order 16 Art 5, 7, 8)",
+        "当年出境个人信息的人数（国家网信办令第 16 号第五、七、八条）",
+        "The rule `transfer` wants a recorded ground for each country; the thresholds of 100,000 and a million are not counted.",
+        "规则 `transfer` 要求每个国家都登记依据；十万、一百万人的门槛不由系统统计。",
+    ),
+    LeftOut(
         "Content made by AI (Chinese labelling measures of 2025)",
         "人工智能生成内容的标识（2025 年办法）",
         "Nothing in a message tells it, and whether senders of mail are bound is not settled.",

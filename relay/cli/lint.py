@@ -140,7 +140,7 @@ def _place(path: Path, position: Position) -> str:
     where = printable(position.where)
     if position.line and not position.in_text:
         where = f"{path}:{position.line}: {where}"
-    elif position.in_text:
+    elif position.line:
         where = text(f"{where}，第 {position.line} 行", f"{where}, line {position.line}")
     column = text(f"，第 {position.column} 字", f", character {position.column}") if position.column else ""
     return f"{where}{column}{': ' + printable(position.excerpt) if position.excerpt else ''}"

@@ -24,6 +24,7 @@ _BETWEEN = r"- \t.·*_|/\\~^'`+="
 _SEPARATORS, _WRAPS = re.compile(f"[{_BETWEEN}]+"), re.compile(rf"[{_BETWEEN}\r\n]+")
 _HAN = re.compile("[\u2e80-\u2fdf\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_UNSEEN = ("Cf", "Cc", "Mn", "Me")
 _LATIN = 0x590  # below stand Latin, Greek and Cyrillic, whose accents are folded
 
 _Edit = tuple[int, int, str]
@@ -141,8 +142,15 @@ def _between_han(text: str, separators: re.Pattern[str]) -> Iterator[_Edit]:
 @cache
 def _table() -> tuple[re.Pattern[str], dict[str, str]]:
     """The characters of the basic plane that more than case folds, made when first needed."""
-    codes = (*range(0x80, 0x3400), *_simplified(), *range(0xA4D0, 0xAC00), *range(0xF900, 0xFFFE))  # others are their own form
-    folded = {one: other for one in map(chr, codes) if ord(one) < 0xFFFE and (other := _folded(one)) != one}
+    simplified = _simplified()
+    codes = (
+        *range(0x80, 0x3400),
+        *range(0xA4D0, 0xAC00),
+        *range(0xF900, 0xFFFE),
+        *(code for code in simplified if code < 0xF900),
+    )
+    characters = (chr(code) for code in codes)  # all others are their own form
+    folded = {one: other for one in characters if (other := _folded(one)) != one}
     return re.compile("[" + "".join(map(re.escape, folded)) + "]"), folded
 
 
@@ -162,6 +170,8 @@ def _folded(character: str) -> str:
         return ""
     is_accented = ord(character) < _LATIN or 0x1E00 <= ord(character) < 0x2000
     plain = unicodedata.normalize("NFKD", character) if is_accented else unicodedata.normalize("NFKC", character)
-    seen = "".join(one for one in plain if unicodedata.category(one) not in ("Cf", "Cc", "Mn", "Me"))
-    simple = seen.translate(_simplified())
-    return simple if len(simple.upper()) == len(simple) else simple.upper()
+    if plain != character or unicodedata.category(plain) in _UNSEEN:
+        plain = "".join(one for one in plain if unicodedata.category(one) not in _UNSEEN)
+    simple = plain.translate(_simplified())
+    upper = simple.upper()
+    return simple if len(upper) == len(simple) else upper

@@ -91,7 +91,7 @@ def _extend(before: Sequence[Extend], after: Sequence[Extend]) -> Iterator[Chang
 
 def _vouched_for(old: Organisation, new: Organisation) -> Iterator[Change]:
     """What mail may say or offer because of an approval, a proof, a registration."""
-    for key in ("licence", "claim", "mark"):
+    for key in ("licence", "claim", "mark", "transfer"):
         was, now = (Counter(map(str, getattr(one, key))) for one in (old, new))
         for entry in now - was:
             yield Change(f"organisation: {key} added: {entry}", f"组织信息：增加 {key}：{entry}", laxer=True)
@@ -293,9 +293,8 @@ def _duties(old: Stream, new: Stream) -> Iterator[Change]:
         elif now is None:
             yield Change(f"{new.name}: duty {name} removed", f"{new.name}：移除处理 {name}", True)
         elif was != now:
-            yield Change(
-                f"{new.name}: duty {name} changed", f"{new.name}：处理 {name} 已修改", not set(was.fields) <= set(now.fields)
-            )
+            laxer = now.table.is_laxer_than(was.table)
+            yield Change(f"{new.name}: duty {name} changed", f"{new.name}：处理 {name} 已修改", laxer)
 
 
 def _overrides(stream: str, old: Mapping[str, Override], new: Mapping[str, Override]) -> Iterator[Change]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from relay.errors import ConfigurationError
+from relay.policy.duty import DUTIES
 from relay.toml import parse_toml
 
 Place = Sequence[str | int]
@@ -20,6 +21,8 @@ _SAID = {
     "missing": ("is missing", "缺少此项"),
     "extra_forbidden": ("there is no such key", "没有这个键"),
     "literal_error": ("expected {expected}", "应为 {expected}"),
+    "union_tag_invalid": ("expected {expected_tags}", "应为 {expected_tags}"),
+    "union_tag_not_found": ("is missing", "缺少此项"),
     "string_type": ("expected a text in quotes", "应为带引号的文字"),
     "tuple_type": ('expected a list such as ["a", "b"]', '应为列表，如 ["a", "b"]'),
     "dict_type": ("expected a table such as { key = ... }", "应为表，如 { key = ... }"),
@@ -141,7 +144,16 @@ def _table(lines: list[str], place: list[str | int]) -> tuple[int, int, list[str
 
 
 def _known_place(fault: Any) -> tuple[str | int, ...]:
-    return tuple(part for part in fault["loc"] if isinstance(part, int) or not part.startswith("function-"))
+    """The key path as it stands in the file: of tables that a key of theirs tells apart, pydantic names the kind too."""
+    place = fault["loc"]
+    named = [
+        part
+        for before, part in zip((None, *place), place, strict=False)
+        if isinstance(part, int) or not (part.startswith("function-") or (isinstance(before, int) and part in DUTIES))
+    ]
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        named.append(fault["ctx"]["discriminator"].strip("'"))
+    return tuple(named)
 
 
 def _said(fault: Any, model: type[BaseModel]) -> tuple[str, str]:
@@ -161,7 +173,9 @@ def _keys_beside(place: Place, model: type[BaseModel]) -> list[str]:
     """The keys that the table at `place` knows."""
     current: Any = model
     for part in place[:-1]:
-        if isinstance(part, str) and part in current.model_fields:
+        if part in DUTIES:
+            current = DUTIES[str(part)]
+        elif isinstance(part, str) and part in current.model_fields:
             current = current.model_fields[part].annotation
             while not hasattr(current, "model_fields"):
                 inner = [one for one in getattr(current, "__args__", ()) if one is not Ellipsis]

@@ -110,6 +110,7 @@ _ORGANISATION = (
     ("licence", "licences for regulated advertising", "受监管广告的批文"),
     ("claim", "words with registered proof", "已登记证明的用语"),
     ("mark", "trade marks", "注册商标"),
+    ("transfer", "grounds for sending personal data abroad", "数据跨境传输依据"),
 )
 
 

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.policy.checks import CHECKS
+from relay.policy.duty import AnyDuty
 from relay.policy.expression import MAX_LENGTH, ExpressionError, compile_expression
 from relay.policy.organisation import Texts
 from relay.policy.reputation import KEPT_DAYS
 from relay.policy.rule import RuleTable
 from relay.policy.table import (
-    IF_IMPOSSIBLE_REFUSED,
     Country,
     Date,
     Days,
@@ -35,21 +35,6 @@ from relay.policy.table import (
 )
 
 RULE_NAME = r"^[a-z0-9][a-z0-9-]{0,30}/[a-z0-9][a-z0-9-]{0,40}$"
-FIELD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,60}\*?$"
-KEPT_FIELDS = frozenset(
-    {
-        "from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references", "mime-version",
-        "content-type", "content-transfer-encoding", "content-disposition", "list-unsubscribe", "list-unsubscribe-post",
-        "dkim-signature", "auto-submitted",
-    }
-)  # fmt: skip
-"""Fields that no duty removes: without them the message would say something else, or nothing that can be verified."""
-
-
-def _if_impossible(value: Any) -> Any:
-    if value in ("warn", "defer", "hold"):
-        raise ValueError(IF_IMPOSSIBLE_REFUSED)
-    return value
 
 
 def _kept(days: int) -> int:
@@ -225,33 +210,13 @@ class Applies(Table):
     any: Annotated[tuple[Condition, ...], Field(strict=False)] = ()
 
 
-class DutyTable(Table):
-    """[[duty]]: what rendering must do to the copies that leave."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    do: Literal["remove-fields"]
-    fields: Annotated[tuple[Annotated[str, Field(pattern=FIELD_PATTERN)], ...], Field(strict=False, min_length=1)]
-    purposes: Purposes = ()
-    cite: str = ""
-    if_impossible: Annotated[Literal["reject"], BeforeValidator(_if_impossible)] = "reject"
-
-    @model_validator(mode="after")
-    def _not_the_message_itself(self) -> Self:
-        for pattern in self.fields:
-            name, star = pattern.lower().rstrip("*"), pattern.endswith("*")
-            hit = next((kept for kept in sorted(KEPT_FIELDS) if kept == name or (star and kept.startswith(name))), None)
-            if hit:
-                raise ValueError(f'fields: "{pattern}" would remove {hit}, which a message needs / 会删除邮件必需的 {hit}')
-        return self
-
-
 class PackFile(Table):
     """packs/NAME.toml: what must hold, by a law or a provider."""
 
     pack: PackFacts
     applies: Applies = Applies()
     rule: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
-    duty: Annotated[tuple[DutyTable, ...], Field(strict=False)] = ()
+    duty: Annotated[tuple[AnyDuty, ...], Field(strict=False)] = ()
 
 
 def _expression(text: str) -> str:

@@ -111,6 +111,29 @@ class Mark(Table):
     class_: Annotated[int, Field(alias="class", ge=1, le=45, description="Of the Nice Classification / 尼斯分类")]
 
 
+TransferBasis = Literal[
+    "adequacy",
+    "binding-corporate-rules",
+    "certification",
+    "derogation",
+    "exempt",
+    "security-assessment",
+    "standard-contract",
+]
+"""On what ground personal data may leave the country (PIPL Art 38, CAC Order 16, GDPR Art 45-49)."""
+
+
+class Transfer(Table):
+    """[[transfer]]: the ground on which personal data may go to some countries, until a day."""
+
+    to: Annotated[Countries, Field(min_length=1, description="Where the upstream servers are / 上游服务器所在国家")]
+    basis: TransferBasis
+    reference: str = Field(
+        min_length=1, max_length=200, description="Number of the filing, the contract, the decision / 备案号或合同号"
+    )
+    until: Date
+
+
 class Extend(Table):
     """[[extend]]: a pack that counts as reviewed past its expires_on, because somebody says so by name."""
 
@@ -133,6 +156,12 @@ class OrganisationFacts(Table):
     licence: Annotated[tuple[Licence, ...], Field(strict=False)] = ()
     claim: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
     mark: Annotated[tuple[Mark, ...], Field(strict=False)] = ()
+
+    transfer: Annotated[tuple[Transfer, ...], Field(strict=False)] = ()
+
+    def transfers(self, today: date) -> tuple[Transfer, ...]:
+        """Those that have not ended."""
+        return tuple(transfer for transfer in self.transfer if today <= transfer.until)
 
     def licences(self, today: date) -> tuple[Licence, ...]:
         """Those that have not ended."""

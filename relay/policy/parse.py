@@ -165,9 +165,9 @@ def _outside(pack: PackFile, file: StreamFile, reach: Reach | None) -> tuple[str
 
 def _duties(pack_name: str, pack: PackFile, file: StreamFile, reach: Reach | None) -> list[Duty]:
     return [
-        Duty(f"{pack_name}/{duty.id}", duty.do, tuple(map(str.lower, duty.fields)), duty.cite, reach)
+        Duty(f"{pack_name}/{duty.id}", duty, Reach(frozenset(duty.recipient_countries)) if duty.recipient_countries else reach)
         for duty in pack.duty
-        if not duty.purposes or file.purpose in duty.purposes
+        if (not duty.purposes or file.purpose in duty.purposes) and not (duty.is_for_people and file.purpose == "correspondence")
     ]
 
 

@@ -57,6 +57,13 @@ def vouched_for(policy: PolicySet, today: date) -> Iterator[Sentence]:
             f'The words "{claim.text}"{where and f" for recipients in {where}"}: proof in {claim.evidence}, {en}.',
             f"用语“{claim.text}”{where and f'（{where} 的收件人）'}：证明材料 {claim.evidence}，{zh}。",
         )
+    for transfer in organisation.transfer:
+        en, zh = until(transfer.until, today)
+        where = ", ".join(transfer.to)
+        yield Sentence(
+            f"Personal data may leave for {where}: {transfer.basis}, {transfer.reference}, {en}.",
+            f"个人信息可传输至 {where}：{transfer.basis}，{transfer.reference}，{zh}。",
+        )
     for mark in organisation.mark:
         yield Sentence(
             f'"{mark.text}" is a trade mark: {mark.number}, class {mark.class_}.',

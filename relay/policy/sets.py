@@ -7,6 +7,7 @@ from datetime import date, tzinfo
 
 from relay.mail.envelope import Identity
 from relay.mail.mailbox import Mailbox
+from relay.policy.duty import DutyTable
 from relay.policy.jurisdiction import Reach
 from relay.policy.model import Match, Override, PackFile, StreamFile, StreamLimits, Thresholds, Unsubscribe
 from relay.policy.organisation import Exempt, Organisation, OrganisationFacts, Texts
@@ -17,18 +18,15 @@ from relay.policy.table import domain_fits
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What rendering must do to every copy of a stream.
-
-    do "remove-fields": `fields` are lower-case names; a final "*" stands for
-    any rest.  `reach` is that of its pack; a duty on some recipients of a
-    stream is done for all of them.
-    """
+    """What rendering must do to the copies for those whom its pack binds (`reach` None: everybody)."""
 
     name: str  # "base/internal-fields"
-    do: str
-    fields: tuple[str, ...]
-    cite: str = ""
+    table: DutyTable
     reach: Reach | None = None
+
+    def is_of_recipient(self, jurisdictions: frozenset[str]) -> bool:
+        """Whether it is a law of the recipient's that asks for it, and not the sender's."""
+        return self.reach is not None and not self.reach.recipients.isdisjoint(jurisdictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,15 @@ class Stream:
             return reverse_path is not None and domain_fits(reverse_path.domain, wanted.sender_domains)
         return True
 
-    def duties_for(self, upstream_countries: frozenset[str]) -> tuple[Duty, ...]:
-        """What is done to the copies of a message that may leave by upstream servers in these countries."""
-        return tuple(duty for duty in self.duties if duty.reach is None or duty.reach.may_cover(upstream_countries))
+    def duties_for(self, jurisdictions: frozenset[str], upstream_countries: frozenset[str]) -> tuple[Duty, ...]:
+        """What is done to the copy for a recipient under these laws that may leave by upstream servers in these countries.
+
+        Those of the recipient's own law first.  Correspondence is never split: a duty that some law asks for is done for all.
+        """
+        if self.purpose is Purpose.CORRESPONDENCE:
+            return tuple(duty for duty in self.duties if duty.reach is None or duty.reach.may_cover(upstream_countries))
+        bound = [duty for duty in self.duties if duty.reach is None or duty.reach.binds(jurisdictions, upstream_countries)]
+        return tuple(sorted(bound, key=lambda duty: not duty.is_of_recipient(jurisdictions)))
 
 
 @dataclass(frozen=True, slots=True)

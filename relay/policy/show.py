@@ -145,14 +145,14 @@ def _stream(stream: Stream) -> Iterator[Sentence]:
 
 def _duties(stream: Stream) -> Iterator[Sentence]:
     for duty in stream.duties:
-        fields = ", ".join(duty.fields)
-        # What some recipients' law asks for is done to the copies of all: only the upstream servers tell mail apart.
-        is_for_all = duty.reach is None or duty.reach.recipients
+        deed, deed_zh = duty.table.deed
+        # Correspondence is not split: what some recipients' law asks for is done to the copies of all.
+        is_for_all = duty.reach is None or (duty.reach.recipients and stream.purpose is Purpose.CORRESPONDENCE)
         where, where_zh = ("", "") if is_for_all else _reached(duty.reach)
-        cite = f" [{duty.cite}]" if duty.cite else ""
+        cite = f" [{duty.table.cite}]" if duty.table.cite else ""
         yield Sentence(
-            f"{stream.name}: the fields {fields} are removed{where} ({duty.name}){cite}.",
-            f"{stream.name}：移除邮件头 {fields}{where_zh}（{duty.name}）{cite}。",
+            f"{stream.name}: {deed}{where} ({duty.name}){cite}.",
+            f"{stream.name}：{deed_zh}{where_zh}（{duty.name}）{cite}。",
         )
 
 

@@ -25,11 +25,6 @@ PERCENT = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
 MAX_TEXT = 300
 """Characters of a text that goes on the wire: with rule name and codes it must fit one reply line."""
 
-IF_IMPOSSIBLE_REFUSED = (
-    'a recipient for whom a duty cannot be done is refused ("reject"); other ways come with a later version'
-    ' / 无法执行处理时一律拒收（"reject"），其他方式将在以后的版本提供'
-)
-
 
 class Table(BaseModel):
     """A table in a policy file: unknown keys are refused, and nothing is converted silently."""

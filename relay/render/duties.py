@@ -1,38 +1,151 @@
-"""What policies ask of the copy itself. This version knows one duty.
+"""What policies ask of the copies themselves: each `do` has a module, and here they are done in their order.
 
-    remove-fields   fields = ["X-Mailer", "X-Internal-*"]
+    remove-fields, remove-pixels      first, so that nothing of ours is taken for the message's own
+    label, add-fields                 in the header section
+    footer                            last: it alone may differ from copy to copy
 
-A duty that this version does not know is never passed over: the copy does not
-leave.  Which fields a message must keep is settled where policies are read
-(`relay.policy.model.KEPT_FIELDS`).
+A duty that cannot be done stops the copy, or is left out and named in
+`Done.skipped`, as its table says.
 """
 
-import re
-from collections.abc import Iterable
-from fnmatch import translate
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from relay.errors import RenderingImpossible
+from relay.errors import DutyImpossible, RenderingImpossible
+from relay.mail.fields import Field
+from relay.mail.message import Message
+from relay.policy.duty import AddFields, DutyTable, Footer, FooterPart, LabelSubject, RemoveFields, RemovePixels
+from relay.policy.labels import is_chinese
 from relay.policy.sets import Duty
+from relay.render.body import Body
+from relay.render.fields import Added, added_fields, removed_names
+from relay.render.footer import Wish, footed
+from relay.render.label import labelled
+from relay.render.letterhead import Language, Letterhead
+from relay.render.pixels import without_pixels
 
-REMOVE_FIELDS = "remove-fields"
+_READS_CHINESE = frozenset({"CN", "TW", "HK", "MO"})
+_KNOWN = (RemoveFields, AddFields, LabelSubject, Footer, RemovePixels)
+
+Table = TypeVar("Table", bound=DutyTable)
+T = TypeVar("T")
 
 
-def removed_names(duties: Iterable[Duty], present: Iterable[bytes]) -> frozenset[bytes]:
-    """Return which of the names present (lower case) the duties remove.
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What is done to the copy for some recipients: their duties in order, and the language of what is written for them.
 
+    Recipients whose treatments are equal may share a copy.  Names tell the duties of a stream apart.
+    """
+
+    duties: tuple[Duty, ...] = field(compare=False)
+    names: tuple[str, ...]
+    language: Language
+    may_skip: bool  # in shadow mode nothing is refused for a duty's sake
+
+    @property
+    def writes_link(self) -> bool:
+        """Whether each copy shows the recipient's own unsubscribe link."""
+        return any("unsubscribe" in table.show for _, table in of_kind(self.duties, Footer))
+
+    @property
+    def changes_body(self) -> bool:
+        """Whether the texts of the message are read and written."""
+        return any(isinstance(duty.table, Footer | RemovePixels) for duty in self.duties)
+
+
+NONE = Treatment((), (), "en", may_skip=False)
+NOBODY = Letterhead("", "", {"zh": "", "en": ""}, {"zh": "", "en": ""}, {"zh": "", "en": ""})
+"""For mail of the relay's own, to which no duty is done."""
+
+
+def treatment_of(duties: Sequence[Duty], countries: frozenset[str], message: Message, *, may_skip: bool = False) -> Treatment:
+    """The treatment of a recipient in these countries, as far as they are known.
+
+    The language is the recipient's country's, and where that is not known the subject's.
+    """
+    language: Language = "en"
+    if any(isinstance(duty.table, Footer) for duty in duties):
+        chinese = not countries.isdisjoint(_READS_CHINESE) if countries else is_chinese(message.subject)
+        language = "zh" if chinese else "en"
+    return Treatment(tuple(duties), tuple([duty.name for duty in duties]), language, may_skip)
+
+
+def of_kind(duties: Iterable[Duty], kind: type[Table]) -> Iterator[tuple[Duty, Table]]:
+    """The duties of one kind with their tables."""
+    for duty in duties:
+        if isinstance(duty.table, kind):
+            yield duty, duty.table
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A message after its duties: its fields, and those of ours behind them.
+
+    `skipped` names the duties that could not be done, with why.
+    """
+
+    fields: tuple[Field, ...]
+    added: tuple[Added, ...]
+    body: Body
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+class _Work:
+    """Notes what could not be done."""
+
+    def __init__(self, treatment: Treatment) -> None:
+        self._treatment = treatment
+        self.skipped: list[tuple[str, str]] = []
+
+    def attempt(self, duties: Sequence[Duty], work: Callable[[], T]) -> T | None:
+        """Do a work that these duties ask for. Raises RenderingImpossible where one of them insists on it."""
+        try:
+            return work()
+        except DutyImpossible as fault:
+            insisting = [duty for duty in duties if duty.table.if_impossible == "reject"]
+            if insisting and not self._treatment.may_skip:
+                raise RenderingImpossible(insisting[0].name, str(fault)) from None
+            self.skipped += [(duty.name, str(fault)) for duty in duties]
+            return None
+
+
+def carry_out(message: Message, treatment: Treatment, letterhead: Letterhead, at: float, *, eight_bit: bool = True) -> Done:
+    """Do all duties of the treatment.
+
+    `at` is when the message came; `eight_bit` whether 8-bit octets may come into a body that has none.
     Raises RenderingImpossible naming the duty that cannot be carried out.
     """
-    names = frozenset(present)
-    return frozenset(name for duty in duties for name in names if _removes(duty, name))
+    duties, work = treatment.duties, _Work(treatment)
+    for duty in duties:
+        if not isinstance(duty.table, _KNOWN):
+            raise RenderingImpossible(duty.name, f'this version does not know the duty "{duty.table.do}"')
+    removed = removed_names([table for _, table in of_kind(duties, RemoveFields)], [one.name for one in message.fields])
+    fields = tuple([one for one in message.fields if one.name not in removed])
+    labels = tuple(dict.fromkeys(table.label for _, table in of_kind(duties, LabelSubject)))
+    added = {
+        name: raw
+        for _, table in of_kind(duties, AddFields)
+        for name, raw in added_fields(table, message, letterhead, at, removed)
+    }
+    body = _body(message, treatment, letterhead, work, eight_bit)
+    return Done(labelled(fields, labels) if labels else fields, tuple(added.items()), body, tuple(work.skipped))
 
 
-def _removes(duty: Duty, name: bytes) -> bool:
-    if duty.do != REMOVE_FIELDS:
-        raise RenderingImpossible(duty.name, f'this version does not know the duty "{duty.do}"')
-    return _any_of(duty.fields).match(name.decode("latin-1")) is not None
+def _body(message: Message, treatment: Treatment, letterhead: Letterhead, work: _Work, eight_bit: bool) -> Body:
+    if pixels := [duty for duty, _ in of_kind(treatment.duties, RemovePixels)]:
+        message = work.attempt(pixels, lambda: without_pixels(message)) or message
+    footers = list(of_kind(treatment.duties, Footer))
+    if not footers:
+        return Body((message.body,))
+    wish, language = _wish([table for _, table in footers]), treatment.language
+    body = work.attempt([duty for duty, _ in footers], lambda: footed(message, wish, letterhead, language, eight_bit=eight_bit))
+    return body or Body((message.body,))
 
 
-@lru_cache(maxsize=256)
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(translate, patterns)) or "(?!)")
+def _wish(tables: Sequence[Footer]) -> Wish:
+    """One footer that says what all of them want; the first that has words of its own gives the reason."""
+    parts: tuple[FooterPart, ...] = tuple(dict.fromkeys(part for table in tables for part in table.show))
+    own = next((table for table in tables if table.reason), None)
+    return Wish(parts, {"en": own.reason, "zh": own.reason_zh} if own else {})

@@ -38,6 +38,7 @@ OVERSIGNED = _SHARED + _COPYS_OWN
 SIGNED_IF_PRESENT = (
     b"message-id", b"in-reply-to", b"references", b"list-id", b"feedback-id", b"cfbl-address", b"cfbl-feedback-id",
 )  # fmt: skip
+"""In this order in h=; the last may be a copy's own, as are those after it."""
 SIGNED_NAMES = frozenset(OVERSIGNED + SIGNED_IF_PRESENT)
 MIN_RSA_BITS = 2048
 RSA, ED25519 = "rsa-sha256", "ed25519-sha256"
@@ -71,13 +72,12 @@ class Signer:
 
         `fields` is the header section that leaves, top first; `names` is what h= says; `at` goes into t=.
         """
-        return self.begin(fields, names, body_hash, at).finish(())
+        return self.begin(fields, names, at).finish((), body_hash)
 
-    def begin(self, fields: Sequence[CanonicalField], names: tuple[bytes, ...], body_hash: bytes, at: int) -> "Begun":
+    def begin(self, fields: Sequence[CanonicalField], names: tuple[bytes, ...], at: int) -> "Begun":
         """Do once what the signatures of all copies share: `fields` without those that are a copy's own."""
         who, named = _who(self.algorithm, self.domain, self.selector), _named(names)
-        unsigned = b"%s\r\n t=%d; bh=%s;\r\n%s;\r\n b=" % (who, at, b64encode(body_hash), named)
-        return Begun(self, unsigned, _hasher(fields, names))
+        return Begun(self, b"%s\r\n t=%d; bh=" % (who, at), b";\r\n%s;\r\n b=" % named, _hasher(fields, names))
 
     def signature(self, digest: bytes) -> bytes:
         """What b= says of the hash of a header section."""
@@ -87,24 +87,31 @@ class Signer:
 
 
 class Begun:
-    """A DKIM-Signature that lacks the fields that are a copy's own, and b=."""
+    """A DKIM-Signature that lacks the body's hash, the fields that are a copy's own, and b=."""
 
-    __slots__ = ("_hasher", "_itself", "_signer", "_unsigned")
+    __slots__ = ("_body_hash", "_hasher", "_head", "_itself", "_signer", "_tail", "_unsigned")
 
-    def __init__(self, signer: Signer, unsigned: bytes, hasher: Any) -> None:
+    def __init__(self, signer: Signer, head: bytes, tail: bytes, hasher: Any) -> None:
         self._signer = signer
-        self._unsigned = unsigned
+        self._head = head
+        self._tail = tail
         self._hasher = hasher
-        # RFC 6376 section 3.7: the signature itself is hashed too, without the value of b= and without CRLF
-        self._itself = b"dkim-signature:" + canonical_field(b"DKIM-Signature:" + unsigned)[1][:-2]
+        self._body_hash = self._unsigned = self._itself = b""
 
-    def finish(self, own: Iterable[CanonicalField]) -> bytes:
+    def finish(self, own: Iterable[CanonicalField], body_hash: bytes) -> bytes:
         """The whole field for one copy; `own` are its own fields, in the order in which h= names them, after all others."""
+        if body_hash != self._body_hash:  # most copies have the body of the one before
+            self._tell(body_hash)
         hasher = self._hasher.copy()
         hasher.update(b"".join([name + b":" + value for name, value in own]) + self._itself)
         value = b64encode(self._signer.signature(hasher.digest()))
         lines = [value[i : i + _LINE - 4] for i in range(0, len(value), _LINE - 4)]
         return b"DKIM-Signature:" + self._unsigned + b"\r\n ".join(lines) + b"\r\n"
+
+    def _tell(self, body_hash: bytes) -> None:
+        self._body_hash, self._unsigned = body_hash, self._head + b64encode(body_hash) + self._tail
+        # RFC 6376 section 3.7: the signature itself is hashed too, without the value of b= and without CRLF
+        self._itself = b"dkim-signature:" + canonical_field(b"DKIM-Signature:" + self._unsigned)[1][:-2]
 
 
 def _hasher(fields: Sequence[CanonicalField], names: Sequence[bytes]) -> Any:

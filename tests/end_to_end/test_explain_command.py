@@ -47,6 +47,21 @@ def test_a_permitted_message_shows_every_rule_and_the_copy(relay, write):
     assert "    List-Unsubscribe-Post: List-Unsubscribe=One-Click" in run.stdout
 
 
+def test_every_rule_that_was_asked_shows_the_law_behind_it(relay, write):
+    path = write(message())
+    english, chinese = (relay.command("explain", path, "--to", GONE, lang=lang).stdout for lang in ("en", "zh"))
+    for name, text in (("cite", english), ("出处", chinese)):
+        asked = rf"^  (?:✗|✓|ok) base/([a-z-]+).*\n(?:      (?!{name}).*\n)*      {name}[:：] ?(.+)$"
+        cited = re.findall(asked, text, re.MULTILINE)
+        assert ("suppression", "SAMR Order 37 Art 16; PIPL Art 15, 47; 15 USC 7704(a)(4); GDPR Art 21(3)") in cited
+        assert ("one-from", "RFC 5322 section 3.6.2; Google and Yahoo sender requirements") in cited
+    (told,) = json.loads(relay.command("explain", path, "--to", GONE, "--json").stdout)
+    rules = {rule["rule"]: rule for rule in told["rules"]}
+    assert rules["base/suppression"]["text"]["zh"] == "收件人已退订，或在禁发名单中"
+    assert (rules["base/one-from"]["text"], rules["base/one-from"]["cite"][:8]) == (None, "RFC 5322")
+    assert rules["base/mass-disclosure-service"]["why_zh"] == "用途不符"
+
+
 def test_every_rule_shows_what_it_looked_at(relay, write):
     """The facts once with their meaning, then with each rule those that it read, its parameters, and its answer."""
     data = message(subject="Offers", extra='Content-Disposition: attachment; filename="offer.pdf"\r\n')
@@ -60,7 +75,7 @@ def test_every_rule_shows_what_it_looked_at(relay, write):
         r"✗ base/suppression: reject: .*\n"
         r"      input: recipient.suppressions = \[hard_bounce \(the address is invalid\), all streams, the command line, "
         r"\d{4}-\d\d-\d\d [^,]+, a test\]; stream.name = newsletter; stream.purpose = marketing; stream.bound_by = .+\n"
-        r"      → Remove",
+        r"      cite: SAMR .+\n      → Remove",
         english,
     )
     assert re.search(

@@ -57,6 +57,7 @@ def test_a_bomb_is_refused_within_its_bounds(name, counted):
     assert counted.pages <= MAX_TEXTS
     assert counted.numbers <= MOST_NUMBERS + MAX_TEXTS
     message = case.message
+    assert message
     assert max(part.depth for part in message.structure.parts) <= MAX_DEPTH
     assert not message.content.is_complete or "content/telephone-list" in {one.rule for one in ruling.objections}
 

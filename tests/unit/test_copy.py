@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from relay.cli.dkim import signatures
 from relay.errors import RenderingImpossible
 from relay.mail.message import Message, MessageError
-from relay.policy.sets import Duty
 from relay.render.copy import Copy, prepare, received_field, render_copy
 from relay.render.oneclick import MAX_LINE
 from relay.render.signing import OVERSIGNED, SIGNED_IF_PRESENT, Signer
 from relay.render.verification import split_fields
+from tests.support.duties import duty, treatment
 from tests.support.mail_dkim import dns_records, verify_all
 from tests.support.signing import (
     SUBMISSION_ID,
@@ -133,9 +133,9 @@ def test_what_only_the_sender_may_know_stays_here():
 
 
 def test_duties_remove_the_fields_they_name():
-    duty = Duty("base/internal-fields", "remove-fields", ("x-mailer", "x-internal-*"))
+    removing = duty("remove-fields", fields=["X-Mailer", "X-Internal-*"])
     message = a_message("X-Mailer: Foxmail", "X-Internal-Host: pc7", "X-Internals: kept", "Subject: s")
-    copy = render_copy(prepared(message, duties=[duty]), [recipient()])
+    copy = render_copy(prepared(message, treatment=treatment(removing)), [recipient()])
     assert not {b"x-mailer", b"x-internal-host"} & set(names_of(copy))
     assert {b"x-internals", b"subject"} <= set(names_of(copy))
 

@@ -359,21 +359,47 @@ def test_one_answer_for_a_whole_message_binds_nobody_whom_the_pack_leaves_out():
     assert said == ["permit", "reject", "permit", "reject", "permit"]
 
 
+LABEL = '[[duty]]\nid = "label"\ndo = "label"\nlabel = "{}"\n'
+UPSTREAM_CN = '[applies]\nany = [{ upstream = "CN" }]'
+UPSTREAM_OR_KOREAN = '[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]'
+
+
 @pytest.mark.parametrize(
-    ("applies", "countries", "done"),
+    ("applies", "recipient", "countries", "done"),
     [
-        ("", set(), True),
-        ('[applies]\nany = [{ upstream = "CN" }]', {"US", "CN"}, True),
-        ('[applies]\nany = [{ upstream = "CN" }]', {"US"}, False),
-        ('[applies]\nany = [{ upstream = "CN" }, { recipient = "KR" }]', {"US"}, True),  # for all copies or for none
-        ('[applies]\nany = [{ organisation = "US" }]', {"US"}, False),
+        ("", {"FR"}, set(), True),
+        (UPSTREAM_CN, {"FR"}, {"US", "CN"}, True),
+        (UPSTREAM_CN, {"CN"}, {"US"}, False),
+        (UPSTREAM_OR_KOREAN, {"KR"}, {"US"}, True),
+        (UPSTREAM_OR_KOREAN, {"FR"}, {"US"}, False),
+        ('[applies]\nany = [{ organisation = "US" }]', {"US"}, {"US"}, False),
+        ('[applies]\nany = [{ organisation = "CN" }]', {"FR"}, {"US"}, True),
     ],
 )
-def test_a_duty_is_done_where_its_pack_may_bind(applies, countries, done):
+def test_a_duty_is_done_where_its_pack_binds_the_recipient(applies, recipient, countries, done):
     law = PACK.format(applies=applies) + '[[duty]]\nid = "plain"\ndo = "remove-fields"\nfields = ["X-Mailer"]\n'
     changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
     stream = a_policy(changes=changes, law=law).stream("newsletter")
-    assert ("law/plain" in [duty.name for duty in stream.duties_for(frozenset(countries))]) is done
+    names = [duty.name for duty in stream.duties_for(frozenset(recipient), frozenset(countries))]
+    assert ("law/plain" in names) is done
+
+
+def test_the_duties_of_the_recipients_own_law_come_first():
+    pack = PACK.format(applies='[applies]\nany = [{ organisation = "CN" }, { recipient = "CN" }]') + LABEL.format("CN")
+    korean = PACK.format(applies='[applies]\nany = [{ recipient = "KR" }]') + LABEL.format("KR")
+    changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law", "seoul"]')}
+    stream = a_policy(changes=changes, law=pack, seoul=korean).stream("newsletter")
+    names = [duty.name for duty in stream.duties_for(frozenset({"KR"}), frozenset())]
+    assert names == ["seoul/label", "base/internal-fields", "law/label"]
+
+
+def test_correspondence_is_neither_split_nor_labelled():
+    law = PACK.format(applies='[applies]\nany = [{ recipient = "KR" }]') + LABEL.format("KR")
+    law += '[[duty]]\nid = "plain"\ndo = "remove-fields"\nfields = ["X-Mailer"]\n'
+    changes = {"streams/correspondence.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    stream = a_policy(changes=changes, law=law).stream("correspondence")
+    for country in ("KR", "FR"):
+        assert [duty.name for duty in stream.duties_for(frozenset({country}), frozenset())] == ["law/plain"]
 
 
 def test_an_answer_for_one_domain_is_not_anothers():

@@ -3,6 +3,7 @@
 import pytest
 
 from relay.consignment import _hash_in_steps
+from relay.render.body import Body
 from relay.render.signing import body_hash
 
 MIB = 1024**2
@@ -16,7 +17,7 @@ LARGE = {
 
 def run(body: bytes) -> tuple[int, bytes]:
     """How often others got their turn, and the hash."""
-    hashing, turns = _hash_in_steps(body), 0
+    hashing, turns = _hash_in_steps(Body((body,))), 0
     while True:
         try:
             hashing.send(None)

@@ -1,12 +1,13 @@
 """Checks on sender, subject, route and sources: what each objects to and what it lets through."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from relay.policy.checks import CHECKS, sender, sources, subject
-from relay.policy.rule import Finding
+from relay.policy.rule import Finding, Rests
 from tests.support.policies import PLAIN, a_case, a_setting, a_submission, an_identity
 
 BODY = "\r\n\r\nHello\r\n"
@@ -224,3 +225,29 @@ def test_every_listed_word_stands_folded():
         assert list(words) == sorted(set(words), key=words.index)
         assert all(word == word.casefold() for word in words)
     assert subject.REPLY.match("RE: x")
+
+
+@pytest.mark.parametrize(
+    ("country", "by", "transfers", "found"),
+    [
+        ("CN", {"CN"}, [], None),
+        ("CN", set(), [], None),
+        ("CN", {"CN", "SG"}, [], "SG"),
+        ("CN", {"US", "SG"}, [("SG", "exempt", 1)], "US"),
+        ("CN", {"SG"}, [("SG", "exempt", 0)], None),
+        ("CN", {"SG"}, [("SG", "exempt", -1)], "SG"),
+        ("CN", {"SG"}, [("SG", "adequacy", 1)], "SG"),
+        ("CN", {"MO"}, [], None),
+        ("DE", {"SG"}, [], None),
+    ],
+)
+def test_data_that_leaves_the_country(country, by, transfers, found):
+    check, today = CHECKS["transfer"], date(2026, 11, 21)
+    parameters = check.parameters(id="x", from_countries=["CN"], free=["MO"], bases=["exempt", "standard-contract"])  # type: ignore[call-arg]
+    tables = [
+        {"to": [to], "basis": basis, "reference": "1", "until": today + timedelta(days=days)} for to, basis, days in transfers
+    ]
+    setting = a_setting(country=country, transfer=tables, today=today)
+    answer = check.ask(a_case(None, upstream_countries=frozenset(by)), setting, parameters)
+    assert not isinstance(answer, Rests)
+    assert (answer and answer.detail) == found

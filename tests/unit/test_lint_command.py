@@ -59,6 +59,21 @@ def test_a_finding_names_rule_place_remedy_and_law(desk):
     )
 
 
+def test_what_stands_in_a_text_is_found_by_line_and_character(desk):
+    """In the text as people see it, whatever its encoding; in hidden text too."""
+    stream = desk / "policies" / "streams" / "newsletter.toml"
+    stream.write_text(stream.read_text("utf-8").replace('packs = ["base"', 'packs = ["base", "content"'), "utf-8")
+    text = "尊敬的客户：\n\n您好 {{first_name}}，感谢您的支持。\n"
+    path = desk / "mail" / "a.eml"
+    path.write_bytes(mail(NEWS, "News", text, to="ada@example.org"))
+    (one,) = [one for one in json.loads(run(path, "--json").stdout)[0]["findings"] if one["rule"] == "content/placeholders"]
+    (position,) = one["positions"]
+    assert (position["where"], position["line"], position["column"], position["in_text"]) == ("text part 1", 3, 4, True)
+    decoded = text.replace("\n", "\r\n")
+    assert decoded[position["start"] : position["end"]] == "{{first_name}}"
+    assert "    text part 1, line 3, character 4: 尊敬的客户： 您好 {{first_name}}，感谢您的支持。\n" in run(path).stdout
+
+
 def test_machines_get_offsets_and_both_languages(desk):
     path = write(desk, subject="A big Offer for you")
     ((one,),) = [file["findings"] for file in json.loads(run(path, "--json").stdout)]

@@ -16,6 +16,7 @@ from tests.support.policies import a_case, a_policy, a_setting, newsletter, noon
 LICENCE = '[[licence]]\ntype = "health-food"\nnumber = "G20260001"\nuntil = 2026-12-31\n'
 CLAIM = '[[claim]]\ntext = "华东地区销量第一"\nevidence = "contracts/17.pdf"\ncountries = ["CN"]\nuntil = 2026-12-31\n'
 MARK = '[[mark]]\ntext = "第一味"\nnumber = "12345678"\nclass = 30\n'
+TRANSFER = '[[transfer]]\nto = ["SG", "US"]\nbasis = "exempt"\nreference = "R 1"\nuntil = 2026-12-31\n'
 LAST, AFTER = date(2026, 12, 31), date(2027, 1, 1)
 
 
@@ -28,6 +29,8 @@ def test_what_has_ended_proves_nothing():
     assert [one.number for one in facts.licences(LAST)] == ["G20260001"]
     assert [one.text for one in facts.claims(LAST)] == ["华东地区销量第一"]
     assert (facts.licences(AFTER), facts.claims(AFTER)) == ((), ())
+    transfers = vouching(TRANSFER).organisation.transfers
+    assert (len(transfers(LAST)), transfers(AFTER)) == (1, ())
 
 
 def test_a_check_is_told_who_sends_and_the_organisation_s_day(monkeypatch):
@@ -56,7 +59,7 @@ def test_people_who_ask_see_what_a_check_was_told():
     }
 
 
-@pytest.mark.parametrize(("table", "key"), [(LICENCE, "licence"), (CLAIM, "claim"), (MARK, "mark")])
+@pytest.mark.parametrize(("table", "key"), [(LICENCE, "licence"), (CLAIM, "claim"), (MARK, "mark"), (TRANSFER, "transfer")])
 def test_what_is_vouched_for_makes_a_set_laxer(table, key):
     [added] = difference(a_policy(), vouching(table))
     [removed] = difference(vouching(table), a_policy())
@@ -74,6 +77,8 @@ def test_what_is_vouched_for_makes_a_set_laxer(table, key):
          "health-food 类广告：批文 G20260001，已于 2026-12-31 失效。"),
         (CLAIM, LAST, 'The words "华东地区销量第一" for recipients in CN: proof in contracts/17.pdf, until 2026-12-31.',
          "用语“华东地区销量第一”（CN 的收件人）：证明材料 contracts/17.pdf，至 2026-12-31。"),
+        (TRANSFER, AFTER, "Personal data may leave for SG, US: exempt, R 1, ended on 2026-12-31, no longer in effect.",
+         "个人信息可传输至 SG, US：exempt，R 1，已于 2026-12-31 失效。"),
         (MARK, LAST, '"第一味" is a trade mark: 12345678, class 30.', "“第一味”为注册商标：12345678，第 30 类。"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from relay.policy.checks import CHECKS
 from relay.policy.detectors import PERSONAL, SECRETS
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
 from relay.policy.model import Thresholds
-from relay.policy.organisation import Regulated, SharedLimits
+from relay.policy.organisation import Regulated, SharedLimits, TransferBasis
 from relay.policy.parse import parse_policies
 from relay.policy.rehearsal import require_cases_to_hold
 from relay.policy.rehearsal_file import CaseTable
@@ -109,8 +109,14 @@ def test_the_examples_load(document):
     told = a_policy(
         changes={"organisation.toml": ('contact = ""', vouched[0])}, added={"organisation.toml": "\n" + vouched[1] + vouched[2]}
     ).organisation
-    assert (told.contact, len(told.licence), len(told.claim), len(told.mark)) == ("+86 21 0000 0000", 1, 1, 1)
-    assert all(f"`{name}`" in document for name in get_args(Regulated))
+    assert (told.contact, len(told.licence), len(told.claim), len(told.mark), len(told.transfer)) == (
+        "+86 21 0000 0000",
+        1,
+        1,
+        1,
+        1,
+    )
+    assert all(f"`{name}`" in document for name in get_args(Regulated) + get_args(TransferBasis))
     expiring = '[pack]\nversion = "1"\nexpires_on = 2027-01-01\n'
     uses = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "cn-marketing"]')}
     lasting = a_policy(changes=uses, added={"organisation.toml": "\n" + blocks[7]}, **{"cn-marketing": expiring + blocks[8]})

@@ -49,7 +49,7 @@ def test_a_large_body_is_hashed_in_steps_and_once(house):
     route, passes = consignment.routes[0], []
 
     async def ready():
-        tasks = [asyncio.ensure_future(renderer.ready(consignment, route)) for _ in range(3)]
+        tasks = [asyncio.ensure_future(renderer.ready(consignment, route, consignment.submission.recipients)) for _ in range(3)]
         while not all(task.done() for task in tasks):
             passes.append(len(consignment.prepared))
             await asyncio.sleep(0)
@@ -69,7 +69,7 @@ def test_a_large_body_is_hashed_in_steps_and_once(house):
 
 def test_a_small_message_is_ready_at_once(house):
     consignment, renderer = a_consignment(house, message()), house.line.dispatcher.renderer
-    house.run(renderer.ready(consignment, consignment.routes[0]))
+    house.run(renderer.ready(consignment, consignment.routes[0], consignment.submission.recipients))
     assert consignment.prepared == {}
     assert renderer.copy(consignment, consignment.routes[0], consignment.submission.recipients[:1]).size > 0
 

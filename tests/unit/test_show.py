@@ -128,7 +128,9 @@ fields = ["X-Mailer"]
         f"newsletter: refused {server}: The message is too large (host/big).": (
             f"newsletter：拒收（{server_zh}）：邮件过大（host/big）。"
         ),
-        "newsletter: the fields x-mailer are removed (law/all).": "newsletter：移除邮件头 x-mailer（law/all）。",
+        f"newsletter: the fields x-mailer are removed for recipients in KR or {server} (law/all).": (
+            f"newsletter：移除邮件头 x-mailer（KR 的收件人，或{server_zh}）（law/all）。"
+        ),
         f"newsletter: the fields x-mailer are removed {server} (host/all).": (
             f"newsletter：移除邮件头 x-mailer（{server_zh}）（host/all）。"
         ),

@@ -1,0 +1,43 @@
+"""What duties write into a copy: what the organisation says of itself, and what the mail is."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.policy.duty import FooterPart
+
+Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """Facts of organisation.toml in both languages ("" what it does not say), and of the stream.
+
+    `has_link` says that each copy has its recipient's unsubscribe link;
+    `feedback_mailbox` is one that is read by the relay, "" without any;
+    `signing_domains` are those of the keys that sign the message.
+    """
+
+    stream: str
+    purpose: str
+    title: dict[Language, str]
+    legal_name: dict[Language, str]
+    postal_address: dict[Language, str]
+    refusal_mailbox: str = ""
+    contact: str = ""
+    privacy_url: str = ""
+    has_link: bool = False
+    feedback_mailbox: str = ""
+    signing_domains: frozenset[str] = frozenset()
+
+    def lacks(self, part: FooterPart) -> str:
+        """What must be set before this part of a footer can be written, "" when nothing is missing."""
+        facts: dict[FooterPart, tuple[bool, str]] = {
+            "identity": (any(self.legal_name.values()), "legal_name in organisation.toml"),
+            "address": (any(self.postal_address.values()), "postal_address in organisation.toml"),
+            "refusal-mailbox": (bool(self.refusal_mailbox), "refusal_mailbox in organisation.toml"),
+            "contact": (bool(self.contact), "contact in organisation.toml"),
+            "privacy": (bool(self.privacy_url), "privacy_url in organisation.toml"),
+            "unsubscribe": (self.has_link, f"[unsubscribe] one_click in streams/{self.stream}.toml"),
+        }
+        is_set, where = facts.get(part, (True, ""))
+        return "" if is_set else where
