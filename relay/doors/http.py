@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpDoors:
-    """All three, opened together and closed together."""
+    """All three, opened together and closed together, with the API for consents where there is one."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Surroundings:
         readiness: Callable[[], Awaitable[list[str]]],
         tell: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """Open the three HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
+        """Open the HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
 
         Raises ConfigurationError when an address is taken.
         """
