@@ -1,12 +1,17 @@
 """Read messages within the bounds of [smtp], and keep everybody else heard meanwhile."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from relay.config import Smtp
 from relay.mail.message import Message, MessageError
 
+T = TypeVar("T")
+
 _READ_AT_ONCE = 1024**2  # octets: about 3 ms
+_JUDGED_AT_ONCE = 128 * 1024  # octets of which rules read every text in about as long
 _THREADS = 2  # for what is larger; more of them would only take the interpreter from the loop
 
 
@@ -44,6 +49,12 @@ class MessageReader:
 
         message, _ = await asyncio.get_running_loop().run_in_executor(self._threads, read)
         return message
+
+    async def apart(self, message: Message, work: Callable[[], T]) -> T:
+        """What `work` makes of the message; in a thread when it is large, because rules may look at all that people see of it."""
+        if message.size <= _JUDGED_AT_ONCE:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Stop the threads."""

@@ -25,6 +25,7 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.judging import held_for, judge_in_steps, objected, stream_of
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
+from relay.mail.message import Message
 from relay.pipeline import Line
 from relay.policy.case import Action, Ruling
 from relay.policy.sets import PolicySet, Stream
@@ -118,7 +119,7 @@ class Resender:
             submission, opened.message, policy, replace(opened.first, submission_id=attempt), countries,
             store=line.store, records=line.records, keys=line.keys, ledger_ttl=LEDGER_TTL, key=consignment.key,
         )  # fmt: skip
-        judged = await self._judge(policy, stream, gathered, pieces)
+        judged = await self._judge(policy, stream, opened.message, gathered, pieces)
         consignment = replace(consignment, grounds=grounds_of(one.ruling for one in judged))
         await self._record(submission, policy, judged, countries)
         tried = await self._tried(consignment, gathered, judged)
@@ -167,12 +168,15 @@ class Resender:
             deadline, deadline + delivery.past_dot, attempt=attempt,
         )  # fmt: skip
 
-    async def _judge(self, policy: PolicySet, stream: Stream, gathered: Gathered, pieces: Sequence[Piece]) -> list[_Judged]:
+    async def _judge(
+        self, policy: PolicySet, stream: Stream, message: Message, gathered: Gathered, pieces: Sequence[Piece]
+    ) -> list[_Judged]:
         now = datetime.fromtimestamp(self._clock(), policy.zone)
-        rulings: list[Ruling] = []
-        for step in judge_in_steps(policy, stream, gathered.cases, now):
-            rulings += step
+        steps = judge_in_steps(policy, stream, gathered.cases, now)
+        rulings = await self._line.reader.apart(message, lambda: next(steps, []))
+        while len(rulings) < len(gathered.cases):
             await asyncio.sleep(0)
+            rulings += next(steps)
         unknown = unknown_digests(gathered.entry.rows)
         judged = []
         for piece, ruling, case in zip(pieces, rulings, gathered.cases, strict=True):

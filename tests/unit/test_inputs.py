@@ -19,11 +19,16 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
     "consent": {"basis": ["explicit"], "interest_in": ["FR"]},
+    "subject-label": {"labels": ["CN"]},
     "organisation-facts": {"facts": ["contact"]},
     "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
     "stream-offers": {"offers": ["signature"]},
     "personal-data": {"types": ["cn-id"]},
     "links": {"faults": ["http"]},
+    "absolute-terms": {"tiers": ["block"]},
+    "regulated-terms": {"kinds": ["goods"]},
+    "prohibited-content": {"categories": ["gambling"]},
+    "unsourced-figures": {"kinds": ["figures"]},
 }
 READ_AS = {
     "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
@@ -38,8 +43,8 @@ READ_AS = {
     "recipient": "recipient.domain", "submission": "sender.owns",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
-"""Named for people: what the facts beside them are of."""
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by", "recipient.countries"}
+"""Named for people: what the facts beside them are of; the countries are those of a claim."""
 
 
 class Watched:

@@ -76,3 +76,13 @@ def test_false_alarms_in_ordinary_mail():
 def test_what_the_other_side_of_a_rule_looks_like(name, rule):
     assert len(sentences(name)) == 20
     assert [sentence for sentence in sentences(name) if rule in objecting(sentence)] == []
+
+
+@pytest.mark.parametrize("name", ["policies.md", "policies.zh.md"])
+def test_the_rates_in_the_documents_are_these(name):
+    document = (Path(__file__).resolve().parents[2] / "docs" / name).read_text("utf-8")
+    written = [*RULES, "ordinary", "sourced", "serving"]
+    wrong = {**{name: len(missed) for name, missed in MISSED.items()}, "ordinary": len(FALSE_ALARMS)}
+    table = document[document.index("| sentences |" if name == "policies.md" else "| 语句 |") :].split("\n\n")[0]
+    rows = [line.strip("|").split("|")[1:] for line in table.splitlines()[2:]]
+    assert [(int(count), int(errors)) for count, errors in rows] == [(len(sentences(one)), wrong.get(one, 0)) for one in written]

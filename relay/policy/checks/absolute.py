@@ -50,7 +50,7 @@ CHECK = Check(
     "organisation.toml 中 [[claim]]、[[mark]] 登记的原话放行",
     parameters=AbsoluteTerms,
     ask=ask,
-    reads=("message.content", "organisation.claim", "organisation.mark", "recipient.jurisdictions"),
+    reads=("message.content", "organisation.claim", "organisation.mark", "recipient.countries"),
     inspects=True,
     scope="recipient",
     text="Absolute advertising terms without registered proof",
