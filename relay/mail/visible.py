@@ -7,7 +7,7 @@ those are not read, and said to be unread.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -22,6 +22,7 @@ _INLINE = PHRASING | tag_names("-comment area bdi data img map ruby wbr")
 _UNSEEN = ("script", "style", "title")
 _WHITE: Colour = (255, 255, 255)
 _MAX_SELECTORS = 200
+_LAST_LINKS = 30
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BORDER = "\x1f"  # between two blocks, until the line ends of the source are spaces
 
@@ -91,7 +92,8 @@ class _Reading:
         """Take what is hidden out, then links and pictures, then lines."""
         self._read_sheets()
         self._take_hidden(html)
-        inline = []
+        inline: list[LexborNode] = []
+        linked: list[LexborNode] = []
         named: dict[int, str] = {}
         spoken = []
         for node in self.tree.body.traverse() if self.tree.body else ():
@@ -104,11 +106,13 @@ class _Reading:
             inline.append(node)
             if name in ("a", "area"):
                 self._add_link(node, name)
+                linked.append(node)
             elif name == "img":
                 spoken.append(self._add_image(node))
         if " title=" in html or "\ttitle=" in html or "\ntitle=" in html or "TITLE=" in html:
             spoken += [_attribute(node, "title") for node in self.tree.css("[title]")]
         self.page.spoken = "\n".join(text for text in spoken if text)
+        self._look_at_ways_out(linked[-_LAST_LINKS:])
         self.page.shown = self._lines(inline)
 
     def _lines(self, inline: list[LexborNode]) -> str:
@@ -228,13 +232,21 @@ class _Reading:
 
     def _add_link(self, node: LexborNode, tag: str, hidden: str = "") -> None:
         href = _attribute(node, "href").strip()
-        if not href:
-            return
-        shown = _SPACES.sub(" ", node.text()).strip()
-        size = contrast = None
-        if not hidden and may_lead_out(shown, href):
-            size, contrast = legibility_of(node, self.sheet)
-        self.page.links.append(Link(href, shown, self.page.where, hidden, tag, size, contrast))
+        if href:
+            shown = _SPACES.sub(" ", node.text()).strip()
+            self.page.links.append(Link(href, shown, self.page.where, hidden, tag))
+
+    def _look_at_ways_out(self, nodes: list[LexborNode]) -> None:
+        """How well people read the links by which they leave; those stand among the last."""
+        place = len(self.page.links)
+        for node in reversed(nodes):
+            if not _attribute(node, "href").strip():
+                continue
+            place -= 1
+            link = self.page.links[place]
+            if may_lead_out(link.shown, link.href):
+                size, contrast = legibility_of(node, self.sheet)
+                self.page.links[place] = replace(link, size=size, contrast=contrast)
 
     def _add_image(self, node: LexborNode, hidden: str = "") -> str:
         style = read_style(_attribute(node, "style"))
