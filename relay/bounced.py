@@ -23,6 +23,7 @@ from relay.records.collected import earlier_bounces, gone_digests
 from relay.records.facts import finished_record, late_record, suppressed_record
 from relay.records.held import held_records
 from relay.records.kinds import Record
+from relay.tasks import beside
 
 
 class Outcomes:
@@ -38,14 +39,18 @@ class Outcomes:
         self, submission: Submission, results: Sequence[Result], report: Enum, reply: Reply, held_until: float
     ) -> None:
         """Every outcome is known; what is held is given up at `held_until`. Raises RecordsUnavailable."""
-        now, person = self._clock(), self._records.person
-        records = finished_record(submission, results, report, reply, now, person, self._marks(results))
-        records += held_records(submission.id, results, report, now, held_until, person)
-        await self._write(submission.id, records, results)
+        now, person, marks = self._clock(), self._records.person, self._marks(results)
+
+        def made() -> list[Record]:
+            records = finished_record(submission, results, report, reply, now, person, marks)
+            return records + held_records(submission.id, results, report, now, held_until, person)
+
+        await self._write(submission.id, await beside(made, size=len(results)), results)
 
     async def late(self, submission_id: str, results: Sequence[Result]) -> None:
         """An outcome came after the client had been answered. Raises RecordsUnavailable."""
-        record = late_record(submission_id, results, self._clock(), self._records.person, self._marks(results))
+        now, marks = self._clock(), self._marks(results)
+        record = await beside(lambda: late_record(submission_id, results, now, self._records.person, marks), size=len(results))
         await self._write(submission_id, [record], results)
 
     def _marks(self, results: Sequence[Result]) -> tuple[bytes, ...]:

@@ -18,7 +18,9 @@ from relay.policy.inputs import facts_read
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.sets import PolicySet, Stream
 
+_NOBODY = "nobody@relay.invalid"
 _EXCERPT = 40  # characters around what was seen
+_OF_ANYBODY = frozenset({"recipient.countries"})
 _OF_ADDRESS = frozenset({"recipient.address", "recipient.domain", "recipient.countries"})
 
 
@@ -49,36 +51,39 @@ class Found:
 
 
 def lint(policy: PolicySet, stream: Stream, message: Message, countries: frozenset[str], now: datetime) -> list[Found]:
-    """Everything that the rules have against the message, for the recipients in To and Cc, else for one like its author.
+    """Everything that the rules have against the message, for the recipients in To and Cc, else for somebody unknown.
 
     `countries` are those of the upstreams that it may leave by.  Raises RuleFailed.
     """
     submission = _submission(policy, stream, message, now)
     cases = cases_of(submission, message, policy, [Known()] * len(submission.recipients), countries)
     counted: dict[tuple[str, str], Found] = {}
-    unjudged = {rule.name for rule in stream.rules if not _is_about_message(facts_read(rule))} | {HOURS}
+    known = _OF_ADDRESS if message.addressee_list else _OF_ANYBODY
+    unjudged = {rule.name for rule in stream.rules if not _is_known(facts_read(rule), known)} | {HOURS}
     for ruling in judge(policy, stream, cases, now):
         for objection in ruling.objections:
             if objection.rule not in unjudged:
                 key = objection.rule, objection.detail
-                known = counted.get(key) or Found(objection, 0, tuple(_positions(message, objection.spots)))
-                counted[key] = replace(known, recipients=known.recipients + 1)
+                found = counted.get(key) or Found(objection, 0, tuple(_positions(message, objection.spots)))
+                counted[key] = replace(found, recipients=found.recipients + 1)
     return sorted(counted.values(), key=lambda found: -found.objection.action)
 
 
 def unreadable(stream: Stream, fault: MessageError) -> Found:
     """What is said of octets that cannot be taken as a message."""
-    (ruling,) = judge_octets([Recipient(Mailbox.parse("nobody@relay.invalid"))], stream, fault)
+    (ruling,) = judge_octets([Recipient(Mailbox.parse(_NOBODY))], stream, fault)
     return Found(ruling.objections[0], 1)
 
 
-def _is_about_message(reads: Iterable[str]) -> bool:
-    return not any(fact.startswith("recipient.") and fact not in _OF_ADDRESS for fact in reads)
+def _is_known(reads: Iterable[str], known: frozenset[str]) -> bool:
+    """Whether all that a rule reads of the recipient is known without a store."""
+    return all(fact in known for fact in reads if fact.startswith("recipient."))
 
 
 def _submission(policy: PolicySet, stream: Stream, message: Message, now: datetime) -> Submission:
-    author = message.authors[0] if message.authors else Mailbox.parse("nobody@relay.invalid")
-    recipients = {mailbox.key: Recipient(mailbox) for mailbox in message.addressee_list or (author,)}
+    nobody = Mailbox.parse(_NOBODY)
+    author = message.authors[0] if message.authors else nobody
+    recipients = {mailbox.key: Recipient(mailbox) for mailbox in message.addressee_list or (nobody,)}
     return Submission(
         id="",
         at=now.timestamp(),

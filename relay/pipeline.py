@@ -51,7 +51,7 @@ from relay.reporting import Reporter
 from relay.routing import Routing
 from relay.stores.contracts import FirstTry, Store
 from relay.stores.held import Why
-from relay.tasks import spawn
+from relay.tasks import beside, spawn
 from relay.tries import Answered, await_others, earlier_result, settled_rows, unknown_digests
 from relay.upstream.delivery import Upstreams
 
@@ -246,7 +246,12 @@ class Line:
         free = [ruling.recipient for ruling in rulings if ruling.leading is None]
         again = [recipient for recipient in free if gathered.digests[recipient.key] in unknown]
         marks = message_id_digests(self.keys, message.message_id)[:1] if message.message_id else ()
-        record = received_record(submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries)
+        record = await beside(
+            lambda: received_record(
+                submission, message, rulings, policy.hash, first, self.records.person, again, marks, countries
+            ),
+            size=len(rulings),
+        )
         recording = spawn(self._record(record), f"record {submission.id}")
         deadline = begun + delivery.patience
         answered = asyncio.Event()

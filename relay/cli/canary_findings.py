@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from relay.cli.canary_mailbox import Arrival
 from relay.cli.canary_view import Probe
 from relay.cli.dkim import signatures
 from relay.cli.findings import Findings
@@ -19,24 +20,30 @@ def probe_of(
     canary: Consignment,
     offers: Sequence[Offer],
     sent: Sent,
-    arrived: bytes | None,
+    arrived: Arrival | None,
     signers: Sequence[Signer],
     rewritten: Sequence[str],
     *,
     was_awaited: bool,
+    junk: Sequence[str],
 ) -> Probe:
-    """Put everything into one value; `rewritten` are the fields that the profile knows the provider to rewrite."""
+    """Put everything into one value; `rewritten` are the fields that the profile knows the provider to rewrite.
+
+    `junk` are the junk folders that were looked into beside the inbox.
+    """
     reply, upstream = str(sent.outcome.reply), canary.routes[0].upstream
-    survival = compare(sent.copy.header, sent.copy.body, arrived) if arrived is not None else None
-    checked = _signatures(arrived, signers) if arrived is not None else []
+    survival = compare(sent.copy.header, sent.copy.body, arrived.octets) if arrived is not None else None
+    checked = _signatures(arrived.octets, signers) if arrived is not None else []
     findings = Findings()
     if sent.outcome.state is not OutcomeState.DELIVERED:
         said = sent.outcome.upstream_text or reply
         findings.wrong(f"上游没有收下探测邮件：{said}", f"the upstream did not take the canary: {said}")
     elif was_awaited and survival is None:
+        _not_there(junk, findings)
+    if arrived is not None and arrived.junk:
         findings.wrong(
-            "探测邮件没有在等待时间内到达收件箱：请查看垃圾邮件文件夹，或用 --wait 等得更久",
-            "the canary did not arrive in the inbox in time: look into the junk folder, or let --wait be longer",
+            f"探测邮件进了垃圾邮件文件夹“{arrived.junk}”：收件方把这样的邮件当作垃圾邮件",
+            f'the canary arrived in the junk folder "{arrived.junk}": this is what its receiver takes such mail for',
         )
     if survival is not None:
         _look_at(survival, frozenset(rewritten), upstream, findings)
@@ -58,6 +65,20 @@ def probe_of(
         signatures=tuple(checked),
         findings=tuple(findings.faults),
     )
+
+
+def _not_there(junk: Sequence[str], findings: Findings) -> None:
+    if junk:
+        findings.wrong(
+            f"探测邮件没有在等待时间内到达，收件箱和垃圾邮件文件夹（{'、'.join(junk)}）里都没有：可用 --wait 等得更久",
+            f"the canary did not arrive in time, neither in the inbox nor in the junk folder ({', '.join(junk)}):"
+            " let --wait be longer",
+        )
+    else:
+        findings.wrong(
+            "探测邮件没有在等待时间内到达收件箱：请查看垃圾邮件文件夹，或用 --wait 等得更久",
+            "the canary did not arrive in the inbox in time: look into the junk folder, or let --wait be longer",
+        )
 
 
 def _signatures(arrived: bytes, signers: Sequence[Signer]) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 
+from relay.cli.false_positives import chapter
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
 from relay.policy.case import Action
+from relay.policy.duty import DutyTable
 from relay.policy.model import PackFile
 from relay.policy.parse import parse_policies
 from relay.policy.rule import Rule, RuleTable
@@ -61,6 +63,7 @@ _PURPOSES = {"marketing": "营销", "service": "服务", "correspondence": "个�
 _COUNTRY = {"organisation": ("organisations in", "单位位于"), "recipient": ("recipients in", "收件人位于"),
             "upstream": ("mail by an upstream server in", "上游服务器位于")}  # fmt: skip
 _OF_CASE = frozenset({"name", "each", "expect", "objects", "passes", "unasked"})
+_ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _SHOWN = 110  # characters of one value of an example
 
 
@@ -105,6 +108,7 @@ def _book(language: int) -> str:
     parts.append("\n".join([says["packs"], *rows]))
     for name in order:
         parts += _pack(name, packs[name], rules[name], examples, language, says)
+    parts += chapter(language)
     rows = [f"| {(one.what, one.what_zh)[language]} | {(one.why, one.why_zh)[language]} |" for one in LEFT_OUT]
     parts += [says["left out"], "\n".join([says["left out head"], *rows])]
     return "\n\n".join(parts) + "\n"
@@ -130,7 +134,16 @@ def _pack(
         yield _rule(rule, examples, language, says)
     if pack.duty:
         yield f"### {name}: {says['duties']}"
-        yield "\n".join(f"- `{duty.id}`: `{duty.do}`{f' ({duty.cite})' if duty.cite else ''}" for duty in pack.duty)
+        yield "\n".join(f"- `{name}/{duty.id}`: {_deed(duty, language)}" for duty in pack.duty)
+
+
+def _deed(duty: DutyTable, language: int) -> str:
+    where = f" ({', '.join(duty.recipient_countries)})" if duty.recipient_countries else ""
+    otherwise = (("; else refused", "；否则拒收"), ("; else as it came", "；否则原样发出"))[duty.if_impossible == "warn"][
+        language
+    ]
+    cite = f" [{duty.cite}]" if duty.cite else ""
+    return f"{duty.deed[language]}{_purposes(duty, language)}{where}{otherwise}{cite}"
 
 
 def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, str]) -> str:
@@ -147,7 +160,7 @@ def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, s
     return "\n".join([head, "", *(f"- {label}: {said}" for label, said in lines)])
 
 
-def _purposes(table: RuleTable, language: int) -> str:
+def _purposes(table: RuleTable | DutyTable, language: int) -> str:
     if not table.purposes:
         return ""
     if language:
@@ -190,7 +203,8 @@ class _Examples:
         found = [case for case in self._cases if rule in case.get(key, ())]
         if not found:
             raise KeyError(f"policies/tests has no case that names {rule} in {key}")
-        case = next((one for one in found if key == "objects" or one["expect"] == "permit"), found[0])
+        found = [one for one in found if key == "objects" or one["expect"] == "permit"] or found
+        case = min(found, key=lambda one: len(one[key]))  # what names few rules is about this one
         one = next(iter(case.get("each", [])), "")
         return ", ".join(
             f"`{name} = {_value(_filled(value, one))}`".replace("\n", " ") for name, value in case.items() if name not in _OF_CASE
@@ -213,7 +227,7 @@ def _value(value: Any) -> str:
         shown = ", ".join(_value(one) for one in value[:3])
         text = f"[{shown}, … ({len(value)})]" if len(value) > 3 else f"[{shown}]"
     elif isinstance(value, str):
-        visible = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in value.replace("`", "'"))
+        visible = "".join(c if c.isprintable() else _ESCAPED.get(c, f"\\u{ord(c):04x}") for c in value.replace("`", "'"))
         text = f'"{visible[:_SHOWN]}{"…" if len(visible) > _SHOWN else ""}"'
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)

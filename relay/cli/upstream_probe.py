@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from relay.cli.canary_findings import probe_of
-from relay.cli.canary_mailbox import Mailroom, reading_for
+from relay.cli.canary_mailbox import Arrival, Mailroom, reading_for
 from relay.cli.canary_view import Probe, show_probe
 from relay.cli.entries import by_option, json_option, mailbox_of, person, seconds_of, upstream_of
 from relay.cli.opening import Opened, open_all, policy_in_force
@@ -87,6 +87,7 @@ async def _probe(asked: Asked) -> Probe:
             async with reading_for(config, account) as mailroom:
                 sent = await _sent(opened, policy, upstream, prober, canary, asked.by)
                 arrived = await _arrived(mailroom, canary, sent, seconds_of(asked.wait) or 0.0)
+                junk = mailroom.junk if mailroom else ()
         except (UpstreamUnavailable, OpeningError) as fault:
             fail(UNREACHABLE, f"上游 {upstream.name} 无法连接：{fault}", f"upstream {upstream.name} cannot be reached: {fault}")
         except MailboxUnavailable as fault:
@@ -96,9 +97,8 @@ async def _probe(asked: Asked) -> Probe:
         finally:
             await prober.aclose()
         rewritten = load_profiles()[upstream.provider].unsigned_fields
-        found = probe_of(
-            canary, offers, sent, arrived, signers.for_domain(sender.domain), rewritten, was_awaited=account is not None
-        )
+        ours, was_awaited = signers.for_domain(sender.domain), account is not None
+        found = probe_of(canary, offers, sent, arrived, ours, rewritten, was_awaited=was_awaited, junk=junk)
         keep_probe(config.data_path, found, upstream.addresses)
         return found
 
@@ -209,7 +209,7 @@ async def _require_leave(opened: Opened, recipient: Recipient) -> None:
 # After it left -------------------------------------------------------------------------------------------------------
 
 
-async def _arrived(mailroom: Mailroom | None, canary: Consignment, sent: Sent, wait: float) -> bytes | None:
+async def _arrived(mailroom: Mailroom | None, canary: Consignment, sent: Sent, wait: float) -> Arrival | None:
     if mailroom is None or sent.outcome.state is OutcomeState.PERMANENT or sent.outcome.state is OutcomeState.TRANSIENT:
         return None
     return await mailroom.wait_for(canary.submission.id, wait)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -34,8 +35,7 @@ _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BORDER = "\x1f"  # between two blocks, until the line ends of the source are spaces
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A link; `shown` is its text. `hidden` says how it is hidden, "" when it is not; `tag` is "text" in plain text.
 
     Of a link that leads out of the mail also the size of its text in pixels and its contrast, None where nothing tells.
@@ -50,8 +50,7 @@ class Link:
     contrast: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A picture; width and height in pixels, None where nothing tells."""
 
     src: str

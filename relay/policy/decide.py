@@ -33,7 +33,7 @@ from relay.policy.organisation import Exempt
 from relay.policy.pacing import RULE as HOURS
 from relay.policy.pacing import outside_hours
 from relay.policy.rule import UNREAD_PARTS, Finding, Rests, Rule, Setting
-from relay.policy.sets import Pack, PolicySet, Stream
+from relay.policy.sets import Duty, Pack, PolicySet, Stream
 from relay.policy.table import ACTIONS, domain_fits
 from relay.policy.thresholds import RULE as PAUSED
 from relay.policy.thresholds import objection_to
@@ -51,6 +51,14 @@ EXPIRED = Objection(
     retry_after=3600,
 )
 
+
+UNMET = replace(
+    EXPIRED,
+    text="The relay lacks what a law wants written into every copy",
+    text_zh="缺少法律要求写入每封邮件的信息",
+    fix="Tell your administrator: relay check names what is missing",
+    fix_zh="请通知管理员：relay check 会指出缺少的内容",
+)
 
 _ON_PARTS = frozenset({"attachments", "sealed"})
 """What an expression says of these is not to be believed when the parts could not all be found."""
@@ -162,6 +170,7 @@ def _ask_all(
 ) -> tuple[list[Asked], list[tuple[int, Rule]]]:
     """What every rule says, in their order, and which are to be asked of other recipients at this domain anew."""
     asked = [_expired(pack, case, today) for pack in stream.packs if pack.is_expired(today)]
+    asked += [_unmet(duty, keys, case) for duty, keys in stream.unmet]
     if case.pause is not None:
         asked.append(Asked(PAUSED, True, "asked", objection_to(case.pause)))
     if hours is not None:
@@ -219,6 +228,12 @@ def _expired(pack: Pack, case: Case, today: date) -> Asked:
     if pack.reach is not None and not pack.reach.covers(case):
         return pack.reach.leaves_out(name)
     return Asked(name, True, "asked", replace(EXPIRED, rule=name, detail=f"expired on {pack.until}"))
+
+
+def _unmet(duty: Duty, keys: Sequence[str], case: Case) -> Asked:
+    if duty.reach is not None and not duty.reach.covers(case):
+        return duty.reach.leaves_out(duty.name)
+    return Asked(duty.name, True, "asked", replace(UNMET, rule=duty.name, cite=duty.table.cite, detail=", ".join(keys)))
 
 
 def _left_out(rule: Rule, case: Case, phase: Phase) -> Asked | None:

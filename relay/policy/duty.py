@@ -41,6 +41,14 @@ _PARTS = {
     "contact": ("how to reach the sender", "联系方式"),
     "privacy": ("the privacy notice", "隐私政策"),
 }
+_NEEDED: dict[FooterPart, str] = {
+    "unsubscribe": "one-click",
+    "refusal-mailbox": "refusal_mailbox",
+    "identity": "legal_name",
+    "address": "postal_address",
+    "contact": "contact",
+    "privacy": "privacy_url",
+}
 _LATER = (
     'a copy for which a duty cannot be done is refused ("reject") or leaves without it ("warn")'
     ' / 无法执行处理的邮件只能拒收（"reject"）或不作处理发出（"warn"）'
@@ -78,6 +86,11 @@ class DutyTable(Table):
     def works(self) -> frozenset[str]:
         """The single things it does; with fewer of them it is laxer."""
         raise NotImplementedError(self.do)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of organisation.toml without which it cannot be done; "one-click" is what the stream must offer."""
+        return ()
 
     @property
     def is_for_people(self) -> bool:
@@ -178,6 +191,10 @@ class Footer(DutyTable):
     @property
     def works(self) -> frozenset[str]:
         return frozenset(self.show)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(_NEEDED[part] for part in self.show if part in _NEEDED)
 
     @model_validator(mode="after")
     def _both_languages(self) -> Self:

@@ -236,8 +236,10 @@ def inputs_of(asked: Iterable[Asked], stream: Stream, case: Case) -> Iterator[In
             yield Input(facts_of(["stream.pause"], case, stream.setting), {})
         elif one.rule == HOURS:
             yield Input(facts_of(["recipient.domain"], case, stream.setting), _hours(stream))
-        else:
+        elif one.rule in expiring:
             yield Input({}, {"expires_on": str(expiring[one.rule])})
+        else:  # a duty that cannot be done
+            yield Input({}, {})
 
 
 def _hours(stream: Stream) -> dict[str, Any]:

@@ -159,6 +159,14 @@ class OrganisationFacts(Table):
 
     transfer: Annotated[tuple[Transfer, ...], Field(strict=False)] = ()
 
+    def says(self, key: str) -> bool:
+        """Whether a text is there: "contact", "legal_name.zh"; without a language, one is enough."""
+        name, _, language = key.partition(".")
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return bool(value.strip())
+        return any(getattr(value, one).strip() for one in ([language] if language else ["zh", "en"]))
+
     def transfers(self, today: date) -> tuple[Transfer, ...]:
         """Those that have not ended."""
         return tuple(transfer for transfer in self.transfer if today <= transfer.until)

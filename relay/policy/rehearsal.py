@@ -48,11 +48,16 @@ class Rehearsal:
     """One case, ready to be judged."""
 
     written: Written
-    line: int
+    octets: bytes  # the whole file
     policy: PolicySet
     stream: Stream
     case: Case
     at: datetime
+
+    @property
+    def line(self) -> int:
+        """Where its name stands in the file; 0 when that cannot be found."""
+        return line_of(self.octets.decode("utf-8-sig", "replace"), (*self.written.place, "name"))
 
     @property
     def file(self) -> str:
@@ -208,8 +213,7 @@ class Stage:
         except MessageError as fault:
             self._faults.add(written.file, (*written.place, "raw"), f"no message: {fault.text}", "无法作为邮件读取")
             return
-        line = line_of(self._draft.files[written.file].decode("utf-8-sig", "replace"), (*written.place, "name"))
-        yield Rehearsal(written, line, policy, stream, case, now)
+        yield Rehearsal(written, self._draft.files[written.file], policy, stream, case, now)
 
     def scene(self, written: Written) -> tuple[PolicySet, Stream] | None:
         """The set and the stream that the case is judged by; None where they have a fault."""

@@ -73,6 +73,11 @@ class RuleTable(Table):
     fix_zh: str = Field(default="", max_length=600)
     cite: str = Field(default="", max_length=300)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it asks of organisation.toml ("contact") or of the stream ("one-click"), and objects without."""
+        return ()
+
     @model_validator(mode="after")
     def _both_languages(self) -> Self:
         for key in ("text", "fix"):

@@ -69,10 +69,23 @@ class Stream:
     file: StreamFile = field(compare=False, repr=False)
     setting: Setting = field(init=False, compare=False, repr=False)  # what checks are told of it
     asks_consent: bool = field(init=False, compare=False, repr=False)  # whether a rule looks at the consent ledger
+    unmet: tuple[tuple[Duty, tuple[str, ...]], ...] = field(init=False, compare=False, repr=False)
+    """Duties that cannot be done to anybody, and what is missing for them in organisation.toml or in the stream."""
 
     def __post_init__(self) -> None:
+        lacking = ((duty, self._lacks(duty)) for duty in self.duties if duty.table.if_impossible == "reject")
+        object.__setattr__(self, "unmet", tuple((duty, keys) for duty, keys in lacking if keys))
         object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
         object.__setattr__(self, "asks_consent", any(rule.asks_consent for rule in self.rules))
+
+    def _lacks(self, duty: Duty) -> tuple[str, ...]:
+        """What is missing for a duty; of what a rule of the same pack asks for that rule speaks."""
+        pack, offers = duty.name.partition("/")[0], self._offers()
+        told = {key for rule in self.rules if not rule.never and rule.name.startswith(f"{pack}/") for key in rule.table.needs}
+        if "unsubscribe" in told - offers:
+            told.add("one-click")
+        missing = (key for key in duty.table.needs if (key not in offers if key == "one-click" else not self.facts.says(key)))
+        return tuple(key for key in missing if key not in told)
 
     def _offers(self) -> frozenset[str]:
         found = {

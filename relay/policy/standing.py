@@ -46,6 +46,10 @@ def wants(policy: PolicySet) -> tuple[Want, ...]:
             elif isinstance(table, Offers):
                 file = f"streams/{stream.name}.toml"
                 found |= {Want(file, _KEYS[offer], rule.name, table.cite): None for offer in lacking(stream.setting, table)}
+        for duty, keys in stream.unmet:
+            for key in keys:
+                place = (f"streams/{stream.name}.toml", _KEYS[key]) if key in _KEYS else (ORGANISATION, key)
+                found[Want(*place, duty.name, duty.table.cite)] = None
     return tuple(found)
 
 

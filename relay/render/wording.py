@@ -34,7 +34,7 @@ _BOX = (
     "text-align:left;text-indent:0;word-break:break-word"
 )
 _ANCHOR = (
-    "display:inline!important;visibility:visible!important;color:#0b4fb3!important;"
+    "display:inline-block!important;visibility:visible!important;color:#0b4fb3!important;"
     "font-size:14px!important;text-decoration:underline!important"
 )
 

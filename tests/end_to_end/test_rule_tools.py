@@ -16,7 +16,7 @@ upstream = an_upstream(scope="module")
 @pytest.fixture(scope="module")
 def house(upstream, tmp_path_factory):
     """A relay that has run, with one recipient who is gone."""
-    with LineHouse(tmp_path_factory.mktemp("line"), upstream) as house:
+    with LineHouse(tmp_path_factory.mktemp("line"), upstream, cases=True) as house:
         assert house.relay.command("suppress", "add", GONE, "--reason", "hard_bounce").returncode == 0
         assert house.send(NEWS, ["first@example.org"], message()).is_positive
         yield house

@@ -17,7 +17,7 @@ STREAM = "streams/newsletter.toml"
 RULE = word_rule("forbidden", "no-tests")
 
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
-relay = a_relay(scope="module", workers=2)
+relay = a_relay(scope="module", workers=2, cases=True)
 
 
 @pytest.fixture
@@ -91,6 +91,20 @@ def test_a_broken_folder_changes_nothing_and_says_where(relay, text):
     assert refused["level"] == "error"
     assert re.search(r"streams/newsletter\.toml: line \d+: purpose: expected", refused["text"])
     assert replies(relay, "still fine", 2) == {250}
+
+
+def test_a_set_whose_cases_do_not_hold_changes_nothing_and_says_which(relay, text):
+    before, counted = policy_hash(relay), failures(relay)
+    case = relay.folder / "policies/tests/mine.toml"
+    case.write_text('stream = "newsletter"\n[[case]]\nname = "spring"\nsubject = "forbidden"\nexpect = "reject"\n')
+    relay.process.send_signal(signal.SIGHUP)
+    relay.wait(lambda: failures(relay) == counted + 1)
+    assert policy_hash(relay) == before
+    relay.wait(lambda: "tests/mine.toml: line 3: spring: expected reject, found permit" in refusals(relay)[-1]["text"])
+    change(relay, text + RULE)  # which makes the case hold
+    relay.process.send_signal(signal.SIGHUP)
+    relay.wait(lambda: policy_hash(relay) != before)
+    case.unlink()
 
 
 def test_policy_apply_is_taken_up_without_a_signal(relay, text):

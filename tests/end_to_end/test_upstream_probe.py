@@ -43,7 +43,7 @@ def relay(tmp_path, upstream, dovecot):
     return Relay(tmp_path / "relay", upstream, extra=accounts)
 
 
-def deliver(upstream, dovecot, *changes):
+def deliver(upstream, dovecot, *changes, folder=""):
     """What the provider does: every mail goes into READER's mailbox, after these substitutions."""
 
     def take(delivery):
@@ -51,7 +51,7 @@ def deliver(upstream, dovecot, *changes):
         for pattern, replacement in changes:
             data, count = re.subn(pattern, replacement, data)
             assert count, pattern
-        dovecot.drop(READER, data)
+        dovecot.drop(READER, data, folder=folder)
 
     upstream.on_delivery = take
 
@@ -136,6 +136,27 @@ def test_a_message_id_that_the_profile_knows_to_be_rewritten_is_no_finding(relay
 def test_a_canary_that_does_not_arrive_is_looked_for_no_longer_than_asked(relay, upstream):
     (finding,) = found(relay, "--wait", "1s", code=1)["findings"]
     assert "junk folder" in finding
+
+
+@pytest.mark.parametrize(
+    ("folder", "shown"), [("Unwanted", "Unwanted"), ("&V4NXPpCuTvY-", "垃圾邮件"), ("Spam", "Spam")], ids=["use", "zh", "en"]
+)
+def test_what_arrives_in_the_junk_folder_is_found_there_and_said_so(relay, upstream, dovecot, folder, shown):
+    """The one that the server marks for junk, and those that are called so."""
+    dovecot.folder_of(READER, folder)
+    deliver(upstream, dovecot, folder=folder)
+    said = found(relay, code=1)
+    (finding,) = said["findings"]
+    assert f'arrived in the junk folder "{shown}"' in finding
+    assert [one["valid"] for one in said["signatures"]] == [True]
+    assert said["survival"]["is_body_same"]
+
+
+def test_where_a_canary_was_looked_for_is_said(relay, upstream, dovecot):
+    dovecot.folder_of(READER, "Junk")
+    (finding,) = found(relay, "--wait", "1s", code=1)["findings"]
+    assert "neither in the inbox nor in the junk folder" in finding
+    assert "Junk" in finding
 
 
 def test_without_a_mailbox_it_is_only_sent(relay, upstream):

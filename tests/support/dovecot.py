@@ -39,6 +39,12 @@ imap_capability = {capability}
 default_internal_user = {internal}
 default_internal_group = {internal_group}
 default_login_user = {login}
+namespace inbox {{
+  inbox = yes
+  mailbox Unwanted {{
+    special_use = \\Junk
+  }}
+}}
 passdb {{
   driver = static
   args = password={password}
@@ -152,9 +158,19 @@ class Dovecot:
             self._own(path)
         return path
 
-    def drop(self, login: str, *mails: bytes) -> None:
+    def folder_of(self, login: str, name: str) -> Path:
+        """Another folder of this login, by its name on the disk."""
+        box = self.maildir(login) / f".{name}"
+        if not box.exists():
+            for part in ("new", "cur", "tmp"):
+                (box / part).mkdir(parents=True)
+            (box / "maildirfolder").touch()
+            self._own(box)
+        return box
+
+    def drop(self, login: str, *mails: bytes, folder: str = "") -> None:
         """Deliver mails; their order is that of the arguments."""
-        box = self.maildir(login)
+        box = self.folder_of(login, folder) if folder else self.maildir(login)
         for mail in mails:
             self._dropped += 1
             name = f"{1_700_000_000 + self._dropped}.{self._dropped:07d}.test"

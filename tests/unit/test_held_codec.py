@@ -68,6 +68,8 @@ def test_a_copy_keeps_the_recipient_as_given_and_what_was_said_of_it(keys, recip
     codec = Codec(keys)
     detail = Detail(recipient, "450 4.2.1 later", "base/limits", "稍后", "later", "netease", "450 MI:SFQ", "5.1.1")
     assert codec.read_detail(ID, codec.detail(ID, detail)) == detail
+    dropped = replace(detail, judged="a1", released=True, refused_at=1_800_000_000.5, is_unrecorded=True)
+    assert codec.read_detail(ID, codec.detail(ID, dropped)) == dropped
     assert codec.read_detail(ID, codec.detail(ID, Detail(recipient))) == Detail(recipient)
 
 

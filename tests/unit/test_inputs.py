@@ -19,6 +19,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "attachment-types": {"extensions": ["exe"]},
     "subject-words": {"words": ["lottery"]},
     "consent": {"basis": ["explicit"], "interest_in": ["FR"]},
+    "subject-label": {"labels": ["CN"]},
     "organisation-facts": {"facts": ["contact"]},
     "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
     "stream-offers": {"offers": ["signature"]},

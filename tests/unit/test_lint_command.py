@@ -122,5 +122,14 @@ def test_the_hour_is_no_finding(desk):
     assert run(write(desk)).exit_code == 0
 
 
+def test_the_author_does_not_stand_in_for_recipients_who_are_not_named(desk):
+    """A rule on addresses is asked about those in To and Cc alone."""
+    stream = desk / "policies" / "streams" / "newsletter.toml"
+    rule = '[[rule]]\nid = "own"\ncheck = "domains"\ndeny = ["example.com", "relay.invalid"]\n'
+    stream.write_text(stream.read_text("utf-8") + rule, "utf-8")
+    assert run(write(desk, to="undisclosed-recipients:;")).exit_code == 0
+    assert "newsletter/own: reject" in run(write(desk, to="boss@example.com")).stdout
+
+
 def test_a_folder_without_messages_is_told(desk):
     assert run(desk / "mail").exit_code == 2

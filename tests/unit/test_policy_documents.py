@@ -11,6 +11,7 @@ import pytest
 
 from relay.policy.checks import CHECKS
 from relay.policy.detectors import PERSONAL, SECRETS
+from relay.policy.duty import DUTIES
 from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
 from relay.policy.model import Thresholds
 from relay.policy.organisation import Regulated, SharedLimits, TransferBasis
@@ -93,7 +94,7 @@ def without_limits(organisation: bytes) -> bytes:
 def test_the_examples_load(document):
     """Every TOML block is valid in the place that it names."""
     blocks = re.findall(r"```toml\n(?!\[stream\])(.*?)```", document, re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks[:2]:
         assert newsletter(block).stream("newsletter").rules[-1].name.startswith("newsletter/")
     override, _, exempt = blocks[2].partition("[[exempt]]")
@@ -124,6 +125,9 @@ def test_the_examples_load(document):
     assert wants(lasting) == ()
     law = a_policy(law=f'[pack]\nversion = "1"\n{blocks[9]}').packs["law"]
     assert [condition.upstream for condition in law.applies.any] == [None, "CN", None]
+    (footer,) = a_policy(law=f'[pack]\nversion = "1"\n{blocks[10]}').packs["law"].duty
+    assert (footer.do, footer.recipient_countries, footer.if_impossible) == ("footer", ("FR",), "reject")
+    assert all(f"`{do}`" in document for do in DUTIES)
 
 
 @pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])

@@ -73,7 +73,7 @@ def test_a_message_may_be_written_whole():
 def test_fields_are_added_replaced_repeated_and_taken_away():
     one = case('subject = "a"\nfields = { subject = "b", Date = "", "X-A" = ["1", "2"] }\nexpect = "permit"')
     message = one.case.message
-    assert (message.subject, message.text("Date"), [field.value for field in message.all("x-a")]) == ("b", None, [b"1", b"2"])
+    assert (message.subject, message.first("date"), [field.value for field in message.all("x-a")]) == ("b", None, [b"1", b"2"])
 
 
 def test_at_rcpt_there_is_no_message():

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from relay.cli.rule_book import _Examples, chinese, english
+from relay.policy.detectors import PERSONAL, SECRETS
 from tests.support.policies import shipped_files
 
 RULES = [
@@ -61,3 +62,10 @@ def test_an_example_shows_what_the_case_writes_and_no_more():
     }  # fmt: skip
     shown = _Examples({"tests/x.toml": {"case": [case]}}).shown("x/one", "objects")
     assert shown == ('`subject = "Sp\\u200bring b"`, `fields = { X = "1|2" }`, `cc = ["a", "b", "c", … (4)]`, `phase = "rcpt"`')
+
+
+@pytest.mark.parametrize("book", [english, chinese])
+def test_the_false_positives_of_every_kind_stand_in_the_book(book):
+    rows = [line for line in book().splitlines() if re.search(r"\| [0-9,]{7,} × ", line)]
+    assert {kind for line in rows for kind in re.findall(r"\(`([a-z-]+)`\)", line)} == PERSONAL.keys() | SECRETS.keys()
+    assert any("(`us-ssn`)" in line and "(89 %)" in line for line in rows)

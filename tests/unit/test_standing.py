@@ -182,3 +182,45 @@ def test_what_a_stream_does_not_offer_keeps_its_mail_back(offers, key):
         assert [want.key for want in wants(changed)] == ([key] if action else [])
         if action:
             assert str(reply_to(ruling)).startswith("451 4.3.5 [law/offers] ")
+
+
+# What a duty writes --------------------------------------------------------------------------------------------------
+
+DUTY = '[pack]\nversion = "1"\n{}\n[[duty]]\nid = "footer"\ndo = "footer"\nshow = ["identity", "contact"]\ncite = "Act 7"\n'
+ABROAD = '[applies]\nany = [{ recipient = "KR" }]'
+
+
+def test_what_a_duty_cannot_write_keeps_mail_back():
+    lacking = under(DUTY.format(""))
+    ruling = ruled(lacking, LAST)
+    assert str(reply_to(ruling)).startswith("451 4.3.5 [law/footer] ")
+    assert (ruling.leading.detail, ruling.leading.cite) == ("contact", "Act 7")
+    assert [(want.file, want.key, want.rule) for want in wants(lacking)] == [("organisation.toml", "contact", "law/footer")]
+    told = under(DUTY.format(""), changes={"organisation.toml": ('contact = ""', 'contact = "400 000 0000"')})
+    assert ruled(told, LAST).action is Action.PERMIT
+    assert wants(told) == ()
+
+
+@pytest.mark.parametrize("pack", [DUTY.format(ABROAD), DUTY.format("") + 'if_impossible = "warn"\n'])
+def test_a_duty_that_is_not_owed_keeps_nobody_back(pack):
+    assert ruled(under(pack), LAST).action is Action.PERMIT
+
+
+def test_of_what_a_rule_of_the_pack_asks_the_rule_speaks():
+    policy = under(DUTY.format(NEEDS.format('facts = ["contact"]')))
+    ruling = ruled(policy, LAST)
+    assert [one.rule for one in ruling.objections] == ["law/facts"]
+    assert [want.rule for want in wants(policy)] == ["law/facts"]
+
+
+def test_a_link_that_the_stream_does_not_have_cannot_be_shown():
+    pack = DUTY.format("").replace('"contact"', '"unsubscribe"')
+    changes = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    policy = a_policy(changes=changes, law=pack)
+    bare = replace(policy.stream("newsletter"), unsubscribe=Unsubscribe(mailto=True))
+    without = replace(policy, streams=(bare,))
+    assert [(want.file, want.key) for want in wants(without)] == [("streams/newsletter.toml", "[unsubscribe] one_click")]
+    leading = decide(without, bare, a_case(), Phase.DATA, noon(LAST)).leading
+    assert leading is not None
+    assert leading.detail == "one-click"
+    assert wants(policy) == ()

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import relay
+from relay.doors.mailbox.folders import Folder, read_folder
 from relay.mail.mailbox import masked
 
 PATIENCE_SECONDS = 60.0  # for one answer; a large mailbox takes its time to search
@@ -107,6 +108,13 @@ class Session:
         if not found:
             raise MailboxUnavailable("the server names no UIDVALIDITY")
         self.validity = int(found[-1][1])
+
+    async def folders(self) -> list[Folder]:
+        """Every folder, with its use where the server knows it (RFC 6154). Raises MailboxUnavailable."""
+        told = b" RETURN (SPECIAL-USE)" if {b"SPECIAL-USE", b"LIST-EXTENDED"} <= self._capabilities else b""
+        answers = await self._command(b'LIST "" "*"' + told)
+        found = [read_folder(answer.text, answer.literals) for answer in answers]
+        return [folder for folder in found if folder is not None]
 
     @property
     def can_idle(self) -> bool:

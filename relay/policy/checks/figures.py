@@ -13,7 +13,7 @@ from relay.policy.rule import UNREAD_PARTS, Check, Finding, Setting
 
 _NEAR = 14  # characters between a word and its figure
 _FIGURE = re.compile(
-    r"\d[\d,.]*\s*(?:[%倍万亿千]|个百分点|多?[名位家户]|MILLION|BILLION|TIMES|PERCENT)|百分之|[一二三四五六七八九十]倍|前[三五十]"
+    r"\d[\d,.]*+\s*+(?:[%倍万亿千]|个百分点|多?[名位家户]|MILLION|BILLION|TIMES|PERCENT)|百分之|[一二三四五六七八九十]倍|前[三五十]"
 )
 
 

@@ -27,13 +27,11 @@ def ask(case: Case, setting: Setting, parameters: HiddenText) -> Finding | None:
     if case.message is None:
         return None
     content = case.message.content
-    if not content.hidden:
-        return None if content.is_complete else UNREAD_PARTS
-    shown = {text.where: _letters(text.shown) for text in content.texts}
+    in_sight = {text.where: _letters(text.shown) for text in content.texts if content.hidden}
     pieces: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for hidden in content.hidden:
         letters, where = _letters(hidden.text.shown), hidden.text.where.removesuffix(HIDDEN)
-        if letters and letters not in shown.get(where, ""):
+        if letters and letters not in in_sight.get(where, ""):
             pieces[where].append((len(letters), hidden.how))
     for where, found in pieces.items():
         found.sort()

@@ -31,9 +31,9 @@ def ask(case: Case, setting: Setting, parameters: SubjectLabel) -> Finding | Non
 
 CHECK = Check(
     name="subject-label",
-    summary="The subject does not begin with the advertising labels in `labels` (CN 【广告】 or [AD], SG <ADV>, KR (광고)),"
-    ' or, with `expected = "absent"`, begins with one; labels of other laws may stand before it',
-    summary_zh="主题未以 `labels` 中的广告标识开头（CN 为 【广告】或 [AD]，SG 为 <ADV>，KR 为 (광고)）；"
+    summary="The subject does not begin with the advertising labels that the laws in `labels` want (CN, SG, KR), or,"
+    ' with `expected = "absent"`, begins with one; labels of other laws may stand before it',
+    summary_zh="主题未以 `labels` 中各法域要求的广告标识开头（CN、SG、KR）；"
     '`expected = "absent"` 时为不得带有这些标识；其他法域的标识可以在前',
     parameters=SubjectLabel,
     ask=ask,

@@ -18,6 +18,10 @@ class Offers(RuleTable):
     action: ActionName = Field(default="defer", description="warn | hold | defer | reject")
     offers: Annotated[tuple[Offer, ...], Field(strict=False, min_length=1)]
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.offers
+
 
 def lacking(setting: Setting, parameters: Offers) -> tuple[str, ...]:
     """What the rule wants and the stream does not offer."""

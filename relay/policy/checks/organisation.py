@@ -24,6 +24,10 @@ class OrganisationNeeds(RuleTable):
     network_log: Annotated[Days, Field(description="[retention] network_log is at least this / 至少这么久")] = 0
     records: Annotated[Days, Field(description="[retention] records is at least this / 至少这么久")] = 0
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.facts
+
     @model_validator(mode="after")
     def _something_to_check(self) -> Self:
         if not self.facts and not self.network_log and not self.records:
@@ -33,21 +37,12 @@ class OrganisationNeeds(RuleTable):
 
 def missing(facts: OrganisationFacts, parameters: OrganisationNeeds) -> tuple[str, ...]:
     """The keys of organisation.toml that are empty or too small."""
-    found: list[str] = [key for key in parameters.facts if not _is_there(facts, key)]
+    found: list[str] = [key for key in parameters.facts if not facts.says(key)]
     if facts.retention.network_log < parameters.network_log:
         found.append("retention.network_log")
     if facts.retention.records < parameters.records:
         found.append("retention.records")
     return tuple(found)
-
-
-def _is_there(facts: OrganisationFacts, key: str) -> bool:
-    """Without a language, one is enough."""
-    name, _, language = key.partition(".")
-    value = getattr(facts, name)
-    if isinstance(value, str):
-        return bool(value.strip())
-    return any(getattr(value, one).strip() for one in ([language] if language else ["zh", "en"]))
 
 
 def ask(case: Case, setting: Setting, parameters: OrganisationNeeds) -> Finding | None:

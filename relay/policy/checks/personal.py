@@ -155,10 +155,10 @@ def ask_addresses(case: Case, setting: Setting, parameters: AddressList) -> Find
     content = case.message.content
     found = content.once(_addresses)
     own = parameters.own_domains + tuple(author.domain for author in case.message.authors or ())
-    mailbox = case.recipient.mailbox
+    key, domain = case.recipient.key, case.recipient.mailbox.domain
     if len(found) > parameters.more_than:
         count = sum(not domain_fits(domain, own) for domain in found.values())
-        foreign = count - (mailbox.key in found and not domain_fits(mailbox.domain, own))
+        foreign = count - (key in found and not domain_fits(domain, own))
         if foreign > parameters.more_than:
             return Finding(f"{foreign} addresses, {parameters.more_than} allowed")
     return None if content.is_complete else UNREAD_PARTS
@@ -212,7 +212,7 @@ ADDRESS_LIST = Check(
     summary_zh="含有超过 `more_than` 个他人的邮箱地址（默认 20）：不包括收件人本人的和本单位的（`own_domains`）",
     parameters=AddressList,
     ask=ask_addresses,
-    reads=("message.content", "message.from", "recipient.domain"),
+    reads=("message.content", "message.from", "recipient.address", "recipient.domain"),
     inspects=True,
     scope="recipient",
     text="The message has a list of other people's addresses",

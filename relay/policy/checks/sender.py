@@ -14,8 +14,8 @@ from relay.policy.rule import Check, Finding, RuleTable, Setting
 from relay.policy.table import Strings
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:：，；]{1,64}@[^\s@<>\"'(),;:：，；]{1,253}")
-_DOMAIN = re.compile(r"(?<![\w.@-])(?:[a-z0-9-]{1,63}\.){1,5}(?:com|cn|org|gov|edu)(?![\w-])")
-_COUNTER = re.compile(r"[(\[（【]\s*[0-9]{1,3}\s*[)\]）】]")
+_DOMAIN = re.compile(r"(?<![\w.@-])(?:[a-z0-9-]{1,63}+\.){1,5}(?:com|cn|org|gov|edu)(?![\w-])")
+_COUNTER = re.compile(r"[(\[（【]\s*+[0-9]{1,3}\s*+[)\]）】]")
 _BADGES = frozenset("✓✔✅☑🗸🗹🔵🔒🔐🛡Ⓥⓥ")
 _LIKE_LATIN = ("CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN", "LISU", "COPTIC")
 NO_REPLY = (

@@ -17,7 +17,7 @@ ROLES = (
     "support", "sysadmin", "trouble", "usenet", "uucp", "webmaster", "www",
 )  # fmt: skip
 """RFC 2142 and custom: mailboxes of an office, not of a person who could have agreed."""
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[0-9]++")
 
 
 class Generated(RuleTable):

@@ -7,8 +7,8 @@ from relay.policy.case import Case
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 REPLY = re.compile(
-    r"\s*(?:re|r[eé]f|fwd?|fw|aw|antw|wg|rv|tr|sv|vs|vl|odp|enc|res|回复|回覆|答复|答覆|回信|转发|轉發|转寄|轉寄)"
-    r"\s*(?:\[\d{1,3}\]|\(\d{1,3}\))?\s*[:：]",
+    r"\s*+(?:re|r[eé]f|fwd?|fw|aw|antw|wg|rv|tr|sv|vs|vl|odp|enc|res|回复|回覆|答复|答覆|回信|转发|轉發|转寄|轉寄)"
+    r"\s*+(?:\[\d{1,3}\]|\(\d{1,3}\))?\s*+[:：]",
     re.IGNORECASE,
 )
 """What mail programs put before the subject of an answer or of what is passed on."""

@@ -26,6 +26,8 @@ def ask(case: Case, setting: Setting, parameters: UnsubscribeLink) -> Finding | 
     if case.message is None:
         return None
     content = case.message.content
+    if not content.is_complete:
+        return UNREAD_PARTS
     shown = {text.where: text.shown for text in content.texts}
     forms = [where for where in _places(content) if where.startswith((_HTML, _PLAIN)) and not where.endswith(", alt")]
     for where in forms:
@@ -33,8 +35,6 @@ def ask(case: Case, setting: Setting, parameters: UnsubscribeLink) -> Finding | 
         text = shown.get(where, "")
         if fault := _html_fault(text, links, parameters) if where.startswith(_HTML) else _plain_fault(text, links):
             return Finding(f"{fault} in {where}", spots=(Spot(where),))
-    if not content.is_complete:
-        return UNREAD_PARTS
     return None if forms else Finding("no text")
 
 
