@@ -31,6 +31,7 @@ _NAMED = tag_names("a area font img script style title")
 _WHITE: Colour = (255, 255, 255)
 _MAX_SELECTORS = 200
 _MAX_STEPS = 100_000
+_LAST_LINKS = 30
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BORDER = "\x1f"  # between two blocks, until the line ends of the source are spaces
 
@@ -115,13 +116,16 @@ class _Reading:
         inline = self._sort_nodes()
         self._read_sheets()
         inline += self._take_hidden()
-        for name in ("a", "area"):
+        linked = []
+        for name in ("area", "a"):
             for node in self.named.get(name, ()):
                 if node.parent is not None:
                     self._add_link(node, name)
+                    linked.append(node)
         spoken = [self._add_image(node) for node in self.named.get("img", ()) if node.parent is not None]
         spoken += [_attribute(node, "title") for node in self.tree.css("[title]")]
         self.page.spoken = "\n".join(text for text in spoken if text)
+        self._look_at_ways_out(linked[-_LAST_LINKS:])
         self.page.shown = self._lines(inline)
 
     def _sort_nodes(self) -> list[LexborNode]:
@@ -261,13 +265,21 @@ class _Reading:
 
     def _add_link(self, node: LexborNode, tag: str, hidden: str = "") -> None:
         href = _attribute(node, "href").strip()
-        if not href:
-            return
-        shown = _SPACES.sub(" ", node.text()).strip()
-        size = contrast = None
-        if not hidden and may_lead_out(shown, href):
-            size, contrast = legibility_of(node, self.sheet)
-        self.page.links.append(Link(href, shown, self.page.where, hidden, tag, size, contrast))
+        if href:
+            shown = _SPACES.sub(" ", node.text()).strip()
+            self.page.links.append(Link(href, shown, self.page.where, hidden, tag))
+
+    def _look_at_ways_out(self, nodes: list[LexborNode]) -> None:
+        """How well people read the links by which they leave; those stand among the last."""
+        place = len(self.page.links)
+        for node in reversed(nodes):
+            if not _attribute(node, "href").strip():
+                continue
+            place -= 1
+            link = self.page.links[place]
+            if may_lead_out(link.shown, link.href):
+                size, contrast = legibility_of(node, self.sheet)
+                self.page.links[place] = link._replace(size=size, contrast=contrast)
 
     def _add_image(self, node: LexborNode, hidden: str = "") -> str:
         style = read_style(_attribute(node, "style"))

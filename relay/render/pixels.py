@@ -52,8 +52,8 @@ def pixels(html: bytes) -> list[tuple[int, int]]:
 
 def _images(html: bytes) -> Iterator[tuple[int, int]]:
     for begin in _IMAGE.finditer(html):
-        tag = _TAG.match(html, begin.start(), begin.start() + _MOST_TAG)
-        if tag:
+        start, bound = begin.start(), begin.start() + _MOST_TAG
+        if html.find(b">", start, bound) > 0 and (tag := _TAG.match(html, start, bound)):
             yield tag.span()
 
 

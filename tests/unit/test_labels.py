@@ -4,7 +4,7 @@ from base64 import b64encode
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.mail.message import Message
@@ -145,6 +145,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a busy machine takes what it takes
 @given(
     st.lists(PIECES, max_size=8).map("".join),
     st.lists(st.sampled_from(LABELS), unique=True, min_size=1),

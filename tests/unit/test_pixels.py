@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import dkim
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
@@ -51,7 +51,7 @@ def test_an_image_that_is_seen_or_not_asked_for_stays(tag):
 
 
 def test_tags_without_end_are_passed_over_in_time_that_grows_with_them():
-    assert pixels(b'<img src="' * 100_000) == []
+    assert pixels(b'<img src="' * 100_000) == pixels(b"<img " * 200_000) == []
 
 
 def encoded(html: bytes, encoding: str) -> bytes:
@@ -66,6 +66,7 @@ FILLING = st.lists(st.sampled_from(["<p>Hello</p>", "\r\n", " ", "=3D", "x" * 80
 )
 
 
+@settings(deadline=None)  # a busy machine takes what it takes
 @given(
     st.lists(st.tuples(FILLING, st.sampled_from(PIXELS)), min_size=1, max_size=4),
     FILLING,
