@@ -43,8 +43,8 @@ READ_AS = {
     "recipient": "recipient.domain", "submission": "sender.owns",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by", "recipient.countries"}
-"""Named for people: what the facts beside them are of; the countries are those of a claim."""
+AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
+"""Named for people: what the facts beside them are of."""
 
 
 class Watched:
