@@ -27,6 +27,7 @@ LABELS = {
     "part": "store, records, workers",
     "store": "sqlite, redis",
     "hash": "of the policy set",
+    "duty": 'a duty of the policy as "pack/id"',
     "pack": "a rule pack that some stream uses",
     "outcome": "what a turn of the courier made of a held copy",
 }

@@ -83,10 +83,11 @@ def test_every_promised_metric_is_there_with_its_labels(relay):
     page = relay.get("operators", "/metrics")[1]
     assert set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE)) == {metric.name for metric in METRICS}
     seen = {metric_of(series) for series in samples(relay)}
-    # no fault of the store, no pack with a last day, no watched mailbox, no limit of the upstream, nothing held
+    # no fault of the store, no pack with a last day, no duty left out, no watched mailbox, no limit of the upstream, nothing held
     assert {metric.name for metric in METRICS} - seen == {
             "relay_store_errors_total", "relay_collector_up", "relay_collected_total", "relay_upstream_limit_used_ratio",
             "relay_courier_copies_total", "relay_upstream_kept_back_total", "relay_pack_expires_timestamp_seconds",
+            "relay_duties_skipped_total",
         }  # fmt: skip
     for series in samples(relay):
         metric = next(metric for metric in METRICS if metric.name == metric_of(series))
