@@ -172,6 +172,19 @@ class Http(_Table):
         return url.rstrip("/")
 
 
+class Consents(_Table):
+    """The HTTP API for sign-up forms; without an address there is none."""
+
+    address: OptionalHostPort = ""
+    token_file: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_token(self) -> Self:
+        if self.address and not self.token_file:
+            raise ValueError("address needs token_file: a file with the token of the API / 需要 token_file：接口令牌文件")
+        return self
+
+
 class Delivery(_Table):
     patience: Duration = 20.0
     past_dot: Duration = 30.0
@@ -238,6 +251,7 @@ class Config(_Table):
     keys: Keys = Keys()
     store: Store = Store()
     http: Http = Http()
+    consents: Consents = Consents()
     delivery: Delivery = Delivery()
     hold: Hold = Hold()
     smtp: Smtp = Smtp()

@@ -39,7 +39,7 @@ class Documented:
 Bound = Literal[
     "connections", "connections_per_address", "handshakes", "proxy", "trust", "time", "commands", "errors", "recipients",
     "in_flight", "hold", "size", "line_length", "header_fields", "header_size", "received", "http_connections", "http_size",
-    "http_time",
+    "http_time", "http_token",
 ]  # fmt: skip
 """Every bound of the doors: what may be refused of what comes in, whatever it says."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,12 +12,11 @@ from typing import Any
 
 import click
 
-from relay.cli.consent_events import Said, new_event, origin_of, refusal_of
 from relay.cli.consent_lists import consent_options, export, import_
-from relay.cli.entries import by_option, event_id, json_option, mailbox_of, moment_of, person
+from relay.cli.entries import by_option, json_option, mailbox_of, moment_of, person
 from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, local_time, option, say, text, warn
-from relay.cli.suppress import told_of
+from relay.doors.consents import ConsentDesk
 from relay.mail.mailbox import Mailbox
 from relay.policy.consent import (
     ConsentEvent,
@@ -24,16 +24,11 @@ from relay.policy.consent import (
     EventKind,
     Needs,
     Standing,
-    covers,
     current,
     grant_for,
     is_purpose,
-    purpose_of,
 )
-from relay.policy.suppression import REFUSALS, Suppression
-from relay.records.consented import consent_record
-from relay.records.facts import lifted_record
-from relay.records.journal import replay
+from relay.records.consents import Said, origin_of
 
 _ADDED = click.Choice([kind.value for kind in EventKind if kind not in (EventKind.WITHDRAWN, EventKind.OBJECTED)])
 
@@ -114,54 +109,18 @@ def _with_text(told: Said, file: Path) -> Said:
     return replace(told, details=replace(told.details, text_sha256=hashlib.sha256(file.read_bytes()).hexdigest()))
 
 
+def _desk(opened: Opened) -> ConsentDesk:
+    return ConsentDesk(opened.keys, opened.records, lambda: opened.store, origin="cli", clock=time.time, entropy=os.urandom)
+
+
 async def _add(mailboxes: Sequence[Mailbox], told: Said, lifts: bool) -> dict[str, dict[str, Any]]:
     added: dict[str, dict[str, Any]] = {}
     async with open_all(option("config")) as opened:
-        opened.records.check()
-        await replay(opened.records, opened.store, time.time)  # the store must know what the person said last
         for mailbox in mailboxes:
-            now = time.time()
-            event = new_event(opened.keys, mailbox, told, now, event_id(now))
-            is_new = await opened.store.record_consents([event]) == 1
-            await opened.records.append(consent_record(event_id(now), now, event))
-            refused = await _refused(opened, mailbox, event, lifts=lifts)
-            added[mailbox.wire] = {"id": event.id, "new": is_new, "refused_since": refused}
+            done = await _desk(opened).record(mailbox, told, lifts=lifts)
+            since = done.refused_since
+            added[mailbox.wire] = {"id": done.id, "refused_since": None if since is None else local_time(since)}
     return added
-
-
-async def _refused(opened: Opened, mailbox: Mailbox, event: ConsentEvent, *, lifts: bool) -> str | None:
-    """Since when a refusal keeps mail back that this consent is to, None when none does (any more)."""
-    digests = opened.keys.addresses.digests(mailbox.key)
-    (there,) = await opened.store.find([digests])
-    left: list[Suppression] = []
-    for entry in there:
-        if entry.reason not in REFUSALS or not event.is_granting or not _concerns(entry, event):
-            continue
-        may_lift = lifts and covers(event.purpose, purpose_of(entry.scope)) and event.at > entry.last_at
-        if not (may_lift and await _lift(opened, digests, entry, event)):
-            left.append(entry)
-    return local_time(min(entry.at for entry in left)) if left else None
-
-
-def _concerns(entry: Suppression, event: ConsentEvent) -> bool:
-    refused = purpose_of(entry.scope)
-    return covers(refused, event.purpose) or covers(event.purpose, refused)
-
-
-async def _lift(opened: Opened, digests: Sequence[bytes], entry: Suppression, event: ConsentEvent) -> bool:
-    """By the one rule on lifting: later than the refusal, and the store asks that again."""
-    try:
-        if not await opened.store.lift(digests, entry.scope, entry.reason, event, ""):
-            return True
-    except ValueError:  # the person refused again since the store was asked
-        return False
-    now = time.time()
-    record = lifted_record(
-        event_id(now), now, digest=event.digest, sealed=event.sealed, scope=entry.scope, reason=entry.reason, by=event.by,
-        consent=event, note="",
-    )  # fmt: skip
-    await opened.records.append(record)
-    return True
 
 
 def _tell_added(added: Mapping[str, Mapping[str, Any]]) -> None:
@@ -212,7 +171,7 @@ def _answer(purpose: str, found: ConsentEvent | str) -> dict[str, Any] | None:
 
 async def _events(mailbox: Mailbox, *, shows_origin: bool) -> tuple[tuple[ConsentEvent, ...], dict[str, dict[str, str]]]:
     async with open_all(option("config")) as opened:
-        (events,) = await opened.store.consents([opened.keys.addresses.digests(mailbox.key)])
+        events = await _desk(opened).events(mailbox)
         return events, {event.id: origin_of(opened.keys, event) for event in events} if shows_origin else {}
 
 
@@ -281,16 +240,5 @@ def withdraw(
 
 
 async def _withdraw(mailboxes: Sequence[Mailbox], told: Said) -> dict[str, str]:
-    withdrawn: dict[str, str] = {}
     async with open_all(option("config")) as opened:
-        opened.records.check()
-        for mailbox in mailboxes:
-            now = time.time()
-            event = new_event(opened.keys, mailbox, told, now, event_id(now))
-            refusal = refusal_of(event, "cli")
-            if refusal and await opened.store.suppress(refusal):
-                await opened.records.append_many(await told_of(opened, refusal, event.by))
-            await opened.store.record_consents([event])
-            await opened.records.append(consent_record(event_id(now), now, event))
-            withdrawn[mailbox.wire] = event.id
-    return withdrawn
+        return {mailbox.wire: (await _desk(opened).record(mailbox, told)).id for mailbox in mailboxes}

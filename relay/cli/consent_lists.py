@@ -13,7 +13,6 @@ from typing import IO, Any
 import click
 import orjson
 
-from relay.cli.consent_events import Said, address_of, event_of, new_event, origin_of, refusal_of
 from relay.cli.entries import by_option, event_id, json_option, moment_of, person
 from relay.cli.lists import Faults, Source, Utf8, opened_faults, opened_source, written
 from relay.cli.opening import Opened, open_all
@@ -23,6 +22,7 @@ from relay.policy.consent import AgeBand, Basis, ConsentEvent, Details, EventKin
 from relay.policy.consent import Source as Origin
 from relay.policy.suppression import Reason, Suppression
 from relay.records.consented import consents_record
+from relay.records.consents import Said, address_of, event_of, new_event, origin_of, refusal_of
 from relay.records.search import mask
 from relay.stores.consent_formats import OWN_COLUMNS, Defaults, Told, own_row, read_consents
 from relay.stores.entries import row_of

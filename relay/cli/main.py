@@ -32,7 +32,7 @@ VERBS = {
     "explain": Verb("explain", "解释一次拒绝，或试判一封邮件", "Explain a refusal, or judge a message without sending it"),
     "lint": Verb("lint", "发送前检查邮件文件", "What the rules have against a message file, with place and remedy"),
     "send": Verb("send", "试发：逐个收件人给出结论，不发出任何邮件", "With --dry-run: each recipient's verdict; nothing leaves"),
-    "policy": Verb("policy", "应用策略，用文字说明策略", "Put policies in force, say them in sentences"),
+    "policy": Verb("policy", "策略：应用、查看、测试、比较、重判", "Policy sets: apply, show, test, compare, replay"),
     "schema": Verb("policy", "输出策略文件的 JSON Schema", "Print the JSON Schema of a kind of policy file"),
     "streams": Verb("streams", "邮件流：投诉与退信、暂停与恢复", "How each stream's mail is received; pause and resume"),
     "held": Verb("held", "暂存的邮件：查看、放行、重试、丢弃", "Mail that waits to be sent later: look, release, retry, drop"),

@@ -31,9 +31,7 @@ from relay.policy.consent import ConsentEvent, EventKind, purpose_of
 from relay.policy.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
 from relay.records.facts import lifted_record, suppressed_record
-from relay.records.journal import as_applied, replay
-from relay.records.journalled import applied_record
-from relay.records.kinds import Record
+from relay.records.journal import replay, with_applied
 from relay.stores.entries import gravest_first
 
 Rows = list[dict[str, Any]]
@@ -175,15 +173,9 @@ async def _add(
             entry = Suppression(digest, scope, reason, "cli", now, sealed, note, now + seconds if seconds else None)
             added[mailbox.wire] = await opened.store.suppress(entry)
             if added[mailbox.wire]:
-                await opened.records.append_many(await told_of(opened, entry, by))
+                record = suppressed_record(event_id(entry.at), entry.at, entry, by)
+                await opened.records.append_many(await with_applied(record, entry, opened.store, time.time))
     return added
-
-
-async def told_of(opened: Opened, entry: Suppression, by: str) -> list[Record]:
-    """The records of an entry that is new in the store."""
-    record = suppressed_record(event_id(entry.at), entry.at, entry, by)
-    ((_, applied),) = await as_applied([(0, entry)], opened.store)
-    return [record, applied_record(record.id, time.time(), applied)] if applied.number else [record]
 
 
 # Lifting -------------------------------------------------------------------------------------------------------------

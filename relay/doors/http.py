@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpDoors:
-    """All three, opened together and closed together."""
+    """All three, opened together and closed together, with the API for consents where there is one."""
 
     def __init__(
         self,
@@ -51,12 +51,15 @@ class HttpDoors:
         refusals: Refusals,
         explain: Explain,
         zone: Callable[[], tzinfo],
+        consents: Site | None = None,
     ) -> None:
         self._sites = {
             "operators": Site(http.address, operations_app(metrics, readiness, remarks)),
             "recipients": Site(http.public_address, public_app(refusals)),
             "senders": Site(http.help_address, help_app(explain, zone)),
         }
+        if consents is not None:
+            self._sites["consents"] = consents
 
     async def open(self) -> None:
         """Listen on every address. Raises OSError when one is taken."""

@@ -12,7 +12,7 @@ MAX_DEPTH = 400
 MAX_REOPENED = 50_000
 """Formatting elements that a parser may have to open again, all together."""
 
-_FEW_TAGS, _FEW_OPEN = 2500, 400
+_FEW_TAGS, _FEW_FORMATTING = 2500, 50
 """Up to here even the worst page is read in a moment."""
 
 
@@ -25,6 +25,14 @@ _TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]{0,30})")
 _VOID = tag_names("area base br col embed hr img input link meta param source track wbr")
 _FORMATTING = tag_names("a b big code em font i nobr s small strike strong tt u")
 PHRASING = _FORMATTING | tag_names("abbr acronym bdo cite del dfn ins kbd label mark o:p q samp span sub sup time var")
+_MAY_FORMAT = frozenset(
+    letter + behind
+    for name in ("b", "i", "s", "u", "big", "code", "em", "font", "nobr", "small", "strike", "tt")
+    for letter in (name[0], name[0].upper())
+    for behind in ((name[1], name[1].upper()) if len(name) > 1 else (" ", ">", "/", "\t", "\r", "\n", "\f"))
+)
+"""How formatting elements begin, and a few others."""
+
 _CELLS = tag_names("td th tr tbody thead tfoot")
 _ITEMS = tag_names("li dt dd option")
 _SCOPES = tag_names("button caption html marquee object table td template th")
@@ -33,8 +41,8 @@ _LISTS = _SCOPES | tag_names("dl ol select ul")
 
 def is_readable(html: str) -> bool:
     """Whether the page is read in time and space that grow with its length."""
-    tags = html.count("<")
-    if tags <= _FEW_TAGS and tags - 2 * html.count("</") <= _FEW_OPEN:
+    pieces = html.split("<")
+    if len(pieces) <= _FEW_TAGS and sum([piece[:2] in _MAY_FORMAT for piece in pieces]) <= _FEW_FORMATTING:
         return True
     opened: list[str] = []
     lost = reopened = 0  # formatting that was not closed before what it stands in

@@ -48,6 +48,7 @@ class Style:
     background: Colour | None = None
     has_picture: bool = False
     shows: bool = False
+    in_line: bool = False
     width: int | None = None
     height: int | None = None
 
@@ -77,6 +78,7 @@ def read_style(text: str) -> Style:
         background=None if background == CLEAR else background,
         has_picture="url(" in pictured or "gradient" in pictured,
         shows=said.get("display", "none") != "none" or said.get("visibility") == "visible",
+        in_line=said.get("display") in ("inline", "contents"),
         width=_pixels(said.get("width", "")),
         height=_pixels(said.get("height", "")),
     )

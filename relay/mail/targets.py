@@ -1,28 +1,41 @@
 """Where a link or picture leads: its address as browsers read it."""
 
-from functools import lru_cache
-from urllib.parse import SplitResult, urlsplit
+import re
+from dataclasses import dataclass
 
 LONGEST = 4096
 """Characters of an address that are looked at."""
 
+_PLAIN = re.compile(r"(https?)://([A-Za-z0-9.-]++)(?=[/?#]|$)[^?#\\\s]*+(?:\?([^#\\\s]*+))?(?:#|$)")
+_ANY = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]{0,30}+):)?(?://([^/?#]*+))?[^?#]*+(?:\?([^#]*+))?")
+_SCRIPTS = frozenset({"javascript", "data", "vbscript", "file"})
 
-@lru_cache(maxsize=4096)
-def split_target(address: str) -> SplitResult:
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`host` is "" for what leads to none; `login` stands before an @ in front of it."""
+
+    scheme: str
+    host: str
+    query: str = ""
+    login: str = ""
+
+    @property
+    def is_script(self) -> bool:
+        return self.scheme in _SCRIPTS
+
+
+def target_of(address: str) -> Target:
     """White space inside does not count, a backslash is a slash, and two slashes at the beginning are those of https."""
-    plain = "".join(address[:LONGEST].split()).replace("\\", "/")
-    try:
-        target = urlsplit(f"https:{plain}" if plain.startswith("//") else plain)
-        _ = target.hostname  # raises too
-    except ValueError:  # brackets that hold no address
-        return SplitResult("", "", "", "", "")
-    return target
-
-
-def host_of(address: str) -> str:
-    """The host in lower case, "" where the address leads to none."""
-    target = split_target(address)
-    return (target.hostname or "").rstrip(".") if target.scheme in ("http", "https") else ""
+    if plain := _PLAIN.match(address[:LONGEST]):
+        return Target(plain[1], plain[2].lower().rstrip("."), plain[3] or "")
+    said = _ANY.match("".join(address[:LONGEST].split()).replace("\\", "/"))
+    if said is None:
+        return Target("", "")
+    scheme = (said[1] or ("https" if said[2] is not None else "")).lower()
+    login, _, place = (said[2] or "").rpartition("@")
+    host = place if place.startswith("[") else place.partition(":")[0]
+    return Target(scheme, host.lower().rstrip(".") if scheme in ("http", "https") else "", said[3] or "", login)
 
 
 def as_ascii(host: str) -> str:

@@ -6,28 +6,37 @@ those are not read, and said to be unread.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from relay.mail.legibility import legibility_of
-from relay.mail.nesting import PHRASING, is_readable, tag_names
+from relay.mail.nesting import is_readable, tag_names
 from relay.mail.styles import Colour, Sheet, Style, is_same, read_colour, read_sheet, read_style
 from relay.mail.unsubscribing import may_lead_out
 
-_INLINE = PHRASING | tag_names("-comment area bdi data img map ruby wbr")
-"""What stands in these stands in one line with its neighbours."""
+_BLOCKS = tag_names(
+    "address article aside blockquote body br caption center col colgroup dd details dialog dir div dl dt fieldset "
+    "figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html iframe legend li main menu nav "
+    "object ol optgroup option p pre search section select summary table tbody td template textarea tfoot th thead tr ul "
+    "video"
+)
+"""What begins a line of its own. All else, comments and elements that nobody knows too, stands in one with its neighbours."""
 
 _UNSEEN = ("script", "style", "title")
+_NAMED = tag_names("a area font img script style title")
 _WHITE: Colour = (255, 255, 255)
 _MAX_SELECTORS = 200
+_MAX_STEPS = 100_000
+_LAST_LINKS = 30
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BORDER = "\x1f"  # between two blocks, until the line ends of the source are spaces
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A link; `shown` is its text. `hidden` says how it is hidden, "" when it is not; `tag` is "text" in plain text.
 
     Of a link that leads out of the mail also the size of its text in pixels and its contrast, None where nothing tells.
@@ -42,8 +51,7 @@ class Link:
     contrast: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A picture; width and height in pixels, None where nothing tells."""
 
     src: str
@@ -75,8 +83,22 @@ def read_page(html: str, where: str) -> Page:
         return page
     tree = LexborHTMLParser(html)
     if tree.root is not None and tree.body is not None:
-        _Reading(tree, page).read(html)
+        try:
+            _Reading(tree, page).read()
+        except _TooMuch:
+            page.is_complete = False
     return page
+
+
+class _TooMuch(Exception):
+    """The page asks for more work than mail does."""
+
+
+@cache
+def _numbers(names: frozenset[str]) -> dict[int, str]:
+    """Lexbor's numbers of known elements."""
+    tree = LexborHTMLParser("")
+    return {node.tag_id: name for name in names for node in [tree.create_node(name)]}
 
 
 class _Reading:
@@ -86,37 +108,45 @@ class _Reading:
         self.tree = tree
         self.page = page
         self.sheet = Sheet()
+        self.climbed = 0
+        self.named: dict[str, list[LexborNode]] = {}
 
-    def read(self, html: str) -> None:
+    def read(self) -> None:
         """Take what is hidden out, then links and pictures, then lines."""
+        inline = self._sort_nodes()
         self._read_sheets()
-        self._take_hidden(html)
-        inline = []
-        named: dict[int, str] = {}
-        spoken = []
-        for node in self.tree.body.traverse() if self.tree.body else ():
+        inline += self._take_hidden()
+        linked = []
+        for name in ("area", "a"):
+            for node in self.named.get(name, ()):
+                if node.parent is not None:
+                    self._add_link(node, name)
+                    linked.append(node)
+        spoken = [self._add_image(node) for node in self.named.get("img", ()) if node.parent is not None]
+        spoken += [_attribute(node, "title") for node in self.tree.css("[title]")]
+        self.page.spoken = "\n".join(text for text in spoken if text)
+        self._look_at_ways_out(linked[-_LAST_LINKS:])
+        self.page.shown = self._lines(inline)
+
+    def _sort_nodes(self) -> list[LexborNode]:
+        """Keep the nodes that are asked for by their names; those that stand in a line, in their order."""
+        root, named, blocks, inline = self.tree.root, _numbers(_NAMED), _numbers(_BLOCKS), []
+        for node in root.traverse() if root is not None else ():
             number = node.tag_id
-            name = named.get(number)
-            if name is None:
-                name = named[number] = node.tag or ""
-            if name not in _INLINE:
+            if number in blocks:
                 continue
             inline.append(node)
-            if name in ("a", "area"):
-                self._add_link(node, name)
-            elif name == "img":
-                spoken.append(self._add_image(node))
-        if " title=" in html or "\ttitle=" in html or "\ntitle=" in html or "TITLE=" in html:
-            spoken += [_attribute(node, "title") for node in self.tree.css("[title]")]
-        self.page.spoken = "\n".join(text for text in spoken if text)
-        self.page.shown = self._lines(inline)
+            if number in named:
+                self.named.setdefault(named[number], []).append(node)
+        return inline
 
     def _lines(self, inline: list[LexborNode]) -> str:
         body = self.tree.body
         if body is None:
             return ""
         for node in inline:
-            node.unwrap(True)
+            if node.parent is not None:
+                node.unwrap(True)
         body.merge_text_nodes()
         text = body.text(separator=_BORDER, skip_empty=True)
         if "\n" in text or "\t" in text or "  " in text:
@@ -125,7 +155,7 @@ class _Reading:
 
     def _read_sheets(self) -> None:
         for name in _UNSEEN:
-            for node in self.tree.css(name):
+            for node in self.named.get(name, ()):
                 if name == "style":
                     self._add_sheet(read_sheet(node.text()))
                 if node.parent is not None:
@@ -135,30 +165,28 @@ class _Reading:
         hiding = (*self.sheet.hiding, *sheet.hiding)[:_MAX_SELECTORS]
         self.sheet = Sheet(hiding, self.sheet.paints or sheet.paints, self.sheet.sizes or sheet.sizes)
 
-    def _take_hidden(self, html: str) -> None:
-        """Whole elements, then texts whose size or colour hides them."""
+    def _take_hidden(self) -> list[LexborNode]:
+        """Whole elements, then texts whose size or colour hides them; the elements whose style puts them into a line."""
         nodes = self.tree.css("[style]")
         texts = [node.attrs["style"] or "" for node in nodes]
         styles = {text: read_style(text) for text in set(texts)}
         for selector, style in self.sheet.hiding:
             self._take_matching(selector, style)
-        if "hidden" in html:
-            for node in self.tree.css("[hidden]"):
+        others = self.tree.css("[hidden],[bgcolor]")
+        for node in others:
+            if "hidden" in node.attrs:
                 self._take(node, "attribute")
-        backgrounds = self._backgrounds(styles.values(), html)
+        backgrounds = [_WHITE, *{style.background for style in styles.values() if style.background}]
+        backgrounds += {colour for node in others if (colour := read_colour(_attribute(node, "bgcolor")))}
         odd = {text: style for text, style in styles.items() if style.hides or style.tiny or _may_fade(style, backgrounds)}
         for node, text in zip(nodes, texts, strict=True) if odd else ():
             if text in odd:
                 self._take_styled(node, odd[text])
-        if "<font" in html or "<FONT" in html:
-            for node in self.tree.css("font[color]"):
-                self._take_styled(node, Style(colour=read_colour(_attribute(node, "color"))))
-
-    def _backgrounds(self, styles: Iterable[Style], html: str) -> list[Colour]:
-        found = {style.background for style in styles if style.background}
-        if "bgcolor" in html or "BGCOLOR" in html:
-            found |= {colour for node in self.tree.css("[bgcolor]") if (colour := read_colour(_attribute(node, "bgcolor")))}
-        return [_WHITE, *found]
+        for node in self.named.get("font", ()):
+            if node.parent is not None and (colour := read_colour(_attribute(node, "color"))):
+                self._take_styled(node, Style(colour=colour))
+        in_line = {text for text, style in styles.items() if style.in_line}
+        return [node for node, text in zip(nodes, texts, strict=True) if text in in_line] if in_line else []
 
     def _take_matching(self, selector: str, style: Style) -> None:
         try:
@@ -193,18 +221,20 @@ class _Reading:
         if node.parent is None:
             return
         texts = [text for text in node.traverse(include_text=True, skip_empty=True) if text.is_text_node]
+        self._count(len(texts))
         taken = [text for text in texts if self._is_own(text, node, is_said)]
         self._hide(" ".join(text.text_content or "" for text in taken), how)
         for text in taken:
             text.decompose()
 
     def _is_own(self, text: LexborNode, node: LexborNode, is_said: Callable[[Style], bool]) -> bool:
-        element = text.parent
-        while element is not None and element != node:
+        element, end = text.parent, node.mem_id  # to compare nodes would compare what stands in them
+        while element is not None and element.mem_id != end:
             if is_said(read_style(_attribute(element, "style"))) or element.tag == "font":
                 return False
             if self.sheet.sizes and _attribute(element, "class"):
                 return False
+            self._count(1)
             element = element.parent
         return True
 
@@ -217,10 +247,17 @@ class _Reading:
             behind = style.background or read_colour(_attribute(element, "bgcolor"))
             if behind:
                 return is_same(colour, behind)
+            self._count(1)
             element = element.parent
             if element is not None and element.is_element_node:
                 style = read_style(_attribute(element, "style"))
         return not self.sheet.paints and is_same(colour, _WHITE)
+
+    def _count(self, steps: int) -> None:
+        """Steps that may be taken again and again for nested elements."""
+        self.climbed += steps
+        if self.climbed > _MAX_STEPS:
+            raise _TooMuch
 
     def _hide(self, text: str, how: str) -> None:
         if text := _SPACES.sub(" ", text).strip():
@@ -228,13 +265,21 @@ class _Reading:
 
     def _add_link(self, node: LexborNode, tag: str, hidden: str = "") -> None:
         href = _attribute(node, "href").strip()
-        if not href:
-            return
-        shown = _SPACES.sub(" ", node.text()).strip()
-        size = contrast = None
-        if not hidden and may_lead_out(shown, href):
-            size, contrast = legibility_of(node, self.sheet)
-        self.page.links.append(Link(href, shown, self.page.where, hidden, tag, size, contrast))
+        if href:
+            shown = _SPACES.sub(" ", node.text()).strip()
+            self.page.links.append(Link(href, shown, self.page.where, hidden, tag))
+
+    def _look_at_ways_out(self, nodes: list[LexborNode]) -> None:
+        """How well people read the links by which they leave; those stand among the last."""
+        place = len(self.page.links)
+        for node in reversed(nodes):
+            if not _attribute(node, "href").strip():
+                continue
+            place -= 1
+            link = self.page.links[place]
+            if may_lead_out(link.shown, link.href):
+                size, contrast = legibility_of(node, self.sheet)
+                self.page.links[place] = link._replace(size=size, contrast=contrast)
 
     def _add_image(self, node: LexborNode, hidden: str = "") -> str:
         style = read_style(_attribute(node, "style"))

@@ -159,6 +159,7 @@ def _differences(expected: CaseTable, ruling: Ruling) -> Iterator[Difference]:
             yield _not_asked(rule, one.why if one else "", (one.why_zh or one.why) if one else "")
         elif one.objection is None:
             yield Difference(f"{rule} has nothing against it", f"{rule} 没有异议")
+    yield from _too_light(expected, ruling)
     for rule in expected.passes:
         if (one := asked.get(rule)) is None or not one.asked:
             yield _not_asked(rule, one.why if one else "", (one.why_zh or one.why) if one else "")
@@ -168,6 +169,17 @@ def _differences(expected: CaseTable, ruling: Ruling) -> Iterator[Difference]:
     for rule in expected.unasked:
         if (one := asked.get(rule)) is not None and one.asked:
             yield Difference(f"{rule} is asked", f"{rule} 会被询问")
+
+
+def _too_light(expected: CaseTable, ruling: Ruling) -> Iterator[Difference]:
+    """The verdict is that of a rule which the case does not name."""
+    named = [one for one in ruling.objections if one.rule in expected.objects]
+    if ruling.action.word == expected.expect and named and max(one.action for one in named) < ruling.action:
+        rules, by = ", ".join(one.rule for one in named), ruling.objections[0].rule
+        word = max(one.action for one in named).word
+        yield Difference(
+            f"{rules}: {word} only; {ruling.action.word} is by {by}", f"{rules} 只是 {word}；{ruling.action.word} 出自 {by}"
+        )
 
 
 def _not_asked(rule: str, why: str, why_zh: str) -> Difference:

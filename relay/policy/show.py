@@ -54,7 +54,10 @@ _NOT_CHECKED = (
         "Whether recipients agreed to be written to, where no rule asks the consent ledger; and whether what it holds is true.",
         "没有规则查询同意台账时，收件人是否同意接收；以及台账所登记的内容是否属实。",
     ),
-    ("Whether what a message says is true, fair, or needs a licence or a label.", "邮件内容是否真实、合规，是否需要资质或标注。"),
+    (
+        "Whether what a message says is true or fair; words, licences and labels only where a pack asks for them.",
+        "邮件内容是否真实、公平；用语、资质与标注仅在规则包要求时检查。",
+    ),
     (
         "Whether mail is in the right stream: an account sends what its people let it send.",
         "邮件是否用对了邮件流：账号发送什么由使用者决定。",

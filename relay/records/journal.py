@@ -15,6 +15,8 @@ from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.policy.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
+from relay.records.journalled import applied_record
+from relay.records.kinds import Record
 
 _BATCH = 500
 _log = logging.getLogger("relay.records")
@@ -110,6 +112,12 @@ async def as_applied(batch: Sequence[tuple[int, Suppression]], store: Destinatio
     """The refusals with what the store says of each that is in force: its number, and what was on its way then."""
     found = await store.find([(entry.digest,) for _, entry in batch])
     return [(number, _as_found(entry, there)) for (number, entry), there in zip(batch, found, strict=True)]
+
+
+async def with_applied(record: Record, entry: Suppression, store: Destination, clock: Callable[[], float]) -> list[Record]:
+    """The record of a suppression that is new in the store, and that of its number there."""
+    ((_, applied),) = await as_applied([(0, entry)], store)
+    return [record, applied_record(record.id, clock(), applied)] if applied.number else [record]
 
 
 def _as_found(entry: Suppression, there: Sequence[Suppression]) -> Suppression:

@@ -9,9 +9,12 @@ from typing import Any
 
 from relay import telemetry
 from relay.config import Config
+from relay.doors.consent_api import consent_app, read_token
+from relay.doors.consents import ConsentDesk
 from relay.doors.http import HttpDoors
 from relay.doors.mailbox.collector import Collector
 from relay.doors.refusals import Refusals
+from relay.doors.serving import Site
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.keys import KeyFile, Keys, dump_keys
 from relay.policy.standing import ends_at
@@ -87,6 +90,16 @@ class Surroundings:
         telemetry.policy_info.clear()
         telemetry.policy_info.labels(policy_hash).set(1)
 
+    def _consent_site(self) -> Site | None:
+        """The API for sign-up forms, where one is configured. Raises ConfigurationError."""
+        address = self._config.consents.address
+        if not address:
+            return None
+        desk = ConsentDesk(
+            self._keys, self._records, lambda: self._keeper.store, origin="api", clock=time.time, entropy=os.urandom
+        )
+        return Site(address, consent_app(desk, read_token(self._config), time.time))
+
     # HTTP ------------------------------------------------------------------------------------------------------------
 
     async def serve_http(
@@ -97,7 +110,7 @@ class Surroundings:
         readiness: Callable[[], Awaitable[list[str]]],
         tell: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
-        """Open the three HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
+        """Open the HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
 
         Raises ConfigurationError when an address is taken.
         """
@@ -118,11 +131,12 @@ class Surroundings:
             refusals=refusals,
             explain=self._explain,
             zone=lambda: self._archive.load(policy()).zone,
+            consents=self._consent_site(),
         )
         try:
             await self._doors.open()
         except OSError as error:
-            raise ConfigurationError(f"[http]: {error.strerror or error}") from None
+            raise ConfigurationError(f"[http] or [consents]: {error.strerror or error}") from None
         self._collector = Collector(
             self._config,
             keys=self._keys,

@@ -113,16 +113,24 @@ def read_password(config: Config, account: Account) -> str:
     """
     path = config.secret(account.password_file)
     where = f'[[account]] identity = "{account.identity}", password_file {path}'
+    text = read_secret(path, where)
+    if not text or len(text) > _MAX_PASSWORD or not text.isprintable():
+        raise ConfigurationError(f"{where}: expected the password (授权码) in one line and nothing else")
+    return text
+
+
+def read_secret(path: Path, where: str) -> str:
+    """A file that holds a secret and that not everybody may read, without its line end.
+
+    Raises ConfigurationError that begins with `where`.
+    """
     try:
         _only_for_us(path, where)
-        text = path.read_bytes().decode("utf-8-sig").rstrip("\r\n")
+        return path.read_bytes().decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigurationError(f"{where}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where}: not UTF-8 / 文件不是 UTF-8 编码") from None
-    if not text or len(text) > _MAX_PASSWORD or not text.isprintable():
-        raise ConfigurationError(f"{where}: expected the password (授权码) in one line and nothing else")
-    return text
 
 
 def _only_for_us(path: Path, where: str) -> None:

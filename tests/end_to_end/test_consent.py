@@ -1,6 +1,9 @@
 """A stream that asks for consents: who agreed is written to, it is on record on what ground, and whoever withdraws is not."""
 
 import json
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,7 +13,9 @@ from relay.records.kinds import Kind
 from relay.records.search import Query, search
 from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
-from tests.support.service import NEWS, message
+from tests.support.ports import free_address
+from tests.support.redis_server import RedisServer
+from tests.support.service import ACCOUNTS, NEWS, Relay, message
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 RULES = (
@@ -20,6 +25,7 @@ RULES = (
 MODES = {"rcpt": 'refusals = "rcpt"', "report": 'refusals = "report"'}
 
 upstream = an_upstream()
+provider = an_upstream(accounts=ACCOUNTS)
 
 
 @pytest.fixture(params=list(MODES))
@@ -112,3 +118,43 @@ def test_a_consent_that_is_given_too_late_for_the_ruling_is_for_the_next_mail(ho
     assert send(house, ADA).code == 550
     consent(house, "add", ADA, "--to", "marketing")
     assert send(house, ADA).code == 250
+
+
+# The API for sign-up forms ----------------------------------------------------------------------------------------------
+
+TOKEN = "0123456789abcdef" * 2
+
+
+def asked(url, body, token=TOKEN):
+    """Status and answer of a POST."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_who_signs_up_by_a_form_gets_the_next_mail_and_who_withdraws_gets_none(tmp_path, provider, store):
+    address = free_address()
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").chmod(0o600)
+    extra = f'[consents]\naddress = "{address}"\ntoken_file = "{tmp_path / "token"}"\n'
+    policy = {"streams/newsletter.toml": [(r'refusals = "report"', MODES["rcpt"]), (r"\Z", RULES)]}
+    with ExitStack() as stack:
+        url = stack.enter_context(RedisServer(tmp_path / "redis")).url if store == "redis" else "sqlite"
+        relay = stack.enter_context(Relay(tmp_path / "relay", provider, store=url, policy=policy, extra=extra))
+        form = {"address": ADA, "purpose": "marketing:newsletter", "evidence": "web form"}
+        api = f"http://{address}/v1/consents"
+        assert relay.send(NEWS, [ADA], message())[0] == 550
+        assert asked(api, form, token="guessed")[0] == 401
+        assert asked(api, form | {"addres": ADA})[0] == 422
+        assert relay.send(NEWS, [ADA], message())[0] == 550
+        assert asked(api, form)[0] == 201
+        assert relay.send(NEWS, [ADA], message())[0] == 250
+        assert asked(api, form | {"event": "withdrawn"})[0] == 201
+        code, text = relay.send(NEWS, [ADA], message())
+        assert (code, "base/suppression" in text) == (550, True)

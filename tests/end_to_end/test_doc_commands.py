@@ -175,6 +175,8 @@ def lay_out(path, machine):
     """The files that a document tells its reader to have."""
     (machine.home / "message.eml").write_bytes(MAIL)
     (machine.home / "customers.csv").write_text("bob@example.org\n", "utf-8")
+    (machine.home / "words-2026-1.txt").write_text("I agree to the newsletter.\n", "utf-8")
+    (machine.home / "list.csv").write_text("email,event,purpose,at\nbob@example.org,granted,marketing,2026-05-04\n", "utf-8")
     for block in blocks(path.read_text("utf-8"), "toml"):
         if block.startswith("provider = "):
             (machine.home / "answers.toml").write_text(block, "utf-8")

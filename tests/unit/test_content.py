@@ -10,6 +10,8 @@ from relay.mail.message import Message
 
 WHITE_ON_WHITE = '<div style="background:#fff"><span style="color:white">faint</span></div>'
 
+SMALL_IN_SMALL = "<b style='font-size:0'>" * 90 + "x<br>" * 3000
+
 
 def html(body, head=""):
     return f"<html><head>{head}</head><body>{body}</body></html>"
@@ -58,6 +60,21 @@ def test_texts_name_their_places():
 def test_what_stands_in_one_line_stays_in_one_line():
     content = page("<p>最<b>佳<i></i></b><!-- x --><img src=x width=1>选<wbr>择</p>next<br>line<table><tr><td>1<td>2</table>")
     assert seen(content)["html part 1"] == "最佳选择\nnext\nline\n1\n2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "最<x-y></x-y>佳",
+        "最<o:p></o:p>佳",
+        "最<rp></rp>佳",
+        "最<!--[if mso]>x<![endif]-->佳",
+        '<div style="display:inline">最</div><div style="display: inline">佳</div>',
+        "<x>最</x><z>佳</z>",
+    ],
+)
+def test_what_nobody_knows_stands_in_the_line(body):
+    assert seen(page(body))["html part 1"] == "最佳"
 
 
 def test_what_no_reader_shows_is_no_text():
@@ -159,6 +176,7 @@ def test_transfer_encodings(encoding):
     [
         (("text/plain", "x" * 80 + "\r\n" + ("y" * 900 + "\r\n") * 1200), "larger than a part is read"),
         (("text/html", "<div>" * 5000), "nested beyond measure"),
+        (("text/html", SMALL_IN_SMALL), "too much to tell"),
         (("text/html", "<p>" + "".join(f"<b a{n}>" for n in range(2000)) + "</p>" + "<p>x" * 2000), "formatting opened again"),
     ],
 )

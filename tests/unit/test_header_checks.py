@@ -112,6 +112,12 @@ def test_an_answer_to_nothing(prefix):
     assert said("fake-reply", raw("In-Reply-To: ", subject=f"{prefix} the spring offer")) == prefix
 
 
+@pytest.mark.parametrize("label", ["【广告】", "[AD] ", "<ADV> ", "(광고)"])
+def test_a_label_hides_no_prefix(label):
+    assert said("fake-reply", raw(subject=f"{label}Re: the spring offer")) == f"{label}Re:"
+    assert said("fake-reply", raw(subject=f"{label}the spring offer")) is None
+
+
 @pytest.mark.parametrize("text", ["Reading list", "Regarding: you", "Fwding", "回复率 90%", "Awards: 2026", "Our Re: story", ""])
 def test_what_is_no_prefix(text):
     assert said("fake-reply", raw(subject=text)) is None

@@ -118,10 +118,15 @@ def test_without_a_day_the_packs_were_just_reviewed():
             ["base/mass-disclosure-service is not asked (purpose)"],
         ),
         ('expect = "permit"\nunasked = ["base/one-from"]', ["base/one-from is asked"]),
+        (
+            'from = "boss@another.example"\nsubject = "offer"\nexpect = "reject"\nobjects = ["cases/mild"]',
+            ["cases/mild: warn only; reject is by base/ownership"],
+        ),
     ],
 )
 def test_what_does_not_hold_is_told(lines, told):
-    assert said(case(lines)) == told
+    mild = word_rule("offer", "mild").replace("[[rule]]", "[[stream.rule]]").replace("reject", "warn")
+    assert said(case(lines, head=HEAD + mild)) == told
 
 
 def test_a_rule_that_fails_is_no_answer():

@@ -13,9 +13,10 @@ from relay.policy.decide import decide
 from relay.policy.difference import difference
 from relay.policy.model import Unsubscribe
 from relay.policy.organisation import Texts
+from relay.policy.parse import parse_policies
 from relay.policy.show import show
 from relay.policy.standing import ends_at, expired, expiring, wants
-from tests.support.policies import a_case, a_policy, noon
+from tests.support.policies import a_case, a_policy, noon, shipped_files
 
 LAST = date(2026, 11, 20)
 PACK = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
@@ -224,3 +225,33 @@ def test_a_link_that_the_stream_does_not_have_cannot_be_shown():
     assert leading is not None
     assert leading.detail == "one-click"
     assert wants(policy) == ()
+
+
+# The shipped packs ---------------------------------------------------------------------------------------------------
+
+PACKS = sorted(
+    name.removeprefix("packs/").removesuffix(".toml")
+    for name in shipped_files()
+    if name.startswith("packs/") and "base" not in name
+)
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_every_shipped_pack_stops_its_mail_after_its_last_day(pack):
+    files = {name: octets for name, octets in shipped_files().items() if name.startswith("packs/")}
+    file = a_policy().packs[pack]
+    purpose = file.applies.purpose[0] if file.applies.purpose else "marketing"
+    files["organisation.toml"] = b'country = "ZZ"\ntime_zone = "Asia/Shanghai"\nstreams = ["one"]\n'
+    files["streams/one.toml"] = f'purpose = "{purpose}"\nmatch = {{}}\npacks = ["base", "{pack}"]\n'.encode()
+    policy = parse_policies(files)
+    bound = next((one.recipient for one in file.applies.any if one.recipient), "ZZ")
+    last = file.pack.expires_on
+    assert last is not None
+    for today, is_over in ((last, False), (last + timedelta(days=1), True)):
+        case = a_case(None, stream="one", jurisdictions=frozenset({bound}))
+        ruling = decide(policy, policy.stream("one"), case, Phase.RCPT, noon(today))
+        said = {one.rule: one for one in ruling.objections}
+        assert (f"{pack}/expired" in said) is is_over
+        if is_over:
+            objection = said[f"{pack}/expired"]
+            assert (objection.action, objection.reply_code, objection.code) == (Action.DEFER, 451, "3.5")

@@ -22,17 +22,17 @@ def ask(case: Case, setting: Setting, parameters: AbsoluteTerms) -> Finding | No
     """Object to the terms of the tiers that neither their context nor a registered claim or mark explains."""
     if case.message is None:
         return None
-    content = case.message.content
+    content, countries = case.message.content, case.jurisdictions
     hits = [hit for hit, tier in absolute_hits(content) if tier in parameters.tiers]
-    phrases = tuple(_registered(case, setting)) if hits else ()
+    phrases = tuple(_registered(countries, setting)) if hits else ()
     found = seen(hit for hit in hits if not _is_registered(hit, phrases))
     return found or (None if content.is_complete else UNREAD_PARTS)
 
 
-def _registered(case: Case, setting: Setting) -> Iterator[str]:
+def _registered(countries: frozenset[str], setting: Setting) -> Iterator[str]:
     """The words that stand proved, wherever this recipient may be, and the names."""
     for claim in setting.facts.claims(setting.today):
-        if not claim.countries or (case.jurisdictions and case.jurisdictions <= set(claim.countries)):
+        if not claim.countries or (countries and countries <= set(claim.countries)):
             yield claim.text
     for mark in setting.facts.mark:
         yield mark.text

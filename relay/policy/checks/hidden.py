@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from relay.mail.content import Hidden
 from relay.policy.case import Case, Spot
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
@@ -27,20 +28,34 @@ def ask(case: Case, setting: Setting, parameters: HiddenText) -> Finding | None:
     if case.message is None:
         return None
     content = case.message.content
-    in_sight = {text.where: _letters(text.shown) for text in content.texts if content.hidden}
-    pieces: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    pieces: dict[str, list[tuple[int, Hidden]]] = defaultdict(list)
     for hidden in content.hidden:
-        letters, where = _letters(hidden.text.shown), hidden.text.where.removesuffix(HIDDEN)
-        if letters and letters not in in_sight.get(where, ""):
-            pieces[where].append((len(letters), hidden.how))
+        if count := len(_letters(hidden.text.shown)):
+            pieces[hidden.text.where.removesuffix(HIDDEN)].append((count, hidden))
     for where, found in pieces.items():
-        found.sort()
-        summary = next((piece for piece in reversed(found) if piece[0] <= parameters.preheader), None)
-        if summary:
-            found.remove(summary)
-        if (count := sum(letters for letters, _ in found)) > parameters.more_than:
-            return Finding(f"{count} letters, by {found[-1][1]}, in {where}", spots=(Spot(where),))
+        if _letters_of(_beside_summary(found, parameters)) > parameters.more_than:
+            shown = next((text.shown for text in content.texts if text.where == where), "")
+            unseen = _beside_summary(_not_in_sight(found, shown), parameters)
+            if (count := _letters_of(unseen)) > parameters.more_than:
+                return Finding(f"{count} letters, by {unseen[-1][1].how}, in {where}", spots=(Spot(where),))
     return None if content.is_complete else UNREAD_PARTS
+
+
+def _letters_of(found: list[tuple[int, Hidden]]) -> int:
+    return sum(count for count, _ in found)
+
+
+def _beside_summary(found: list[tuple[int, Hidden]], parameters: HiddenText) -> list[tuple[int, Hidden]]:
+    """From the shortest to the longest, less the longest summary that is let through."""
+    ordered = sorted(found, key=lambda piece: piece[0])
+    summary = max((place for place, (count, _) in enumerate(ordered) if count <= parameters.preheader), default=-1)
+    return [piece for place, piece in enumerate(ordered) if place != summary]
+
+
+def _not_in_sight(found: list[tuple[int, Hidden]], shown: str) -> list[tuple[int, Hidden]]:
+    """Without what the part also shows: a menu that small screens show in another place."""
+    in_sight = _letters(shown)
+    return [(count, hidden) for count, hidden in found if _letters(hidden.text.shown) not in in_sight]
 
 
 def _letters(text: str) -> str:

@@ -1,15 +1,15 @@
 """Links that mislead, that give people away, or that readers and receivers distrust."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, unquote
+from urllib.parse import unquote
 
 from pydantic import Field
 
-from relay.mail.targets import LONGEST, as_ascii, host_of, split_target
-from relay.mail.visible import Link
+from relay.mail.content import Content
+from relay.mail.targets import LONGEST, Target, as_ascii, target_of
 from relay.policy.case import Case
 from relay.policy.detectors import addresses, personal_data
 from relay.policy.lookalike import is_look_alike, site_of
@@ -46,80 +46,75 @@ def ask(case: Case, setting: Setting, parameters: Links) -> Finding | None:
     if case.message is None:
         return None
     content = case.message.content
-    for link in content.links:
-        for fault in parameters.faults:
-            if detail := _FAULTS[fault](link, split_target(link.href), parameters):
-                return Finding(f"{fault}: {detail}")
+    for fault, host, detail in content.once(_faults):
+        if fault in parameters.faults and not (fault in _TRUSTED and domain_fits(host, parameters.trusted)):
+            return Finding(f"{fault}: {detail}")
     return None if content.is_complete else UNREAD_PARTS
 
 
-def _look_alike(link: Link, target: SplitResult, parameters: Links) -> str:
-    host = host_of(link.href)
-    return as_ascii(host) if is_look_alike(host) else ""
+def _faults(content: Content) -> list[tuple[Fault, str, str]]:
+    """Every fault of every link, where it leads and what is said of it."""
+    targets = [(link, target_of(link.href)) for link in content.links]
+    known: dict[tuple[str, str, str], list[tuple[Fault, str]]] = {}
+    found: list[tuple[Fault, str, str]] = []
+    for link, target in targets:
+        place = (target.scheme, target.host, target.login)
+        if place not in known:
+            known[place] = list(_of_place(target))
+        found += [(fault, target.host, detail) for fault, detail in known[place]]
+        if target.host and "." in link.shown and (detail := _mismatch(link.shown, target.host)):
+            found.append(("mismatch", target.host, detail))
+        if target.query and (what := _personal(target.query)):
+            found.append(("personal-data", target.host, f"{what} to {as_ascii(target.host)}"))
+    return found
 
 
-def _mismatch(link: Link, target: SplitResult, parameters: Links) -> str:
+def _of_place(target: Target) -> Iterator[tuple[Fault, str]]:
+    """What is wrong with where a link leads, whatever it shows."""
+    host = target.host
+    if target.is_script:
+        yield "script", target.scheme
+    if not host:
+        return
+    if is_look_alike(host):
+        yield "look-alike", as_ascii(host)
+    if target.login:  # people read it as the host, and nobody else
+        yield "login", as_ascii(host)
+    if _NUMBER.fullmatch(host):
+        yield "number", host
+    if target.scheme == "http":
+        yield "http", as_ascii(host)
+    if host.removeprefix("www.") in SHORTENERS:
+        yield "shortener", host.removeprefix("www.")
+
+
+def _mismatch(text: str, host: str) -> str:
     """The text is an address of one owner, the link leads to another."""
-    host = host_of(link.href)
-    if not host or "." not in link.shown or not (shown := _SHOWN.fullmatch(link.shown.strip()[:LONGEST])):
+    shown = _SHOWN.fullmatch(text.strip()[:LONGEST])
+    if shown is None:
         return ""
     name = shown[2].lower()
     if not shown[1] and not name.startswith("www.") and name.rpartition(".")[2] not in _TOPS:
         return ""
-    if site_of(name) == site_of(host) or domain_fits(host, parameters.trusted):
+    if site_of(name) == site_of(host):
         return ""
     return f"shows {as_ascii(site_of(name))}, leads to {as_ascii(host)}"
 
 
-def _login(link: Link, target: SplitResult, parameters: Links) -> str:
-    """What stands before an @ is read as the host by people, and by nobody else."""
-    return as_ascii(host_of(link.href)) if host_of(link.href) and "@" in target.netloc else ""
-
-
-def _number(link: Link, target: SplitResult, parameters: Links) -> str:
-    host = host_of(link.href)
-    return host if _NUMBER.fullmatch(host) else ""
-
-
-def _script(link: Link, target: SplitResult, parameters: Links) -> str:
-    return target.scheme if target.scheme in ("javascript", "data", "vbscript", "file") else ""
-
-
-def _plain(link: Link, target: SplitResult, parameters: Links) -> str:
-    return (
-        as_ascii(host_of(link.href))
-        if target.scheme == "http" and not domain_fits(host_of(link.href), parameters.trusted)
-        else ""
-    )
-
-
-def _shortener(link: Link, target: SplitResult, parameters: Links) -> str:
-    host = host_of(link.href).removeprefix("www.")
-    return host if host in SHORTENERS and not domain_fits(host, parameters.trusted) else ""
-
-
-def _personal(link: Link, target: SplitResult, parameters: Links) -> str:
-    """An address, a telephone or an identity number in the query: it ends in logs of everybody on the way."""
-    if not host_of(link.href) or not target.query:
+def _personal(query: str) -> str:
+    """An address, a telephone or an identity number in a query: it ends in logs of everybody on the way."""
+    if not _MAY_BE_PERSONAL.search(query):
         return ""
-    query = unquote(target.query[:LONGEST])
-    if next(addresses(query), None):
-        return f"an e-mail address to {as_ascii(host_of(link.href))}"
-    kinds = sorted({hit.kind for hit in personal_data(query, date.max).hits if hit.kind in _PERSONAL})
-    return f"{kinds[0]} to {as_ascii(host_of(link.href))}" if kinds else ""
+    plain = unquote(query)
+    if next(addresses(plain), None):
+        return "an e-mail address"
+    kinds = sorted({hit.kind for hit in personal_data(plain, date.max).hits if hit.kind in _PERSONAL})
+    return kinds[0] if kinds else ""
 
 
 _PERSONAL = ("cn-id", "cn-mobile")
-_FAULTS: dict[str, Callable[[Link, SplitResult, Links], str]] = {
-    "look-alike": _look_alike,
-    "mismatch": _mismatch,
-    "login": _login,
-    "number": _number,
-    "script": _script,
-    "http": _plain,
-    "shortener": _shortener,
-    "personal-data": _personal,
-}
+_TRUSTED = ("mismatch", "http", "shortener")
+_MAY_BE_PERSONAL = re.compile(r"@|%40|[0-9]{11}")
 
 CHECK = Check(
     name="links",

@@ -1,5 +1,6 @@
 """Personal data, secrets, and lists of people's addresses, in what people read."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -8,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from relay.mail.content import Content, Text
+from relay.mail.content import Content
 from relay.mail.decoding import one_form
 from relay.policy.case import Case, Spot
 from relay.policy.detectors import (
@@ -24,6 +25,11 @@ from relay.policy.detectors import (
 )
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 from relay.policy.table import Domains, Strings, domain_fits
+
+_DISGUISED = re.compile(
+    "[\u00ad\u00b2\u00b3\u00b9\u200b-\u200f\u2060-\u2064\u2070-\u2089\u2460-\u249b\u24ea-\u24ff\ufe00-\ufe0f\ufeff\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]"
+)
+"""Digits and letters of other widths and forms, and what nobody sees: only a text that has them must be folded first."""
 
 _SHOWN = 3  # kinds that a detail names
 TOO_MANY = Finding("more numbers than are looked at")
@@ -74,12 +80,12 @@ def ask_personal(case: Case, setting: Setting, parameters: PersonalData) -> Find
     searched = content.once(_search(setting.today))
     own = {_compact(value) for value in (*parameters.allow, setting.facts.contact) if value}
     found = [
-        (hit, text)
-        for hit, text in searched.hits
+        (hit, spot)
+        for hit, spot in searched.hits
         if hit.kind in parameters.types and (hit.sure or parameters.confidence == "low") and not _is_own(hit.value, own)
     ]
     if len(found) >= parameters.at_least:
-        return _finding([(hit, Spot(text.where, *text.position(hit.start, hit.end))) for hit, text in found])
+        return _finding(found)
     if not searched.is_complete:
         return TOO_MANY
     return None if content.is_complete else UNREAD_PARTS
@@ -89,7 +95,7 @@ def ask_personal(case: Case, setting: Setting, parameters: PersonalData) -> Find
 class _Searched:
     """Each different number of a message once, and where it stands first."""
 
-    hits: tuple[tuple[Hit, Text], ...]
+    hits: tuple[tuple[Hit, Spot], ...]
     is_complete: bool
 
 
@@ -98,15 +104,17 @@ def _search(today: date) -> Callable[[Content], _Searched]:
     """The search of one day: who is not born yet has no number."""
 
     def search(content: Content) -> _Searched:
-        found: dict[tuple[str, str], tuple[Hit, Text]] = {}
+        found: dict[tuple[str, str], tuple[Hit, Spot]] = {}
         left = MOST_NUMBERS
         for text in content.every_text:
-            searched = personal_data(text.normalised, today, left)
+            is_plain = _DISGUISED.search(text.shown) is None
+            searched = personal_data(text.shown if is_plain else text.normalised, today, left)
             left -= searched.numbers
             for hit in searched.hits:
                 known = found.get((hit.kind, hit.value))
                 if known is None or (hit.sure and not known[0].sure):
-                    found[hit.kind, hit.value] = (hit, text)
+                    span = (hit.start, hit.end) if is_plain else text.position(hit.start, hit.end)
+                    found[hit.kind, hit.value] = (hit, Spot(text.where, *span))
         return _Searched(tuple(found.values()), left >= 0)
 
     return search

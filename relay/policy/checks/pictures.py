@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.targets import as_ascii, host_of
+from relay.mail.targets import as_ascii, target_of
 from relay.mail.visible import Image
 from relay.policy.case import Case
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
@@ -46,7 +46,7 @@ def ask_tracking_pixel(case: Case, setting: Setting, parameters: TrackingPixel) 
     if case.message is None:
         return None
     content = case.message.content
-    hosts = [host for image in content.images if is_pixel(image) and (host := host_of(image.src))]
+    hosts = [host for image in content.images if is_pixel(image) and (host := target_of(image.src).host)]
     foreign = [host for host in hosts if not domain_fits(host, parameters.trusted)]
     if foreign:
         return Finding(f"{len(foreign)}, from {as_ascii(foreign[0])}")

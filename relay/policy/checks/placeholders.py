@@ -1,5 +1,6 @@
 """Template fields that nobody filled in, before the reader sees them."""
 
+from relay.mail.content import Content
 from relay.policy.case import Case, Spot
 from relay.policy.placeholders import placeholders, unfilled
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
@@ -19,19 +20,23 @@ def ask(case: Case, setting: Setting, parameters: Placeholders) -> Finding | Non
     if case.message is None:
         return None
     content = case.message.content
-    for text in content.texts:
-        for start, end in placeholders(text.shown):
-            if text.shown[start:end] not in parameters.allow:
-                return Finding(_detail(text.shown[start:end], text.where), spots=(Spot(text.where, start, end),))
-    for link in content.links:
-        for start, end in unfilled(link.href):
-            if link.href[start:end] not in parameters.allow:
-                return Finding(_detail(link.href[start:end], f"a link of {link.where}"), spots=(Spot(link.where),))
+    for field, where, spot in content.once(_open_fields):
+        if field not in parameters.allow:
+            return Finding(f"{field[:_MOST_SHOWN]} in {where}", spots=(spot,))
     return None if content.is_complete else UNREAD_PARTS
 
 
-def _detail(field: str, where: str) -> str:
-    return f"{field[:_MOST_SHOWN]} in {where}"
+def _open_fields(content: Content) -> list[tuple[str, str, Spot]]:
+    """Every field that is left open, and where."""
+    found = [
+        (text.shown[start:end], text.where, Spot(text.where, start, end))
+        for text in content.texts
+        for start, end in placeholders(text.shown)
+    ]
+    if next(unfilled("\n".join(link.href for link in content.links)), None) is None:  # the one look is that at all of them
+        return found
+    in_links = ((link, span) for link in content.links for span in unfilled(link.href))
+    return found + [(link.href[start:end], f"a link of {link.where}", Spot(link.where)) for link, (start, end) in in_links]
 
 
 CHECK = Check(

@@ -7,7 +7,8 @@ from relay.policy.case import Case
 from relay.policy.rule import Check, Finding, RuleTable, Setting
 
 REPLY = re.compile(
-    r"\s*+(?:re|r[eé]f|fwd?|fw|aw|antw|wg|rv|tr|sv|vs|vl|odp|enc|res|回复|回覆|答复|答覆|回信|转发|轉發|转寄|轉寄)"
+    r"\s*+(?:[\[【(（<]\s*+(?:广告|廣告|ADV?|광고)\s*+[\]】)）>]\s*+)?"  # a label of advertising law changes nothing
+    r"(?:re|r[eé]f|fwd?|fw|aw|antw|wg|rv|tr|sv|vs|vl|odp|enc|res|回复|回覆|答复|答覆|回信|转发|轉發|转寄|轉寄)"
     r"\s*+(?:\[\d{1,3}\]|\(\d{1,3}\))?\s*+[:：]",
     re.IGNORECASE,
 )

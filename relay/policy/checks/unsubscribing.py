@@ -49,11 +49,17 @@ def _plain_fault(text: str, links: Sequence[Link]) -> str:
 
 
 def _html_fault(text: str, links: Sequence[Link], parameters: UnsubscribeLink) -> str:
-    """ "" as soon as one link is in sight, else what is wrong with the first."""
+    """ "" as soon as one link is in sight, else what is wrong with the last, which is where people look."""
+    first = ""
+    for link in reversed(links):
+        if leads_out(link.shown, link.href):
+            fault = _unseen(link, parameters)
+            if not fault:
+                return ""
+            first = first or fault
     around = lines_of_words(text)
-    ways = [link for link in links if leads_out(link.shown, link.href) or (link.shown and link.shown in around)]
-    faults = [_unseen(link, parameters) for link in ways]
-    return "" if "" in faults else next(iter(faults), "no unsubscribe link")
+    beside = [_unseen(link, parameters) for link in links if link.shown and link.shown in around]
+    return "" if "" in beside else first or next(iter(beside), "no unsubscribe link")
 
 
 def _unseen(link: Link, parameters: UnsubscribeLink) -> str:

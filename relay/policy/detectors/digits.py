@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from relay.policy.detectors.hit import Source
 
-_RUN = re.compile("[0-9](?:[ \u2010-\u2013-]?[0-9]){5,}+")
+_RUN = re.compile("[0-9](?:[ \u00a0\u2000-\u200a\u2010-\u2013\u202f-]?[0-9]){5,}+")
 _SHORTEST, _LONGEST = 6, 21
 _MOST_GROUPS = 6
 MOST_NUMBERS = 20_000
