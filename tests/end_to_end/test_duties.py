@@ -39,9 +39,32 @@ Content-Transfer-Encoding: quoted-printable\r
 --b--\r
 """
 
+READERS = [CHINESE, KOREAN, FRENCH, "kim@firm.co.kr", "li@firm.cn", "anne@firm.fr", "a@firm.fr", "b@firm.fr"]
+GRANT = {
+    "--to": "marketing", "--evidence": "form of 2026-01-05", "--source": "form", "--source-ref": "form/7", "--method": "checkbox",
+    "--notice-version": "2026-01", "--language": "en", "--controller": "Spruce Technology", "--statement": "unticked",
+    "--age-band": "adult", "--basis": "explicit", "--ip": "192.0.2.9", "--user-agent": "Firefox",
+}  # fmt: skip
+
+
+def agreed(relay, tmp_path) -> None:
+    """Everybody has agreed in every way that the packs ask for."""
+    words = tmp_path / "words.txt"
+    words.write_text("I agree to receive the newsletter.", "utf-8")
+    options = [*(part for pair in GRANT.items() for part in pair), "--text", str(words)]
+    done = relay.command("consent", "add", *options, *READERS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 anybodys = an_upstream(scope="module")
-relay = a_relay(scope="module", workers=2, policy=POLICY)
+served = a_relay(scope="module", workers=2, policy=POLICY)
+
+
+@pytest.fixture(scope="module")
+def relay(served, tmp_path_factory):
+    agreed(served, tmp_path_factory.mktemp("words"))
+    return served
 
 
 def newsletter(recipient: str, subject: str = SUBJECT) -> bytes:
@@ -118,6 +141,7 @@ def test_a_signed_message_is_refused_with_the_duty_that_cannot_be_done(relay):
 @pytest.fixture(scope="module")
 def house(tmp_path_factory, anybodys):
     with LineHouse(tmp_path_factory.mktemp("house"), anybodys, policy=POLICY) as running:
+        agreed(running.relay, tmp_path_factory.mktemp("words"))
         yield running
 
 

@@ -54,7 +54,7 @@ def make(tmp_path, upstream):
         streams = {"receipts": ways, "correspondence": ["home"], "newsletter": ["home"]}
         policy = {
             f"streams/{stream}.toml": [
-                (r'packs = \["base"', 'packs = ["base", "host"'),
+                (r'(?m)^packs = \["base"', 'packs = ["base", "host"'),
                 (r"upstream = \[\]", f"upstream = {json.dumps(names)}"),
             ]
             for stream, names in streams.items()
