@@ -61,7 +61,7 @@ def ask_visible(case: Case, setting: Setting, parameters: RuleTable) -> Finding 
 
 FAKE_REPLY = Check(
     name="fake-reply",
-    summary="The subject begins like an answer (`Re:`, `Fwd:`, and their Chinese forms), and neither In-Reply-To nor References is there",
+    summary="The subject begins like an answer (`Re:`, `Fwd:`, in Chinese too), and neither In-Reply-To nor References is there",
     summary_zh="主题以回复或转发的前缀开头（`Re:`、`Fwd:`、`回复：`），但没有 In-Reply-To 或 References",
     parameters=RuleTable,
     ask=ask_reply,
