@@ -11,13 +11,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from relay.doors import http, serving
+from relay.doors.consent_api import consent_app
 from relay.doors.http import BODY_OCTETS, public_app
 from relay.doors.smtp import listening, session
 from relay.mail import replies
 from relay.telemetry import Bound
+from tests.support.clocks import Clock
 from tests.support.door import Authority, Talker, a_config, a_house, a_talker, a_trusted_config, open_transaction
 from tests.support.journey import Client, Journey, metric
 from tests.support.service import ACCOUNTS, Relay, message
+from tests.support.stores import START
 from tests.support.upstream import RecordingUpstream
 from tests.support.waiting import until
 from tests.support.web import served
@@ -253,6 +256,12 @@ async def http_time(tools):
     kind = "Content-Type: application/x-www-form-urlencoded\r\n"
     request = f"POST /u/x HTTP/1.1\r\nHost: x\r\n{kind}Content-Length: 20\r\nConnection: close\r\n\r\nList-"
     assert (await (await tools.web()).raw(request.encode())).status == 408
+
+
+@case("http_token")
+async def http_token(tools):
+    web = await tools.closing.enter_async_context(served(consent_app(cast(Any, None), "0123456789abcdef" * 2, Clock(START))))
+    assert (await web.post("/v1/consents", b"{}", "application/json", Authorization="Bearer guessed")).status == 401
 
 
 @pytest.mark.parametrize("limit", CASES)

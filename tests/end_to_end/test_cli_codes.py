@@ -23,6 +23,7 @@ NEEDS_CONFIGURATION = {
     "send": ("send", "--dry-run", __file__, "--to", __file__),
     "policy": ("policy", "show"),
     "suppress": ("suppress", "list"),
+    "consent": ("consent", "show", "ada@example.org"),
     "dkim": ("dkim", "dns"),
     "records": ("records", "verify"),
     "evidence": ("evidence", "ada@example.org", "--out", "evidence.zip"),
