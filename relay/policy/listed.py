@@ -1,8 +1,4 @@
-"""What the rules on words share: their lists are read when a rule is read, so that no message waits for that."""
-
-from typing import Self
-
-from pydantic import model_validator
+"""What the rules on words share: their lists are read when a stream is made that asks one, so that no message waits for that."""
 
 from relay.policy.lexicon import read_lists
 from relay.policy.rule import RuleTable
@@ -11,7 +7,5 @@ from relay.policy.rule import RuleTable
 class ListedWords(RuleTable):
     """A rule that looks for the words of a list."""
 
-    @model_validator(mode="after")
-    def _lists_are_read(self) -> Self:
+    def prepare(self) -> None:
         read_lists()
-        return self

@@ -78,6 +78,9 @@ class RuleTable(Table):
         """What it asks of organisation.toml ("contact") or of the stream ("one-click"), and objects without."""
         return ()
 
+    def prepare(self) -> None:
+        """Read what the check needs beside a message: once, when a stream is made that asks the rule."""
+
     @model_validator(mode="after")
     def _both_languages(self) -> Self:
         for key in ("text", "fix"):

@@ -77,6 +77,8 @@ class Stream:
         object.__setattr__(self, "unmet", tuple((duty, keys) for duty, keys in lacking if keys))
         object.__setattr__(self, "setting", Setting(self.name, self.purpose, self.facts, offers=self._offers()))
         object.__setattr__(self, "asks_consent", any(rule.asks_consent for rule in self.rules))
+        for rule in self.rules:
+            rule.table.prepare()
 
     def _lacks(self, duty: Duty) -> tuple[str, ...]:
         """What is missing for a duty; of what a rule of the same pack asks for that rule speaks."""

@@ -20,7 +20,7 @@ from relay.policy.detectors import (
     Hit,
     addresses,
     personal_data,
-    prepare,
+    read_registers,
     secret_data,
 )
 from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
@@ -38,7 +38,6 @@ TOO_MANY = Finding("more numbers than are looked at")
 def _personal(name: str) -> str:
     if name not in PERSONAL:
         raise ValueError(f'there is no type "{name}"; there are {", ".join(PERSONAL)} / 没有名为 "{name}" 的类型')
-    prepare()  # here, where nobody waits
     return name
 
 
@@ -57,6 +56,9 @@ class PersonalData(RuleTable):
         Literal["high", "low"], Field(description="low: a number that a word beside it does not explain counts too")
     ] = "high"
     allow: Annotated[Strings, Field(description="Numbers of your own / 本单位自己的号码")] = ()
+
+    def prepare(self) -> None:
+        read_registers()
 
 
 class Secrets(RuleTable):

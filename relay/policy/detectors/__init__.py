@@ -32,7 +32,7 @@ __all__ = [
     "Searched",
     "addresses",
     "personal_data",
-    "prepare",
+    "read_registers",
     "secret_data",
 ]
 
@@ -60,7 +60,7 @@ def secret_data(text: str) -> tuple[Hit, ...]:
     return _at_most(secrets.in_text(text))
 
 
-def prepare() -> None:
+def read_registers() -> None:
     """Read the lists of regions and number ranges, so that no mail waits for that."""
     is_county_of_its_time("1101011980")
     is_mobile_range("13800")
