@@ -109,6 +109,16 @@ MEASURES: Mapping[str, Both] = {
     "manual": both("人工", "none: by hand"),
 }
 
+CONSENTS: Mapping[str, Both] = {
+    "requested": both("请求确认", "confirmation was asked for"),
+    "granted": both("同意", "a consent"),
+    "confirmed": both("经邮箱确认的同意", "a consent, confirmed from the mailbox"),
+    "renewed": both("再次确认", "a consent was renewed"),
+    "withdrawn": both("撤回", "a withdrawal"),
+    "objected": both("反对", "an objection"),
+    "notice_sent": both("已发告知", "a reminder was sent"),
+}
+
 ADAPTED: Mapping[str, Both] = {
     "rest": both("暂不发送", "not asked for a time"),
     "rate": both("降低速率", "a lower rate"),

@@ -14,11 +14,13 @@ from relay.answer import ReportFate, Result, Standing
 from relay.mail import replies
 from relay.mail.reply import reply
 from relay.policy.case import Action, Objection, Ruling
+from relay.policy.consent import EventKind
 from relay.policy.suppression import Reason
 from relay.records.facts import finished_record, late_record, received_record, suppressed_record
 from relay.records.kinds import Kind, Record
 from relay.records.monthly.counts import MOST_NAMES, OTHERS, Fate, Month, month_bounds
 from relay.records.reference import examples
+from relay.records.wording import CONSENTS
 from relay.stores.contracts import FirstTry
 from relay.stores.held import Why
 from tests.support.months import OBSERVED, WARNED, Writer
@@ -194,7 +196,12 @@ def test_every_kind_of_record_can_be_counted():
     assert [event.kind for event in month.events] == [Kind.POLICY, Kind.KEYS, Kind.OPENED]
     assert [event.kind for event in month.pauses] == [Kind.PAUSED, Kind.RESUMED]
     assert (month.bounces, month.gone) == ({"newsletter": 1}, {"newsletter": 1})
+    assert sum(month.consents.values()) >= len(month.consents) > 0
     assert (month.imported, month.lifted, month.late) == (11874, {"unsubscribe": 1}, {"delivered": 1})
+
+
+def test_every_event_of_the_consent_ledger_has_words():
+    assert set(CONSENTS) == {kind.value for kind in EventKind}
 
 
 def test_a_kind_that_the_report_does_not_know_is_not_counted_silently():

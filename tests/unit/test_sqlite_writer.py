@@ -90,7 +90,10 @@ async def test_an_operation_that_breaks_a_law_of_the_file_is_a_fault_of_the_stor
 @pytest.mark.parametrize("statement", ["DELETE FROM consents", "UPDATE consents SET evidence = ''"])
 async def test_consents_stay_as_they_are(store, statement):
     await store._writer.run(
-        lambda db, now: db.execute("INSERT INTO consents VALUES ('1', x'00', x'', 'granted', 0, 0, 'paper', 'me')")
+        lambda db, now: db.execute(
+            "INSERT INTO consents (id, digest, sealed, event, at, recorded_at, evidence, by)"
+            " VALUES ('1', x'00', x'', 'granted', 0, 0, 'paper', 'me')"
+        )
     )
     with pytest.raises(StoreUnavailable, match="append-only"):
         await store._writer.run(lambda db, now: db.execute(statement))

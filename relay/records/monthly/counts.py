@@ -83,6 +83,7 @@ class Month:
         self.entered: Counter[str] = Counter()  # suppressions that people or the relay entered, by reason
         self.imported = 0
         self.lifted: Counter[str] = Counter()  # by reason
+        self.consents: Counter[str] = Counter()  # added to the ledger, by event; "" for the rows of lists
         self.bounces: Counter[str] = Counter()  # by stream
         self.absent: Counter[str] = Counter()  # no such mailbox, said at once
         self.gone: Counter[str] = Counter()  # no such mailbox, said by a mail that came back
@@ -214,6 +215,8 @@ class Month:
         match record.kind:
             case Kind.LIFTED:
                 self.lifted[facts["reason"]] += 1
+            case Kind.CONSENT:
+                self.consents[facts.get("event", "")] += facts.get("new", 1)
             case Kind.LATE:
                 self._late(record)
             case Kind.UNREPORTED:

@@ -7,7 +7,7 @@ from relay.records.kinds import Kind
 from relay.records.monthly.counts import Event
 from relay.records.monthly.relaxations import ALL_RULES, Relaxation
 from relay.records.monthly.view import Applied, Cell, Mark, Part, Section, Table, View
-from relay.records.wording import ADAPTED, KINDS, MEASURES, OBSERVED, REASONS, word
+from relay.records.wording import ADAPTED, CONSENTS, KINDS, MEASURES, OBSERVED, REASONS, word
 
 _SHOWN_CHANGES = 40
 
@@ -143,6 +143,14 @@ def suppression_list(view: View) -> Section:
         rows.append([view.t("导入", "Imported"), "–", counts.imported])
     rows += [
         [view.t("解除", "Lifted"), word(REASONS, reason)[view.language], times] for reason, times in sorted(counts.lifted.items())
+    ]
+    rows += [
+        [
+            view.t("同意台账", "Consent ledger"),
+            word(CONSENTS, event)[view.language] if event else view.t("导入", "Imported"),
+            times,
+        ]
+        for event, times in sorted(counts.consents.items())
     ]
     events: list[list[Cell]] = [
         [view.time(event.at), KINDS[event.kind][view.language], _event(view, event)]
