@@ -5,6 +5,7 @@ without it.  Correspondence is between people: of all duties only
 remove-fields is ever done to it.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -65,7 +66,7 @@ def _once(listed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(listed))
 
 
-class DutyTable(Table):
+class DutyTable(Table, ABC):
     """The keys of every [[duty]]; `if_impossible` "warn" lets a copy leave without it, counted and logged."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique in its file / 在本文件中唯一")
@@ -78,14 +79,14 @@ class DutyTable(Table):
     if_impossible: Annotated[Literal["reject", "warn"], BeforeValidator(_if_impossible)] = "reject"
 
     @property
+    @abstractmethod
     def deed(self) -> tuple[str, str]:
         """What is done, in English and Chinese, for a sentence."""
-        raise NotImplementedError(self.do)
 
     @property
+    @abstractmethod
     def works(self) -> frozenset[str]:
         """The single things it does; with fewer of them it is laxer."""
-        raise NotImplementedError(self.do)
 
     @property
     def needs(self) -> tuple[str, ...]:
