@@ -37,8 +37,20 @@ def test_all_duties_are_carried_out():
     assert removed_names([removing("x-mailer"), removing("x-mailer2")], PRESENT) == {b"x-mailer", b"x-mailer2"}
 
 
+class Seal(DutyTable):
+    """A duty that a later version may know."""
+
+    @property
+    def deed(self):
+        return "sealed", "加盖印章"
+
+    @property
+    def works(self):
+        return frozenset({self.do})
+
+
 def test_an_unknown_duty_stops_the_copy():
-    unknown = Duty("cn-marketing/seal", DutyTable(id="seal", do="seal"))
+    unknown = Duty("cn-marketing/seal", Seal(id="seal", do="seal"))
     with pytest.raises(RenderingImpossible, match='does not know the duty "seal"') as fault:
         carry_out(a_message("Subject: s"), treatment(unknown), a_letterhead(), 0.0)
     assert fault.value.rule == "cn-marketing/seal"
