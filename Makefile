@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
+# Each process that the tests start would compile the relay anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench docs clean
 
 demo: $(VENV)/.installed
@@ -22,7 +25,7 @@ check: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/architecture tests/operations
 
-# Beside Postfix with OpenDKIM and Haraka, into benchmarks/RESULTS.md: about 15 minutes on an idle machine with two cores.
+# Beside Postfix with OpenDKIM and Haraka, into benchmarks/RESULTS.md: about 35 minutes on an idle machine with two cores.
 # `make bench BENCH=--quick` shows in two minutes that everything runs; `make bench BENCH='--only memory'` measures one group.
 bench: $(VENV)/.tested
 	@.ci/servers bench

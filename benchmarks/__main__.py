@@ -1,7 +1,7 @@
 """Measure the relay beside its peers and write benchmarks/RESULTS.md: `python -m benchmarks [--quick] [--only NAME]...`.
 
-Without options: every group, about 15 minutes on two cores. --quick: about two minutes, into .venv/benchmarks. Each group
-can be run alone; the page is made of the newest figures of all.
+Without options: every group, about 35 minutes on two cores, half of them for what is held. --quick: about two minutes, into
+.venv/benchmarks. Each group can be run alone; the page is made of the newest figures of all.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,16 +72,17 @@ def run(bench: Bench, names: list[str], folder: Path) -> None:
     (folder / BESIDE).mkdir(parents=True, exist_ok=True)
     for name in names:
         bench.say(f"== {name}")
-        begun = time.monotonic()
+        begun, found = time.monotonic(), dict[str, Any](machine.moment())
         try:
-            found: dict[str, Any] = {"figures": GROUPS[name].measure(bench)}
+            found["figures"] = GROUPS[name].measure(bench)
         except FAULTS as fault:
             bench.say(f"{name}: {fault}")
-            found = {"fault": str(fault)}
+            found["fault"] = str(fault)
         found["seconds"] = round(time.monotonic() - begun)
         bench.say(f"{name} took {found['seconds']} s")
         raw = read(folder)
-        raw |= {"quick": bench.quick, "machine": machine.about(), "groups": raw["groups"] | {name: found}}
+        about = {part: what for part, what in machine.about().items() if what != machine.NOT_INSTALLED}
+        raw |= {"quick": bench.quick, "machine": raw["machine"] | about, "groups": raw["groups"] | {name: found}}
         (folder / RAW).write_text(json.dumps(raw, indent=1) + "\n", "utf-8")
 
 
@@ -97,7 +99,8 @@ def write(raw: dict[str, Any], folder: Path) -> list[Section]:
     for name in filter(raw["groups"].get, GROUPS):
         group = raw["groups"][name]
         try:
-            sections.append(GROUPS[name].describe(group["figures"]))
+            section = GROUPS[name].describe(group["figures"])
+            sections.append(replace(section, measured=[str(group.get(part, "")) for part in machine.MOMENT]))
         except (KeyError, ValueError):
             faults[name] = group.get("fault", "its figures are of another version of the benchmark")
     for section in sections:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ class Section:
     text: str
     plots: dict[str, str] = field(default_factory=dict)
     claims: tuple[Any, ...] = ()
+    measured: Sequence[str] = ()  # the values of machine.MOMENT
 
 
 @dataclass(frozen=True, slots=True)

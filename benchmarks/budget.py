@@ -177,7 +177,7 @@ def refusal(said: str) -> str:
 
 def is_smtp_worker(pid: int) -> bool:
     """Not the supervisor's other children."""
-    return b"relay.service.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b"relay.service" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 def move(pid: int, core: int) -> None:

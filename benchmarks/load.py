@@ -45,12 +45,12 @@ class Sink(Process):
             found = re.findall(rb"mesg=(\d+)", file.read())
         return int(found[-1]) if found else 0
 
-    def wait_for(self, count: int) -> None:
+    def wait_for(self, count: int, seconds: float = LAST_SECONDS) -> None:
         """Return once so many messages came in."""
-        end = time.monotonic() + LAST_SECONDS
+        end = time.monotonic() + seconds
         while self.messages() < count:
             if time.monotonic() > end:
-                raise TimeoutError(f"the sink has {self.messages():,} messages instead of {count:,} after {LAST_SECONDS:.0f} s")
+                raise TimeoutError(f"the sink has {self.messages():,} messages instead of {count:,} after {seconds:.0f} s")
             time.sleep(0.005)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sysconfig
 import tempfile
 import time
+import timeit
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ from benchmarks.figures import median
 from benchmarks.peers.haraka import MODULES
 from benchmarks.processes import PATH
 
+NOT_INSTALLED = "not installed"
+MOMENT = ("measured at", "commit", "load before")
+
+
+def moment() -> dict[str, str]:
+    """When and of which commit something is measured, and how busy the machine is before."""
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    commit = _first_line(["git", "describe", "--always", "--dirty", "--exclude=*"])
+    return dict(zip(MOMENT, (now, commit, f"{os.getloadavg()[0]:.2f}"), strict=True))
+
 
 def about() -> dict[str, Any]:
-    """Interpreter and how it was built, OpenSSL, cores, disk, peers, and how busy the machine was before."""
+    """Interpreter and how it was built, OpenSSL, cores, disk, peers."""
     return {
-        "measured at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "commit": _first_line(["git", "describe", "--always", "--dirty", "--exclude=*"]),
         "cores": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}, {_release()}",
-        "load before": f"{os.getloadavg()[0]:.2f} (one minute's average; other work spoils every figure)",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {_build()}",
         "OpenSSL that signs": f"{backend.openssl_version_text()} (in `cryptography`)",
         "OpenSSL of the ceiling": _first_line(["openssl", "version"]),
@@ -52,11 +60,26 @@ def syncs(count: int, folder: Path | None = None) -> list[float]:
 
 
 def _build() -> str:
-    """With or without what makes an interpreter quick."""
+    """What makes an interpreter quick, as far as its build tells, and how quick it is: builds say less than they do."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     has = [name for name in ("--enable-optimizations", "--with-lto") if name in options]
-    built = f"built with {' '.join(has)}" if has else "built without --enable-optimizations (a distribution's own is quicker)"
-    return f"{built}, {platform.python_compiler()}"
+    built = [f"built with {' '.join(has)}"] if has else []
+    return ", ".join([*built, platform.python_compiler(), f"{_call_seconds() * 1e9:.0f} ns for a call of a method"])
+
+
+def _call_seconds() -> float:
+    """One call of a method in a loop, at best: nobody is undisturbed for long."""
+    return min(timeit.repeat("called.increased()", globals={"called": _Called()}, number=100_000, repeat=20)) / 100_000
+
+
+class _Called:
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def increased(self) -> int:
+        return self.count + 1
 
 
 def _processor() -> str:
@@ -76,7 +99,7 @@ def _filesystem() -> str:
 def _haraka() -> str:
     package = MODULES / "Haraka/package.json"
     found = re.search(r'"version": "(.+?)"', package.read_text()) if package.exists() else None
-    return f"{found[1]}, node {_first_line(['node', '--version'])}" if found else "not installed"
+    return f"{found[1]}, node {_first_line(['node', '--version'])}" if found else NOT_INSTALLED
 
 
 def _first_line(command: list[str], line: int = 0) -> str:

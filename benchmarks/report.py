@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.bench import Section
 from benchmarks.figures import Claim, table
+from benchmarks.machine import MOMENT
 
 METHOD = """\
 `make bench` wrote this page, the plots and `results/figures.json` with every raw figure; `python -m benchmarks --only NAME`
@@ -38,6 +39,8 @@ def page(machine: Mapping[str, Any], sections: Sequence[Section], faults: Mappin
         *(f"**Not measured: {name}.** {why}" for name, why in faults.items()),
         "## The machine",
         table(["", ""], [[name, str(value)] for name, value in machine.items()]).replace("---:", "---"),
+        table(["", *MOMENT], [[section.title, *section.measured] for section in sections]).replace("---:", "---"),
+        "The load is one minute's average before the group began; other work spoils every figure.",
     ]
     for section in sections:
         parts += [f"## {section.title}", *(f"![{section.title}](results/{name})" for name in section.plots), section.text]

@@ -25,6 +25,7 @@ GROUP_OF: Mapping[str, str] = {
     "aiosmtpd": RECEIVE,
     "relay.pipeline": JUDGE,
     "relay.reading": JUDGE,
+    "relay.domains": JUDGE,
     "relay.gathering": JUDGE,
     "relay.warming": JUDGE,
     "relay.overtaken": JUDGE,
@@ -43,6 +44,7 @@ GROUP_OF: Mapping[str, str] = {
     "redis": STORE,
     "relay.holding": STORE,
     "relay.clearing": FORWARD,
+    "relay.crossing": FORWARD,
     "relay.dispatch": FORWARD,
     "relay.adapting": FORWARD,
     "relay.carrying": FORWARD,
@@ -52,6 +54,7 @@ GROUP_OF: Mapping[str, str] = {
     "relay.bounced": RECORDS,
     "relay.refusing": RECORDS,
     "relay.telemetry": RECORDS,
+    "relay.loglines": RECORDS,
     "relay.service.metrics": RECORDS,
 }
 """The longest name that fits: a package, a module, or a function as `module:qualified name`."""
@@ -59,9 +62,13 @@ GROUP_OF: Mapping[str, str] = {
 ON_BEHALF: Mapping[str, str] = {
     "relay.mail": LOOP,
     "relay.keys": LOOP,
+    "relay.accounts": LOOP,
     "relay.config": LOOP,
+    "relay.data_files": LOOP,
     "relay.errors": LOOP,
     "relay.hosts": LOOP,
+    "relay.logins": LOOP,
+    "relay.lazy": LOOP,
     "relay.ids": LOOP,
     "relay.tasks": LOOP,
     "relay.toml": LOOP,

@@ -39,7 +39,8 @@ class Result:
     `reply` is what the client would be told if this were the only recipient.
     `rule` names the rule that refused, "" when the upstream did.  `upstream`
     names where it went, "" when it never left.  `earlier` says that a
-    previous try of the same submission settled it.  `gone` is the status, else
+    previous try of the same submission settled it, `answered` that its
+    client heard so, or its sender by report.  `gone` is the status, else
     the code, by which the upstream said for good that this recipient has no
     mailbox, "" when it did not; `confirmations` is how many mails must say so, 0
     as the status has it.  `splits`: it was one recipient too many, and may be
@@ -54,6 +55,7 @@ class Result:
     rule: str = ""
     upstream: str = ""
     earlier: bool = False
+    answered: bool = False
     upstream_text: str = ""
     gone: str = ""
     confirmations: int = 0
@@ -83,10 +85,14 @@ class ReportFate(Enum):
 
 
 def needs_report(results: Sequence[Result]) -> bool:
-    """Whether some are delivered or held and the others refused for good, with nothing left for the client to try."""
+    """Whether some are delivered or held and the others refused for good, with nothing left for the client to try.
+
+    Not where other tries were answered for all of them.
+    """
     standings = {result.standing for result in results}
     is_open = any(result.is_open for result in results)
-    return Standing.REFUSED in standings and standings != {Standing.REFUSED} and not is_open
+    is_owed = not all(result.answered for result in results)
+    return is_owed and Standing.REFUSED in standings and standings != {Standing.REFUSED} and not is_open
 
 
 def keeps_any(results: Sequence[Result], report: ReportFate) -> bool:

@@ -1,7 +1,7 @@
 """Write down what became of recipients, and what follows from it, in one transaction.
 
 An upstream that says for good that there is no such mailbox says what a mail
-that comes back would say: both are believed by one rule (`relay.policy.bounces`).
+that comes back would say: both are believed by one rule (`relay.policy.suppressions.bounces`).
 Who has the record of the outcome has the suppression too, whenever the relay
 is killed; without that record the next mail asks the upstream again.
 """
@@ -16,13 +16,14 @@ from relay.ids import ENTROPY_OCTETS, new_id
 from relay.keys import Keys
 from relay.mail.envelope import Submission
 from relay.mail.reply import Reply
-from relay.policy.bounces import BOUNCE_SECONDS, confirmations_for, hard_bounce, is_confirmed
-from relay.policy.suppression import Suppression
+from relay.policy.suppressions.bounces import BOUNCE_SECONDS, confirmations_for, hard_bounce, is_confirmed
+from relay.policy.suppressions.suppression import Suppression
 from relay.records.append import Records
 from relay.records.collected import earlier_bounces, gone_digests
-from relay.records.facts import finished_record, late_record, suppressed_record
+from relay.records.facts import finished_record, late_record
 from relay.records.held import held_records
 from relay.records.kinds import Record
+from relay.records.suppressed import suppressed_record
 from relay.tasks import beside
 
 

@@ -1,9 +1,12 @@
 """May it leave? Ask for each recipient directly before MAIL, and tell the ledger what became of it.
 
 `clear` is one atomic step of the store per copy (refusal? consent withdrawn?
-already leaving? stream paused? limits free?) after a look at the policy set in force and at the
-refusals that are journalled here and not in the store yet: no refusal that was
-said before it is passed by, and nothing leaves that another set has judged.
+already leaving? stream paused? too many abroad? limits free?) after a look at
+the refusals that are journalled here and not in the store yet: no refusal that
+was said before it is passed by.  A policy set is in force in a process, not in
+the store; that the copy was judged by that one is looked at before the step and
+again between its answer and MAIL (`relay.dispatch`), so it was in force when the
+step was carried out.
 """
 
 import asyncio
@@ -17,31 +20,24 @@ from relay.adapting import Adapting, Place
 from relay.answer import Result, Standing
 from relay.config import Config
 from relay.consignment import Consignment
+from relay.crossing import Crossings
 from relay.errors import StoreUnavailable
 from relay.gathering import recipient_digest
 from relay.judging import kept_back, spoken
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
-from relay.policy.charges import charges_for
-from relay.policy.sets import PolicySet
-from relay.policy.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
+from relay.policy.deciding.charges import charges_for
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.suppressions.suppression import BINDS, ORGANISATION, Digest, Suppression, stream_scope
 from relay.records.append import Records
 from relay.render.copy import Copy
 from relay.routing import Route
-from relay.stores.contracts import (
-    Cleared,
-    ClearRequest,
-    OverLimit,
-    Paused,
-    Refused,
-    RowState,
-    Settlement,
-    Store,
-    Taken,
-    Withdrawn,
-)
+from relay.stores.contracts import Store
 from relay.stores.held import Why
+from relay.stores.ledger import Cleared, ClearRequest, Paused, Refused, RowState, Settlement, Taken, Withdrawn
+from relay.stores.limits import OverLimit
+from relay.stores.transfers import Exhausted
 from relay.tasks import spawn
 from relay.tries import earlier_result
 from relay.upstream.outcome import Outcome, OutcomeState
@@ -53,6 +49,7 @@ _LEASE_SLACK = 5.0  # seconds a row stays claimed beyond the longest transaction
 _FINISH_TRIES = 20
 _FINISH_PAUSE = 30.0  # seconds between them, at most
 _SUPPRESSION = "base/suppression"
+_WITH_ANOTHER_TRY = (RowState.LEAVING, RowState.INDETERMINATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,7 @@ class Clearing:
         store: Store,
         records: Records,
         adapting: Adapting,
+        crossings: Crossings,
         clock: Callable[[], float],
     ) -> None:
         self.policy = policy
@@ -86,6 +84,7 @@ class Clearing:
         self.store = store
         self._records = records
         self._adapting = adapting
+        self._crossings = crossings
         self._clock = clock
         self.warming = Warming()
         self._limits = {upstream.name: upstream.limits for upstream in config.upstream}
@@ -108,9 +107,11 @@ class Clearing:
         if self.is_overtaken(consignment) and any(request.stream for request in requests):
             return [], overtaken(copy.recipients)
         pending = self._records.pending([d for request in requests for d in request.suppression_digests])
-        held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
-        results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
-        asked = [pair for pair, held in zip(zip(copy.recipients, requests, strict=True), held_back, strict=True) if not held]
+        asked, results = list(zip(copy.recipients, requests, strict=True)), []
+        if pending:
+            held_back = [any(_binds(entry, request) for entry in pending) for request in requests]
+            results = [self._refused(consignment, r) for r, held in zip(copy.recipients, held_back, strict=True) if held]
+            asked = [pair for pair, held in zip(asked, held_back, strict=True) if not held]
         if not asked:
             return [], results
         past_dot = consignment.past_dot
@@ -125,32 +126,39 @@ class Clearing:
         leaving = []
         for (recipient, request), clearance in zip(asked, clearances, strict=True):
             if isinstance(clearance, Cleared):
+                if clearance.persons and request.crossing:
+                    await self._crossings.note(consignment.policy, request.crossing, clearance.persons)
                 leaving.append(Leave(recipient, request.recipient, clearance.reservation, request.stream, clearance.number))
             else:
                 results.append(self._not_cleared(consignment, recipient, clearance))
         return leaving, results
 
     def _not_cleared(
-        self, consignment: Consignment, recipient: Recipient, clearance: Refused | Withdrawn | Taken | Paused | OverLimit
+        self,
+        consignment: Consignment,
+        recipient: Recipient,
+        clearance: Refused | Withdrawn | Taken | Paused | Exhausted | OverLimit,
     ) -> Result:
         match clearance:
             case Refused():
                 return self._refused(consignment, recipient)
             case Withdrawn(ground):
                 return self._refused(consignment, recipient, ground.rule)
-            case Taken(row) if row.state is RowState.LEAVING:
+            case Taken(row) if row.state in _WITH_ANOTHER_TRY:
                 return Result(recipient, Standing.TRANSIENT, replies.RESEND_IN_PROGRESS)
             case Taken(row):
                 return earlier_result(recipient, row)
             case Paused(pause):
                 return kept_back(recipient, pause, self._help_url(consignment), self._clock())
+            case Exhausted():
+                return self._crossings.refused(consignment, recipient, clearance, self._help_url(consignment))
             case OverLimit(name, retry_after):
                 telemetry.limit_reached_total.labels(consignment.stream.name).inc()
                 reply = replies.over_limit(name, retry_after, self._help_url(consignment))
                 return spoken(recipient, Standing.TRANSIENT, reply, Why.LIMIT, self._clock() + retry_after)
 
-    def request(self, consignment: Consignment, route: Route, recipient: Recipient) -> ClearRequest:
-        """What the store must know to let this recipient's copy leave by this way."""
+    def request(self, consignment: Consignment, route: Route, country: str, recipient: Recipient) -> ClearRequest:
+        """What the store must know to let this recipient's copy leave by this way, for an upstream server in this country."""
         stream = consignment.stream
         now = datetime.fromtimestamp(self._clock(), consignment.policy.zone)
         charges = charges_for(
@@ -174,6 +182,8 @@ class Clearing:
             stream.name,
             consignment.submission.id,
             consignment.grounds.get(recipient.key, ()),
+            self._crossings.of(consignment, country, recipient),
+            recipient.key in consignment.again,
         )
 
     def _refused(self, consignment: Consignment, recipient: Recipient, name: str = _SUPPRESSION) -> Result:

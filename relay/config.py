@@ -6,30 +6,29 @@ that is not UTF-8 is answered with what to do, in both languages.
 
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    AfterValidator,
     Field,
     field_validator,
     model_validator,
 )
 
+from relay.accounts import Account, Upstream
 from relay.errors import ConfigurationError
-from relay.hosts import HostPort, Networks, OptionalHostPort, is_loopback, split_host_port
-from relay.mail.mailbox import Mailbox, MailboxError, a_label
-from relay.policy.faults import Faults
-from relay.policy.limits import parse_limit
-from relay.toml import Duration, Size
+from relay.hosts import HostPort, Networks, OptionalHostPort, Resolvers
+from relay.logins import parse_owned
+from relay.mail.mailbox import MailboxError, a_label
+from relay.policy.opting_in.opt_in import SignUp, sign_up_faults
+from relay.policy.rules.table import fold_mailbox
+from relay.policy.sets.faults import Faults
+from relay.toml import Duration, Size, StrictTable
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Listen(_Table):
+class Listen(StrictTable):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
     address: HostPort
     tls: Literal["none", "starttls", "implicit"] = "implicit"
@@ -38,12 +37,12 @@ class Listen(_Table):
     upstream: str = ""
 
 
-class TLS(_Table):
+class TLS(StrictTable):
     certificate_file: str = ""
     private_key_file: str = ""
 
 
-class Auth(_Table):
+class Auth(StrictTable):
     mode: Literal["upstream", "users"] = "upstream"
     users_file: str = ""
     trusted_networks: Networks = ()
@@ -56,57 +55,7 @@ class Auth(_Table):
         return {login.casefold(): tuple(map(parse_owned, owned)) for login, owned in senders.items()}
 
 
-class Upstream(_Table):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
-    provider: str = "generic"
-    country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
-    addresses: tuple[HostPort, ...] = Field(min_length=1)
-    tls: Literal["none", "starttls", "implicit"] = "implicit"
-    ca_file: str = ""
-    auth: Literal["account", "none"] = "account"
-    limits: tuple[str, ...] = ()
-    max_connections: int = Field(default=0, ge=0, le=10_000)
-    max_connections_per_identity: int = Field(default=0, ge=0, le=1000)
-
-    @field_validator("limits")
-    @classmethod
-    def _limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
-        for limit in limits:
-            parse_limit(limit)
-        return limits
-
-
-class Account(_Table):
-    identity: str
-    upstream: str
-    login: str = ""
-    password_file: str
-    imap: OptionalHostPort = ""
-    imap_tls: Literal["implicit", "none"] = "implicit"
-    imap_ca_file: str = ""
-
-    @field_validator("identity")
-    @classmethod
-    def _fold(cls, identity: str) -> str:
-        return fold_login(identity)
-
-    @property
-    def address(self) -> str:
-        """The address that mail to this account goes to, "" when neither its identity nor its login is one."""
-        return next((name for name in (self.identity, self.login) if "@" in name[1:]), "")
-
-    @model_validator(mode="after")
-    def _can_be_watched(self) -> Self:
-        if self.imap and not self.address:
-            raise ValueError("imap: the identity or the login must be the mailbox's address / identity 或 login 须为邮箱地址")
-        if self.imap and self.imap_tls == "none" and not is_loopback(split_host_port(self.imap)[0]):
-            raise ValueError(
-                'imap_tls = "none" is only for a server on this machine: it shows the password / 仅限本机，否则密码会明文传输'
-            )
-        return self
-
-
-class Dkim(_Table):
+class Dkim(StrictTable):
     domain: str
     selector: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
     key_file: str
@@ -120,7 +69,7 @@ class Dkim(_Table):
             raise ValueError(f"{error} / 不是有效的域名") from None
 
 
-class Unsubscribe(_Table):
+class Unsubscribe(StrictTable):
     base_url: str = ""
 
     @field_validator("base_url")
@@ -134,11 +83,11 @@ class Unsubscribe(_Table):
         return url.rstrip("/")
 
 
-class Keys(_Table):
+class Keys(StrictTable):
     file: str = ""
 
 
-class Store(_Table):
+class Store(StrictTable):
     url: str = "sqlite"
     timeout_ms: int = Field(default=200, ge=10, le=10_000)
     durability_confirmed: bool = False
@@ -151,11 +100,12 @@ class Store(_Table):
         return url
 
 
-class Http(_Table):
+class Http(StrictTable):
     address: HostPort = "127.0.0.1:8025"
     public_address: HostPort = "127.0.0.1:8026"
     help_address: HostPort = "127.0.0.1:8027"
     help_url: str = "http://127.0.0.1:8027"
+    forwarded_from: Networks = (IPv4Network("127.0.0.1/32"), IPv6Network("::1/128"))
 
     def page(self, explained: str) -> str:
         """Where the page on this id is, for the second line of a reply."""
@@ -172,11 +122,12 @@ class Http(_Table):
         return url.rstrip("/")
 
 
-class Consents(_Table):
-    """The HTTP API for sign-up forms; without an address there is none."""
+class Consents(StrictTable):
+    """The HTTP API for sign-up forms, none without an address; and from whom confirmation mails are, none without a sender."""
 
     address: OptionalHostPort = ""
     token_file: str = ""
+    sender: Annotated[str, AfterValidator(lambda text: text and fold_mailbox(text))] = ""
 
     @model_validator(mode="after")
     def _has_a_token(self) -> Self:
@@ -185,14 +136,14 @@ class Consents(_Table):
         return self
 
 
-class Delivery(_Table):
+class Delivery(StrictTable):
     patience: Duration = 20.0
     past_dot: Duration = 30.0
     ledger_ttl: Duration = 5 * 86400.0
     on_transient: Literal["hold", "defer"] = "hold"
 
 
-class Hold(_Table):
+class Hold(StrictTable):
     max_bytes: Size = 1024**3
     first_retry: Duration = Field(default=60.0, ge=1)
     longest_retry: Duration = 3600.0
@@ -204,7 +155,7 @@ class Hold(_Table):
         return self
 
 
-class Smtp(_Table):
+class Smtp(StrictTable):
     max_connections: int = Field(default=1000, ge=1)
     max_connections_per_address: int = Field(default=50, ge=1)
     max_recipients: int = Field(default=1000, ge=1, le=10_000)
@@ -221,20 +172,27 @@ class Smtp(_Table):
     line_ends: Literal["normalise", "reject"] = "normalise"
 
 
-class Collector(_Table):
+class Dns(StrictTable):
+    """Whom rules on recipients' domains have asked, nobody by default, and how long one mail waits for all answers."""
+
+    servers: Resolvers = ()
+    timeout: Duration = Field(default=5.0, ge=0.1, le=15)
+
+
+class Collector(StrictTable):
     poll: Duration = 60.0
     look_back: Duration = 30 * 86400.0
 
 
-class Records(_Table):
+class Records(StrictTable):
     min_free: Size = 256 * 1024**2
 
 
-class Log(_Table):
+class Log(StrictTable):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Config(_Table):
+class Config(StrictTable):
     """The whole file; `folder` is where it lies and what relative paths start from."""
 
     hostname: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$")
@@ -252,9 +210,11 @@ class Config(_Table):
     store: Store = Store()
     http: Http = Http()
     consents: Consents = Consents()
+    form: tuple[SignUp, ...] = ()
     delivery: Delivery = Delivery()
     hold: Hold = Hold()
     smtp: Smtp = Smtp()
+    dns: Dns = Dns()
     collector: Collector = Collector()
     records: Records = Records()
     log: Log = Log()
@@ -288,29 +248,16 @@ class Config(_Table):
 
     def upstream_named(self, name: str) -> Upstream:
         """The upstream of that name; "" is the first. Raises KeyError."""
-        return next((u for u in self.upstream if name in ("", u.name)), None) or _missing(name)
+        for upstream in self.upstream:
+            if name in ("", upstream.name):
+                return upstream
+        raise KeyError(name)
 
     def watched_account(self, *names: str | None) -> Account | None:
         """The account whose mailbox the collector reads, of the first of these identities, or of its whole "@domain"."""
         watched = {name: one for one in reversed(self.account) if one.imap for name in (one.address, one.identity)}
         wanted = (one for name in names if name for one in (name, f"@{name.rpartition('@')[2]}"))
         return next((watched[name] for name in wanted if name in watched), None)
-
-
-def parse_owned(text: str) -> str:
-    """Fold what an identity owns: a mailbox to its key, "@domain" to its A-label.
-
-    Raises ValueError.
-    """
-    return f"@{a_label(text[1:])}" if text.startswith("@") else Mailbox.parse(text).key
-
-
-def fold_login(login: str) -> str:
-    """The form in which logins are compared: the mailbox key where the login is an address, else case-folded."""
-    try:
-        return Mailbox.parse(login).key
-    except MailboxError:
-        return login.casefold()
 
 
 def parse_config(octets: bytes, source: str, folder: Path) -> Config:
@@ -358,6 +305,8 @@ def _cross_check(config: Config, source: str, faults: Faults) -> None:
         faults.add(source, ("auth", "mode"), text, '"users" 需要 users_file，可用 `relay users add` 生成')
     if config.auth.held_credentials == "sealed":
         _check_custody(config, source, faults)
+    for place, text, text_zh in sign_up_faults(config.form, config.consents.sender, config.unsubscribe.base_url):
+        faults.add(source, place, text, text_zh)
 
 
 def _check_custody(config: Config, source: str, faults: Faults) -> None:
@@ -401,7 +350,3 @@ def _distinct(table: str, key: str, names: list[str], source: str, faults: Fault
     for i, name in enumerate(names):
         if name in names[:i]:
             faults.add(source, (table, i, key), f'"{name}" is given twice', f"{name} 重复")
-
-
-def _missing(name: str) -> Upstream:
-    raise KeyError(name)

@@ -7,35 +7,39 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from relay import telemetry
+from relay.accounts import Account
 from relay.answer import Result
-from relay.config import Account, Config
+from relay.config import Config
 from relay.errors import RecordsUnavailable, RenderingImpossible
 from relay.hosts import split_host_port
 from relay.keys import Keys
-from relay.mail.encoding import encode_message
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message
-from relay.policy.case import Ruling
-from relay.policy.consent import Ground
-from relay.policy.jurisdiction import jurisdictions_of
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Digest
+from relay.policy.cases.case import Counted, Ruling
+from relay.policy.cases.jurisdiction import countries_told
+from relay.policy.consents.consent import Ground
+from relay.policy.consents.residence import Residence, countries_of
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.suppressions.suppression import Digest
 from relay.render.body import Body
 from relay.render.copy import Copy, Prepared, Trace, prepare, render_copy
-from relay.render.duties import NOBODY, NONE, Treatment, treatment_of
-from relay.render.letterhead import Letterhead
+from relay.render.duties import NOBODY, Treatment, treatment_for
+from relay.render.encoding import encode_message
+from relay.render.letterhead import Letterhead, letterhead_of
 from relay.render.report import Heading, Named, Notice, build_report
 from relay.render.signing import Signer, Signers
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.routing import Route, Routing
-from relay.stores.contracts import FirstTry
-from relay.tasks import Turns
+from relay.stores.ledger import FirstTry
+from relay.tasks import Turns, sheltered
 from relay.upstream.delivery import Upstreams
 
 _WRITTEN_AT_ONCE = 16 * 1024  # octets of a body into which duties write without a break
 _AT_ONCE = 1024**2  # octets of a body that are hashed without a break: about 3 ms
+_MOST_LETTERHEADS = 1000
 _PIECES = 4  # of a larger body, hashed at a time: where it is white space, each takes as long as many of text
+_Place = tuple[str, frozenset[str], frozenset[str]]  # a domain, the recorded countries, what was agreed
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class Consignment:
     `deadline` waits for the client's next try, and by `end` the client is told
     what is known of the others.  `held` are the keys of recipients who were
     held after it; it is complete when `answered` is set (None: from the start).
-    `grounds` are the consents on which each recipient was permitted, by mailbox key.
+    `grounds` are the consents on which each recipient was permitted, by mailbox key;
+    `counted` is what counts those whose data leave the country; `residences` where those
+    are of whom the consent ledger knew it when they were judged; `again` names
+    those of whom it is on record that an earlier try may have reached them.
     """
 
     submission: Submission
@@ -62,13 +69,16 @@ class Consignment:
     deadline: float = 0.0
     end: float = 0.0
     prepared: dict[tuple[str, bool, Treatment], Prepared] = field(default_factory=dict)
-    treatments: dict[str, Treatment] = field(default_factory=dict)  # by the domain of recipients
+    treatments: dict[_Place, Treatment] = field(default_factory=dict)
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     settling: "list[asyncio.Future[bool]]" = field(default_factory=list)
     answered: asyncio.Event | None = None
     held: set[str] = field(default_factory=set)
     attempt: str = ""
     grounds: Mapping[str, tuple[Ground, ...]] = field(default_factory=dict)
+    counted: Mapping[str, tuple[Counted, ...]] = field(default_factory=dict)
+    residences: Mapping[str, Residence] = field(default_factory=dict)
+    again: frozenset[str] = frozenset()
 
     @property
     def try_id(self) -> str:
@@ -79,7 +89,7 @@ class Consignment:
         """Return when the rulings are on disk. Raises RecordsUnavailable."""
         if self.recording is None:
             raise RecordsUnavailable("nothing was recorded of this message")
-        fault = await asyncio.shield(self.recording)
+        fault = await sheltered(self.recording)
         if fault is not None:
             raise fault
 
@@ -94,6 +104,16 @@ def grounds_of(rulings: Iterable[Ruling]) -> dict[str, tuple[Ground, ...]]:
     return {ruling.recipient.key: ruling.grounds for ruling in rulings if ruling.grounds}
 
 
+def counted_of(rulings: Iterable[Ruling]) -> dict[str, tuple[Counted, ...]]:
+    """What counts each recipient whose copy may leave the country; nobody where no rule counts."""
+    return {ruling.recipient.key: ruling.counted for ruling in rulings if ruling.counted}
+
+
+def residences_of(rulings: Iterable[Ruling]) -> dict[str, Residence]:
+    """Where each recipient is; nobody of whom that is not recorded."""
+    return {ruling.recipient.key: ruling.residence for ruling in rulings if ruling.residence}
+
+
 class Renderer:
     """Makes the octets that leave. One per worker."""
 
@@ -104,6 +124,7 @@ class Renderer:
         self._routing = routing
         self._signers = signers
         self._turns = Turns()
+        self._letterheads: dict[tuple[str, str, str | None, str, frozenset[str]], Letterhead] = {}
 
     def groups(self, consignment: Consignment, recipients: Sequence[Recipient], cap: int) -> Iterator[tuple[Recipient, ...]]:
         """Split into copies of about the same number: one per recipient where the bytes differ, else `cap` at most.
@@ -111,6 +132,9 @@ class Renderer:
         Who is owed other duties gets another copy.  Who needs SMTPUTF8 goes
         apart: an upstream that lacks it can still have the others.
         """
+        if len(recipients) == 1:
+            yield tuple(recipients)
+            return
         alike: dict[tuple[bool, Treatment], list[Recipient]] = {}
         for recipient in recipients:
             kind = recipient.mailbox.needs_smtputf8, self.treatment(consignment, recipient)
@@ -124,23 +148,23 @@ class Renderer:
     def treatment(self, consignment: Consignment, recipient: Recipient) -> Treatment:
         """What is done to the recipient's copy."""
         domain, stream = recipient.mailbox.domain, consignment.stream
-        if not stream.duties:
-            return NONE
-        if domain not in consignment.treatments:
-            unknown = frozenset(consignment.policy.organisation.unknown_recipient)
-            duties = stream.duties_for(jurisdictions_of(domain, unknown), self._routing.countries(consignment.routes))
-            countries = jurisdictions_of(domain, frozenset())
-            may_skip = stream.mode == "shadow"
-            consignment.treatments[domain] = treatment_of(duties, countries, consignment.message, may_skip=may_skip)
-        return consignment.treatments[domain]
+        recorded = countries_of(consignment.residences.get(recipient.key))
+        agreed = stream.agreed(consignment.grounds.get(recipient.key, ()))
+        place = domain, recorded, agreed
+        if place not in consignment.treatments:
+            told = countries_told(domain, recorded)
+            laws = told or frozenset(consignment.policy.organisation.unknown_recipient)
+            ways = self._routing.countries(consignment.routes)
+            consignment.treatments[place] = treatment_for(stream, told, laws, ways, agreed, consignment.message)
+        return consignment.treatments[place]
 
     async def ready(self, consignment: Consignment, route: Route, group: tuple[Recipient, ...], *, encoded: bool = False) -> None:
         """Wait until the copy may be made: large bodies are read, written and hashed while others have their turn.
 
         One copy is signed in each pass of the loop.  Raises RenderingImpossible.
         """
-        writes = self.treatment(consignment, group[0]).changes_body
-        if len(consignment.message.body) > (_WRITTEN_AT_ONCE if writes else _AT_ONCE):
+        size = len(consignment.message.body)
+        if size > _WRITTEN_AT_ONCE and (size > _AT_ONCE or self.treatment(consignment, group[0]).changes_body):
             async with consignment.preparing:
                 prepared = await self._prepared_in_steps(consignment, route.upstream, group, encoded=encoded)
             if prepared.body.size_after_link > _AT_ONCE:
@@ -227,22 +251,22 @@ class Renderer:
         return prepared
 
     def _letterhead(self, consignment: Consignment, signers: Sequence[Signer]) -> Letterhead:
-        """What duties write, from organisation.toml and the stream."""
-        organisation, stream = consignment.policy.organisation, consignment.stream
-        watched = self._watched(consignment)
-        return Letterhead(
-            stream=stream.name,
-            purpose=stream.purpose.value,
-            title={"zh": stream.title.zh, "en": stream.title.en},
-            legal_name={"zh": organisation.legal_name.zh, "en": organisation.legal_name.en},
-            postal_address={"zh": organisation.postal_address.zh, "en": organisation.postal_address.en},
-            refusal_mailbox=organisation.refusal_mailbox,
-            contact=organisation.contact,
-            privacy_url=organisation.privacy_url,
-            has_link=stream.unsubscribe.is_offered,
-            feedback_mailbox=watched.address if watched else "",
-            signing_domains=frozenset(signer.domain for signer in signers),
-        )
+        """What duties write, from organisation.toml and the stream: the same for all mail of a sender under one policy set."""
+        submission, domains = consignment.submission, frozenset([signer.domain for signer in signers])
+        own = submission.reverse_path.key if submission.reverse_path else None
+        place = consignment.policy.hash, consignment.stream.name, own, submission.identity.name, domains
+        if (letterhead := self._letterheads.get(place)) is None:
+            watched = self._watched(consignment)
+            letterhead = letterhead_of(
+                consignment.policy.organisation,
+                consignment.stream,
+                feedback_mailbox=watched.address if watched else "",
+                signing_domains=domains,
+            )
+            if len(self._letterheads) >= _MOST_LETTERHEADS:
+                self._letterheads.clear()
+            self._letterheads[place] = letterhead
+        return letterhead
 
     def _offer(self, consignment: Consignment, recipient: Recipient) -> "_Offer":
         """How the recipient unsubscribes."""
@@ -314,9 +338,9 @@ class Renderer:
         return render_copy(prepared, (recipient,)), own
 
     def _named(self, result: Result) -> Named:
-        """Where the upstream decided, its host speaks; a rule's words are ours."""
+        """Where the upstream decided, its host speaks, unless it is gone since; a rule's words are ours."""
         host = ""
-        if result.upstream and not result.rule:
+        if result.upstream and not result.rule and self._upstreams.knows(result.upstream):
             host, _ = split_host_port(self._config.upstream_named(result.upstream).addresses[0])
         return Named(result.recipient, result.reply, result.why_zh, result.why_en, host)
 

@@ -24,11 +24,12 @@ from relay.judging import spoken
 from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Recipient
 from relay.mail.reply import Reply
-from relay.policy.suppression import Purpose
+from relay.policy.cases.jurisdiction import UNKNOWN
+from relay.policy.suppressions.suppression import Purpose
 from relay.render.copy import Copy
 from relay.routing import Route
-from relay.stores.contracts import ClearRequest
 from relay.stores.held import NEVER, Why
+from relay.stores.ledger import ClearRequest
 from relay.tasks import spawn
 from relay.upstream.delivery import Connection, Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
@@ -62,9 +63,10 @@ class Dispatcher:
         self._upstreams = upstreams
         self.renderer = renderer
 
-    def reports_success(self, route: Route) -> bool:
-        """Whether the upstream said, when it was last asked, that it obeys NOTIFY itself (RFC 3461)."""
-        return self._upstreams.capabilities(route.upstream).dsn
+    def says_nothing_of_success(self, route: Route) -> bool:
+        """Whether the upstream was asked, and did not say that it obeys NOTIFY itself (RFC 3461)."""
+        capabilities = self._upstreams.capabilities(route.upstream)
+        return capabilities.seen and not capabilities.dsn
 
     # Sending ---------------------------------------------------------------------------------------------------------
 
@@ -196,7 +198,8 @@ class Dispatcher:
                 await self.renderer.ready(consignment, route, group, encoded=True)
                 copy = self.renderer.copy(consignment, route, group, encoded=True)
             await self.clearing.warming.ready(self.clearing.store, consignment.policy, consignment.stream)
-            requests = [self.clearing.request(consignment, route, recipient) for recipient in group]
+            country = self._upstreams.country(route.upstream) or UNKNOWN
+            requests = [self.clearing.request(consignment, route, country, recipient) for recipient in group]
             return await self._clear_and_transact(consignment, route, connection, copy, requests)
 
     async def carry(
@@ -230,10 +233,13 @@ class Dispatcher:
             await self.clearing.give_back(consignment, leaving)
             results += [Result(leave.recipient, Standing.TRANSIENT, replies.RECORDS_UNAVAILABLE) for leave in leaving]
             return results, False
-        submission = consignment.submission
+        if self.clearing.is_overtaken(consignment) and any(leave.stream for leave in leaving):
+            await self.clearing.give_back(consignment, leaving)  # another set came in force while the store was asked
+            return results + overtaken([leave.recipient for leave in leaving]), False
+        submission, recipients = consignment.submission, [leave.recipient for leave in leaving]
         outcomes = await connection.transact(
             submission.reverse_path,
-            replace(copy, recipients=tuple(leave.recipient for leave in leaving)),
+            copy if len(leaving) == len(copy.recipients) else replace(copy, recipients=tuple(recipients)),
             ret=submission.ret,
             envid=submission.envid,
             deadline=consignment.deadline,
@@ -242,7 +248,6 @@ class Dispatcher:
         fails_over = all(map(_may_fail_over, outcomes))
         settling = spawn(self.clearing.settle(consignment, leaving, outcomes), "settle")
         consignment.settling.append(settling)
-        recipients = [leave.recipient for leave in leaving]
         await self._learn(_place(consignment, route), recipients, outcomes)
         if fails_over:
             # the next way asks for leave anew; what is told late would take that leave back

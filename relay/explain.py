@@ -6,23 +6,25 @@ and the upstream are left alone.  What only the upstream, the limits or the
 clock can tell is not foretold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relay.consignment import Consignment
+from relay.consignment import Consignment, grounds_of, residences_of
 from relay.errors import RenderingImpossible
-from relay.gathering import cases_of, known_of, submission_key
+from relay.gathering import Known, asking_of, cases_of, known_of, submission_key
 from relay.judging import case_at_rcpt, held_for, is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail import replies
 from relay.mail.envelope import Submission
-from relay.mail.fields import Field, readable_fields
 from relay.mail.message import Message
-from relay.mail.mime import walk
+from relay.mail.parts.fields import Field, readable_fields
+from relay.mail.parts.mime import walk
 from relay.mail.reply import Reply
 from relay.pipeline import Line
-from relay.policy.case import Action, Case, Objection, Ruling
-from relay.policy.sets import Stream
+from relay.policy.cases.case import Action, Case, Objection, Ruling
+from relay.policy.consents.residence import Residence
+from relay.policy.sets.policy_set import Stream
 from relay.render.copy import Copy
+from relay.render.duties import Treatment
 from relay.routing import Route
 
 
@@ -89,43 +91,56 @@ async def explain(line: Line, submission: Submission, message: Message, stream: 
     return [_explained(line, consignment, case, ruling) for case, ruling in judged]
 
 
-async def foretell(line: Line, submission: Submission, message: Message, stream: Stream) -> list[Foretold]:
-    """Judge every recipient, and render one copy for each law that protects some of them: enough to know whether one can be made.
+async def foretell(
+    line: Line, submission: Submission, message: Message, stream: Stream, listed: Mapping[str, str] | None = None
+) -> list[Foretold]:
+    """Judge every recipient, and render one copy for each treatment of some of them: enough to know whether one can be made.
 
-    Raises as `explain`.
+    `listed` are countries by mailbox key, as if the consent ledger had been told them now.  Copies that are treated
+    alike differ in tokens and addresses at most.  Raises as `explain`.
     """
-    judged, consignment = await _judged(line, submission, message, stream)
-    rendered: dict[frozenset[str], Explained] = {}
+    judged, consignment = await _judged(line, submission, message, stream, listed)
+    rendered: dict[Treatment, Explained] = {}
     foretold: list[Foretold] = []
     for case, ruling in judged:
         if ruling.leading is not None:
             foretold.append(_objected(line, consignment, case, ruling, ruling.leading))
             continue
-        alike = rendered.get(case.jurisdictions)
+        treatment = line.dispatcher.renderer.treatment(consignment, case.recipient)
+        alike = rendered.get(treatment)
         if alike is None:
-            alike = rendered[case.jurisdictions] = _explained(line, consignment, case, ruling)
+            alike = rendered[treatment] = _explained(line, consignment, case, ruling)
         foretold.append(Foretold(ruling, case, alike.reply, alike.impossible))
     return foretold
 
 
 async def _judged(
-    line: Line, submission: Submission, message: Message, stream: Stream
+    line: Line, submission: Submission, message: Message, stream: Stream, listed: Mapping[str, str] | None = None
 ) -> tuple[list[tuple[Case, Ruling]], Consignment]:
     routes = line.routing.routes(submission.identity, stream, submission.reverse_path, message)
-    judged, submission = await _judge(line, submission, message, stream, routes)
+    judged, submission = await _judge(line, submission, message, stream, routes, listed or {})
     key = submission_key(line.keys, submission.identity.name, submission.reverse_path, message.received_digest)
-    first = line.first_try(submission, line.policy)
-    return judged, Consignment(submission, message, line.policy, stream, key, first, routes)
+    first, rulings = line.first_try(submission, line.policy), [ruling for _, ruling in judged]
+    grounds, residences = grounds_of(rulings), residences_of(rulings)
+    return judged, Consignment(
+        submission, message, line.policy, stream, key, first, routes, grounds=grounds, residences=residences
+    )
 
 
 async def _judge(
-    line: Line, submission: Submission, message: Message, stream: Stream, routes: Sequence[Route]
+    line: Line, submission: Submission, message: Message, stream: Stream, routes: Sequence[Route], listed: Mapping[str, str]
 ) -> tuple[list[tuple[Case, Ruling]], Submission]:
     """Cases and rulings in the order of the recipients, and the submission with those whom the door would admit."""
     policy, now = line.policy, line.now(line.policy)
-    known = await known_of(submission.recipients, line.store, line.records, line.keys, with_consents=stream.asks_consent)
+    countries = line.upstream_countries(submission, stream) | line.routing.countries(routes)
+    asking = asking_of(stream, countries, now.date())
+    mail = await line.domains.of(submission.id, stream, submission.recipients, countries)
+    known = await known_of(submission.recipients, line.store, line.records, line.keys, asking, mail)
     pause = (await line.store.paused()).get(stream.name)
-    found = {recipient.key: one for recipient, one in zip(submission.recipients, known, strict=True)}
+    found = {
+        recipient.key: _as_listed(one, listed.get(recipient.key, ""), now.timestamp())
+        for recipient, one in zip(submission.recipients, known, strict=True)
+    }
     judged: dict[str, tuple[Case, Ruling]] = {}
     if stream.refusals == "rcpt":
         countries = line.upstream_countries(submission, stream)
@@ -140,6 +155,14 @@ async def _judge(
     cases = cases_of(reduced, message, policy, of_admitted, line.routing.countries(routes), pause)
     judged |= {case.recipient.key: (case, one) for case, one in zip(cases, judge(policy, stream, cases, now), strict=True)}
     return [judged[recipient.key] for recipient in submission.recipients], reduced
+
+
+def _as_listed(known: Known, country: str, now: float) -> Known:
+    """What the ledger would say if it had been told that country."""
+    countries = frozenset({country})
+    if not country or (known.residence and known.residence.countries == countries):
+        return known
+    return replace(known, residence=Residence(countries, now, is_presumed=True))
 
 
 def _objected(line: Line, consignment: Consignment, case: Case, ruling: Ruling, leading: Objection) -> Explained:

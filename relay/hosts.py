@@ -18,6 +18,44 @@ def _host_port(value: Any) -> Any:
 
 
 HostPort = Annotated[str, BeforeValidator(_host_port)]
+SYSTEM = "system"
+"""The resolvers that the machine itself asks."""
+
+
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(\d{1,5}))?")
+
+
+def _resolver(value: Any) -> str:
+    """As "host:port", port 53 where none is named."""
+    text = str(value)
+    if text == SYSTEM:
+        return text
+    match = _WITH_PORT.fullmatch(text)
+    host, port = (match[1] or match[2], int(match[3] or 53)) if match else (text, 53)
+    if not _is_address(host) or not 0 < port <= 65535:
+        raise ValueError(
+            f'expected "{SYSTEM}", or an address such as "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"'
+            f' / 应为 "{SYSTEM}" 或 IP 地址，如 "192.0.2.53"、"192.0.2.53:5353"、"[2001:db8::53]:53"'
+        )
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _alone(servers: tuple[str, ...]) -> tuple[str, ...]:
+    if SYSTEM in servers and len(servers) > 1:
+        raise ValueError(f'"{SYSTEM}" stands alone, it is all servers of the machine / "{SYSTEM}" 须单独填写')
+    return servers
+
+
+Resolvers = Annotated[tuple[Annotated[str, BeforeValidator(_resolver)], ...], AfterValidator(_alone)]
+"""DNS servers to ask, each "host:port", or ("system",)."""
 OptionalHostPort = Annotated[str, BeforeValidator(lambda value: value and _host_port(value))]
 
 
@@ -33,6 +71,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_local(address: str) -> bool:
+    """Whether "host:port" is on this machine."""
+    return is_loopback(split_host_port(address)[0])
 
 
 _WIDEST = {4: 8, 6: 16}  # prefix lengths; the whole of a large company or a large provider

@@ -1,6 +1,7 @@
 """Submission ids: ULIDs, 26 characters, sortable by time, with 80 random bits that nobody guesses."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+_CHARACTERS = frozenset(_ALPHABET)
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHIFTS = range(120, -1, -10)
 ENTROPY_OCTETS = 10
@@ -22,4 +23,4 @@ def time_of(some_id: str) -> float:
 
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id."""
-    return len(text) == 26 and text[0] <= "7" and all(character in _ALPHABET for character in text)
+    return len(text) == 26 and text[0] <= "7" and _CHARACTERS.issuperset(text)

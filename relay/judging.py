@@ -13,16 +13,18 @@ from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.message import MessageError
 from relay.mail.reply import Reply
-from relay.policy.case import Action, Case, Objection, Phase, Ruling
-from relay.policy.decide import Answers, decide
-from relay.policy.pacing import RULE as HOURS
-from relay.policy.reputation import Pause
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.thresholds import RULE as PAUSED
-from relay.policy.thresholds import objection_to
+from relay.policy.cases.case import Action, Case, Objection, Phase, Ruling
+from relay.policy.cases.reputation import Pause
+from relay.policy.deciding.decide import Answers, decide
+from relay.policy.deciding.thresholds import RULE as PAUSED
+from relay.policy.deciding.thresholds import objection_to
+from relay.policy.sets.model import HOURS
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.records.wording import both, own_rule_texts, sentence
 from relay.stores.held import NEVER, Why
 
+_NOT_THE_MAIL = frozenset({replies.MISCONFIGURED, replies.DIRECTORY})
+"""Details of what stands in the way for now that say more than "delivery not authorised"."""
 _STEP = 500  # recipients: about 2 ms
 
 
@@ -108,18 +110,18 @@ def paused(pause: Pause) -> Reply:
 def _reply(objection: Objection, page: str) -> Reply:
     if objection.action is Action.REJECT:
         return replies.refused(objection.rule, objection.text, page, code=objection.reply_code, detail=objection.code)
-    detail = replies.MISCONFIGURED if objection.code == replies.MISCONFIGURED else "7.1"
+    detail = objection.code if objection.code in _NOT_THE_MAIL else "7.1"
     return replies.deferred(objection.rule, objection.text, page, seconds=objection.retry_after, detail=detail)
 
 
 def objected(ruling: Ruling, page: str, now: float) -> Result:
     """What becomes of a recipient whose ruling objects."""
-    return _result(ruling.recipient, _leading(ruling), page, now)
+    return result_of(ruling.recipient, _leading(ruling), page, now)
 
 
 def kept_back(recipient: Recipient, pause: Pause, page: str, now: float) -> Result:
     """What becomes of a recipient when the stream was paused between the ruling and the leaving."""
-    return _result(recipient, objection_to(pause), page, now)
+    return result_of(recipient, objection_to(pause), page, now)
 
 
 def spoken(recipient: Recipient, standing: Standing, reply: Reply, why: Why | None = None, due: float = 0.0) -> Result:
@@ -129,7 +131,8 @@ def spoken(recipient: Recipient, standing: Standing, reply: Reply, why: Why | No
     return Result(recipient, standing, reply, reply.rule, why_zh=said["zh"], why_en=said["en"], why=why, due=due)
 
 
-def _result(recipient: Recipient, objection: Objection, page: str, now: float) -> Result:
+def result_of(recipient: Recipient, objection: Objection, page: str, now: float) -> Result:
+    """What becomes of a recipient because of this objection."""
     standing = Standing.REFUSED if objection.action is Action.REJECT else Standing.TRANSIENT
     said = sentence(both(objection.text_zh, objection.text), both(objection.fix_zh, objection.fix))
     reply, (why, due) = _reply(objection, page), held_for(objection, now)

@@ -223,9 +223,17 @@ class KeyFile:
 
 
 def _digest(key: Key, text: str | bytes) -> bytes:
-    """HMAC-SHA-256, cut short."""
-    inner, outer = _keyed(key.secret)
+    """HMAC-SHA-256, cut short. Each message asks again and again for the same few: of its recipients, and of its limits."""
+    return _remembered(key.secret, text) if len(text) <= _REMEMBERED_LENGTH else _digest_of(key.secret, text)
+
+
+def _digest_of(secret: bytes, text: str | bytes) -> bytes:
+    inner, outer = _keyed(secret)
     return _digest_with(inner, outer, text.encode() if isinstance(text, str) else text)
+
+
+_REMEMBERED_LENGTH = 600  # an address with what is said of it; texts that clients choose freely may be far longer
+_remembered = lru_cache(maxsize=4096)(_digest_of)
 
 
 def _digest_with(inner: "hashlib._Hash", outer: "hashlib._Hash", text: bytes) -> bytes:

@@ -13,10 +13,11 @@ from relay.judging import judge, judge_octets
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message, MessageError
-from relay.policy.case import Objection, Spot
-from relay.policy.inputs import facts_read
-from relay.policy.pacing import RULE as HOURS
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.cases.case import Objection, Spot
+from relay.policy.cases.transfers import Transferred
+from relay.policy.sets.model import HOURS
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.telling.inputs import facts_read
 
 _NOBODY = "nobody@relay.invalid"
 _EXCERPT = 40  # characters around what was seen
@@ -56,7 +57,8 @@ def lint(policy: PolicySet, stream: Stream, message: Message, countries: frozens
     `countries` are those of the upstreams that it may leave by.  Raises RuleFailed.
     """
     submission = _submission(policy, stream, message, now)
-    cases = cases_of(submission, message, policy, [Known()] * len(submission.recipients), countries)
+    known_of_all = Known(transferred=Transferred(now.year))  # how many they are is no fault of the message either
+    cases = cases_of(submission, message, policy, [known_of_all] * len(submission.recipients), countries)
     counted: dict[tuple[str, str], Found] = {}
     known = _OF_ADDRESS if message.addressee_list else _OF_ANYBODY
     unjudged = {rule.name for rule in stream.rules if not _is_known(facts_read(rule), known)} | {HOURS}
@@ -97,6 +99,14 @@ def _submission(policy: PolicySet, stream: Stream, message: Message, now: dateti
 
 
 def _positions(message: Message, spots: tuple[Spot, ...]) -> Iterator[Position]:
+    """With the names of attachments, which records do not have: what is shown here stays with who has the message."""
+    for position in _placed(message, spots):
+        place, _, rest = position.where.partition(", ")
+        name = message.content.files.get(place, "")
+        yield replace(position, where=f"{place} {name}{', ' if rest else ''}{rest}") if name else position
+
+
+def _placed(message: Message, spots: tuple[Spot, ...]) -> Iterator[Position]:
     texts = {text.where: text.shown for text in message.content.every_text} if spots else {}
     for spot in spots:
         line, shown = _line_of_field(message, spot.where), texts.get(spot.where, "")

@@ -16,16 +16,17 @@ from datetime import datetime
 from relay import telemetry
 from relay.answer import Result, Standing
 from relay.config import Config
-from relay.consignment import Consignment, grounds_of
+from relay.consignment import Consignment, counted_of, grounds_of, residences_of
 from relay.dispatch import Dispatcher
+from relay.domains import Domains
 from relay.errors import RecordsUnavailable, RuleFailed, StoreUnavailable
-from relay.gathering import cases_of, known_of
+from relay.gathering import asking_of, cases_of, known_of
 from relay.judging import judge, objected, stream_of
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.reply import Reply
-from relay.policy.case import Ruling
+from relay.policy.cases.case import Ruling
 from relay.records.append import Records
 from relay.records.judged import judged_record
 from relay.refusing import count_objections
@@ -37,11 +38,14 @@ _log = logging.getLogger("relay.overtaken")
 class Sender:
     """One per worker."""
 
-    def __init__(self, config: Config, *, keys: Keys, records: Records, routing: Routing, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, config: Config, *, keys: Keys, records: Records, routing: Routing, domains: Domains, dispatcher: Dispatcher
+    ) -> None:
         self._config = config
         self._keys = keys
         self._records = records
         self._routing = routing
+        self._domains = domains
         self._dispatcher = dispatcher
         self._clearing = dispatcher.clearing
 
@@ -62,7 +66,9 @@ class Sender:
         if stream is None:
             return _all(recipients, replies.POLICY_UNUSABLE)
         routes = self._routing.routes(submission.identity, stream, submission.reverse_path, consignment.message)
-        fresh = replace(consignment, policy=policy, stream=stream, routes=routes, prepared={}, preparing=asyncio.Lock())
+        fresh = replace(  # nothing that the other set asked for is left
+            consignment, policy=policy, stream=stream, routes=routes, prepared={}, treatments={}, preparing=asyncio.Lock()
+        )
         try:
             rulings = await self._judge(fresh, recipients)
         except StoreUnavailable as fault:
@@ -77,22 +83,26 @@ class Sender:
         page, now = self._config.http.page(submission.id), self._clearing.now()
         results = [objected(ruling, page, now) for ruling in rulings if ruling.leading is not None]
         free = [ruling.recipient for ruling in rulings if ruling.leading is None]
-        fresh = replace(fresh, grounds=grounds_of(rulings))
+        fresh = replace(fresh, grounds=grounds_of(rulings), counted=counted_of(rulings), residences=residences_of(rulings))
         return results + (await self._dispatcher.send(fresh, free) if free else [])
 
     async def _judge(self, consignment: Consignment, recipients: Sequence[Recipient]) -> list[Ruling]:
         """Rule on these recipients, all facts gathered anew, and write it down."""
-        submission, policy, now = consignment.submission, consignment.policy, self._clearing.now()
+        submission, policy = consignment.submission, consignment.policy
+        now = datetime.fromtimestamp(self._clearing.now(), policy.zone)
         store, countries = self._clearing.store, self._routing.countries(consignment.routes)
-        asks = consignment.stream.asks_consent
-        known = await known_of(recipients, store, self._records, self._keys, with_consents=asks)
+        asking = asking_of(consignment.stream, countries, now.date())
+        mail = await self._domains.of(submission.id, consignment.stream, recipients, countries)
+        known = await known_of(recipients, store, self._records, self._keys, asking, mail)
         pause = (await store.paused()).get(consignment.stream.name)
         narrowed = replace(submission, recipients=tuple(recipients))
         cases = cases_of(narrowed, consignment.message, policy, known, countries, pause)
-        rulings = judge(policy, consignment.stream, cases, datetime.fromtimestamp(now, policy.zone))
+        rulings = judge(policy, consignment.stream, cases, now)
         count_objections(rulings)
         person = self._records.person
-        await self._records.append(judged_record(narrowed, rulings, policy.hash, now, person, upstream_countries=countries))
+        await self._records.append(
+            judged_record(narrowed, rulings, policy.hash, now.timestamp(), person, upstream_countries=countries)
+        )
         return rulings
 
 

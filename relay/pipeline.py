@@ -15,18 +15,20 @@ know becomes a 4yz: the client keeps the message and tries again (law 1).
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from email.utils import format_datetime
+from functools import lru_cache
 
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing, final_reply, keeps_any
 from relay.bounced import Outcomes
 from relay.config import Config
-from relay.consignment import Consignment, grounds_of
+from relay.consignment import Consignment, counted_of, grounds_of, residences_of
 from relay.dispatch import Dispatcher
+from relay.domains import Domains
 from relay.errors import RecordsFull, RecordsUnavailable, StoreUnavailable
 from relay.failing import answered, tell_unavailable
-from relay.gathering import Gathered, gather, known_of
+from relay.gathering import Gathered, asking_of, gather, known_of
 from relay.holding.codec import expiry
 from relay.ids import new_id
 from relay.judging import is_told_at_rcpt, judge_at_rcpt, judge_in_steps, objected, paused, reply_to, stream_of
@@ -37,10 +39,10 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
 from relay.mail.reply import Reply
 from relay.overtaken import Sender
-from relay.policy.case import Ruling
-from relay.policy.reputation import Pause
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import Digest
+from relay.policy.cases.case import Ruling
+from relay.policy.cases.reputation import Pause
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.suppressions.suppression import Digest
 from relay.reading import MessageReader
 from relay.records.append import Records
 from relay.records.collected import message_id_digests
@@ -49,13 +51,20 @@ from relay.records.kinds import Record
 from relay.refusing import Refuser, count_objections
 from relay.reporting import Reporter
 from relay.routing import Routing
-from relay.stores.contracts import FirstTry, Store
+from relay.stores.contracts import Store
 from relay.stores.held import Why
-from relay.tasks import beside, spawn
-from relay.tries import Answered, await_others, earlier_result, settled_rows, unknown_digests
+from relay.stores.ledger import Closing, FirstTry
+from relay.tasks import beside, sheltered, spawn
+from relay.tries import Answered, age_of, await_others, earlier_result, remembered_for, settled_rows, unknown_digests
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.pipeline")
+
+
+@lru_cache(maxsize=64)  # many mails come in one second, and writing a date takes longer than most of what they need
+def _date_of(second: int, zone: tzinfo) -> str:
+    """A Date field's value (RFC 5322 section 3.3)."""
+    return format_datetime(datetime.fromtimestamp(second, zone))
 
 
 class Line:
@@ -79,7 +88,9 @@ class Line:
         dispatcher: Dispatcher,
         outcomes: Outcomes,
         routing: Routing,
+        domains: Domains,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self.config = config
@@ -90,13 +101,15 @@ class Line:
         self.dispatcher = dispatcher
         self.holder = dispatcher.holder
         self.routing = routing
+        self.domains = domains
         self.policy = policy
-        self._sender = Sender(config, keys=keys, records=records, routing=routing, dispatcher=dispatcher)
+        self._sender = Sender(config, keys=keys, records=records, routing=routing, domains=domains, dispatcher=dispatcher)
         self.reader = MessageReader(config.smtp)
         self._outcomes = outcomes
         self._reporter = Reporter(keys=keys, records=records, dispatcher=dispatcher, clock=clock)
         self._refuser = Refuser(records, config.http.page, clock=clock, entropy=entropy)
         self._clock = clock
+        self._monotonic = monotonic
         self._entropy = entropy
         self._answered = Answered()
         self.paused: Mapping[str, Pause] = {}  # as it was a second ago, for MAIL and RCPT; at the dot the store is asked
@@ -183,19 +196,25 @@ class Line:
             return replies.RECORDS_UNAVAILABLE
 
     async def _judge_at_rcpt(self, submission: Submission, recipient: Recipient, policy: PolicySet, stream: Stream) -> Reply:
-        (known,) = await known_of([recipient], self.store, self.records, self.keys, with_consents=stream.asks_consent)
-        countries = self.upstream_countries(submission, stream)
-        ruling = judge_at_rcpt(policy, stream, submission, recipient, known, countries, self.now(policy))
+        countries, now = self.upstream_countries(submission, stream), self.now(policy)
+        asking = asking_of(stream, countries, now.date())
+        mail = await self.domains.of(submission.id, stream, [recipient], countries)
+        (known,) = await known_of([recipient], self.store, self.records, self.keys, asking, mail)
+        ruling = judge_at_rcpt(policy, stream, submission, recipient, known, countries, now)
         if not is_told_at_rcpt(ruling):
             return replies.RECIPIENT_OK
         count_objections([ruling])
-        return await self._refuser.recipient(submission, recipient, reply_to(ruling), policy.hash, [ruling])
+        return await self._refuser.recipient(submission, recipient, reply_to(ruling), policy.hash, [ruling], countries)
 
     # The dot ---------------------------------------------------------------------------------------------------------
 
-    async def submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
-        """Take a message through the line and return its one reply. Never raises."""
-        return await self._answer(submission, self._submit(submission, data))
+    async def submit(self, submission: Submission, data: bytes | bytearray, began: float | None = None) -> Reply:
+        """Take a message through the line and return its one reply. Never raises.
+
+        `began` is when its client was told to send it, by the monotonic clock: it may have given this try up since and been
+        answered at another.  None is a message that nobody sends again.
+        """
+        return await self._answer(submission, self._submit(submission, data, began))
 
     async def refuse(self, submission: Submission, fault: MessageError) -> Reply:
         """Refuse a message that the door could not take in: too large, or with too long a line. Never raises.
@@ -214,7 +233,7 @@ class Line:
         )  # fmt: skip
         return reply
 
-    async def _submit(self, submission: Submission, data: bytes | bytearray) -> Reply:
+    async def _submit(self, submission: Submission, data: bytes | bytearray, began: float | None) -> Reply:
         begun, delivery = asyncio.get_running_loop().time(), self.config.delivery
         policy = self.policy
         stream = stream_of(policy, submission)
@@ -228,11 +247,13 @@ class Line:
         routes = self.routing.routes(submission.identity, stream, submission.reverse_path, message)
         countries = self.routing.countries(routes)
         with telemetry.stage("gather"):
+            mail = await self.domains.of(submission.id, stream, submission.recipients, countries)
             lanes = {key: lane.key for key, lane in self.holder.lanes(submission, stream, routes).items()}
+            age = 0.0 if began is None else age_of(began, self._monotonic(), self.config.smtp)
             gathered = await gather(
-                submission, message, policy, self.first_try(submission, policy), countries,
-                store=self.store, records=self.records, keys=self.keys, ledger_ttl=delivery.ledger_ttl,
-                lanes=tuple(dict.fromkeys(lanes.values())),
+                submission, message, policy, self.first_try(submission, policy), countries, self.now(policy).date(),
+                store=self.store, records=self.records, keys=self.keys, mail=mail, ledger_ttl=delivery.ledger_ttl,
+                lanes=tuple(dict.fromkeys(lanes.values())), age=age,
             )  # fmt: skip
         first = gathered.entry.first
         with telemetry.stage("decide"):
@@ -257,7 +278,8 @@ class Line:
         answered = asyncio.Event()
         consignment = Consignment(
             submission, message, policy, stream, gathered.key, first, routes, recording, deadline, deadline + delivery.past_dot,
-            answered=answered, grounds=grounds_of(rulings),
+            answered=answered, grounds=grounds_of(rulings), counted=counted_of(rulings),
+            residences=residences_of(rulings), again=frozenset(recipient.key for recipient in again),
         )  # fmt: skip
         try:
             try:
@@ -277,7 +299,7 @@ class Line:
         reply = final_reply(consignment.first.submission_id, results, fate)
         is_recorded = await self._finish(consignment, results, fate, reply)
         for settling in consignment.settling:  # under way meanwhile
-            await asyncio.shield(settling)  # what was delivered is noted, whoever goes away
+            await sheltered(settling)  # what was delivered is noted, whoever goes away
         if not is_recorded and keeps_any(results, fate):
             return replies.RECORDS_UNAVAILABLE  # a resend finds what is held
         if reply.is_positive and consignment.message.message_id is None:
@@ -346,7 +368,8 @@ class Line:
     async def concluded(self, submission: Submission) -> None:
         """Close the submission: its reply was written and the client went on, so the same bytes are a new message now.
 
-        A resend that is still under way has a client of its own and keeps what it asked about.
+        A resend that is still under way has a client of its own and keeps what it asked about; a try that began before
+        and comes late finds how it ended.
         """
         key = self._answered.take(submission.id)
         if key is not None:
@@ -354,7 +377,8 @@ class Line:
 
     async def _close(self, submission_id: str, key: Digest, *, durable: bool) -> None:
         try:
-            await self.store.close(key, submission_id, durable=durable)
+            closing = Closing(submission_id, durable=durable, remember=remembered_for(self.config.smtp))
+            await self.store.close(key, closing)
         except StoreUnavailable as fault:
             tell_unavailable(self.store, fault)
 
@@ -362,7 +386,7 @@ class Line:
 
     def first_try(self, submission: Submission, policy: PolicySet) -> FirstTry:
         """What this submission's copies say of themselves if it is the first try."""
-        date = format_datetime(datetime.fromtimestamp(submission.at, policy.zone))
+        date = _date_of(int(submission.at), policy.zone)
         return FirstTry(submission.id, submission.at, date, f"<{submission.id}@{self.config.hostname}>")
 
     def now(self, policy: PolicySet) -> datetime:

@@ -18,11 +18,11 @@ from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.render.copy import Copy
 from relay.render.signing import Signers
 from relay.routing import Route, Routing
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 from relay.upstream.delivery import Upstreams
 from relay.upstream.outcome import Outcome
 

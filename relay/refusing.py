@@ -19,8 +19,8 @@ from relay.mail.envelope import Client, Identity, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
 from relay.mail.reply import Reply
-from relay.policy.case import Ruling
-from relay.policy.sets import Stream
+from relay.policy.cases.case import Ruling
+from relay.policy.sets.policy_set import Stream
 from relay.records.append import Records
 from relay.records.facts import refused_record
 
@@ -51,12 +51,21 @@ class Refuser:
         return reply
 
     async def recipient(
-        self, submission: Submission, recipient: Recipient, why: Reply, policy_hash: str, rulings: Sequence[Ruling] = ()
+        self,
+        submission: Submission,
+        recipient: Recipient,
+        why: Reply,
+        policy_hash: str,
+        rulings: Sequence[Ruling] = (),
+        upstream_countries: Iterable[str] = (),
     ) -> Reply:
-        """RCPT is refused: the refusal has an id of its own, for the submission goes on."""
+        """RCPT is refused: the refusal has an id of its own, for the submission goes on.
+
+        `upstream_countries` are what the rulings are based on beside policy and people.
+        """
         refusal_id = new_id(self._clock(), self._entropy(10))
         reply = replies.explained(why, self._page(refusal_id))
-        await self._write(refusal_id, submission, recipient, reply, rulings, policy_hash)
+        await self._write(refusal_id, submission, recipient, reply, rulings, policy_hash, upstream_countries=upstream_countries)
         telemetry.event("recipient refused", id=refusal_id, submission=submission.id, rule=reply.rule)
         return reply
 
@@ -79,12 +88,13 @@ class Refuser:
         rulings: Sequence[Ruling],
         policy_hash: str,
         bound: int = 0,
+        upstream_countries: Iterable[str] = (),
     ) -> None:
         identity, path = submission.identity.name, submission.reverse_path
         await self._records.append(
             refused_record(
                 record_id, self._clock(), submission.client, identity, path, recipient, reply, rulings, policy_hash,
-                self._records.person, stream=submission.stream, bound=bound,
+                self._records.person, stream=submission.stream, bound=bound, upstream_countries=upstream_countries,
             )
         )  # fmt: skip
 

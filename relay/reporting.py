@@ -19,11 +19,11 @@ from relay.dispatch import Dispatcher
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Recipient
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.records.append import Records
 from relay.records.facts import reported_record
 from relay.render.report import FAILED, RELAYED, Notice, is_reportable
-from relay.stores.contracts import ClearRequest, RowState, Settlement
+from relay.stores.ledger import ClearRequest, RowState, Settlement
 from relay.tasks import beside
 from relay.upstream.outcome import UpstreamUnavailable
 
@@ -79,15 +79,17 @@ class Reporter:
     async def confirm(self, consignment: Consignment, results: Sequence[Result]) -> None:
         """Tell who asked to hear of success that an upstream took it which will say no more (RFC 3461 section 5.2.2).
 
-        What a try before delivered is confirmed too, where that one did not live to do it.
+        What a try before delivered is confirmed too, where that one did not live to do it; by a worker that knows the upstream,
+        since of one that was not asked yet nobody knows who confirms.
         A confirmation that fails changes no reply: the message itself has arrived.
         """
-        asked = [r for r in results if r.standing is Standing.DELIVERED and "SUCCESS" in (r.recipient.notify or ())]
+        delivered = [r for r in results if r.standing is Standing.DELIVERED and not r.answered]
+        asked = [result for result in delivered if "SUCCESS" in (result.recipient.notify or ())]
         if not asked or consignment.submission.reverse_path is None:
             return
         try:
             await self._confirm(consignment, [result for result in asked if result.handed_on])
-            if consignment.routes and not self._dispatcher.reports_success(consignment.routes[0]):
+            if consignment.routes and self._dispatcher.says_nothing_of_success(consignment.routes[0]):
                 await self._confirm(consignment, await self._unconfirmed(consignment, [r for r in asked if r.earlier]))
         except Exception:  # noqa: BLE001 - as above
             _log.exception("the confirmation of %s failed", consignment.submission.id)
@@ -102,7 +104,7 @@ class Reporter:
             return
         said = replies.OK.wire().decode()
         marks = [
-            Settlement(self._confirmed(result.recipient), RowState.DELIVERED, said, submission_id=consignment.try_id)
+            Settlement(self._confirmed(consignment, result), RowState.DELIVERED, said, submission_id=consignment.try_id)
             for result in about
         ]
         await self._dispatcher.clearing.store.finish(consignment.key, marks)
@@ -116,11 +118,15 @@ class Reporter:
         if not earlier:
             return []
         known = {row.recipient for row in await self._dispatcher.clearing.store.rows(consignment.key)}
-        return [result for result in earlier if self._confirmed(result.recipient) not in known]
+        return [result for result in earlier if self._confirmed(consignment, result) not in known]
 
-    def _confirmed(self, recipient: Recipient) -> Digest:
+    def _confirmed(self, consignment: Consignment, result: Result) -> Digest:
         """What the ledger knows the confirmation to this recipient's sender by."""
-        return self._keys.addresses.lasting_digest(f"confirmed\0{recipient.key}")
+        return self._digest(consignment, "confirmed", result.recipient.key)
+
+    def _digest(self, consignment: Consignment, *words: str) -> Digest:
+        """The ledger's name of what the sender is told: at any try of this message, and not when the same bytes come anew."""
+        return self._keys.addresses.lasting_digest("\0".join((*words, consignment.first.submission_id)))
 
     async def _tell(self, consignment: Consignment, notice: Notice, about: Sequence[Result], delivered: int = 0) -> _Told:
         submission = consignment.submission
@@ -128,8 +134,8 @@ class Reporter:
             return _Told(ReportFate.FORBIDDEN)
         recipient = Recipient(submission.reverse_path)
         names = "\0".join(sorted(result.recipient.key for result in about))  # another try may have others to report on
-        digest = self._keys.addresses.lasting_digest(f"report\0{notice.action}\0{names}")
-        request = ClearRequest(digest, (), (), frozenset())
+        digest = self._digest(consignment, "report", notice.action, names)
+        request = ClearRequest(digest, (), (), frozenset(), may_repeat=True)  # better twice than never
         now = asyncio.get_running_loop().time()
         deadline = now + max(0.0, consignment.end - now) / 2  # the other half is for the reply to the dot
         for route in consignment.routes:

@@ -8,13 +8,15 @@ mail with null reverse-path is known when its From is.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.config import Config, fold_login
+from relay.config import Config
+from relay.logins import fold_login
 from relay.mail import replies
 from relay.mail.envelope import Credentials, Identity, IdentityKind
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply
-from relay.policy.sets import Stream
+from relay.policy.cases.jurisdiction import UNKNOWN
+from relay.policy.sets.policy_set import Stream
 from relay.upstream.delivery import Upstreams
 
 
@@ -59,15 +61,19 @@ class Routing:
         """
         author = message.authors[0] if message and message.authors else None
         routes = self._routes(identity, stream, reverse_path or author)
-        return tuple(route for route in routes if self._takes(route, reverse_path))
+        return tuple([route for route in routes if self._takes(route, reverse_path)])
 
     def countries(self, routes: Sequence[Route]) -> frozenset[str]:
-        """The countries of the upstreams that mail may leave by on these ways, as far as they are known."""
-        return frozenset(filter(None, (self._upstreams.country(route.upstream) for route in routes)))
+        """The countries of the upstreams that mail may leave by on these ways; `UNKNOWN` is among them where one is not known."""
+        return frozenset([self._upstreams.country(route.upstream) or UNKNOWN for route in routes])
 
     def proved_by(self, identity: Identity) -> str:
         """The upstream whose login a passthrough identity has."""
         return identity.upstream or self._config.upstream[0].name
+
+    def has_way(self, identity: Identity) -> bool:
+        """Whether there may be a way: the upstream that proved a passthrough identity may be gone since its mail was held."""
+        return identity.kind is not IdentityKind.PASSTHROUGH or self._upstreams.knows(self.proved_by(identity))
 
     def lets_write(self, route: Route, message: Message) -> bool:
         """Whether the provider lets this account send a message with this From (NetEase 554 DT:SUM, Tencent 501)."""
@@ -112,6 +118,8 @@ class Routing:
 
     def _refusal_of_utf8(self, mailbox: Mailbox, upstreams: Sequence[str]) -> Reply | None:
         """RFC 6531: whether every way is known to lack SMTPUTF8 for a mailbox that needs it."""
+        if not mailbox.needs_smtputf8:
+            return None
         known = [self._upstreams.capabilities(name) for name in upstreams]
         is_lacking = all(capabilities.seen and not capabilities.smtputf8 for capabilities in known)
-        return replies.UPSTREAM_LACKS_SMTPUTF8 if mailbox.needs_smtputf8 and is_lacking else None
+        return replies.UPSTREAM_LACKS_SMTPUTF8 if is_lacking else None

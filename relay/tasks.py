@@ -36,6 +36,11 @@ def _ended(task: asyncio.Task[Any]) -> None:
         _log.error("task %s failed", task.get_name(), exc_info=error)
 
 
+async def sheltered(task: asyncio.Future[T]) -> T:
+    """What the task comes to; it goes on when whoever waits for it goes away."""
+    return task.result() if task.done() else await asyncio.shield(task)
+
+
 async def in_steps(make: Callable[[S], T], of: Iterable[S]) -> list[T]:
     """Make one of each, in order; so many at a time that everybody else is heard in between."""
     made: list[T] = []

@@ -1,4 +1,4 @@
-"""What operators see: Prometheus metrics and one JSON line per event on stdout.
+"""What operators see: Prometheus metrics, and events in the log (`relay.loglines`).
 
 No address, secret or recipient domain is ever a label or (by default) a log
 value; labels are closed sets or names from the configuration, so that the
@@ -6,24 +6,17 @@ number of series stays in the hundreds.  Every process counts for itself;
 `relay.service.metrics` adds the processes up.
 """
 
-import errno
 import logging
-import sys
 import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
-from traceback import walk_tb
-from typing import Any, Literal, Self, TextIO
+from functools import cache
+from typing import Any, Literal, Self
 
-import orjson
 from prometheus_client import Counter, Gauge, Histogram
 
-from relay.errors import RelayError
-
-_ROOT = f"{Path(__file__).parents[1]}/"
+from relay.loglines import EVENTS, Output, event_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +61,14 @@ class _Counter(Counter):
         self._value.inc(amount)
 
 
+class _Gauge(Gauge):
+    """A gauge that a message sets many times."""
+
+    def set(self, value: float) -> None:
+        """What it is now."""
+        self._value.set(float(value))
+
+
 class _Histogram(Histogram):
     """A histogram that finds the bucket by halving."""
 
@@ -84,7 +85,7 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
     METRICS.append(Documented(name, "gauge", labels, text))
-    return Gauge(name, text, labels)
+    return _Gauge(name, text, labels)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
@@ -113,6 +114,23 @@ rule_objections_total = _counter(
 )
 suppressions_total = _counter(
     "relay_suppressions_total", "Suppressions that recipients and bounces caused and the store took in", "reason", "origin"
+)
+consents_refused_total = _counter(
+    "relay_consents_refused_total",
+    "Requests of sign-up forms that were not recorded: id_taken (409), too_many of one mailbox (429)",
+    "reason",
+)
+consent_requests_total = _counter(
+    "relay_consent_requests_total",
+    "Sign-ups by double opt-in: sent (a confirmation mail is on its way), failed (the line did not take it, or the store went"
+    " away); nothing was sent to: asked (a moment ago), stands (confirmed already), too_many of one mailbox, refused (complained"
+    " or objected), network, everybody and domain (too many from one network, at all, or to a domain where nobody confirms)",
+    "result",
+)
+consent_confirmations_total = _counter(
+    "relay_consent_confirmations_total",
+    "Presses of the button on a confirmation page: confirmed, again, expired (too late, or the form says something else now)",
+    "result",
 )
 auth_total = _counter("relay_auth_total", "AUTH attempts: accepted, wrong, unavailable, limited", "result")
 stage_seconds = _histogram(
@@ -146,6 +164,17 @@ pack_expires_timestamp_seconds = _gauge(
     "relay_pack_expires_timestamp_seconds",
     "When a rule pack in use expires, in seconds since 1970; after it what the pack applies to is answered 451",
     "pack",
+)
+transfer_persons = _gauge(
+    "relay_transfer_persons",
+    "Persons whose data left the country this calendar year, where a rule counts them; those in [[transferred]] too",
+    "category",
+)
+transfer_persons_below = _gauge(
+    "relay_transfer_persons_below",
+    "What a recorded ground allows: fewer persons than this a year",
+    "category",
+    "basis",
 )
 policy_info = _gauge("relay_policy_info", "1 for the policy set in force", "hash")
 unsubscribe_to_effect_seconds = _histogram(
@@ -210,6 +239,17 @@ ready = _gauge("relay_ready", "1 while this part lets mail flow, else 0 and /rea
 refusals_waiting_seconds = _gauge(
     "relay_refusals_waiting_seconds", "Age of the oldest refusal that the store does not have yet; 0 when it has all"
 )
+domain_lookups_total = _counter(
+    "relay_domain_lookups_total",
+    "Recipients' domains that DNS was asked about, by what it said: takes, none, null-mx, unknown; too many: not asked, because"
+    " others filled the bound or were not answered in time",
+    "result",
+)
+domain_lookup_seconds = _histogram(
+    "relay_domain_lookup_seconds",
+    "From the question about a recipient's domain to the answer, or to giving up; what is remembered is not asked",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
+)
 collected_total = _counter("relay_collected_total", "Mails read in watched mailboxes, by what they were", "kind")
 collector_up = _gauge("relay_collector_up", "1 while a watched mailbox can be read, else 0", "mailbox")
 
@@ -234,7 +274,7 @@ def _series_of(stage_name: str) -> Histogram:
     return stage_seconds.labels(stage_name)
 
 
-_events = logging.getLogger("relay.event")
+_events = logging.getLogger(EVENTS)
 
 
 def count_refusal(bound: Bound) -> None:
@@ -247,109 +287,7 @@ def event(name: str, *, level: int = logging.INFO, **facts: Any) -> None:
     if not _events.isEnabledFor(level):
         return
     handlers = logging.root.handlers
-    if len(handlers) == 1 and isinstance(handlers[0], _Output):
+    if len(handlers) == 1 and isinstance(handlers[0], Output):
         handlers[0].say(name, level, facts)
     else:  # somebody else listens
-        _events.handle(_record(name, level, facts))
-
-
-def _record(name: str, level: int, facts: Mapping[str, Any]) -> logging.LogRecord:
-    record = logging.LogRecord(_events.name, level, "", 0, name, None, None)  # nobody asks who wrote it
-    record.facts = facts
-    return record
-
-
-_MOST_PLACES = 12
-
-
-def fault_facts(fault: BaseException) -> dict[str, Any]:
-    """What a log line says of an exception: the kinds in its chain, outermost first, and the places they came through.
-
-    Its text is told only where the relay words it: any other text may quote a mail or an address.
-    """
-    chain: list[BaseException] = []
-    link: BaseException | None = fault
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = _cause(link)
-    places = [place for one in chain for place in _places(one)]
-    said = {"fault": str(fault)} if isinstance(fault, RelayError) else {}
-    return {"error": " from ".join(_kind(one) for one in chain), **said, "places": places[-_MOST_PLACES:]}
-
-
-def fault_text(fault: BaseException) -> str:
-    """An exception in a log line's text: the relay's own words, else the kind alone."""
-    return str(fault) if isinstance(fault, RelayError) else _kind(fault)
-
-
-def _kind(fault: BaseException) -> str:
-    name = type(fault).__name__
-    number = fault.errno if type(fault) is OSError else None  # its subclasses say by their name what happened
-    return f"{name} {errno.errorcode.get(number, number)}" if number is not None else name
-
-
-def _cause(fault: BaseException) -> BaseException | None:
-    if isinstance(fault, BaseExceptionGroup):
-        return fault.exceptions[0]
-    return fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
-
-
-def _places(fault: BaseException) -> list[str]:
-    frames = ((frame.f_code, line) for frame, line in walk_tb(fault.__traceback__))
-    return [f"{code.co_filename.removeprefix(_ROOT)}:{line} {code.co_qualname}" for code, line in frames]
-
-
-class JSONFormatter(logging.Formatter):
-    """One JSON object per record: time with offset, level, event, facts.
-
-    Other people's libraries put what they choose into the text that comes with an exception; that text is left out.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        is_event = record.name == "relay.event"
-        line = _line(record.created, record.levelname, record.getMessage() if is_event else record.name)
-        fault = record.exc_info[1] if record.exc_info else None
-        if not is_event and (fault is None or record.name.startswith("relay.")):
-            line["text"] = record.getMessage()
-        line.update(getattr(record, "facts", {}))
-        if fault is not None:
-            line.update(fault_facts(fault))
-        return orjson.dumps(line, default=str).decode()
-
-
-class _Output(logging.StreamHandler[TextIO]):
-    """Standard output, which takes an event without the way of a log record: it is written at once, in one piece."""
-
-    def say(self, name: str, level: int, facts: Mapping[str, Any]) -> None:
-        """Write the line of an event."""
-        line = _line(time.time(), logging.getLevelName(level), name)
-        line.update(facts)
-        self.acquire()
-        try:
-            self.stream.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE).decode())
-            self.stream.flush()
-        except Exception:  # noqa: BLE001 - as with any line that cannot be written
-            self.handleError(_record(name, level, facts))
-        finally:
-            self.release()
-
-
-def _line(at: float, level: str, event: str) -> dict[str, Any]:
-    second, offset = _second(int(at))
-    return {"time": f"{second}.{int(at % 1 * 1000):03d}{offset}", "level": level.lower(), "event": event}
-
-
-@lru_cache(maxsize=1)
-def _second(at: int) -> tuple[str, str]:
-    """A second of local time as text, and its offset from UTC."""
-    local = time.localtime(at)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", local), time.strftime("%z", local)
-
-
-def configure_logging(level: str) -> None:
-    """Send every log record of this process to stdout as JSON."""
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
-    handler = _Output(sys.stdout)
-    handler.setFormatter(JSONFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses and passwords at INFO
+        _events.handle(event_record(name, level, facts))

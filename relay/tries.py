@@ -5,17 +5,22 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from relay.answer import Result, Standing
+from relay.config import Smtp
 from relay.errors import StoreUnavailable
 from relay.failing import tell_unavailable
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.reply import parse_reply
-from relay.policy.suppression import Digest
-from relay.stores.contracts import Row, RowState, Store
+from relay.policy.suppressions.suppression import Digest
+from relay.stores.contracts import Store
+from relay.stores.ledger import Row, RowState
 
 _SETTLED = (RowState.DELIVERED, RowState.REFUSED, RowState.HELD)
 _POLL_SECONDS = 0.2  # between looks at a row that another try is delivering
 _REMEMBERED = 10_000  # answered submissions whose client has not spoken again yet
+_LATE_SECONDS = 300.0  # from the last octet of a message to the ledger: it is read, and the worker has other work
+_STORE_SECONDS = 60.0  # more than a step of a store may take
+_DRIFT = 0.001  # twice as much as clocks are slowed down or sped up to be set
 
 
 def is_settled(row: Row) -> bool:
@@ -39,10 +44,9 @@ def unknown_digests(rows: Sequence[Row]) -> frozenset[Digest]:
 def earlier_result(recipient: Recipient, row: Row) -> Result:
     """What an earlier try of the same submission settled: delivered, held or refused."""
     if row.state is RowState.DELIVERED:
-        return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True)
-    if row.state is RowState.HELD:
-        return Result(recipient, Standing.HELD, parse_reply(row.reply), earlier=True)
-    return Result(recipient, Standing.REFUSED, parse_reply(row.reply), earlier=True)
+        return Result(recipient, Standing.DELIVERED, replies.OK, earlier=True, answered=row.answered)
+    standing = Standing.HELD if row.state is RowState.HELD else Standing.REFUSED
+    return Result(recipient, standing, parse_reply(row.reply), earlier=True, answered=row.answered)
 
 
 async def await_others(
@@ -70,6 +74,22 @@ async def await_others(
             elif row is None or row.state is RowState.INDETERMINATE:
                 del waiting[digest]  # the other try did not make it: 451, and the next try claims the row
     return [settled[r.recipient.key] for r in results]
+
+
+def age_of(began: float, now: float, smtp: Smtp) -> float:
+    """Seconds since a client was told to send its message, or a little less: no new message may look like an old try.
+
+    Raises StoreUnavailable when that is so long ago that the ledger may not know any more what its client was answered since.
+    """
+    age = now - began
+    if age > smtp.data_timeout + _LATE_SECONDS:
+        raise StoreUnavailable("timeout", f"the message came to the ledger {age:.0f} seconds after its client began to send it")
+    return max(0.0, age * (1 - _DRIFT))
+
+
+def remembered_for(smtp: Smtp) -> float:
+    """Seconds that the ledger must know what a client was answered, for another try of the message that comes late."""
+    return smtp.data_timeout + _LATE_SECONDS + _STORE_SECONDS
 
 
 class Answered:

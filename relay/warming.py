@@ -6,8 +6,8 @@ from datetime import datetime
 
 from relay import telemetry
 from relay.errors import StoreUnavailable
-from relay.policy.reputation import SendingDays
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.cases.reputation import SendingDays
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.stores.contracts import Store
 
 

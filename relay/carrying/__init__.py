@@ -10,5 +10,7 @@ courier: claims under a lease, no more than it has hands for, urgent lanes first
 messages: opens what was sealed, once for all copies of a message
 resender: judges and sends by the line, or sends the report
 resumption: one turn, from the open message to the store that forgets it or keeps it
+hastening: the report leaves as soon as nobody else of its message is open
+account_watch: password files that change, and what waited for them
 schedule: when a copy is tried again, and what becomes of it after a try (pure)
 """

@@ -20,13 +20,14 @@ from weakref import WeakValueDictionary
 
 from relay import telemetry
 from relay.bounced import Outcomes
+from relay.carrying.account_watch import AccountWatch
 from relay.carrying.resender import Resender
 from relay.carrying.resumption import Resumption
 from relay.config import Config
 from relay.errors import StoreUnavailable
 from relay.holding.custody import Custody
 from relay.pipeline import Line
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.reporting import Reporter
 from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy, HeldUpdate
@@ -48,13 +49,15 @@ Resume = Callable[[Sequence[HeldCopy], float], Awaitable[None]]
 class Courier:
     """`store` may be replaced while it runs; `turn` are the seconds that a copy takes at most, `width` the places of a login.
 
-    `begin` comes before the first claim, and is tried again while the store is away.
+    `prepare` comes before each claim, and frees what may be due.
     """
 
-    def __init__(self, store: Store, resume: Resume, *, begin: Callable[[], Awaitable[object]], turn: float, width: int) -> None:
+    def __init__(
+        self, store: Store, resume: Resume, *, prepare: Callable[[], Awaitable[object]], turn: float, width: int
+    ) -> None:
         self.store = store
         self._resume = resume
-        self._begin: Callable[[], Awaitable[object]] | None = begin
+        self._prepare = prepare
         self._turn = turn
         self._places: WeakValueDictionary[Digest, Places] = WeakValueDictionary()
         self._width = width
@@ -100,9 +103,7 @@ class Courier:
 
     async def _claimed(self, most: int) -> list[HeldCopy]:
         try:
-            if self._begin is not None:
-                await self._begin()
-                self._begin = None
+            await self._prepare()
             claimed = await self.store.claim(most, self._turn + IN_LINE_SECONDS)
         except StoreUnavailable as fault:
             telemetry.store_errors_total.labels(self.store.name, fault.reason).inc()
@@ -154,13 +155,17 @@ def new_courier(
     """The courier of a process whose mail takes this line."""
     reporter = Reporter(keys=line.keys, records=line.records, dispatcher=line.dispatcher, clock=clock)
     resender = Resender(line, reporter, custody, clock=clock, entropy=entropy)
-    resumption = Resumption(line, resender, custody, outcomes, clock=clock, random=lambda: int.from_bytes(entropy(4)) / 2**32)
-    config, upstreams = line.config, line.upstreams
+    config, upstreams, turn = line.config, line.upstreams, longest_turn(line.config)
+    resumption = Resumption(
+        line, resender, custody, outcomes,
+        lease=turn + IN_LINE_SECONDS, clock=clock, random=lambda: int.from_bytes(entropy(4)) / 2**32,
+    )  # fmt: skip
     widths = [
         upstream.max_connections_per_identity or upstreams.profile(upstream.name).max_connections_per_identity
         for upstream in config.upstream
     ]
-    courier = Courier(line.store, resumption.resume, begin=custody.accounts_read, turn=longest_turn(config), width=max(widths))
+    watch = AccountWatch(upstreams, custody, clock)
+    courier = Courier(line.store, resumption.resume, prepare=watch.look, turn=turn, width=max(widths))
     resumption.wake = courier.wake
     return courier
 

@@ -9,8 +9,8 @@ from relay.holding.codec import Codec
 from relay.keys import Keys
 from relay.mail.envelope import Submission
 from relay.mail.message import Message
-from relay.stores.contracts import FirstTry
-from relay.stores.held import Held, HeldMessage
+from relay.stores.held import BodyLost, Held, HeldMessage
+from relay.stores.ledger import FirstTry
 
 _READ_AT_ONCE = 1024**2  # octets: about 3 ms
 _KEPT = 64  # messages
@@ -23,12 +23,16 @@ class Unreadable(RelayError):
 
 @dataclass(frozen=True, slots=True)
 class Reopened:
-    """A held message. `submission` has neither recipients nor credentials."""
+    """A held message. `submission` has neither recipients nor credentials.
+
+    `lost` says what happened to its body, "" where nothing did; then `message` is what else is known of it, for the report.
+    """
 
     submission: Submission
     first: FirstTry
     message: Message
     expires_at: float
+    lost: str = ""
 
 
 class HeldMessages:
@@ -45,7 +49,10 @@ class HeldMessages:
         if (known := self._known.get(message)) is not None:
             self._known.move_to_end(message)
             return known
-        found = await store.held_message(message)
+        try:
+            found = await store.held_message(message)
+        except BodyLost as fault:
+            return await self._without_body(store, message, str(fault))
         if found is None:
             return None
         try:
@@ -54,6 +61,17 @@ class HeldMessages:
             raise Unreadable(str(fault)) from fault
         self._remember(message, opened)
         return opened
+
+    async def _without_body(self, store: Held, message: str, lost: str) -> Reopened | None:
+        """It is not remembered: somebody may restore the body."""
+        found = await store.held_message(message, with_body=False)
+        if found is None:
+            return None
+        try:
+            submission, first = self._codec.read_head(found.id, found.head)
+        except ValueError as fault:
+            raise Unreadable(str(fault)) from fault
+        return Reopened(submission, first, _stand_in(submission), found.expires_at, lost)
 
     async def _open(self, found: HeldMessage) -> Reopened:
         submission, first = self._codec.read_head(found.id, found.head)
@@ -79,3 +97,9 @@ class HeldMessages:
         while len(self._known) > 1 and (len(self._known) > _KEPT or self._octets > _KEPT_OCTETS):
             _, oldest = self._known.popitem(last=False)
             self._octets -= oldest.message.size
+
+
+def _stand_in(submission: Submission) -> Message:
+    """All that is known of a message whose octets are lost."""
+    path = submission.reverse_path.wire if submission.reverse_path else ""
+    return Message.parse(f"Return-Path: <{path}>\r\n\r\n".encode())

@@ -16,7 +16,7 @@ from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
 from relay.carrying.messages import Reopened
 from relay.carrying.schedule import BackOff, Wait, wait_for, wait_for_rule
-from relay.consignment import Consignment, grounds_of
+from relay.consignment import Consignment, counted_of, grounds_of, residences_of
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.gathering import Gathered, gather
 from relay.holding.codec import Detail, held_key
@@ -27,8 +27,8 @@ from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
 from relay.mail.message import Message
 from relay.pipeline import Line
-from relay.policy.case import Action, Ruling
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.cases.case import Action, Ruling
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.records.judged import judged_record
 from relay.refusing import count_objections
 from relay.reporting import Reporter
@@ -39,7 +39,7 @@ from relay.tries import earlier_result, settled_rows, unknown_digests
 LEDGER_TTL = 6 * 86400.0
 """Seconds that the ledger remembers a turn: longer than any copy, or the report on it, is held after it."""
 
-NO_STREAM_SECONDS = 900.0
+NO_WAY_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +107,32 @@ class Resender:
 
         Raises StoreUnavailable, RecordsUnavailable and RuleFailed: then nothing was sent.
         """
-        line, policy = self._line, self._line.policy
-        submission = await self._as_now(opened.submission, pieces)
-        stream = stream_of(policy, submission)
+        line, policy, kept = self._line, self._line.policy, opened.submission
+        if not line.routing.has_way(kept.identity):
+            upstream = line.routing.proved_by(kept.identity)
+            telemetry.event("held without an upstream", id=kept.id, upstream=upstream, copies=len(pieces))
+            return [self._without_a_way(piece) for piece in pieces]
+        stream = stream_of(policy, kept)
         if stream is None:
-            telemetry.event("held without a stream", id=submission.id, stream=submission.stream, copies=len(pieces))
-            return [self._without_stream(piece) for piece in pieces]
+            telemetry.event("held without a stream", id=kept.id, stream=kept.stream, copies=len(pieces))
+            return [self._without_a_way(piece) for piece in pieces]
+        submission = await self._as_now(kept, pieces)
+        if _lacks_login(submission.identity):  # another node may have an [[account]] for it
+            upstream = line.routing.proved_by(submission.identity)
+            telemetry.event("held without a login", id=kept.id, upstream=upstream, copies=len(pieces))
         consignment = self._consignment(opened, submission, policy, stream, attempt)
         countries = line.routing.countries(consignment.routes)
+        mail = await line.domains.of(attempt, stream, submission.recipients, countries)
         gathered = await gather(
             submission, opened.message, policy, replace(opened.first, submission_id=attempt), countries,
-            store=line.store, records=line.records, keys=line.keys, ledger_ttl=LEDGER_TTL, key=consignment.key,
+            datetime.fromtimestamp(self._clock(), policy.zone).date(),
+            store=line.store, records=line.records, keys=line.keys, mail=mail, ledger_ttl=LEDGER_TTL, key=consignment.key,
         )  # fmt: skip
         judged = await self._judge(policy, stream, opened.message, gathered, pieces)
-        consignment = replace(consignment, grounds=grounds_of(one.ruling for one in judged))
+        grounds, counted = grounds_of(one.ruling for one in judged), counted_of(one.binding for one in judged)
+        again = frozenset(one.piece.recipient.key for one in judged if one.is_again)
+        residences = residences_of(one.ruling for one in judged)
+        consignment = replace(consignment, grounds=grounds, counted=counted, residences=residences, again=again)
         await self._record(submission, policy, judged, countries)
         tried = await self._tried(consignment, gathered, judged)
         await self._reporter.confirm(consignment, [one.result for one in tried])
@@ -147,9 +159,9 @@ class Resender:
         upstream = self._line.routing.proved_by(identity) if identity.kind is IdentityKind.PASSTHROUGH else ""
         return bool(upstream) and self._line.upstreams.account_for(upstream, identity.name, None) is None
 
-    def _without_stream(self, piece: Piece) -> Tried:
-        """Another policy set came into force since, and no stream of it, or another one, takes this mail."""
-        wait = Wait(piece.copy.why, self._clock() + NO_STREAM_SECONDS)
+    def _without_a_way(self, piece: Piece) -> Tried:
+        """No stream of the policy set in force, or another one, takes this mail; or the upstream of its own login is gone."""
+        wait = Wait(piece.copy.why, self._clock() + NO_WAY_SECONDS)
         return Tried(piece, Result(piece.recipient, Standing.TRANSIENT, replies.POLICY_UNUSABLE), piece.detail.judged, wait)
 
     def _consignment(
@@ -161,7 +173,7 @@ class Resender:
         recorded.set_result(None)  # nothing begins to leave before `_record` has returned
         deadline = loop.time() + delivery.patience
         routes = line.routing.routes(submission.identity, stream, submission.reverse_path, opened.message)
-        if submission.identity.kind is IdentityKind.PASSTHROUGH and submission.identity.credentials is None:
+        if _lacks_login(submission.identity):
             routes = ()
         return Consignment(
             submission, opened.message, policy, stream, held_key(line.keys, submission.id), opened.first, routes, recorded,
@@ -253,19 +265,31 @@ class Resender:
 
     async def report(self, opened: Reopened, pieces: Sequence[Piece], attempt: str) -> ReportFate:
         """Tell the sender of these recipients, whom the message will never reach, in one report. Raises StoreUnavailable."""
-        policy = self._line.policy
-        submission = await self._as_now(opened.submission, pieces)
-        stream = stream_of(policy, submission)
-        if stream is None:
+        policy, kept = self._line.policy, opened.submission
+        stream = _stream_of_report(policy, kept)
+        if stream is None or not self._line.routing.has_way(kept.identity):
             return ReportFate.TRANSIENT
+        submission = await self._as_now(kept, pieces)
         refused = await in_steps(lambda piece: piece.detail.refused(), pieces)
         return await self._reporter.report_held(self._consignment(opened, submission, policy, stream, attempt), refused)
+
+
+def _lacks_login(identity: Identity) -> bool:
+    return identity.kind is IdentityKind.PASSTHROUGH and identity.credentials is None
+
+
+def _stream_of_report(policy: PolicySet, submission: Submission) -> Stream | None:
+    """Whose upstreams carry the report: that stream, though it takes such mail no more, else the sender's of now."""
+    named = (stream for stream in policy.streams if stream.name == submission.stream)
+    return next(named, None) or policy.stream_for(submission.identity, submission.client.listener, submission.reverse_path)
 
 
 def released(ruling: Ruling) -> Ruling:
     """What binds after a person has looked at the mail: everything but what wanted a person to look at it."""
     left = tuple(one for one in ruling.objections if held_for(one, 0.0)[0] is not Why.RULE)
-    return Ruling(ruling.recipient, max((one.action for one in left), default=Action.PERMIT), left)
+    counted = tuple(replace(one, action=Action.WARN) if one.action is Action.HOLD else one for one in ruling.counted)
+    action = max((one.action for one in left), default=Action.PERMIT)
+    return Ruling(ruling.recipient, action, left, counted=counted, residence=ruling.residence)
 
 
 def decision_of(policy: PolicySet, ruling: Ruling) -> str:
@@ -281,4 +305,5 @@ def first_decision(submission: Submission, ruling: Ruling) -> str:
 def _decision(policy_hash: str, ruling: Ruling) -> str:
     said = [f"{objection.rule} {objection.action.word} {objection.observed}" for objection in ruling.objections]
     said += [f"{ground.rule} {ground.consent}" for ground in ruling.grounds]
+    said += sorted(ruling.residence.countries) if ruling.residence else []
     return hashlib.sha256("\0".join([policy_hash, ruling.action.word, *said]).encode()).hexdigest()[:16]

@@ -17,6 +17,7 @@ from functools import partial
 from relay import telemetry
 from relay.answer import ReportFate, Result, Standing
 from relay.bounced import Outcomes
+from relay.carrying.hastening import hasten_report
 from relay.carrying.messages import HeldMessages, Reopened, Unreadable
 from relay.carrying.resender import Piece, Resender, Tried
 from relay.carrying.schedule import REPORT_LIFETIME, Fate, Next, Wait, put_off, refused, unknown
@@ -29,9 +30,10 @@ from relay.mail import replies
 from relay.mail.envelope import IdentityKind, Submission
 from relay.mail.reply import parse_reply
 from relay.pipeline import Line
+from relay.policy.suppressions.suppression import Digest
 from relay.records.facts import report_records, unreported_record
-from relay.stores.contracts import RowState
 from relay.stores.held import HeldCopy, HeldUpdate, Lane, Why
+from relay.stores.ledger import Closing, RowState
 from relay.tasks import beside, in_steps
 from relay.tries import earlier_result, is_settled
 
@@ -40,21 +42,19 @@ _UNREADABLE_FIRST = 60.0  # a new generation of the ring is known to one process
 _UNREADABLE_SECONDS = 3600.0
 _UPDATE_TRIES = 20
 _UPDATE_PAUSE = 30.0  # seconds between them, at most
-_LOOKED_AT = 32  # copies of a message, to see whether anybody is open beside those who wait for a report
 _HOUR = 3600
 _RESTS = 1000  # lanes of which it is remembered for those who are in hand
-_ONLY_THE_LEDGER_KNOWS = (replies.RESEND_IN_PROGRESS, replies.INTERNAL)
 _ENDS = (Fate.DELIVERED, Fate.REFUSED, Fate.EXPIRED)
+_COMES_AGAIN = (Fate.PUT_OFF, Fate.INDETERMINATE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """What becomes of a copy, with what is known of its recipient now. `keeps_row`: the ledger must not forget it yet."""
+    """What becomes of a copy, with what is known of its recipient now."""
 
     copy: HeldCopy
     next: Next
     detail: Detail
-    keeps_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class _Rest:
 
 
 class Resumption:
-    """One per worker."""
+    """One per worker. What was claimed is in hand for `lease` seconds; then it is another's."""
 
     def __init__(
         self,
@@ -76,12 +76,13 @@ class Resumption:
         custody: Custody,
         outcomes: Outcomes,
         *,
+        lease: float,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self._line, self._resender, self._custody, self._outcomes = line, resender, custody, outcomes
         self.wake: Callable[[], object] = lambda: None  # who claims hears that something may be due
-        self._clock, self._random = clock, random
+        self._lease, self._clock, self._random = lease, clock, random
         self._back_off = resender.back_off
         self._codec = Codec(line.keys)
         self._messages = HeldMessages(line.keys)
@@ -100,10 +101,18 @@ class Resumption:
         except Unreadable as fault:
             await self._keep_unreadable(copies, str(fault))
             return
+        if opened.lost and self._clock() < opened.expires_at:
+            if waiting := [copy for copy in copies if copy.why is not Why.REPORT]:
+                await self._keep_unreadable(waiting, opened.lost)
+            copies = [copy for copy in copies if copy.why is Why.REPORT]
         pieces = [piece for piece in await in_steps(lambda copy: self._piece(opened, copy), copies) if piece is not None]
         readable = {piece.copy.recipient for piece in pieces}
         if closed := [copy for copy in copies if copy.recipient not in readable]:
             await self._keep_unreadable(closed, "its recipients cannot be opened")
+        if asyncio.get_running_loop().time() - claimed_at >= self._lease:
+            # The process stood still. Another turn may have sent them since, and the ledger have forgotten that one.
+            telemetry.event("held too late", level=logging.WARNING, id=message, copies=len(pieces))
+            return
         attempt = self._resender.new_attempt()
         reports = [piece for piece in pieces if piece.copy.why is Why.REPORT]
         others = [piece for piece in pieces if piece.copy.why is not Why.REPORT]
@@ -113,8 +122,9 @@ class Resumption:
         heard = await self._settle(opened, settled)
         told = await self._reported(opened, reports, attempt)
         heard += await self._settle(opened, told)
-        if heard == len(pieces) and not any(one.keeps_row for one in (*settled, *told)):
-            await self._line.store.close(held_key(self._line.keys, opened.submission.id), attempt, durable=False)
+        if heard == len(pieces) and not _coming_again(told):  # the ledger has another name for a report
+            key = held_key(self._line.keys, opened.submission.id)
+            await self._line.store.close(key, Closing(attempt, durable=False, keep=_coming_again(settled)))
 
     def _rests_since(self, piece: Piece, claimed_at: float) -> bool:
         """Whether another copy of the lane found out meanwhile that nothing of it has a chance."""
@@ -155,7 +165,7 @@ class Resumption:
         now = self._clock()
         if not pieces:
             return []
-        if now >= opened.expires_at:
+        if now >= opened.expires_at or opened.lost:
             tried = await self._given_up(opened, pieces)
             fate = Fate.EXPIRED
         else:
@@ -222,8 +232,7 @@ class Resumption:
             following = Next(Fate.DELIVERED)
         else:
             following = refused(fate, now)
-        keeps_row = result.standing is Standing.INDETERMINATE or result.reply in _ONLY_THE_LEDGER_KNOWS
-        return _Settled(copy, following, _detail_after(tried), keeps_row)
+        return _Settled(copy, following, _detail_after(tried))
 
     # Reports ---------------------------------------------------------------------------------------------------------
 
@@ -250,7 +259,7 @@ class Resumption:
             following = partial(
                 put_off, wait=wait, now=now, expires_at=opened.expires_at, back_off=self._back_off, random=self._random()
             )  # one number for all: they stay together
-            return await in_steps(lambda p: _Settled(p.copy, following(p.copy), p.detail, keeps_row=True), pieces)
+            return await in_steps(lambda piece: _Settled(piece.copy, following(piece.copy), piece.detail), pieces)
         try:
             await records.append_many(written)
         except RecordsUnavailable as fault:
@@ -271,7 +280,7 @@ class Resumption:
     # Keeping ---------------------------------------------------------------------------------------------------------
 
     async def _settle(self, opened: Reopened, settled: Sequence[_Settled]) -> int:
-        """Tell the store; of how many copies it heard. When it heard of all, the ledger may forget what they no longer need."""
+        """Tell the store; of how many copies it heard. When of all, the ledger may forget those who do not come again."""
         if not settled:
             return 0
         submission = opened.submission
@@ -338,15 +347,9 @@ class Resumption:
 
     async def _hasten_report(self, message: str) -> None:
         """When nobody of the submission is open any more, its sender hears of the refused at once."""
-        store, now = self._line.store, self._clock()
-        left = await store.held_copies(None, _LOOKED_AT, message)
-        if not left or len(left) == _LOOKED_AT or any(copy.why is not Why.REPORT for copy in left):
-            return
-        early = [HeldUpdate(copy, replace(copy, due_at=now)) for copy in left if copy.due_at > now]
-        if early:
-            await store.update_held(early)
-        await store.wake_lane(report_lane(self._line.keys, message))
-        self.wake()
+        lane = report_lane(self._line.keys, message)
+        if await hasten_report(self._line.store, message, lane, self._clock()):
+            self.wake()
 
     async def _keep_unreadable(self, copies: Sequence[HeldCopy], fault: str) -> None:
         """It may be restored; when its time has been over for as long as a report may take, it is given up."""
@@ -366,6 +369,11 @@ class Resumption:
         updates = [HeldUpdate(copy, replace(copy, lane=lane, due_at=until, attempts=copy.attempts + 1)) for copy in copies]
         await self._update(updates, {lane: until})
         telemetry.courier_copies_total.labels(Fate.PUT_OFF.value).inc(len(copies))
+
+
+def _coming_again(settled: Sequence[_Settled]) -> list[Digest]:
+    """The recipients of whom the ledger may know more than this turn found out: it forgets none of them."""
+    return [one.copy.recipient for one in settled if one.next.fate in _COMES_AGAIN]
 
 
 def _on_record(piece: Piece) -> Piece:

@@ -19,8 +19,8 @@ from enum import StrEnum
 
 from relay.answer import Result
 from relay.mail import replies
-from relay.policy.case import Ruling
-from relay.policy.charges import is_own_limit
+from relay.policy.cases.case import Ruling
+from relay.policy.deciding.charges import is_own_limit
 from relay.stores.held import NEVER, HeldCopy, Why
 
 JITTER = 0.2

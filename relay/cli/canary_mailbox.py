@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from relay.config import Account, Config
+from relay.accounts import Account
+from relay.config import Config
 from relay.doors.mailbox.collector import MONTHS, tls_context
 from relay.doors.mailbox.folders import Folder
 from relay.doors.mailbox.imap import CommandRefused, Session, connected
@@ -43,8 +44,12 @@ class Mailroom:
         """Look at everything that is there already. Raises MailboxUnavailable."""
         with suppress(CommandRefused):  # a server that lists nothing has an inbox all the same
             self._junk = [folder for folder in await self._session.folders() if folder.is_junk and folder.opens][:_FOLDERS]
-        for folder in (*self._junk, _INBOX):
-            await self._look(folder)
+        for folder in tuple(self._junk):
+            try:
+                await self._look(folder)
+            except CommandRefused:  # its look is of no help, and the inbox's still is
+                self._junk.remove(folder)
+        await self._look(_INBOX)
 
     @property
     def junk(self) -> tuple[str, ...]:
@@ -59,12 +64,20 @@ class Mailroom:
         self._known |= {(folder.name, number) for number in found}
         return found
 
+    async def _look_again(self, folder: Folder) -> list[int]:
+        """As `_look`; a junk folder that went away meanwhile has nothing new. Raises MailboxUnavailable."""
+        if not folder.is_junk:
+            return await self._look(folder)
+        with suppress(CommandRefused):
+            return await self._look(folder)
+        return []
+
     async def wait_for(self, canary: str, seconds: float) -> Arrival | None:
         """The canary; None when it did not come in time. Raises MailboxUnavailable."""
         until = asyncio.get_running_loop().time() + seconds
         while True:
             for folder in (*self._junk, _INBOX):
-                for number in await self._look(folder):
+                for number in await self._look_again(folder):
                     octets = await self._session.fetch(number)
                     if octets and canary.encode() in octets:  # in whichever field it survived
                         return Arrival(octets, folder.shown if folder.is_junk else "")

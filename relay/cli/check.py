@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams, probes
+from relay.cli import check_dns, check_forms, check_mailboxes, check_public, check_resolvers, check_upstreams, probes
 from relay.cli.findings import Findings, show
 from relay.cli.inspection import inspect
 from relay.cli.output import CONFIGURATION, FINDINGS, OK, UNREACHABLE, emit_json, option, text
@@ -23,7 +23,8 @@ def check(as_json: bool, dns: bool, public: bool, dns_server: str) -> None:
     findings = asyncio.run(_look(config))
     try:
         if dns:
-            check_dns.look(config, check_dns.Dns(dns_server), findings)
+            check_dns.look(config, check_dns.Dns((dns_server,) if dns_server else config.dns.servers), findings)
+            asyncio.run(check_resolvers.ask(config, findings))
         if public:
             check_public.look(config, findings)
     except RelayError as fault:
@@ -40,6 +41,8 @@ async def _look(config: Config) -> Findings:
     findings = await inspect(config)
     await check_upstreams.look(config, findings)
     await check_mailboxes.look(config, findings)
+    check_forms.look(config, findings)
+    check_resolvers.look(config, findings)
     probes.look(config, findings)
     return findings
 

@@ -5,7 +5,7 @@ must be there and be met by them.  Every name is asked once.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,14 +13,16 @@ from dkim.util import InvalidTagValueList, parse_tag_value
 from dns.exception import DNSException
 from dns.nameserver import Do53Nameserver
 from dns.rdatatype import TXT
-from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, Resolver
+from dns.resolver import NXDOMAIN, LRUCache, NoAnswer, NoResolverConfiguration, Resolver
 
 from relay.cli.findings import Findings
 from relay.config import Config
-from relay.hosts import split_host_port
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
-from relay.policy.suppression import Purpose
+from relay.errors import ConfigurationError
+from relay.hosts import SYSTEM, split_host_port
+from relay.mail.mailbox import upwards
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.suppressions.suppression import Purpose
 from relay.render.signing import Signer, dns_record
 from relay.service.assembly import load_signers
 from relay.service.policies import read_folder
@@ -36,12 +38,21 @@ _SECONDS = 5.0
 class Dns:
     """TXT records, each name asked once."""
 
-    def __init__(self, server: str = "") -> None:
-        """`server` ("host:port") is asked instead of the system's resolvers."""
-        self._resolver = Resolver(configure=not server)
-        if server:
-            host, port = split_host_port(server)
-            self._resolver.nameservers = [Do53Nameserver(host, port)]
+    def __init__(self, servers: Sequence[str]) -> None:
+        """`servers` as [dns] names them; where it names none, the machine's own are asked.
+
+        Raises ConfigurationError where the machine has none.
+        """
+        own = servers in ((), (SYSTEM,))
+        try:
+            self._resolver = Resolver(configure=own)
+        except NoResolverConfiguration:
+            raise ConfigurationError(
+                "this machine names no resolvers (/etc/resolv.conf): write their addresses into config.toml [dns] servers"
+                " / 本机没有配置解析服务器：请在 config.toml 的 [dns] servers 中填写地址"
+            ) from None
+        if not own:
+            self._resolver.nameservers = [Do53Nameserver(*split_host_port(server)) for server in servers]
         self._resolver.cache = LRUCache()
         self._resolver.lifetime = _SECONDS
 
@@ -89,13 +100,7 @@ def _senders(policy: PolicySet, keys: Iterable[Signer]) -> list[Sender]:
         if stream.purpose is Purpose.MARKETING:
             found |= {name.partition("@")[2] for name in stream.match.identities if "@" in name}
             found |= set(stream.match.sender_domains)
-    return sorted(Sender(domain, next((d for d in _upwards(domain) if d in signing), "")) for domain in found or signing)
-
-
-def _upwards(domain: str) -> Iterator[str]:
-    """The domain, then its parents, down to two labels."""
-    labels = domain.split(".")
-    return (".".join(labels[i:]) for i in range(max(1, len(labels) - 1)))
+    return sorted(Sender(domain, next((d for d in upwards(domain) if d in signing), "")) for domain in found or signing)
 
 
 # SPF -----------------------------------------------------------------------------------------------------------------
@@ -201,7 +206,7 @@ def _look_at_dmarc(sender: Sender, dns: Dns, findings: Findings) -> None:
             f"{sender.domain}: no [[dkim]] signs for it, so DMARC is not met: {command}",
         )
         return
-    found = ((f"_dmarc.{domain}", _dmarc_records(domain, dns)) for domain in _upwards(sender.domain))
+    found = ((f"_dmarc.{domain}", _dmarc_records(domain, dns)) for domain in upwards(sender.domain))
     name, records = next(((name, records) for name, records in found if records), ("", []))
     tags = _tags(records[0]) if records else {}
     unknown = [f"{tag}={tags[tag]}" for tag in ("p", "sp") if tags.get(tag, "none") not in _DMARC_POLICIES]

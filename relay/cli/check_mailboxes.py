@@ -5,15 +5,16 @@ Tried by logging in as the collector does; no mail is read.
 
 import asyncio
 
+from relay.accounts import Account
 from relay.cli.findings import Findings
-from relay.config import Account, Config
+from relay.config import Config
 from relay.doors.mailbox.collector import mailboxes, tls_context
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, connected
 from relay.errors import ConfigurationError
 from relay.hosts import split_host_port
-from relay.policy.parse import parse_policies
-from relay.policy.sets import Stream
-from relay.policy.suppression import Purpose
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import Stream
+from relay.policy.suppressions.suppression import Purpose
 from relay.service.policies import read_folder
 from relay.upstream.credentials import read_password
 

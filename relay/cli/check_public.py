@@ -20,8 +20,8 @@ from relay.doors.http import PAIR
 from relay.doors.refusals import proof
 from relay.ids import new_id
 from relay.keys import Keys, load_keys
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from relay.service.policies import read_folder
 

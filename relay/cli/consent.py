@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,17 @@ import click
 
 from relay.cli.consent_lists import consent_options, export, import_
 from relay.cli.entries import by_option, json_option, mailbox_of, moment_of, person
-from relay.cli.opening import Opened, open_all
+from relay.cli.opening import Opened, open_all, ours
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, local_time, option, say, text, warn
-from relay.doors.consents import ConsentDesk
+from relay.config import load_config
+from relay.doors.consents import ConsentDesk, ConsentsFull
 from relay.mail.mailbox import Mailbox
-from relay.policy.consent import (
-    ConsentEvent,
-    Details,
-    EventKind,
-    Needs,
-    Standing,
-    current,
-    grant_for,
-    is_purpose,
-)
-from relay.records.consents import Said, origin_of
+from relay.policy.consents.consent import ConsentEvent, Details, EventKind, Standing, current, is_purpose
+from relay.policy.consents.needs import Needs, grant_for
+from relay.policy.consents.residence import Residence, residence_of
+from relay.records.consents import MOST_EVENTS, Said, origin_of
 
+_MOMENTS = ("relation_at", "expires_at", "asked_at")
 _ADDED = click.Choice([kind.value for kind in EventKind if kind not in (EventKind.WITHDRAWN, EventKind.OBJECTED)])
 
 
@@ -62,7 +57,7 @@ def purpose_given(purpose: str) -> str:
 @consent.command("add")
 @click.argument("addresses", nargs=-1, required=True)
 @click.option(
-    "--to", "purpose", required=True, metavar="PURPOSE", help="marketing, marketing:STREAM, share:NAME ... / 同意的内容"
+    "--to", "purpose", required=True, metavar="PURPOSE", help="marketing, marketing:STREAM, export:COUNTRY ... / 同意的内容"
 )
 @click.option("--event", type=_ADDED, default="granted", show_default=True)
 @click.option("--evidence", required=True, help="How, when, where; the person can read it / 方式、时间、地点，收件人可见")
@@ -117,7 +112,14 @@ async def _add(mailboxes: Sequence[Mailbox], told: Said, lifts: bool) -> dict[st
     added: dict[str, dict[str, Any]] = {}
     async with open_all(option("config")) as opened:
         for mailbox in mailboxes:
-            done = await _desk(opened).record(mailbox, told, lifts=lifts)
+            try:
+                done = await _desk(opened).record(mailbox, told, lifts=lifts)
+            except ConsentsFull:
+                fail(
+                    FINDINGS,
+                    f"{mailbox.wire}：台账中已有 {MOST_EVENTS} 个事件，未登记；撤回不受此限",
+                    f"{mailbox.wire}: the ledger has {MOST_EVENTS} events of it and takes no more but withdrawals",
+                )
             since = done.refused_since
             added[mailbox.wire] = {"id": done.id, "refused_since": None if since is None else local_time(since)}
     return added
@@ -128,8 +130,10 @@ def _tell_added(added: Mapping[str, Mapping[str, Any]]) -> None:
         say(f"{address}：已登记，编号 {one['id']}", f"{address}: recorded as {one['id']}")
         if since := one["refused_since"]:
             warn(
-                f"{address}：自 {since} 起已拒收，仍不发送；若此同意更晚且足够，请加 --lift",
-                f"{address}: refused since {since}, and stays so; where the consent is later and wide enough, add --lift",
+                f"{address}：自 {since} 起已拒收，仍不发送；若此同意出自本人（explicit、separate、guardian），更晚且足够，"
+                "请加 --lift",
+                f"{address}: refused since {since}, and stays so; where the person agreed (explicit, separate, guardian), later"
+                " and as widely, add --lift",
             )
 
 
@@ -146,13 +150,15 @@ def show(address: str, needed: str | None, shows_origin: bool, as_json: bool) ->
     mailbox = mailbox_of(address)
     purpose = purpose_given(needed) if needed else ""
     events, origins = asyncio.run(_events(mailbox, shows_origin=shows_origin))
-    today = datetime.now(UTC).date()
-    found = grant_for(events, Needs(purpose), today) if purpose else ""
+    zone = ours(load_config(option("config"))).zone
+    found = grant_for(events, Needs(purpose, zone=zone), datetime.fromtimestamp(time.time(), zone).date()) if purpose else ""
     if as_json:
         shown = [_row(event, origins.get(event.id, {})) for event in events]
-        emit_json({"current": [_standing(one) for one in current(events)], "events": shown, "for": _answer(purpose, found)})
+        where = _where(residence_of(events))
+        stands = {"current": [_standing(one) for one in current(events, zone)], "country": where}
+        emit_json({**stands, "events": shown, "for": _answer(purpose, found)})
     else:
-        _show(mailbox.wire, events, origins)
+        _show(mailbox.wire, events, origins, zone)
         if purpose and isinstance(found, str):
             warn(f"{purpose}：没有有效的同意（{found}）", f"{purpose}: no consent stands ({found})")
     raise click.exceptions.Exit(FINDINGS if purpose and isinstance(found, str) else OK)
@@ -175,17 +181,24 @@ async def _events(mailbox: Mailbox, *, shows_origin: bool) -> tuple[tuple[Consen
         return events, {event.id: origin_of(opened.keys, event) for event in events} if shows_origin else {}
 
 
-def _show(address: str, events: Sequence[ConsentEvent], origins: Mapping[str, Mapping[str, str]]) -> None:
+def _show(address: str, events: Sequence[ConsentEvent], origins: Mapping[str, Mapping[str, str]], zone: tzinfo) -> None:
     if not events:
         say(f"{address}：台账中没有记录", f"{address}: nothing in the ledger")
-    for one in current(events):
+    for one in current(events, zone):
         ended = one.ended and text(f"已于 {local_time(one.ended.at)} 结束", f"ended {local_time(one.ended.at)}")
         until = text(f"至 {one.expires_on}", f"until {one.expires_on}") if one.expires_on else text("有效", "stands")
         click.secho(f"{one.grant.purpose or '?'}  {one.grant.basis}  {ended or until}", bold=True)
+    if where := _where(residence_of(events)):
+        countries = ", ".join(where["countries"])
+        say(f"所在国家：{countries}（{where['said']}）", f"country: {countries} (said {where['said']})")
     for event in events:
         row = {name: value for name, value in _row(event, origins.get(event.id, {})).items() if value}
         words = "  ".join(f"{name}={value}" for name, value in row.items() if name not in ("at", "event", "id"))
         click.echo(f"  {row['at']}  {row['id']}  {row['event']}  {words}")
+
+
+def _where(residence: Residence | None) -> dict[str, Any] | None:
+    return {"countries": sorted(residence.countries), "said": local_time(residence.at)} if residence else None
 
 
 def _standing(one: Standing) -> dict[str, Any]:
@@ -201,8 +214,8 @@ def _standing(one: Standing) -> dict[str, Any]:
 
 def _row(event: ConsentEvent, origin: Mapping[str, str]) -> dict[str, Any]:
     details = asdict(event.details)
-    shown = {name: details[name] for name in details if name not in ("origin", "relation_at", "expires_at")}
-    moments = {name: local_time(details[name]) for name in ("relation_at", "expires_at") if details[name] is not None}
+    shown = {name: details[name] for name in details if name not in ("origin", *_MOMENTS)}
+    moments = {name: local_time(details[name]) for name in _MOMENTS if details[name] is not None}
     lacks = sorted(event.details.lacking) if event.is_granting else []
     return {
         "id": event.id, "event": event.event, "purpose": event.purpose, "basis": event.basis, "at": local_time(event.at),
@@ -230,7 +243,8 @@ def withdraw(
     """Record that the people of ADDRESSES take a consent back; for marketing they are suppressed at once / 登记撤回，立即停发."""
     kind = EventKind.OBJECTED if objection else EventKind.WITHDRAWN
     mailboxes = [mailbox_of(address) for address in addresses]
-    told = Said(kind.value, purpose_given(purpose), "explicit", moment_of(at), evidence.strip(), person(by), Details(), {})
+    moment = moment_of(at, is_end=True)
+    told = Said(kind.value, purpose_given(purpose), "explicit", moment, evidence.strip(), person(by), Details(), {})
     withdrawn = asyncio.run(_withdraw(mailboxes, told))
     if as_json:
         emit_json(withdrawn)

@@ -14,21 +14,45 @@ import click
 import orjson
 
 from relay.cli.entries import by_option, event_id, json_option, moment_of, person
-from relay.cli.lists import Faults, Source, Utf8, opened_faults, opened_source, written
-from relay.cli.opening import Opened, open_all
-from relay.cli.output import FINDINGS, OK, counted, emit_json, option, say, warn
-from relay.mail.mailbox import Mailbox, MailboxError
-from relay.policy.consent import AgeBand, Basis, ConsentEvent, Details, EventKind, Statement, covers, is_ended
-from relay.policy.consent import Source as Origin
-from relay.policy.suppression import Reason, Suppression
+from relay.cli.lists import Faults, ListFile, Utf8, opened_faults, opened_source, written
+from relay.cli.opening import Opened, open_all, ours
+from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say, warn
+from relay.config import load_config
+from relay.mail.mailbox import Mailbox, MailboxError, mask
+from relay.policy.consents.consent import (
+    ENDING,
+    AgeBand,
+    Basis,
+    ConsentEvent,
+    Details,
+    EventKind,
+    Source,
+    Statement,
+    answers_refusals,
+    covers,
+    is_ended,
+)
+from relay.policy.consents.residence import COUNTRIES, NO_COUNTRY, NO_COUNTRY_ZH
+from relay.policy.suppressions.suppression import Digest, Reason, Suppression
 from relay.records.consented import consents_record
-from relay.records.consents import Said, address_of, event_of, new_event, origin_of, refusal_of
-from relay.records.search import mask
+from relay.records.consents import (
+    MOST_EVENTS,
+    Said,
+    address_of,
+    event_of,
+    has_room,
+    new_event,
+    origin_of,
+    refusal_of,
+    says_the_same,
+)
 from relay.stores.consent_formats import OWN_COLUMNS, Defaults, Told, own_row, read_consents
 from relay.stores.entries import row_of
 from relay.stores.tables import Fault
 
 _TOGETHER = 500
+_ID_TAKEN = "id 该编号已用于此邮箱的另一事件，请换一个", "id names another event of this mailbox already; give it one of its own"
+_FULL = f"此邮箱已有 {MOST_EVENTS} 个事件", f"the ledger has {MOST_EVENTS} events of this mailbox already"
 _path = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -39,9 +63,16 @@ def _choice(kind: Any) -> click.ParamType[Any]:
     return click.Choice([one.value for one in kind])
 
 
+def _country(_: click.Context, __: click.Parameter, code: str | None) -> str:
+    folded = (code or "").upper()
+    if folded and folded not in COUNTRIES:
+        fail(USAGE, f"--country：“{code}”{NO_COUNTRY_ZH}", f'--country: "{code}" {NO_COUNTRY}')
+    return folded
+
+
 _OPTIONS = (
     click.option("--basis", type=_choice(Basis), default="explicit", show_default=True, help="On what ground / 依据"),
-    click.option("--source", type=_choice(Origin), help="Where the address comes from / 地址来源"),
+    click.option("--source", type=_choice(Source), help="Where the address comes from / 地址来源"),
     click.option("--source-ref", default="", help="The form, page or document / 表单、网页或文件编号"),
     click.option("--method", default="", help="checkbox, signature, spoken ... / 方式"),
     click.option("--notice-version", default="", help="The privacy notice they were shown / 隐私政策版本"),
@@ -49,6 +80,7 @@ _OPTIONS = (
     click.option("--controller", default="", help="Whom they agreed with / 告知的发件单位名称"),
     click.option("--statement", "statements", type=_choice(Statement), multiple=True, help="What you vouch for / 您担保的事实"),
     click.option("--age-band", type=_choice(AgeBand), help="How old they are / 年龄段"),
+    click.option("--country", callback=_country, metavar="CODE", help="Where they are: KR, DE ... / 所在国家代码"),
     click.option("--relation-at", metavar="TIME", help="Of the purchase, end of contract or inquiry / 购买、合同终止或询价日期"),
     click.option("--expires-at", metavar="TIME", help="When the consent ends by itself / 同意的截止时间"),
     click.option("--ip", default="", help="Where it was given from; kept sealed / 给出同意的 IP，密封保存"),
@@ -64,12 +96,14 @@ def consent_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_said(
         *, basis: str, statements: Sequence[str], relation_at: str | None, expires_at: str | None, ip: str, user_agent: str,
         signer: str, source: str | None, source_ref: str, method: str, notice_version: str, language: str, controller: str,
-        age_band: str | None, **others: Any,
+        age_band: str | None, country: str, **others: Any,
     ) -> Any:  # fmt: skip
         details = Details(
             source or "", source_ref, method, notice_version, "", language, controller, tuple(sorted(set(statements))),
             age_band or "",
-            moment_of(relation_at) if relation_at else None, moment_of(expires_at, ahead=True) if expires_at else None,
+            moment_of(relation_at) if relation_at else None,
+            moment_of(expires_at, ahead=True, is_end=True) if expires_at else None,
+            country=country,
         )  # fmt: skip
         origin = {name: value for name, value in (("ip", ip), ("user_agent", user_agent), ("signer", signer)) if value}
 
@@ -129,11 +163,13 @@ def import_(
     """Bring in a list of consents and withdrawals: our own export, or any table with such columns / 导入同意名单.
 
     The order does not matter: a withdrawal ends what was given before it, and what is given after it is a consent again.
-    Who withdrew marketing and gave no later consent is suppressed / 与行的先后无关：撤回使此前的同意失效；
-    撤回营销且其后没有再同意的，列入禁发名单。
+    Who withdrew marketing and did not agree again later is suppressed / 与行的先后无关：撤回使此前的同意失效；
+    撤回营销且其后本人没有再同意的，列入禁发名单。
     """
-    told = said(event, purpose, moment_of(at) if at else 0.0, evidence, person(by))
-    defaults = Defaults(event, purpose, told.basis, told.at if at else None, evidence, told.details)
+    is_end = EventKind(event) in ENDING
+    told = said(event, purpose, moment_of(at, is_end=is_end) if at else 0.0, evidence, person(by))
+    zone = ours(load_config(option("config"))).zone
+    defaults = Defaults(zone, event, purpose, told.basis, told.at if at else None, evidence, told.details)
     tally = asyncio.run(_import(file, defaults, told, rejects, dry_run))
     if as_json:
         emit_json(vars(tally))
@@ -151,11 +187,11 @@ async def _import(file: Path, defaults: Defaults, told: Said, rejects: Path | No
             TemporaryFile(dir=opened.config.data_path) as ends,
         ):  # fmt: skip
             try:
-                for events in _batches(opened, source, defaults, told, now, faults):
-                    known = {one.id for found in await _known(opened, events) for one in found}
-                    new = len({event.id for event in events} - known)
-                    tally.add(events, new if dry_run else await opened.store.record_consents(events))
-                    _set_aside(ends, events)
+                for batch in _batches(opened, source, defaults, told, now, faults):
+                    known = await opened.store.consents([_generations(opened, event) for _, event in batch])
+                    events, new = _sorted_out(batch, known, faults)
+                    tally.add(events, len(new) if dry_run else await opened.store.record_consents(new))
+                    _set_aside(opened, ends, events)
                 if not dry_run:
                     tally.refused = await _suppress(opened, ends)
             finally:  # what an interrupted import has written is recorded too
@@ -168,20 +204,42 @@ async def _import(file: Path, defaults: Defaults, told: Said, rejects: Path | No
     return tally
 
 
-def _known(opened: Opened, events: Sequence[ConsentEvent]) -> Any:
-    return opened.store.consents([(event.digest,) for event in events])
+def _generations(opened: Opened, event: ConsentEvent) -> Sequence[Digest]:
+    """Under which digests the ledger may have the mailbox."""
+    address = address_of(opened.keys, event)
+    return opened.keys.addresses.digests(address) if address else (event.digest,)
+
+
+def _sorted_out(
+    batch: Sequence[tuple[int, ConsentEvent]], known: Sequence[Sequence[ConsentEvent]], faults: Faults
+) -> tuple[list[ConsentEvent], list[ConsentEvent]]:
+    """The events of the rows that can be believed, and those of them that are new."""
+    told: list[ConsentEvent] = []
+    new: dict[Digest, list[ConsentEvent]] = {}
+    for (line, event), recorded in zip(batch, known, strict=True):
+        events = [*recorded, *new.get(event.digest, ())]
+        named = next((one for one in events if one.id == event.id), None)
+        if named is not None and not says_the_same(named, event):
+            faults.add(Fault(line, event.id, *_ID_TAKEN))
+        elif named is None and not has_room(events, event):
+            faults.add(Fault(line, event.id, *_FULL))
+        else:
+            told.append(event)
+            if named is None:
+                new.setdefault(event.digest, []).append(event)
+    return told, [event for events in new.values() for event in events]
 
 
 def _batches(
-    opened: Opened, source: Source, defaults: Defaults, told: Said, now: float, faults: Faults
-) -> Iterator[list[ConsentEvent]]:
-    batch: list[ConsentEvent] = []
+    opened: Opened, source: ListFile, defaults: Defaults, told: Said, now: float, faults: Faults
+) -> Iterator[list[tuple[int, ConsentEvent]]]:
+    batch: list[tuple[int, ConsentEvent]] = []
     for row in read_consents(source, defaults):
         event = row if isinstance(row, Fault) else _event(opened, row, told, now)
         if isinstance(event, Fault):
             faults.add(event)
             continue
-        batch.append(event)
+        batch.append((row.line, event))
         if len(batch) == _TOGETHER:
             yield batch
             batch = []
@@ -190,10 +248,25 @@ def _batches(
 
 
 def _event(opened: Opened, row: Told, told: Said, now: float) -> ConsentEvent | Fault:
-    if row.at > now:
+    is_end = row.event in ENDING
+    if row.at > now and not is_end:  # an end binds now, whatever the clock of whoever wrote it says
         return Fault(row.line, row.address, "时间还没有到", "its time has not come yet")
+    if (row.details.relation_at or 0.0) > now:
+        return Fault(
+            row.line,
+            row.address,
+            "relation_at 还没有到，请填写已发生的日期",
+            "relation_at has not come yet; name a day that is past",
+        )
     said = Said(
-        row.event, row.purpose, row.basis, row.at, row.evidence, row.by or told.by, row.details, {**told.origin, **row.origin}
+        row.event,
+        row.purpose,
+        row.basis,
+        min(row.at, now),
+        row.evidence,
+        row.by or told.by,
+        row.details,
+        {**told.origin, **row.origin},
     )
     recorded = row.recorded_at if row.id and row.recorded_at is not None else now
     try:
@@ -204,13 +277,14 @@ def _event(opened: Opened, row: Told, told: Said, now: float) -> ConsentEvent | 
         return Fault(row.line, row.address[:200], f"不是有效的邮箱地址（{error}）", str(error))
 
 
-def _set_aside(file: IO[bytes], events: Sequence[ConsentEvent]) -> None:
+def _set_aside(opened: Opened, file: IO[bytes], events: Sequence[ConsentEvent]) -> None:
     """Who withdrew what, on the disk until the whole list is in the ledger."""
     for event in events:
         refusal = refusal_of(event, "import:consents")
         if refusal is not None:
             fields = [refusal.digest.hex(), refusal.scope, refusal.reason.value, refusal.at, refusal.sealed.hex(), refusal.note]
-            file.write(orjson.dumps([*fields, event.purpose]) + b"\n")
+            generations = [digest.hex() for digest in _generations(opened, event)]
+            file.write(orjson.dumps([*fields, event.purpose, generations]) + b"\n")
 
 
 async def _suppress(opened: Opened, file: IO[bytes]) -> int:
@@ -225,10 +299,10 @@ async def _suppress(opened: Opened, file: IO[bytes]) -> int:
 
 
 async def _suppress_some(opened: Opened, ends: Sequence[Sequence[Any]]) -> int:
-    agreed = await opened.store.consents([(bytes.fromhex(end[0]),) for end in ends])
+    agreed = await opened.store.consents([[bytes.fromhex(digest) for digest in end[-1]] for end in ends])
     entries = []
-    for (digest, scope, reason, at, sealed, note, purpose), events in zip(ends, agreed, strict=True):
-        grants = (event for event in events if event.is_granting and covers(event.purpose, purpose))
+    for (digest, scope, reason, at, sealed, note, purpose, _), events in zip(ends, agreed, strict=True):
+        grants = (event for event in events if answers_refusals(event) and covers(event.purpose, purpose))
         if all(is_ended(grant, purpose, events) for grant in grants):
             entries.append(
                 Suppression(bytes.fromhex(digest), scope, Reason(reason), "import:consents", at, bytes.fromhex(sealed), note)

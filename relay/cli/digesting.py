@@ -14,14 +14,15 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import IO, Any
 
 from relay.keys import Ring
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.policy.suppression import Digest, Reason
+from relay.policy.suppressions.suppression import Digest, Reason
 from relay.records.chain import ASSOCIATED
-from relay.stores.contracts import EntryRow
 from relay.stores.formats import LeftOut, Listed, Part
+from relay.stores.suppressions import EntryRow
 from relay.stores.tables import Fault
 
 BUCKETS = 64
@@ -44,6 +45,7 @@ class Defaults:
     at: float
     scope: str
     reason: Reason | None
+    zone: tzinfo  # of times that name none
     format: str = "auto"
 
 
@@ -95,7 +97,7 @@ class Digester:
 
     def _entries(self, part: Part, done: Digested) -> list[_Entry]:
         entries: list[_Entry] = []
-        for name, item in part.read():
+        for name, item in part.read(self.defaults.zone):
             if isinstance(item, LeftOut):
                 done.left_out += 1
                 continue

@@ -3,17 +3,18 @@
 import getpass
 import os
 import time
-from datetime import datetime
 from typing import Any
 
 import click
 
-from relay.cli.opening import Opened
+from relay.accounts import Upstream
+from relay.cli.opening import Opened, ours
 from relay.cli.output import USAGE, fail, local_time, option, text
-from relay.config import Config, Upstream, load_config
+from relay.config import Config, load_config
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.policy.suppression import BINDS, ORGANISATION, Reason, Suppression, stream_scope
+from relay.policy.consents.moment import OUTSIDE, OUTSIDE_ZH, can_be_meant, parse_moment
+from relay.policy.suppressions.suppression import BINDS, ORGANISATION, Reason, Suppression, stream_scope
 from relay.records.chain import ASSOCIATED
 from relay.toml import parse_duration
 
@@ -73,17 +74,23 @@ def upstream_of(config: Config, name: str) -> Upstream:
     return found
 
 
-def moment_of(given: str | None, *, ahead: bool = False) -> float:
-    """A time that a person typed, in the zone of this machine; now when none is given. With `ahead` it may be to come."""
+def moment_of(given: str | None, *, ahead: bool = False, is_end: bool = False) -> float:
+    """A time that a person typed, in the organisation's zone; now when none is given.
+
+    With `ahead` it may be to come. With `is_end` a day alone is its end, today up to now.
+    """
+    now = time.time()
     if not given:
-        return time.time()
-    try:
-        moment = datetime.fromisoformat(given).astimezone().timestamp()
-    except ValueError:
+        return now
+    zone = ours(load_config(option("config"))).zone
+    began, moment = parse_moment(given, zone), parse_moment(given, zone, is_end=is_end)
+    if began is None or moment is None:
         fail(USAGE, f"“{given}”不是时间，例如 2026-11-21T15:04", f'"{given}" is no time; write it like 2026-11-21T15:04')
-    if moment > time.time() and not ahead:
+    if not can_be_meant(moment):
+        fail(USAGE, f"{given} {OUTSIDE_ZH}", f"{given} {OUTSIDE}")
+    if began > now and not ahead:
         fail(USAGE, f"{given} 还没有到", f"{given} has not come yet")
-    return moment
+    return moment if ahead else min(moment, now)
 
 
 def seconds_of(duration: str | None) -> float | None:

@@ -13,7 +13,7 @@ from relay.cli.output import FINDINGS, counted, emit_json, fail, option, require
 from relay.cli.records import query_for
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
-from relay.policy.sets import set_hash
+from relay.policy.sets.policy_set import set_hash
 from relay.records.evidence import MOST_RECORDS, History, Material, build_evidence, policy_hashes
 from relay.records.reading import Reader
 from relay.records.rulebook import Applied, KeptSet
@@ -28,8 +28,7 @@ from relay.stores.contracts import Store
 @click.option("--until", default="", metavar="TIME", help="A day is included, a time is not / 截止时间（日期含当日）")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.zip")
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--lang", type=click.Choice(["zh", "en"]))
-def evidence(subject: str, since: str, until: str, out: Path, as_json: bool, lang: str | None) -> None:
+def evidence(subject: str, since: str, until: str, out: Path, as_json: bool) -> None:
     """Collect everything recorded on a submission or a mailbox: pages in zh and en, JSON, checksums / 导出证明材料."""
     config = load_config(option("config"))
     require_new(out)  # before all that is to be collected

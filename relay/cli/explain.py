@@ -22,6 +22,7 @@ from relay.keys import load_keys
 from relay.mail.reply import Reply
 from relay.records.explanations import explain_record
 from relay.service.assembly import assemble
+from relay.service.policies import PolicyArchive
 
 
 @click.command("explain")
@@ -64,7 +65,8 @@ def explain(
 async def _explain_id(wanted: str, as_json: bool) -> int:
     config = load_config(option("config"))
     require_used(config)
-    explanation = explain_record(config.data_path / RECORDS, load_keys(config.keys_path), wanted, time.time())
+    archive = PolicyArchive(config.data_path)
+    explanation = explain_record(config.data_path / RECORDS, load_keys(config.keys_path), wanted, time.time(), archive.find)
     if explanation is None:
         fail(FINDINGS, f"本机记录中没有 {wanted}", f"there is no {wanted} in this node's records")
     if as_json:

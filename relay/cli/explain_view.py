@@ -8,11 +8,15 @@ import click
 
 from relay.cli.output import language, local_time, say, text
 from relay.explain import Explained
-from relay.policy.case import Action, Asked, Case
-from relay.policy.consent import Ground
-from relay.policy.inputs import FACTS, Input, facts_of, inputs_of
-from relay.policy.sets import Stream
-from relay.policy.show import PURPOSE_WORDS
+from relay.policy.cases.case import Action, Asked, Case
+from relay.policy.cases.jurisdiction import Source, Told
+from relay.policy.consents.consent import Ground
+from relay.policy.deciding.asking import cites_of
+from relay.policy.sets.policy_set import Stream
+from relay.policy.telling.inputs import FACTS, Input, facts_of, inputs_of
+from relay.policy.telling.show import PURPOSE_WORDS
+from relay.policy.telling.whose_law import whose_law
+from relay.records.answered import NO_OBJECTION, Answered
 from relay.records.explanations import Explanation
 from relay.records.wording import ORIGINS, REASONS, WEIGHTS, detail_words, scope_words, word
 from relay.render.copy import Copy
@@ -22,7 +26,10 @@ _WIDTH = 200  # characters of a value or a line of a body
 _MOST = 8  # entries of a list; --json has them all
 _ENOUGH = 64 * 1024  # octets of a body that its first lines are looked for in
 
-_OF_RECIPIENT = ("recipient.domain", "recipient.countries", "recipient.suppressions", "recipient.consents", "upstream.countries")
+_OF_RECIPIENT = (
+    "recipient.domain", "recipient.countries", "recipient.countries_from", "recipient.suppressions", "recipient.consents",
+    "upstream.countries",
+)  # fmt: skip
 _UNSAID = {
     "stream.name",
     "stream.purpose",
@@ -72,12 +79,12 @@ def _show_one(stream: Stream, one: Explained, file: str) -> None:
     if one.impossible:
         say(f"  无法生成合规副本：{one.impossible}", f"  no compliant copy can be made: {one.impossible}")
     _show_facts(_OF_RECIPIENT, one.case, stream)
-    cites = _cites(stream)
+    cites = cites_of(stream)
     for asked, before in zip(one.ruling.asked, inputs_of(one.ruling.asked, stream, one.case), strict=True):
         click.echo(f"  {_asked_line(asked)}")
         if given := _input_line(before):
             say(f"      依据：{given}", f"      input: {given}")
-        if asked.asked and (cite := cites.get(asked.rule)):
+        if cite := _cite(asked, cites):
             say(f"      出处：{cite}", f"      cite: {cite}")
         if asked.objection and (remedy := asked.objection.fix_zh if language() == "zh" else asked.objection.fix):
             click.echo(f"      → {remedy}")
@@ -93,9 +100,9 @@ def _show_facts(names: Iterable[str], case: Case, stream: Stream) -> None:
         say(f"  {fact.meaning_zh}（{name}）：{shown}", f"  {fact.meaning} ({name}): {shown}")
 
 
-def _cites(stream: Stream) -> dict[str, str]:
-    """The law or standard that each rule rests on."""
-    return {rule.name: rule.table.cite for rule in stream.rules}
+def _cite(asked: Asked, cites: Mapping[str, str]) -> str:
+    """What the rule rests on, asked or not."""
+    return (asked.objection.cite if asked.objection else "") or cites.get(asked.rule, "")
 
 
 def _asked_line(asked: Asked) -> str:
@@ -145,7 +152,7 @@ def _shown(value: Any, name: str = "") -> str:
     if value is None or value in ("", (), [], {}):
         return text("无", "none")
     if isinstance(value, Mapping):
-        return _suppression(value) if name == "recipient.suppressions" else _table(value)
+        return _IN_WORDS.get(name, _table)(value)
     if isinstance(value, list | tuple):
         more = f" … ({len(value)})" if len(value) > _MOST else ""
         return text("、", ", ").join(_shown(one, name) for one in value[:_MOST]) + more
@@ -158,6 +165,11 @@ def _table(value: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f"{printable(key)}: {_shown(one)}" for key, one in items[:_MOST]) + more + "}"
 
 
+def _teller(told: Mapping[str, Any]) -> str:
+    en, zh = whose_law([Told(Source(told["by"]), frozenset(told["countries"]), told["at"])])
+    return text(zh, en)
+
+
 def _suppression(entry: Mapping[str, Any]) -> str:
     entry = dated(entry)
     reason = text(*(word(REASONS, entry["reason"])[chosen] for chosen in ("zh", "en")))
@@ -166,6 +178,9 @@ def _suppression(entry: Mapping[str, Any]) -> str:
     scope, origin = scope_words(entry["scope"])[language()], word(ORIGINS, entry["origin"])[language()]
     facts = (f"{entry['reason']} ({reason})", scope, origin, entry["at"], again, ends, printable(entry["note"]))
     return "[" + ", ".join(filter(None, facts)) + "]"
+
+
+_IN_WORDS = {"recipient.suppressions": _suppression, "recipient.countries_from": _teller}
 
 
 def dated(value: Any) -> Any:
@@ -214,7 +229,7 @@ def first_lines(copy: Copy) -> list[str]:
 
 def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
     """One recipient for machines; `file` is where its copy was written, "" when it was not."""
-    ruling, copy, cites = one.ruling, one.copy, _cites(stream)
+    ruling, copy, cites = one.ruling, one.copy, cites_of(stream)
     body = copy and {
         "octets": len(copy.body),
         "transfer_encodings": one.encodings,
@@ -227,7 +242,7 @@ def as_json(stream: Stream, one: Explained, file: str) -> dict[str, Any]:
         "stream": stream.name,
         "facts": dated(facts_of((name for name in FACTS if name != "message.fields"), one.case, stream.setting)),
         "rules": [
-            _rule(asked, before, cites.get(asked.rule, ""))
+            _rule(asked, before, _cite(asked, cites))
             for asked, before in zip(ruling.asked, inputs_of(ruling.asked, stream, one.case), strict=True)
         ],
         "reply": one.reply.lines() if one.reply else None,
@@ -256,6 +271,20 @@ def _rule(asked: Asked, before: Input, cite: str) -> dict[str, Any]:
     }
 
 
+def _show_answers(answers: Iterable[Answered]) -> None:
+    """Every rule of the time: asked or not and why, its answer, what it rests on."""
+    for one in answers:
+        answer = one.answer[language()]
+        if not one.asked:
+            say(f"  - {one.rule}：未询问（{answer}）", f"  - {one.rule}: not asked ({answer})")
+        elif one.answer == NO_OBJECTION:
+            say(f"  ✓ {one.rule}：{answer}", f"  ok {one.rule}")
+        else:
+            say(f"  ✗ {one.rule}：{answer}", f"  ✗ {one.rule}: {answer}")
+        if one.cite:
+            say(f"      出处：{one.cite}", f"      cite: {one.cite}")
+
+
 def show_explanation(explanation: Explanation) -> None:
     """Print what the records say of a refusal."""
     chosen = language()
@@ -263,17 +292,22 @@ def show_explanation(explanation: Explanation) -> None:
     for fate in explanation.fates:
         click.secho(f"\n{fate.sentence[chosen]}", bold=True)
         click.echo("  " + ", ".join(fate.people) + (f" … ({fate.count})" if fate.count > len(fate.people) else ""))
+        if fate.law:
+            say(f"  适用的法律：{fate.law['zh']}", f"  law of: {fate.law['en']}")
         for reason in fate.reasons:
             click.echo(f"  {reason.rule} ({reason.weight[chosen]}): {reason.text[chosen]}{in_brackets(reason.seen[chosen])}")
             if reason.fix[chosen]:
                 click.echo(f"      → {reason.fix[chosen]}")
-            if reason.cite:
+            if reason.cite and not fate.answers:
                 click.echo(f"      {reason.cite}")
         if fate.upstream_text:
             click.echo(f"  {fate.upstream_text}")
+        _show_answers(fate.answers)
         first, last = fate.cleared
         if last:
             say(f"  放行序号：{first}–{last}", f"  let leave under numbers {first} to {last} of the store")
+    if explanation.untold:
+        say(f"\n{explanation.untold['zh']}", f"\n{explanation.untold['en']}")
     say(
         "\n中继不保存邮件，无法再显示副本；可把邮件存成文件后运行 relay explain FILE",
         "\nThe relay keeps no message, so no copy can be shown; save the message as a file and run `relay explain FILE`",

@@ -1,9 +1,9 @@
 """How often the detectors take a random number for what they look for: a chapter of docs/rules.md."""
 
 import tomllib
-from importlib.resources import files
 from typing import Any
 
+from relay.data_files import data_file
 from relay.policy.detectors import PERSONAL, SECRETS
 
 _HEADING = ("## How often a number is taken for another", "## 号码误报的比率")
@@ -19,7 +19,7 @@ _HEAD = ("| type | candidates | sure | unsure |\n|---|---|---|---|", "| 类型 |
 
 def chapter(language: int) -> list[str]:
     """0: English, 1: Chinese."""
-    table = tomllib.loads(files("relay.policy.detectors").joinpath("false_positives.toml").read_text("utf-8"))
+    table = tomllib.loads(data_file("relay.policy.detectors", "false_positives.toml"))
     rows = [_row(one, language) for one in table["measured"]]
     return [_HEADING[language], (_ENGLISH, _CHINESE)[language], "\n".join([_HEAD[language], *rows])]
 

@@ -1,6 +1,8 @@
 """What `relay check` found, and how it is shown: what is fine, then one numbered list of everything that wants a hand."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import click
 
@@ -34,6 +36,15 @@ class Findings:
     def raised(self, fault: RelayError) -> None:
         """Take in every line of an exception's text; such texts name place and remedy themselves."""
         self.faults += [(line, line) for line in str(fault).splitlines()]
+
+
+def warn_if_open(path: Path, findings: Findings) -> None:
+    """Note a file or a folder that everybody on this machine may read."""
+    if os.name == "posix" and path.stat().st_mode & 0o007:
+        mode = "700" if path.is_dir() else "600"
+        findings.later(
+            f"{path}：任何人都可读取，请运行 chmod {mode} {path}", f"{path}: everybody may read it; run: chmod {mode} {path}"
+        )
 
 
 def show(findings: Findings) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import click
@@ -25,8 +27,36 @@ _stream_option = click.option("--stream", metavar="NAME", help="Only of this str
 _addresses_option = click.option("--addresses", is_flag=True, help="Show whole addresses / 显示完整地址")
 
 
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """The copies that are meant, as they were typed; all that is held where nothing is said."""
+
+    ids: tuple[str, ...] = ()
+    whys: tuple[str, ...] = ()
+    recipient: str | None = None
+    stream: str | None = None
+
+    def wanted(self, opened: Opened) -> Wanted:
+        digest = recipient_digest(opened.keys, Recipient(mailbox_of(self.recipient))) if self.recipient else None
+        return Wanted(self.ids, digest, frozenset(map(Why, self.whys)), self.stream or "")
+
+
 def _selects(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments that say which copies are meant."""
+    """Ask which copies are meant; the command is given them as `selected`, and `by` as it stands."""
+
+    @wraps(command)
+    def selecting(
+        ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, is_all: bool, **others: Any
+    ) -> None:
+        if bool(ids or whys or recipient or stream) == is_all:
+            fail(
+                USAGE,
+                "请写明编号，或 --why、--recipient、--stream，或者 --all",
+                "name ids, or say --why, --recipient or --stream, or else --all",
+            )
+        command(selected=_Selected(_ids(ids), whys, recipient, stream), **others)
+
+    asked: Callable[..., None] = selecting
     for choose in (
         by_option,
         click.option("--all", "is_all", is_flag=True, help="Whatever is held / 全部"),
@@ -35,8 +65,8 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
         _why_option,
         click.argument("ids", nargs=-1, metavar="[ID]..."),
     ):
-        command = choose(command)
-    return command
+        asked = choose(asked)
+    return asked
 
 
 @click.group("held")
@@ -56,7 +86,7 @@ def held() -> None:
 @json_option
 def list_(whys: tuple[str, ...], recipient: str | None, stream: str | None, limit: int, addresses: bool, as_json: bool) -> None:
     """Show what is held, how much for which reason, and since when / 列出暂存的邮件及原因."""
-    totals, rows = asyncio.run(_list(whys, recipient, stream, limit, whole=addresses))
+    totals, rows = asyncio.run(_list(_Selected((), whys, recipient, stream), limit, whole=addresses))
     if as_json:
         emit_json({"totals": totals_row(totals), "copies": rows})
         return
@@ -80,13 +110,11 @@ def show(submission: str, addresses: bool, as_json: bool) -> None:
     show_message(seen, whole=addresses, as_json=as_json)
 
 
-async def _list(
-    whys: tuple[str, ...], recipient: str | None, stream: str | None, limit: int, *, whole: bool
-) -> tuple[HeldTotals, list[dict[str, Any]]]:
+async def _list(selected: _Selected, limit: int, *, whole: bool) -> tuple[HeldTotals, list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     async with open_all(option("config")) as opened:
         totals = await opened.store.held_totals()
-        async for page in _mail(opened).pages(_wanted(opened, (), whys, recipient, stream)):
+        async for page in _mail(opened).pages(selected.wanted(opened)):
             rows += [copy_row(one, whole=whole) for one in page]
             if limit and len(rows) >= limit:
                 break
@@ -104,14 +132,12 @@ async def _seen(submission: str) -> list[Seen]:
 @held.command("release")
 @_selects
 @click.option("--reason", default="", help="It is recorded / 会写入记录")
-def release(
-    ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, is_all: bool, by: str, reason: str
-) -> None:
+def release(selected: _Selected, by: str, reason: str) -> None:
     """Let copies leave although a rule holds them / 放行被规则拦下的邮件.
 
     What the rules refuse, or a limit, an hour or a pause keeps back, still is.
     """
-    done = _do(Deed.RELEASE, ids, whys, recipient, stream, is_all, by, reason)
+    done = _do(Deed.RELEASE, selected, by, reason)
     say(f"已放行 {done.changed} 份。", f"{counted(done.changed, 'copy', 'copies')} released.")
     _tell_the_rest(done, "不是被规则拦下的（可用 retry）", "not held by a rule (retry is for those)")
 
@@ -119,11 +145,9 @@ def release(
 @held.command("retry")
 @_selects
 @click.option("--reason", default="", help="It is recorded / 会写入记录")
-def retry(
-    ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, is_all: bool, by: str, reason: str
-) -> None:
+def retry(selected: _Selected, by: str, reason: str) -> None:
     """Have copies tried now, whatever they wait for / 立即重试，不再等待."""
-    done = _do(Deed.RETRY, ids, whys, recipient, stream, is_all, by, reason)
+    done = _do(Deed.RETRY, selected, by, reason)
     say(f"{done.changed} 份将立即重试。", f"{counted(done.changed, 'copy', 'copies')} will be tried now.")
     _tell_the_rest(done, "", "")
 
@@ -131,48 +155,42 @@ def retry(
 @held.command("drop")
 @_selects
 @click.option("--reason", required=True, help="It is recorded, and the sender reads it / 会写入记录，并告知发件人")
-def drop(
-    ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, is_all: bool, by: str, reason: str
-) -> None:
+@click.option(
+    "--unreadable", is_flag=True, help="Also what no key opens; nobody can be told of it / 包括没有密钥能打开的（无法告知任何人）"
+)
+def drop(selected: _Selected, by: str, reason: str, unreadable: bool) -> None:
     """Never send these copies; their sender gets a report / 不再发送，并以报告告知发件人."""
-    done = _do(Deed.DROP, ids, whys, recipient, stream, is_all, by, reason_of(reason))
-    say(
-        f"已丢弃 {done.changed} 份，发件人会收到报告。",
-        f"{counted(done.changed, 'copy', 'copies')} dropped; the sender gets a report.",
-    )
+    done = _do(Deed.DROP, selected, by, reason_of(reason), unreadable=unreadable)
+    if done.changed or not done.forgotten:
+        say(
+            f"已丢弃 {done.changed} 份，发件人会收到报告。",
+            f"{counted(done.changed, 'copy', 'copies')} dropped; the sender gets a report.",
+        )
+    if done.forgotten:
+        say(
+            f"已丢弃没有密钥能打开的 {done.forgotten} 份：发件人与收件人均不可知，无法告知任何人，只写入记录（unreported）。",
+            f"{counted(done.forgotten, 'copy', 'copies')} that no key opens dropped: nobody knows from whom and to whom, so"
+            " nobody is told; it is on record (unreported).",
+        )
     _tell_the_rest(done, "本来就不再发送，只等报告发件人", "will never be sent anyway: only the report to the sender waits")
 
 
-def _do(
-    deed: Deed,
-    ids: tuple[str, ...],
-    whys: tuple[str, ...],
-    recipient: str | None,
-    stream: str | None,
-    is_all: bool,
-    by: str,
-    reason: str,
-) -> Done:
-    if bool(ids or whys or recipient or stream) == is_all:
-        fail(
-            USAGE,
-            "请写明编号，或 --why、--recipient、--stream，或者 --all",
-            "name ids, or say --why, --recipient or --stream, or else --all",
-        )
-    done = asyncio.run(_done(deed, _ids(ids), whys, recipient, stream, person(by), " ".join(reason.split())))
+def _do(deed: Deed, selected: _Selected, by: str, reason: str, *, unreadable: bool = False) -> Done:
+    done = asyncio.run(_done(deed, selected, person(by), " ".join(reason.split()), unreadable=unreadable))
     if done == Done():
         fail(FINDINGS, "没有符合条件的暂存邮件", "nothing that is held fits")
     return done
 
 
-async def _done(
-    deed: Deed, ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None, by: str, reason: str
-) -> Done:
+async def _done(deed: Deed, selected: _Selected, by: str, reason: str, *, unreadable: bool) -> Done:
     done = Done()
     async with open_all(option("config")) as opened:
-        intervention = Intervention(opened.store, opened.records, opened.keys, time.time, by=by, reason=reason)
-        async for page in _mail(opened).pages(_wanted(opened, ids, whys, recipient, stream)):
+        intervention = Intervention(
+            opened.store, opened.records, opened.keys, time.time, by=by, reason=reason, unreadable=unreadable
+        )
+        async for page in _mail(opened).pages(selected.wanted(opened)):
             done += await intervention.do(deed, page)
+        await intervention.finish()
     return done
 
 
@@ -180,12 +198,19 @@ def _tell_the_rest(done: Done, zh: str, en: str) -> None:
     """What was left as it is; with exit code 1 when nothing was changed, or something is being sent."""
     if done.unfit:
         warn(f"{done.unfit} 份未改动：{zh}", f"{counted(done.unfit, 'copy', 'copies')} left as it is: {en}")
+    if done.closed:
+        warn(
+            f"{done.closed} 份未改动：没有密钥能打开它；请恢复写入它时的密钥文件（[keys] file，备份中有），或用"
+            " relay held drop --unreadable 丢弃（无法告知发件人）",
+            f"{counted(done.closed, 'copy', 'copies')} left as it is: no key opens it. Put back the key file that it was sealed"
+            " with ([keys] file; a backup has it), or drop it with relay held drop --unreadable: its sender cannot be told then",
+        )
     if done.leaving:
         warn(
             f"{done.leaving} 份正在发送，未改动；请稍后用 relay held show 查看",
             f"{counted(done.leaving, 'copy', 'copies')} being sent now and left alone; look again with relay held show",
         )
-    if done.leaving or not done.changed:
+    if done.leaving or not done.changed + done.forgotten:
         raise click.exceptions.Exit(FINDINGS)
 
 
@@ -201,8 +226,3 @@ def _ids(given: Sequence[str]) -> tuple[str, ...]:
         if not is_id(one.upper()):
             fail(USAGE, f"“{one}”不是邮件编号", f'"{one}" is no submission id')
     return tuple(dict.fromkeys(one.upper() for one in given))
-
-
-def _wanted(opened: Opened, ids: tuple[str, ...], whys: tuple[str, ...], recipient: str | None, stream: str | None) -> Wanted:
-    digest = recipient_digest(opened.keys, Recipient(mailbox_of(recipient))) if recipient else None
-    return Wanted(ids, digest, frozenset(map(Why, whys)), stream or "")

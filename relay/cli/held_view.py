@@ -7,8 +7,7 @@ import click
 
 from relay.cli.output import counted, emit_json, local_time, say, text
 from relay.holding.intervention import Seen
-from relay.mail.mailbox import Mailbox
-from relay.records.search import mask
+from relay.mail.mailbox import Mailbox, mask
 from relay.stores.held import HeldTotals, Why
 
 _WHYS: Mapping[Why, tuple[str, str]] = {
@@ -18,7 +17,7 @@ _WHYS: Mapping[Why, tuple[str, str]] = {
     Why.LANE: ("同一去向有更早的邮件在等待", "earlier mail on the same way waits"),
     Why.HOURS: ("不在发送时段内", "outside the hours in which the stream sends"),
     Why.RULE: ("规则要求由人查看", "a rule wants a person to look at it"),
-    Why.PAUSED: ("邮件流已暂停", "its stream is paused"),
+    Why.PAUSED: ("邮件流或上游的营销邮件已暂停", "its stream, or marketing by its upstream, is paused"),
     Why.AUTHENTICATION: ("没有可用的登录信息，等待该账号下次登录", "no usable login: the account's next login frees it"),
     Why.REPORT: ("不再发送，等待报告发件人", "it will not be sent: the report to its sender waits"),
 }

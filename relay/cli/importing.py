@@ -22,10 +22,11 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from relay.cli.digesting import BUCKETS, LENGTH_OCTETS, Digested, Digester, framed, unpacked
-from relay.cli.lists import Faults, Source
+from relay.cli.lists import Faults, ListFile
 from relay.cli.output import UNREACHABLE, USAGE, fail
-from relay.stores.contracts import EntryRow, Store
+from relay.stores.contracts import Store
 from relay.stores.formats import Part, parts_of
+from relay.stores.suppressions import EntryRow
 from relay.tasks import spawn
 
 _SET_ASIDE = 1_000_000  # rows: the store is written in one pass for as many
@@ -65,7 +66,7 @@ class Tally:
 Write = Callable[[Sequence[EntryRow]], Awaitable[int]]
 
 
-async def import_rows(digester: Digester, source: Source, folder: Path, tally: Tally, faults: Faults, write: Write) -> None:
+async def import_rows(digester: Digester, source: ListFile, folder: Path, tally: Tally, faults: Faults, write: Write) -> None:
     """Read a list and hand its rows on to `write`, which says how many were new; what waits meanwhile is in `folder`.
 
     `tally` is true at every moment, so also when this is interrupted.
@@ -159,7 +160,7 @@ def _digest_of(row: EntryRow) -> bytes:
     return bytes(row[0])  # compared in a third of the time of a bytearray
 
 
-async def _pour(aside: _SetAside, source: Source, tally: Tally, write: Write) -> None:
+async def _pour(aside: _SetAside, source: ListFile, tally: Tally, write: Write) -> None:
     for rows in aside.steps():
         tally.new += await write(rows)
         tally.written += len(rows)
@@ -169,7 +170,7 @@ async def _pour(aside: _SetAside, source: Source, tally: Tally, write: Write) ->
 _Pouring = asyncio.Task[Exception | None]
 
 
-async def _pour_beside(aside: _SetAside, source: Source, tally: Tally, write: Write) -> Exception | None:
+async def _pour_beside(aside: _SetAside, source: ListFile, tally: Tally, write: Write) -> Exception | None:
     """`_pour` while the next rows are read; who waits for the end hears of a fault (`_ended`)."""
     try:
         await _pour(aside, source, tally, write)

@@ -19,7 +19,7 @@ from relay.linting import Found, Position, unreadable
 from relay.linting import lint as lint_message
 from relay.mail.envelope import Identity, IdentityKind
 from relay.mail.message import Message, MessageError, too_large
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.reading import MessageReader
 from relay.records.wording import detail_words
 from relay.service.policies import countries_of

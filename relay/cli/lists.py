@@ -19,17 +19,19 @@ from relay.cli.opening import Opened
 from relay.cli.output import USAGE, fail, require_folder, text, warn
 from relay.keys import Keys
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.policy.suppression import Digest, Reason
-from relay.stores.formats import address_column, guarded, is_formula
+from relay.policy.consents.residence import COUNTRIES, NO_COUNTRY, NO_COUNTRY_ZH
+from relay.policy.suppressions.suppression import Digest, Reason
+from relay.stores.formats import address_column, folded, guarded, is_formula
 from relay.stores.tables import Fault, Row, rows
 
 TOGETHER = 2000  # entries or recipients in one step of the store
 SHOWN_FAULTS = 20
 _CHUNK = 256 * 1024
 _MAX_NOTE = 200
+_COUNTRY_NAMES = ("country", "countrycode", "国家", "国家代码")
 
 
-class Source:
+class ListFile:
     """A file as it is read: its octets, its SHA-256, how far we are; with `is_written`, that is half the way."""
 
     def __init__(self, name: str, file: IO[bytes], advance: Callable[[float], None], *, is_written: bool) -> None:
@@ -57,7 +59,7 @@ class Source:
 
 
 @contextmanager
-def opened_source(path: Path, out: Path | None = None, *, is_written: bool = False) -> Iterator[Source]:
+def opened_source(path: Path, out: Path | None = None, *, is_written: bool = False) -> Iterator[ListFile]:
     """Open a list ("-" is stdin) that is read into `out`, with a progress bar where a person looks on."""
     try:
         file = sys.stdin.buffer if str(path) == "-" else path.open("rb")
@@ -65,7 +67,7 @@ def opened_source(path: Path, out: Path | None = None, *, is_written: bool = Fal
         fail(USAGE, f"{path}：无法读取：{error.strerror}", f"{path}: cannot be read: {error.strerror}")
     total = None if str(path) == "-" else path.stat().st_size
     with file, shown_progress(path.name, total, out, TaskProgressColumn(), TimeRemainingColumn()) as advance:
-        yield Source(str(path), file, advance, is_written=is_written)
+        yield ListFile(str(path), file, advance, is_written=is_written)
 
 
 @contextmanager
@@ -146,19 +148,33 @@ def written(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def addresses(source: Source, column: str, faults: Faults) -> Iterator[Mailbox]:
-    """The mailboxes of a recipient list, in its order; bad rows go to `faults`."""
+def contacts(source: ListFile, column: str, faults: Faults) -> Iterator[tuple[Mailbox, str]]:
+    """The mailboxes of a recipient list, in its order, each with the code of its country where a column says it, else "".
+
+    Bad rows go to `faults`; one with a bad country alone is a recipient all the same.
+    """
     found = rows(source)
     first = _first_row(found, faults)
     if first is None:
         return
     second = next(found, None)
     place, is_headed = _place(first, second, column)
+    names = [folded(cell) for cell in first.cells] if is_headed else []
+    of_country = next((names.index(name) for name in _COUNTRY_NAMES if name in names), None)
     for row in chain([] if is_headed else [first], [second] if second else [], found):
         if isinstance(row, Fault):
             faults.add(row)
         elif (mailbox := _mailbox(row, place, faults)) is not None:
-            yield mailbox
+            yield mailbox, "" if of_country is None else _country(row, of_country, faults)
+
+
+def _country(row: Row, place: int, faults: Faults) -> str:
+    cell = row.cells[place].strip() if place < len(row.cells) else ""
+    code = cell.upper()
+    if not code or code in COUNTRIES:
+        return code
+    faults.add(Fault(row.line, cell[:_MAX_NOTE], f"country {NO_COUNTRY_ZH}", f"country {NO_COUNTRY}"))
+    return ""
 
 
 def _mailbox(row: Row, place: int, faults: Faults) -> Mailbox | None:
@@ -191,7 +207,7 @@ class Cleaned:
     guarded: int = 0
 
 
-async def clean_rows(opened: Opened, source: Source, binding: Binding, column: str, out: IO[bytes], faults: Faults) -> Cleaned:
+async def clean_rows(opened: Opened, source: ListFile, binding: Binding, column: str, out: IO[bytes], faults: Faults) -> Cleaned:
     """Copy the rows of a recipient list, octet for octet, except those of suppressed mailboxes and bad ones."""
     tally = Cleaned()
     found = rows(source)

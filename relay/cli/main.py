@@ -4,15 +4,17 @@ A verb's module is imported when that verb is asked for: `relay --version`,
 `relay --help` and the small verbs do not wait for the libraries of the big ones.
 """
 
+import gc
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import click
 
 from relay import __version__
-from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, fail, text
+from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, fail, text, understand_language
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 
 
@@ -37,6 +39,9 @@ VERBS = {
     "streams": Verb("streams", "邮件流：投诉与退信、暂停与恢复", "How each stream's mail is received; pause and resume"),
     "held": Verb("held", "暂存的邮件：查看、放行、重试、丢弃", "Mail that waits to be sent later: look, release, retry, drop"),
     "upstream": Verb("upstream", "上游服务器：暂缓、降速与暂停", "What upstreams' replies led to; pause and resume"),
+    "transfers": Verb(
+        "transfers", "本年度个人信息出境人数与依据上限", "How many persons' data left the country; what may still leave"
+    ),
     "suppress": Verb("suppress", "禁发名单", "The suppression list: who must not be written to"),
     "consent": Verb("consent", "同意台账：登记、查询、导入、导出、撤回", "The consent ledger: who agreed to what, and the proof"),
     "dkim": Verb("dkim", "DKIM 密钥与签名", "DKIM keys and signatures"),
@@ -70,19 +75,34 @@ class _Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         verb = VERBS.get(cmd_name)
-        return getattr(import_module(f"relay.cli.{verb.module}"), cmd_name) if verb else None
+        if verb is None:
+            return None
+        command: click.Command = getattr(_imported(verb.module), cmd_name)
+        understand_language(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(text("命令", "Commands")):
             formatter.write_dl([(name, text(verb.zh, verb.en)) for name, verb in VERBS.items()])
 
 
+def _imported(name: str) -> ModuleType:
+    """The verb's module. What it is made of stays to the end: where `main` asked for it, no collection ever looks through it."""
+    module = import_module(f"relay.cli.{name}")
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+    return module
+
+
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", metavar="FILE", help="config.toml; else $RELAY_CONFIG, ./config.toml, /etc/relay/config.toml")
-@click.option("--lang", type=click.Choice(["zh", "en"]), is_eager=True, help="Language of texts / 语言; else $RELAY_LANG, $LANG")
 @click.version_option(__version__, prog_name="relay")
-def root(config: str | None, lang: str | None) -> None:
+def root(config: str | None) -> None:
     """Enforce e-mail compliance at the moment of sending / 在发送的一刻执行邮件合规规则."""
+
+
+understand_language(root)
 
 
 def main() -> None:
@@ -90,6 +110,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    gc.disable()  # until the verb is imported
     root(prog_name="relay")
 
 

@@ -12,8 +12,8 @@ from relay.cli.output import warn
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
 from relay.keys import Keys, load_keys
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
 from relay.records.append import Records
 from relay.records.reading import Reader
 from relay.service.policies import PolicyArchive, read_folder

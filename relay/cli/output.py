@@ -1,7 +1,8 @@
 """What the command says: texts in Chinese or English, JSON for machines, exit codes for scripts.
 
-The language is the nearest `--lang` of the command line, else RELAY_LANG, else
-the locale (LC_ALL, LC_MESSAGES, LANG).  Both texts are written where the fact
+The language is the nearest `--lang` of the command line, which every verb
+takes (`understand_language`), else RELAY_LANG, else the locale (LC_ALL,
+LC_MESSAGES, LANG).  Both texts are written where the fact
 is known, Chinese first: `say("已完成", "done")`.
 """
 
@@ -14,17 +15,44 @@ from typing import Any, NoReturn
 import click
 import orjson
 
+from relay.policy.consents.moment import bounded
+
 OK = 0  # done, or permitted
 FINDINGS = 1  # findings, or refused
 USAGE = 2
 CONFIGURATION = 3  # configuration or policy invalid
 UNREACHABLE = 4  # store or upstream
+_ASKED = "relay.language"
 
 
 def language() -> str:
     """Return "zh" or "en"."""
-    asked = option("lang") or _from_environment(os.environ)
+    current = click.get_current_context(silent=True)
+    asked = (current and current.meta.get(_ASKED)) or _from_environment(os.environ)
     return "zh" if asked.lower().startswith("zh") else "en"
+
+
+def understand_language(command: click.Command) -> None:
+    """Let a command, and every one below it, take --lang; the one that stands last on the command line counts."""
+    if all("--lang" not in parameter.opts for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["--lang"],
+                type=click.Choice(["zh", "en"], case_sensitive=False),
+                is_eager=True,
+                expose_value=False,
+                callback=_ask_for,
+                help="Language of texts; else $RELAY_LANG, $LANG / 语言",
+            )
+        )
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            understand_language(below)
+
+
+def _ask_for(context: click.Context, _: click.Parameter, wanted: str | None) -> None:
+    if wanted:
+        context.meta[_ASKED] = wanted
 
 
 def option(name: str) -> str:
@@ -59,7 +87,7 @@ def counted(number: int, one: str, more: str = "") -> str:
 
 def local_time(at: float) -> str:
     """A moment as people on this machine read it, with its zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(" ", "seconds")
+    return datetime.fromtimestamp(bounded(at), UTC).astimezone().isoformat(" ", "seconds")
 
 
 def emit_json(value: Any) -> None:

@@ -21,9 +21,10 @@ from relay.cli.policy_replay import replay_command
 from relay.cli.policy_test import test
 from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
-from relay.policy.schema import KINDS
-from relay.policy.schema import schema as schema_of
-from relay.policy.show import placeholders, show
+from relay.policy.consents.moment import parse_moment
+from relay.policy.telling.schema import KINDS
+from relay.policy.telling.schema import schema as schema_of
+from relay.policy.telling.show import examples_left, show
 from relay.records.append import Records
 from relay.records.kinds import Record
 from relay.service.applying import Applied, Applying
@@ -67,18 +68,17 @@ def apply(folder: Path, reason: str, by: str, as_json: bool) -> None:
 
 @policy.command("show")
 @click.option("--at", "at", metavar="DATE", help="What was in force on a day (its end) or at a moment / 某日或某时刻生效的策略")
-@click.option("--lang", type=click.Choice(["zh", "en"]), help="Language of the sentences / 语言")
 @click.option("--json", "as_json", is_flag=True)
-def show_policy(at: str | None, lang: str | None, as_json: bool) -> None:
+def show_policy(at: str | None, as_json: bool) -> None:
     """Say the policy in sentences: enforced, relaxed, not checked / 用文字说明策略."""
     archive = PolicyArchive(load_config(option("config")).data_path)
     now = time.time()
-    switch = archive.in_force_at(now if at is None else min(now, _moment(at, archive)))
+    asked = now if at is None else _moment(at, archive)
+    switch = archive.in_force_at(min(now, asked))
     if switch is None:
         fail(FINDINGS, "当时没有生效的策略", "no policy set was in force then")
     shown = archive.load(switch.hash)
-    day = datetime.fromtimestamp(now, shown.zone).date() if at is None else _day(at)
-    sections = show(shown, day)
+    sections = show(shown, datetime.fromtimestamp(asked, shown.zone).date())
     if as_json:
         emit_json({"switch": asdict(switch), "sections": [asdict(section) for section in sections]})
         return
@@ -133,23 +133,14 @@ def _tell(folder: Path, config: Config, applied: Applied) -> None:
     look_at_packs(new, findings)
     for both in (*findings.faults, *findings.to_do):
         warn(*both)
-    for place in placeholders(new):
+    for place in examples_left(new):
         warn(f"尚待填写：{place}", f"Still to fill in: {place}")
 
 
 def _moment(at: str, archive: PolicyArchive) -> float:
     """A day means its end, in the time zone of the set in force now."""
-    try:
-        if len(at) == 10:
-            current = archive.in_force()
-            zone = archive.load(current).zone if current else UTC
-            day = date.fromisoformat(at)
-            return datetime(day.year, day.month, day.day, 23, 59, 59, 999_999, tzinfo=zone).timestamp()
-        moment = datetime.fromisoformat(at)
-    except ValueError:
+    current = archive.in_force()
+    moment = parse_moment(at, archive.load(current).zone if current else UTC, is_end=True)
+    if moment is None:
         fail(USAGE, f"“{at}”不是日期，如 2027-03-31", f'"{at}" is not a date such as 2027-03-31')
-    return moment.astimezone().timestamp()
-
-
-def _day(at: str) -> date:
-    return datetime.fromisoformat(at).date()
+    return moment

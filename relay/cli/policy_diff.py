@@ -8,9 +8,9 @@ import click
 
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, text
 from relay.config import load_config
-from relay.policy.difference import Change, difference
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.telling.difference import Change, difference
 from relay.service.policies import PolicyArchive, read_folder
 
 IN_FORCE = "in-force"

@@ -12,11 +12,10 @@ from relay.cli.explain_view import weight
 from relay.cli.opening import reading
 from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say, text
 from relay.config import load_config
-from relay.errors import ConfigurationError
-from relay.policy.case import Action
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet
-from relay.records.replaying import Replayed, replay
+from relay.policy.cases.case import Action
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.rejudging import Rejudged, rejudge
 from relay.service.policies import PolicyArchive, read_folder
 
 _ACTIONS = {action.word: action for action in Action}
@@ -39,20 +38,13 @@ def replay_command(since: str, until: str | None, folder: Path | None, as_json: 
     start = _start(since, new)
     end = _start(until, new) + timedelta(days=1).total_seconds() if until else time.time()
     archive = PolicyArchive(config.data_path)
-
-    def load(policy: str) -> PolicySet | None:
-        try:
-            return archive.load(policy)
-        except ConfigurationError:
-            return None
-
     with reading(config) as reader:
-        replayed = replay(reader, new, load, start, end)
+        rejudged = rejudge(reader, new, archive.find, start, end)
     if as_json:
-        emit_json(_as_json(new, replayed))
+        emit_json(_as_json(new, rejudged))
     else:
-        _show(new, replayed)
-    raise click.exceptions.Exit(FINDINGS if replayed.changes or replayed.untaken else OK)
+        _show(new, rejudged)
+    raise click.exceptions.Exit(FINDINGS if rejudged.changes or rejudged.untaken else OK)
 
 
 def _start(day: str, policy: PolicySet) -> float:
@@ -62,47 +54,47 @@ def _start(day: str, policy: PolicySet) -> float:
         fail(USAGE, f"“{day}”不是日期，如 2027-03-31", f'"{day}" is not a date such as 2027-03-31')
 
 
-def _show(new: PolicySet, replayed: Replayed) -> None:
-    changed = replayed.changes.total()
+def _show(new: PolicySet, rejudged: Rejudged) -> None:
+    changed = rejudged.changes.total()
     say(
-        f"按策略 {new.hash} 重判 {replayed.recipients:,} 个收件人：{changed:,} 个结论改变",
-        f"Policy set {new.hash}, {counted(replayed.recipients, 'recorded recipient')}: {changed:,} would get another verdict",
+        f"按策略 {new.hash} 重判 {rejudged.recipients:,} 个收件人：{changed:,} 个结论改变",
+        f"Policy set {new.hash}, {counted(rejudged.recipients, 'recorded recipient')}: {changed:,} would get another verdict",
     )
-    for (stream, then, now, rule), count in replayed.changes.most_common():
+    for (stream, then, now, rule), count in rejudged.changes.most_common():
         verdicts = f"{weight(_ACTIONS[then])} → {weight(_ACTIONS[now])}"
         click.echo(f"  {count:>7,}  {stream}: {verdicts}{f'  {rule}' if rule else ''}")
-    if replayed.untaken:
-        say(f"  {replayed.untaken:>7,}  没有邮件流接收", f"  {replayed.untaken:>7,}  no stream takes them any more: 550 [stream]")
-    if replayed.unknown:
+    if rejudged.untaken:
+        say(f"  {rejudged.untaken:>7,}  没有邮件流接收", f"  {rejudged.untaken:>7,}  no stream takes them any more: 550 [stream]")
+    if rejudged.unknown:
         say(
-            f"\n邮件正文不保存，以下规则无法重判，{replayed.undecided:,} 个结论因此不能确定：",
-            f"\nBodies are not kept: {counted(replayed.undecided, 'verdict')} could still change by rules that cannot be asked"
+            f"\n邮件正文不保存，以下规则无法重判，{rejudged.undecided:,} 个结论因此不能确定：",
+            f"\nBodies are not kept: {counted(rejudged.undecided, 'verdict')} could still change by rules that cannot be asked"
             " again:",
         )
-        for (rule, why), count in replayed.unknown.most_common():
+        for (rule, why), count in rejudged.unknown.most_common():
             click.echo(f"  {count:>7,}  {rule}: {text(why.value[1], why.value[0])}")
-    if replayed.erased:
+    if rejudged.erased:
         say(
-            f"\n{replayed.erased:,} 个收件人的地址已删除，未重判",
-            f"\n{counted(replayed.erased, 'recipient')} left out: an address is not known any more",
+            f"\n{rejudged.erased:,} 个收件人的地址已删除，未重判",
+            f"\n{counted(rejudged.erased, 'recipient')} left out: an address is not known any more",
         )
 
 
-def _as_json(new: PolicySet, replayed: Replayed) -> dict[str, Any]:
+def _as_json(new: PolicySet, rejudged: Rejudged) -> dict[str, Any]:
     changes = [
         {"stream": stream, "then": then, "now": now, "rule": rule or None, "recipients": count}
-        for (stream, then, now, rule), count in replayed.changes.most_common()
+        for (stream, then, now, rule), count in rejudged.changes.most_common()
     ]
     unknown = [
         {"rule": rule, "why": {"en": why.value[0], "zh": why.value[1]}, "recipients": count}
-        for (rule, why), count in replayed.unknown.most_common()
+        for (rule, why), count in rejudged.unknown.most_common()
     ]
     return {
         "policy": new.hash,
-        "recipients": replayed.recipients,
+        "recipients": rejudged.recipients,
         "changes": changes,
-        "untaken": replayed.untaken,
+        "untaken": rejudged.untaken,
         "not_replayable": unknown,
-        "undecided": replayed.undecided,
-        "erased": replayed.erased,
+        "undecided": rejudged.undecided,
+        "erased": rejudged.erased,
     }

@@ -8,7 +8,8 @@ import click
 
 from relay.cli.output import FINDINGS, OK, counted, emit_json, option, say, text
 from relay.config import load_config
-from relay.policy.rehearsal import Failed, Rehearsal, failures, read_rehearsals
+from relay.policy.rehearsing.rehearsal import Rehearsal, read_rehearsals
+from relay.render.rehearsing import Failed, failures
 from relay.service.policies import read_folder
 
 

@@ -8,11 +8,12 @@ from typing import NamedTuple, NoReturn
 
 from relay.cli.opening import refuse_foreign_root
 from relay.cli.output import FINDINGS, UNREACHABLE, USAGE, fail
-from relay.config import Config, Listen, fold_login
+from relay.config import Config, Listen
 from relay.doors.identities import identity_of_listener, identity_of_login
 from relay.doors.users import load_users
 from relay.errors import RuleFailed
 from relay.ids import new_id
+from relay.logins import fold_login
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError

@@ -13,7 +13,7 @@ from relay.cli.findings import Findings
 from relay.cli.output import counted
 from relay.config import Config
 from relay.files import write_private
-from relay.hosts import is_loopback, split_host_port
+from relay.hosts import is_local
 
 FRESH_DAYS = 30
 _FOLDER = "probes"
@@ -30,7 +30,7 @@ def keep_probe(data: Path, probe: Probe, addresses: Sequence[str]) -> None:
 def look(config: Config, findings: Findings) -> None:
     """Name every upstream that was not probed, not lately, or not as it is configured now."""
     for upstream in config.upstream:
-        if all(is_loopback(split_host_port(address)[0]) for address in upstream.addresses):
+        if all(map(is_local, upstream.addresses)):
             continue
         command = f"relay upstream probe {upstream.name} --to ADDRESS"
         kept = _kept(config.data_path / _FOLDER / f"{upstream.name}.json")

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Any
 
@@ -16,10 +16,11 @@ from relay.cli.output import FINDINGS, counted, emit_json, fail, option, say, te
 from relay.cli.records_report import report
 from relay.config import load_config
 from relay.ids import is_id
-from relay.mail.mailbox import Mailbox, MailboxError
+from relay.mail.mailbox import Mailbox, MailboxError, mask
+from relay.policy.consents.moment import parse_moment
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
-from relay.records.search import Entry, Query, Verdict, mask, search, verify
+from relay.records.search import Entry, Query, Verdict, search, verify
 from relay.records.wording import KINDS, STATES, WEIGHTS, word
 
 
@@ -39,9 +40,8 @@ records.add_command(report)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many / 最多条数")
 @click.option("--addresses", is_flag=True, help="Show whole addresses / 显示完整地址")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line / 每行一个 JSON")
-@click.option("--lang", type=click.Choice(["zh", "en"]))
 def search_records(
-    subject: str, since: str, until: str, kinds: tuple[str, ...], limit: int, addresses: bool, as_json: bool, lang: str | None
+    subject: str, since: str, until: str, kinds: tuple[str, ...], limit: int, addresses: bool, as_json: bool
 ) -> None:
     """Find records by submission id, mailbox, kind and time; oldest first / 按编号、邮箱、类别和时间查询."""
     config = load_config(option("config"))
@@ -65,8 +65,7 @@ def search_records(
     "--head", default="", metavar="NUMBER:HASH", help="A head that you noted earlier must still be there / 核对先前记下的链头"
 )
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--lang", type=click.Choice(["zh", "en"]))
-def verify_records(head: str, as_json: bool, lang: str | None) -> None:
+def verify_records(head: str, as_json: bool) -> None:
     """Walk the whole chain of hashes and name the first record that is not what was written / 核验整条记录链."""
     config = load_config(option("config"))
     noted = _noted(head)
@@ -100,7 +99,7 @@ def query_for(subject: str, since: str, until: str, zone: tzinfo, kinds: frozens
             raise click.BadParameter(
                 text(f"“{subject}” 既不是编号也不是邮箱地址", f'"{subject}" is neither an id nor a mailbox: {fault}')
             ) from None
-    return Query(record_id, mailbox, kinds, _moment(since, zone, "since"), _moment(until, zone, "until", day_ends=True))
+    return Query(record_id, mailbox, kinds, _moment(since, zone, "since"), _moment(until, zone, "until", is_end=True))
 
 
 def shown_entry(reader: Reader, entry: Entry, zone: tzinfo, *, whole: bool) -> dict[str, Any]:
@@ -140,20 +139,13 @@ def _details(shown: dict[str, Any]) -> Iterator[str]:
         yield f"{'':10}{', '.join(people)}{': ' if people else ''}{orjson.dumps(facts).decode()}"
 
 
-def _moment(given: str, zone: tzinfo, name: str, *, day_ends: bool = False) -> float | None:
-    if not given:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
+def _moment(given: str, zone: tzinfo, name: str, *, is_end: bool = False) -> float | None:
+    moment = parse_moment(given, zone, is_end=is_end)
+    if given and moment is None:
         raise click.BadParameter(
             text(f"--{name}：请写 2026-11-21 或 2026-11-21T10:00", f"--{name}: write 2026-11-21 or 2026-11-21T10:00")
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    if day_ends and len(given) == len("2026-11-21"):
-        moment += timedelta(days=1)
-    return moment.timestamp()
+        )
+    return moment
 
 
 def _noted(head: str) -> tuple[int, str] | None:

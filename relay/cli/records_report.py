@@ -14,8 +14,8 @@ from relay.cli.opening import Ours, ours, reading
 from relay.cli.output import FINDINGS, counted, emit_json, fail, language, option, require_folder, say, text
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
-from relay.policy.difference import difference
-from relay.policy.sets import PolicySet
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.telling.difference import difference
 from relay.records.kinds import Kind
 from relay.records.monthly.counts import Event, Month, month_bounds
 from relay.records.monthly.relaxations import reigns, relaxations
@@ -40,8 +40,7 @@ _FIRST_YEAR = 2000
     help="A folder, or FILE.html; the CSV goes beside it / 目录或 FILE.html，CSV 放在旁边",
 )
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--lang", type=click.Choice(["zh", "en"]))
-def report(month: str, out: Path, as_json: bool, lang: str | None) -> None:
+def report(month: str, out: Path, as_json: bool) -> None:
     """Add up a month: outcomes, refusals, bounces, policy changes, relaxed rules; HTML and CSV / 月度报告."""
     config = load_config(option("config"))
     we, now = ours(config), time.time()

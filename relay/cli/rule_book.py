@@ -1,7 +1,8 @@
 """docs/rules.md and its Chinese twin: every rule of the shipped packs, its law, and an example each way from policies/tests."""
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,11 +11,13 @@ import orjson
 from relay.cli.false_positives import chapter
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
-from relay.policy.case import Action
-from relay.policy.duty import DutyTable
-from relay.policy.model import PackFile
-from relay.policy.parse import parse_policies
-from relay.policy.rule import Rule, RuleTable
+from relay.policy.cases.case import Action
+from relay.policy.rules.duty import DutyTable
+from relay.policy.rules.rule import Rule, RuleTable
+from relay.policy.rules.table import PURPOSES
+from relay.policy.sets.model import PackFile
+from relay.policy.sets.parse import parse_policies
+from relay.policy.telling.show import ACTION_WORDS, PURPOSE_WORDS
 
 _INTRO = """\
 Every rule of the packs in `policies/packs`: the law behind it, what it does, a message that it stops and one that it lets
@@ -45,26 +48,26 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "law": ("Law", "依据"),
     "when": ("Checked", "检查内容"),
     "fix": ("What to do", "如何处理"),
-    "stopped": ("Stopped, for example", "会拦下，例如"),
     "passed": ("Let through, for example", "会放行，例如"),
     "plain": ("an ordinary message", "普通邮件"),
+    ":": (": ", "："),
     "all mail": ("all mail", "全部邮件"),
     "duties": ("What is done to copies", "对副本的处理"),
     "left out": ("## What no rule checks, and why", "## 没有规则检查的事项与原因"),
     "left out head": ("| what | why |\n|---|---|", "| 事项 | 原因 |\n|---|---|"),
 }
-_ACTIONS = {
-    Action.REJECT: ("Refused", "拒收"),
-    Action.DEFER: ("Must wait", "暂缓"),
-    Action.HOLD: ("Held until a person releases it", "暂存，等待人工放行"),
-    Action.WARN: ("Only recorded", "仅记录"),
+_OBJECTED = {
+    Action.REJECT: ("Refused, for example", "会拒收，例如"),
+    Action.DEFER: ("Must wait, for example", "会暂缓，例如"),
+    Action.HOLD: ("Held, for example", "会暂存，例如"),
+    Action.WARN: ("Recorded, for example", "会记录，例如"),
 }
-_PURPOSES = {"marketing": "营销", "service": "服务", "correspondence": "个人通信", "notice": "法定通知"}
 _COUNTRY = {"organisation": ("organisations in", "单位位于"), "recipient": ("recipients in", "收件人位于"),
             "upstream": ("mail by an upstream server in", "上游服务器位于")}  # fmt: skip
-_OF_CASE = frozenset({"name", "each", "expect", "objects", "passes", "unasked"})
+_OF_CASE = frozenset({"name", "each", "expect", "objects", "passes", "unasked", "copy"})
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_SHOWN = 110  # characters of one value of an example
+_SHOWN = 300  # characters of one value of an example
+_RUN = re.compile(r"(.)\1{15,}")
 
 
 def english() -> str:
@@ -121,11 +124,11 @@ def _pack(
     yield f"## {name}"
     title, penalty = ((texts.en, texts.zh)[language] for texts in (facts.title, facts.penalty))
     lines = [
-        f"- {says['binds']}: {_binds(pack, language)}",
-        f"- {says['sources']}: {', '.join(facts.sources)}",
-        *([f"- {says['reviewed']}: {facts.reviewed_on}"] if facts.reviewed_on else []),
-        *([f"- {says['expires']}: {facts.expires_on}"] if facts.expires_on else []),
-        *([f"- {says['penalty']}: {penalty}"] if penalty else []),
+        f"- {says['binds']}{says[':']}{_binds(pack, language)}",
+        f"- {says['sources']}{says[':']}{', '.join(facts.sources)}",
+        *([f"- {says['reviewed']}{says[':']}{facts.reviewed_on}"] if facts.reviewed_on else []),
+        *([f"- {says['expires']}{says[':']}{facts.expires_on}"] if facts.expires_on else []),
+        *([f"- {says['penalty']}{says[':']}{penalty}"] if penalty else []),
     ]
     yield f"**{title}**"
     yield "\n".join(lines)
@@ -133,12 +136,12 @@ def _pack(
         yield f"### {rule.name}"
         yield _rule(rule, examples, language, says)
     if pack.duty:
-        yield f"### {name}: {says['duties']}"
-        yield "\n".join(f"- `{name}/{duty.id}`: {_deed(duty, language)}" for duty in pack.duty)
+        yield f"### {name}{says[':']}{says['duties']}"
+        yield "\n".join(f"- `{name}/{duty.id}`{says[':']}{_deed(duty, language)}" for duty in pack.duty)
 
 
 def _deed(duty: DutyTable, language: int) -> str:
-    where = f" ({', '.join(duty.recipient_countries)})" if duty.recipient_countries else ""
+    where = _in_brackets(_several(duty.recipient_countries, language), language)
     otherwise = (("; else refused", "；否则拒收"), ("; else as it came", "；否则原样发出"))[duty.if_impossible == "warn"][
         language
     ]
@@ -148,67 +151,85 @@ def _deed(duty: DutyTable, language: int) -> str:
 
 def _rule(rule: Rule, examples: "_Examples", language: int, says: Mapping[str, str]) -> str:
     text, fix = (rule.text, rule.text_zh)[language], (rule.fix, rule.fix_zh)[language]
-    stop, action = (".", "。")[language], _ACTIONS[rule.action][language]
+    stop, action = (".", "。")[language], ACTION_WORDS[rule.action][language].capitalize()
+    space = "" if language else " "  # Chinese full stops bring their own
     lines = (
         (says["law"], rule.table.cite),
         (says["when"], _when(rule, language)),
         (says["fix"], fix),
-        (says["stopped"], examples.shown(rule.name, "objects") or says["plain"]),
+        (_OBJECTED[rule.action][language], examples.shown(rule.name, "objects") or says["plain"]),
         (says["passed"], examples.shown(rule.name, "passes") or says["plain"]),
     )
-    head = f"{text}{stop} **{action}**{_purposes(rule.table, language)}{stop}"
-    return "\n".join([head, "", *(f"- {label}: {said}" for label, said in lines)])
+    head = f"{text}{stop}{space}**{action}**{_purposes(rule.table, language)}{stop}"
+    return "\n".join([head, "", *(f"- {label}{says[':']}{said}" for label, said in lines)])
 
 
 def _purposes(table: RuleTable | DutyTable, language: int) -> str:
     if not table.purposes:
         return ""
     if language:
-        return f"（仅{'、'.join(map(_PURPOSES.__getitem__, table.purposes))}）"
+        return f"（仅{_chinese(table.purposes)}）"
     return f" ({', '.join(table.purposes)} only)"
+
+
+def _chinese(purposes: Sequence[str]) -> str:
+    return "、".join(PURPOSE_WORDS[PURPOSES[purpose]][1] for purpose in purposes)
 
 
 def _when(rule: Rule, language: int) -> str:
     own = type(rule.table).model_fields.keys() - RuleTable.model_fields.keys()
     given = rule.table.model_dump(mode="json", include=own & rule.table.model_fields_set)
-    keys = "; ".join(f"`{key} = {_value(value)}`" for key, value in given.items())
+    keys = ("; ", "；")[language].join(f"`{key} = {_value(value)}`" for key, value in given.items())
     summary = "CEL" if rule.check is None else (rule.check.summary, rule.check.summary_zh)[language]
-    return f"{summary}{f' ({keys})' if keys else ''}"
+    return summary + (f" ({keys})", f"；本规则：{keys}")[language] if keys else summary
+
+
+def _in_brackets(text: str, language: int) -> str:
+    return (f" ({text})", f"（{text}）")[language] if text else ""
 
 
 def _binds(pack: PackFile, language: int) -> str:
     purposes = pack.applies.purpose
-    what = "、".join(map(_PURPOSES.__getitem__, purposes)) if language else ", ".join(purposes)
+    what = _chinese(purposes) if language else ", ".join(purposes)
     countries: dict[str, list[str]] = {}
     for condition in pack.applies.any:
         for key, country in condition.model_dump(exclude_none=True).items():
             countries.setdefault(key, []).append(country)
-    where = [f"{_COUNTRY[key][language]} {_several(some)}" for key, some in countries.items()]
-    said = ((" or ", "或 ")[language]).join(where)
-    return ": ".join(filter(None, (what, said))) or _TEXTS["all mail"][language]
+    where = [f"{_COUNTRY[key][language]} {_several(some, language)}" for key, some in countries.items()]
+    said = ((" or ", "，或")[language]).join(where)
+    if what and said:
+        return what + (f": {said}", f"（{said}）")[language]
+    return what or said or _TEXTS["all mail"][language]
 
 
-def _several(countries: list[str]) -> str:
-    return ", ".join(countries) if len(countries) < 30 else "EEA"
+def _several(countries: Sequence[str], language: int) -> str:
+    return ((", ", "、")[language]).join(countries) if len(countries) < 30 else "EEA"
 
 
 class _Examples:
     """The cases of policies/tests, by the rules that they name."""
 
     def __init__(self, documents: Mapping[str, dict[str, Any]]) -> None:
-        self._cases = [case for name in sorted(documents) for case in documents[name]["case"]]
+        self._cases = [(name, case) for name in sorted(documents) for case in documents[name]["case"]]
 
     def shown(self, rule: str, key: str) -> str:
-        """What the first case that names the rule under this key writes itself. Raises KeyError when there is none."""
-        found = [case for case in self._cases if rule in case.get(key, ())]
+        """What a case that names the rule under this key writes itself, rather one of its pack. Raises KeyError without any."""
+        named = [(name, case) for name, case in self._cases if rule in case.get(key, ())]
+        own = f"tests/{rule.partition('/')[0]}.toml"
+        found = [case for name, case in named if name == own] or [case for _, case in named]
         if not found:
             raise KeyError(f"policies/tests has no case that names {rule} in {key}")
         found = [one for one in found if key == "objects" or one["expect"] == "permit"] or found
-        case = min(found, key=lambda one: len(one[key]))  # what names few rules is about this one
-        one = next(iter(case.get("each", [])), "")
-        return ", ".join(
-            f"`{name} = {_value(_filled(value, one))}`".replace("\n", " ") for name, value in case.items() if name not in _OF_CASE
-        )
+        fewest = min(len(case[key]) for case in found)  # what names few rules is about this one
+        written = (_written(case) for case in found if len(case[key]) == fewest)
+        return min(written, key=lambda text: (not text, len(text)))  # rather one that says something of its own
+
+
+def _written(case: Mapping[str, Any]) -> str:
+    """What the case says itself, with the first of its words."""
+    one = next(iter(case.get("each", [])), "")
+    said = {name: _value(_filled(value, one)) for name, value in case.items() if name not in _OF_CASE}
+    return ", ".join(f"`{name} = {value}`".replace("\n", " ") for name, value in said.items())
 
 
 def _filled(value: Any, one: str) -> Any:
@@ -227,7 +248,8 @@ def _value(value: Any) -> str:
         shown = ", ".join(_value(one) for one in value[:3])
         text = f"[{shown}, … ({len(value)})]" if len(value) > 3 else f"[{shown}]"
     elif isinstance(value, str):
-        visible = "".join(c if c.isprintable() else _ESCAPED.get(c, f"\\u{ord(c):04x}") for c in value.replace("`", "'"))
+        text = _RUN.sub(lambda run: f"{run[1] * 3}…({len(run[0])})…", value.replace("`", "'"))
+        visible = "".join(c if c.isprintable() else _ESCAPED.get(c, f"\\u{ord(c):04x}") for c in text)
         text = f'"{visible[:_SHOWN]}{"…" if len(visible) > _SHOWN else ""}"'
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)

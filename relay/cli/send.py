@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from relay.cli.explain_view import in_brackets, weight
-from relay.cli.lists import addresses, opened_faults, opened_source
+from relay.cli.lists import contacts, opened_faults, opened_source
 from relay.cli.opening import open_all, policy_in_force
 from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, language, option, say, text
 from relay.cli.presumed import Session, end_with_failed_rule, read_message, require_used, submission_of
@@ -23,8 +23,8 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply
 from relay.pipeline import Line
-from relay.policy.case import Action
-from relay.policy.sets import Stream
+from relay.policy.cases.case import Action
+from relay.policy.sets.policy_set import Stream
 from relay.records.wording import detail_words
 from relay.service.assembly import assemble
 
@@ -37,7 +37,7 @@ from relay.service.assembly import assemble
     "recipients",
     required=True,
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="A list: CSV with a column of addresses, - is stdin / 收件人名单（CSV）",
+    help="A list: CSV with a column of addresses, and one of countries (country) if you have it; - is stdin / 收件人名单（CSV）",
 )
 @click.option("--column", default="", help="The column with the addresses / 邮箱所在的列")
 @click.option("--separately", is_flag=True, help="One message for each recipient, as mail merge sends it / 逐个收件人各发一封")
@@ -68,6 +68,10 @@ def send(
     raise click.exceptions.Exit(code)
 
 
+Contact = tuple[Mailbox, str]
+"""A recipient and the country that the list gives, "" where it gives none."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """A message before the line, with whatever the door would know of it."""
@@ -78,12 +82,13 @@ class _Trial:
     session: Session
     stream: Stream
 
-    async def foretell(self, mailboxes: Sequence[Mailbox]) -> list[Foretold]:
+    async def foretell(self, contacts: Sequence[Contact]) -> list[Foretold]:
         """What would become of these recipients of one transaction."""
-        submission = submission_of(self.config, self.message, self.session, mailboxes)
+        submission = submission_of(self.config, self.message, self.session, [mailbox for mailbox, _ in contacts])
         submission = replace(submission, stream=self.stream.name, policy=self.line.policy.hash)
+        listed = {mailbox.key: country for mailbox, country in contacts if country}
         try:
-            return await foretell(self.line, submission, self.message, self.stream)
+            return await foretell(self.line, submission, self.message, self.stream, listed)
         except RuleFailed as fault:
             end_with_failed_rule(fault)
 
@@ -100,8 +105,8 @@ async def _send(file: Path, to: Path, column: str, separately: bool, session: Se
         together = 1 if separately else config.smtp.max_recipients
         told = _Told(stream, policy.hash, as_json)
         with opened_source(to) as source, opened_faults(None) as faults:
-            for mailboxes in _in_parts(addresses(source, column, faults), together):
-                told.add(await trial.foretell(mailboxes))
+            for part in _in_parts(contacts(source, column, faults), together):
+                told.add(await trial.foretell(part))
         faults.show(to.name)
     told.end(to, faults.count)
     return OK if told.everybody and not faults.count else FINDINGS
@@ -115,19 +120,19 @@ def _stream_of(line: Line, config: Config, message: Message, session: Session) -
     return stream
 
 
-def _in_parts(mailboxes: Iterable[Mailbox], size: int) -> Iterator[list[Mailbox]]:
+def _in_parts(listed: Iterable[Contact], size: int) -> Iterator[list[Contact]]:
     """As many at a time as one transaction takes, each mailbox once."""
-    once = _once(mailboxes)
+    once = _once(listed)
     while part := list(islice(once, size)):
         yield part
 
 
-def _once(mailboxes: Iterable[Mailbox]) -> Iterator[Mailbox]:
+def _once(listed: Iterable[Contact]) -> Iterator[Contact]:
     seen: set[str] = set()
-    for mailbox in mailboxes:
+    for mailbox, country in listed:
         if mailbox.key not in seen:
             seen.add(mailbox.key)
-            yield mailbox
+            yield mailbox, country
 
 
 class _Told:
@@ -140,6 +145,7 @@ class _Told:
         self._verdicts: Counter[Action] = Counter()
         self._rules: Counter[str] = Counter()
         self._rows: list[dict[str, Any]] = []
+        self._presumed = 0  # recipients whose country only the list knows
         if not as_json:
             say(f"邮件流 {stream.name}，策略 {policy}", f"Stream {stream.name}, policy set {policy}")
 
@@ -151,6 +157,7 @@ class _Told:
     def add(self, foretold: Sequence[Foretold]) -> None:
         for one in foretold:
             self._verdicts[one.verdict] += 1
+            self._presumed += _is_presumed(one)
             if one.rule:
                 self._rules[one.rule] += 1
             if self._as_json:
@@ -162,17 +169,29 @@ class _Told:
         verdicts = {action.word: count for action, count in sorted(self._verdicts.items())}
         if self._as_json:
             facts = {"stream": self._stream.name, "policy": self._policy, "verdicts": verdicts, "bad_rows": rejected}
-            emit_json(facts | {"rules": dict(self._rules), "recipients": self._rows})
+            emit_json(facts | {"rules": dict(self._rules), "presumed": self._presumed, "recipients": self._rows})
             return
         total = sum(verdicts.values())
         by_verdict = text("，", ", ").join(f"{weight(action)} {count:,}" for action, count in sorted(self._verdicts.items()))
         say(f"\n{total:,} 个收件人：{by_verdict or '无'}", f"\n{counted(total, 'recipient')}: {by_verdict or 'none'}")
         for rule, count in self._rules.most_common():
             click.echo(f"  {rule}: {count:,}")
+        if self._presumed:
+            say(
+                f"其中 {self._presumed:,} 人的国家只写在名单里，同意台账中没有：实际发送时并不知道，"
+                "请先用 relay consent import 登记",
+                f"Of {counted(self._presumed, 'recipient')} only the list knows the country, not the consent ledger: the line"
+                " will not, until `relay consent import` has recorded it",
+            )
         say(
             "没有发出邮件，也没有写入记录。上限、时段之外的时间和上游服务器的答复无法预知。",
             "Nothing was sent or recorded. What limits, a later hour and the upstream say is not foretold.",
         )
+
+
+def _is_presumed(one: Foretold) -> bool:
+    """Whether its country is the list's, and the ledger has another one or none."""
+    return one.case.residence is not None and one.case.residence.is_presumed
 
 
 def _line(one: Foretold) -> str:
@@ -191,6 +210,8 @@ def _as_json(one: Foretold) -> dict[str, Any]:
         "recipient": one.ruling.recipient.mailbox.wire,
         "verdict": one.verdict.word,
         "rule": one.rule or None,
+        "countries": sorted(one.case.jurisdictions),
+        "presumed": _is_presumed(one),
         "objections": [
             {"rule": objection.rule, "action": objection.action.word, "detail": objection.detail}
             for objection in one.ruling.objections

@@ -8,11 +8,11 @@ from datetime import date
 
 import click
 
-from relay import telemetry
 from relay.cli.output import CONFIGURATION, UNREACHABLE, fail, option
 from relay.config import Config, find_config, load_config
 from relay.errors import ConfigurationError, RelayError
 from relay.ids import new_id
+from relay.loglines import configure_logging
 from relay.records.append import Records
 from relay.records.facts import opened_record
 from relay.service.loop import new_event_loop, raise_file_limit
@@ -30,7 +30,7 @@ def serve(workers: int | None) -> None:
         fail(CONFIGURATION, "服务只能在 Linux 等系统上运行", "the service runs on Linux and other POSIX systems only")
     path = find_config(option("config") or None)
     config = load_config(str(path))
-    telemetry.configure_logging(config.log.level)
+    configure_logging(config.log.level)
     os.umask(0o077)
     raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -4,15 +4,15 @@ from datetime import datetime
 from time import time
 
 from relay.cli.findings import Findings
-from relay.policy.sets import PolicySet
-from relay.policy.show import placeholders
-from relay.policy.standing import expired, expiring, wants
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.telling.show import examples_left
+from relay.policy.telling.standing import expired, expiring, wants
 
 
 def look(policy: PolicySet, findings: Findings) -> None:
     """Note expired packs and missing facts as wrong, packs that expire soon and examples as still to do."""
     look_at_packs(policy, findings)
-    for place in placeholders(policy):
+    for place in examples_left(policy):
         findings.later(f"policies/{place}：仍是示例内容，请改为真实信息", f"policies/{place}: still an example, write your own")
 
 

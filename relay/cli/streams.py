@@ -10,10 +10,10 @@ import click
 from relay.cli.entries import by_option, event_id, json_option, person, reason_of, reason_option
 from relay.cli.opening import Opened, open_all, policy_in_force
 from relay.cli.output import FINDINGS, USAGE, counted, emit_json, fail, local_time, option, say, text
-from relay.policy.model import Rates
-from relay.policy.reputation import Measure, Pause, Tally
-from relay.policy.sets import Stream
-from relay.policy.thresholds import PAUSABLE, excesses
+from relay.policy.cases.reputation import Measure, Pause, Tally
+from relay.policy.deciding.thresholds import PAUSABLE, excesses
+from relay.policy.sets.model import Rates
+from relay.policy.sets.policy_set import Stream
 from relay.records.paused import paused_record, resumed_record
 
 

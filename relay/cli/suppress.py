@@ -27,11 +27,11 @@ from relay.cli.opening import Opened, open_all
 from relay.cli.output import FINDINGS, OK, USAGE, emit_json, fail, option, say, warn
 from relay.cli.suppress_lists import clean, export, import_
 from relay.mail.mailbox import Mailbox
-from relay.policy.consent import ConsentEvent, EventKind, purpose_of
-from relay.policy.suppression import REFUSALS, Reason, Suppression
+from relay.policy.consents.consent import ConsentEvent, EventKind, purpose_of
+from relay.policy.suppressions.suppression import REFUSALS, Reason, Suppression
 from relay.records.chain import ASSOCIATED
-from relay.records.facts import lifted_record, suppressed_record
 from relay.records.journal import replay, with_applied
+from relay.records.suppressed import lifted_record, suppressed_record
 from relay.stores.entries import gravest_first
 
 Rows = list[dict[str, Any]]

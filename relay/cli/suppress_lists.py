@@ -24,10 +24,11 @@ from relay.cli.entries import (
 )
 from relay.cli.importing import Tally, count_new, import_rows
 from relay.cli.lists import TOGETHER, Binding, Cleaned, Utf8, clean_rows, opened_faults, opened_source, shown_progress, written
-from relay.cli.opening import open_all
+from relay.cli.opening import open_all, ours
 from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say, warn
-from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason
-from relay.records.facts import imported_record
+from relay.config import load_config
+from relay.policy.suppressions.suppression import BINDS, ORGANISATION, Purpose, Reason
+from relay.records.suppressed import imported_record
 from relay.stores.formats import FORMATS, OWN_COLUMNS, own_row
 
 _path = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
@@ -59,8 +60,9 @@ def import_(
     as_json: bool,
 ) -> None:
     """Bring in a list: our own, SES, SendGrid, Mailgun, Postmark, plain. Never lifts, never weakens / 导入名单."""
-    known_at = moment_of(at) if at or not file.is_file() else file.stat().st_mtime
-    defaults = Defaults(known_at, scope_of(stream), Reason(reason) if reason else None, name)
+    known_at = moment_of(at, is_end=True) if at or not file.is_file() else file.stat().st_mtime
+    zone = ours(load_config(option("config"))).zone
+    defaults = Defaults(known_at, scope_of(stream), Reason(reason) if reason else None, zone, name)
     tally = asyncio.run(_import(file, defaults, rejects, dry_run, person(by)))
     if as_json:
         emit_json(tally.as_json())

@@ -14,7 +14,7 @@ from relay.cli.upstream_probe import probe
 from relay.records.adapted import adapted_record, name_in, person_in
 from relay.records.search import Query, search
 from relay.records.unread import KINDS, unread_replies
-from relay.records.wording import ADAPTED, CLASSES, SCOPES, word
+from relay.records.wording import ADAPTED, REPLY_CLASSES, SCOPES, word
 from relay.stores.adaptations import NEVER, Adaptation, Kind, Scope, adaptation_key, rate_at
 from relay.upstream.profile import is_known, load_profiles
 
@@ -156,7 +156,7 @@ def _show(rows: Iterable[Mapping[str, Any]]) -> None:
             say("  一切照常", "  nothing is adapted")
         for one in row["adapted"]:
             click.secho(f"  {_headline(one)}", fg="red" if one["kind"] == "pause" else "yellow")
-            cause = word(CLASSES, one["class"])
+            cause = word(REPLY_CLASSES, one["class"])
             say(
                 f"    原因：{cause['zh']}：{one['said']}（{one['by']}）",
                 f"    because: {cause['en']}: {one['said']} (by {one['by']})",

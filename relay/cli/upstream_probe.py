@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from relay.accounts import Account, Upstream
 from relay.cli.canary_findings import probe_of
 from relay.cli.canary_mailbox import Arrival, Mailroom, reading_for
 from relay.cli.canary_view import Probe, show_probe
@@ -16,21 +17,22 @@ from relay.cli.entries import by_option, json_option, mailbox_of, person, second
 from relay.cli.opening import Opened, open_all, policy_in_force
 from relay.cli.output import FINDINGS, OK, UNREACHABLE, USAGE, emit_json, fail, option, text
 from relay.cli.probes import keep_probe
-from relay.config import Account, Config, Upstream, fold_login
+from relay.config import Config
 from relay.consignment import Consignment
 from relay.doors.mailbox.imap import MailboxUnavailable
 from relay.errors import RenderingImpossible
-from relay.gathering import known_of
+from relay.gathering import Asking, known_of
+from relay.logins import fold_login
 from relay.mail.envelope import Credentials, Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.charges import upstream_charges
-from relay.policy.sets import PolicySet, Stream
+from relay.policy.deciding.charges import upstream_charges
+from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.probing import Prober, Sent
 from relay.records.probed import probed_record
 from relay.routing import Route
 from relay.service.assembly import load_signers
-from relay.stores.contracts import OverLimit
-from relay.upstream.connect import Offer, OpeningError, survey, target_of
+from relay.stores.limits import OverLimit
+from relay.upstream.connect import Offer, OpeningError, endpoint_of, survey
 from relay.upstream.delivery import Upstreams
 from relay.upstream.outcome import OutcomeState, UpstreamUnavailable
 from relay.upstream.profile import load_profiles
@@ -161,11 +163,11 @@ def _prober(opened: Opened, policy: PolicySet) -> Prober:
 
 async def _offers(config: Config, upstream: Upstream) -> list[Offer]:
     """What every address offers that can be reached. Raises OpeningError when none can."""
-    target, offers = target_of(config, upstream), []
+    endpoint, offers = endpoint_of(config, upstream), []
     faults: list[OpeningError] = []
     for address in upstream.addresses:
         try:
-            offers.append(await survey(target, address, _LOOK_SECONDS))
+            offers.append(await survey(endpoint, address, _LOOK_SECONDS))
         except OpeningError as fault:
             faults.append(fault)
     if not offers:
@@ -196,7 +198,7 @@ async def _sent(opened: Opened, policy: PolicySet, upstream: Upstream, prober: P
 
 async def _require_leave(opened: Opened, recipient: Recipient) -> None:
     """Whoever must not be written to gets no canary either."""
-    (known,) = await known_of([recipient], opened.store, opened.records, opened.keys, with_consents=False)
+    (known,) = await known_of([recipient], opened.store, opened.records, opened.keys, Asking(), {})
     if found := known.suppressions:
         address, reason = recipient.mailbox.wire, found[0].reason.value
         fail(

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from relay.cli.output import FINDINGS, OK, counted, emit_json, fail, option, say
-from relay.config import fold_login, load_config, parse_owned
+from relay.config import load_config
 from relay.doors.users import User, hash_password, is_right, load_users, save_users
 from relay.errors import ConfigurationError
+from relay.logins import fold_login, parse_owned
 from relay.mail.mailbox import Mailbox, MailboxError
 
 _MIN_PASSWORD = 8

@@ -22,18 +22,19 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from relay import telemetry
-from relay.config import Config, Listen, fold_login
+from relay.config import Config, Listen
 from relay.doors.identities import identity_of_login
 from relay.doors.smtp.registry import neighbourhood
 from relay.doors.users import Users
 from relay.errors import StoreUnavailable
 from relay.holding.custody import Custody
 from relay.keys import Keys
+from relay.logins import fold_login
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
 from relay.mail.reply import Reply
-from relay.policy.limits import Charge, Window
-from relay.stores.contracts import Limits, OverLimit, Reserved
+from relay.policy.timing.limits import Charge, Window
+from relay.stores.limits import Limits, OverLimit, Reserved
 from relay.upstream.site import Rejected, Unavailable, Verification
 
 _SAME_PASSWORD = Window(1, 600.0)
@@ -105,7 +106,9 @@ class Authenticator:
         """The identity that the pair proves, or the reply that says no or later."""
         identity, pair = fold_login(login), Credentials(login, password)
         judge = "users" if self._users else self._config.upstream_named(listen.upstream).name
-        guess = _Guess(judge, identity, pair, self._mark(judge, pair), self._charges(judge, identity, client.address, pair))
+        known = self._known_hash(login)
+        mark, charges = self._right.mark(judge, known, pair), self._charges(judge, identity, client.address, pair, known)
+        guess = _Guess(judge, identity, pair, mark, charges)
         turn = self._turns.setdefault(identity, asyncio.Lock())
         async with turn:  # one by one, so that a flood of guesses at one identity does not crowd out the others
             try:
@@ -190,12 +193,12 @@ class Authenticator:
             return _Found(replies.AUTH_FAILED, "wrong", "guess")
         return _Found(Identity(user.name, IdentityKind.USER, user.owns), "accepted")
 
-    def _mark(self, judge: str, pair: Credentials) -> bytes:
-        """What stands for a pair that was right; a user whose password was changed is no longer it."""
-        user = self._users.find(pair.login) if self._users else None
-        return self._right.mark(judge, user.password_hash if user else "", pair)
+    def _known_hash(self, login: str) -> str:
+        """What a password of this login is compared with, "" where that is not ours to know."""
+        user = self._users.find(login) if self._users else None
+        return user.password_hash if user else ""
 
-    def _charges(self, judge: str, identity: str, address: str, pair: Credentials) -> tuple[Charge, ...]:
+    def _charges(self, judge: str, identity: str, address: str, pair: Credentials, known: str) -> tuple[Charge, ...]:
         def charge(window: Window, name: str, *scope: str) -> Charge:
             return Charge(self._keys.addresses.lasting_digest("\0".join((name, judge, *scope))), window, name=name)
 
@@ -206,7 +209,8 @@ class Authenticator:
         if not self._users:
             charges.append(charge(_PER_UPSTREAM, _UPSTREAM))
         # The last: when it is the first limit that was met, it is the only one.
-        return (*charges, charge(_SAME_PASSWORD, _REPEAT, identity, pair.login, pair.password))
+        # A password that was wrong is another guess once the user's own was changed.
+        return (*charges, charge(_SAME_PASSWORD, _REPEAT, identity, pair.login, pair.password, known))
 
     def close(self) -> None:
         """Stop the hashing threads."""
@@ -214,7 +218,7 @@ class Authenticator:
 
 
 class _RecentlyRight:
-    """Keyed marks of pairs that were right lately; the key dies with the process."""
+    """Keyed marks of pairs that were right lately, for as long as the user has that password; the key dies with the process."""
 
     def __init__(self, key: bytes, monotonic: Callable[[], float]) -> None:
         self._key, self._monotonic = key, monotonic

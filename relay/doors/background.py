@@ -14,21 +14,21 @@ from typing import Protocol
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import time_of
 from relay.keys import Keys
-from relay.policy.consent import ConsentEvent, scope_of
-from relay.policy.suppression import REFUSALS, Digest, Suppression
+from relay.loglines import fault_text
+from relay.mail.mailbox import mask
+from relay.policy.consents.consent import ConsentEvent, scope_of
+from relay.policy.suppressions.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import Records
 from relay.records.collected import Addressee, addressee_named
-from relay.records.search import mask
 from relay.render.token import UnsubscribeToken
 from relay.tasks import spawn
-from relay.telemetry import fault_text
 
 _log = logging.getLogger("relay.doors")
 STORE_SECONDS = 0.5  # how long a page waits for the store
 
 
 class History(Protocol):
-    """The part of a store that this needs (`relay.stores.contracts.Suppressions`)."""
+    """The part of a store that this needs (`relay.stores.suppressions.Suppressions`)."""
 
     async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]: ...
 

@@ -6,12 +6,15 @@ of them sets a cookie, redirects, or answers with the text of an exception.
 """
 
 import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from relay.config import Http
 from relay.doors.pages import language, page
@@ -27,6 +30,10 @@ _log = logging.getLogger("relay.doors")
 BODY_OCTETS = 16 * 1024  # a one-click POST has 30
 BODY_SECONDS = 20.0
 _BOUNDS: dict[int, Bound] = {413: "http_size", 408: "http_time"}
+_NO_BODY = (
+    ValueError, AssertionError, LookupError, RuntimeError, HttpProcessingError, web.RequestPayloadError, ConnectionError,
+)  # fmt: skip
+"""What aiohttp raises on bodies that are malformed, and on those that end because the client went away."""
 PAIR = ("List-Unsubscribe", "One-Click")  # RFC 8058 section 3.1
 PAGE = "page"  # the origin of a refusal that a person said on the page
 DONE = "已退订 / You are unsubscribed\n"  # to a mail provider's program, which shows it to nobody
@@ -52,10 +59,11 @@ class HttpDoors:
         explain: Explain,
         zone: Callable[[], tzinfo],
         consents: Site | None = None,
+        sign_up: Sequence[web.RouteDef] = (),
     ) -> None:
         self._sites = {
             "operators": Site(http.address, operations_app(metrics, readiness, remarks)),
-            "recipients": Site(http.public_address, public_app(refusals)),
+            "recipients": Site(http.public_address, public_app(refusals, sign_up)),
             "senders": Site(http.help_address, help_app(explain, zone)),
         }
         if consents is not None:
@@ -95,12 +103,13 @@ def operations_app(metrics: Metrics, readiness: Readiness, remarks: Remarks) -> 
     return app
 
 
-def public_app(refusals: Refusals) -> web.Application:
+def public_app(refusals: Refusals, routes: Sequence[web.RouteDef] = ()) -> web.Application:
     """/u/{token}: GET shows, POST with the RFC 8058 pair refuses; nothing else changes anything.
 
     Only the page's own form has more: `scope`, what its reader chose, and `via`; it alone is answered with a page.
 
-    /u/check answers a nonce and a canary's POST answers without refusing, both for `relay check --public`.
+    `routes` are those of sign-ups.  /u/check answers a nonce and a canary's POST answers without refusing, both for
+    `relay check --public`.
     """
 
     async def unread(request: web.Request) -> web.Response:
@@ -111,7 +120,7 @@ def public_app(refusals: Refusals) -> web.Application:
         if offer is None:
             return await unread(request)
         said = facts(offer, await refusals.background(offer))
-        return _page(request, "unsubscribed.html" if said["state"] else "unsubscribe.html", 200, **said)
+        return answer_page(request, "unsubscribed.html" if said["state"] else "unsubscribe.html", 200, **said)
 
     async def check(request: web.Request) -> web.Response:
         answer = refusals.answer_check(request.query.get("nonce", ""))
@@ -133,6 +142,7 @@ def public_app(refusals: Refusals) -> web.Application:
     app.router.add_get("/u/check", check)
     app.router.add_get("/u/{token}", show)
     app.router.add_post("/u/{token}", refuse)
+    app.router.add_routes(routes)
     return app
 
 
@@ -143,13 +153,13 @@ def help_app(explain: Explain, zone: Callable[[], tzinfo]) -> web.Application:
         wanted = request.match_info["id"]
         explanation = await explain(wanted) if is_id(wanted) else None
         if explanation is None:
-            return _say(
+            return say(
                 request, 404,
                 zh=("没有这条说明", "编号不正确，或已超过 30 天。请联系管理员查询记录。"),
                 en=("No such explanation", "The number is wrong or older than 30 days. Ask your administrator."),
             )  # fmt: skip
         time = datetime.fromtimestamp(explanation.at, zone()).strftime("%Y-%m-%d %H:%M:%S %z")
-        return _page(request, "explanation.html", 200, explanation=explanation, time=time)
+        return answer_page(request, "explanation.html", 200, explanation=explanation, time=time)
 
     app = _application()
     app.router.add_get("/r/{id}", show)
@@ -178,7 +188,7 @@ def _allowed(error: web.HTTPException) -> dict[str, str]:
     return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
 
 
-async def _form(request: web.Request) -> dict[str, list[Any]]:
+async def read_form(request: web.Request) -> dict[str, list[Any]]:
     """The POST's fields, urlencoded or multipart (RFC 8058 section 3.1 allows both); empty when it is neither."""
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -186,13 +196,13 @@ async def _form(request: web.Request) -> dict[str, list[Any]]:
             return {name: posted.getall(name) for name in posted}
     except TimeoutError as error:
         raise web.HTTPRequestTimeout from error
-    except (ValueError, AssertionError, LookupError) as error:  # aiohttp raises these on malformed multipart bodies
+    except _NO_BODY as error:
         raise web.HTTPBadRequest from error
 
 
 async def _wish(request: web.Request, offer: Offer) -> tuple[Offer, str] | web.Response:
     """What the POST refuses, and where it was said; the answer that changes nothing when that cannot be told."""
-    form = await _form(request)
+    form = await read_form(request)
     if PAIR[1] not in form.get(PAIR[0], []):
         return _not_understood(request, "请求缺少 List-Unsubscribe=One-Click", "The request lacks List-Unsubscribe=One-Click")
     wanted = chosen(offer, form.get("scope", []))
@@ -211,12 +221,12 @@ async def _carry_out(request: web.Request, refusals: Refusals, wanted: Offer, or
     if origin != PAGE:
         return web.Response(text=DONE)
     said = facts(wanted, await refusals.background(wanted, recipient), wanted.scope)
-    return _page(request, "unsubscribed.html", 200, **said)
+    return answer_page(request, "unsubscribed.html", 200, **said)
 
 
 def _not_understood(request: web.Request, zh: str, en: str) -> web.Response:
     """A POST that no page and no mail provider sends."""
-    return _say(
+    return say(
         request, 400,
         zh=("没有退订", f"{zh}，未作任何更改。请重新打开邮件中的退订链接，在页面上点击按钮。"),
         en=("Nothing was changed", f"{en}. Open the link in the mail again and press the button on its page."),
@@ -224,7 +234,7 @@ def _not_understood(request: web.Request, zh: str, en: str) -> web.Response:
 
 
 def _unknown(request: web.Request) -> web.Response:
-    return _say(
+    return say(
         request, 404,
         zh=("链接无效", "这个退订链接不完整或不是我们发出的。请使用邮件中的完整链接，或直接回复邮件并写明“退订”。"),
         en=("This link does not work", "It is incomplete or not ours. Use the whole link, or reply “unsubscribe” to the mail."),
@@ -232,7 +242,7 @@ def _unknown(request: web.Request) -> web.Response:
 
 
 def _later(request: web.Request) -> web.Response:
-    return _say(
+    return say(
         request, 503,
         zh=("暂时无法退订", "系统暂时无法保存您的请求，请稍后再试，或回复邮件告知我们。"),
         en=("Not possible right now", "Your request could not be saved. Please try again later, or reply to the mail."),
@@ -240,17 +250,31 @@ def _later(request: web.Request) -> web.Response:
     )  # fmt: skip
 
 
-def _say(
-    request: web.Request, status: int, *, zh: tuple[str, str], en: tuple[str, str], headers: dict[str, str] | None = None
+def say(
+    request: web.Request,
+    status: int,
+    *,
+    zh: tuple[str, str],
+    en: tuple[str, str],
+    reader: str = "",
+    headers: dict[str, str] | None = None,
 ) -> web.Response:
+    """A page of a heading and a sentence."""
     title = {"zh": zh[0], "en": en[0]}
     text = {"zh": zh[1], "en": en[1]}
-    return _page(request, "message.html", status, headers=headers, title=title, text=text)
+    return answer_page(request, "message.html", status, reader=reader, headers=headers, title=title, text=text)
 
 
-def _page(
-    request: web.Request, template: str, status: int, *, headers: dict[str, str] | None = None, **facts: Any
+def answer_page(
+    request: web.Request, template: str, status: int, *, reader: str = "", headers: dict[str, str] | None = None, **facts: Any
 ) -> web.Response:
-    reader = language(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
+    """A page in the language of its reader."""
+    reader = reader or language(request.query.get("lang", ""), request.headers.get("Accept-Language", ""))
     text = page(template, reader, **facts)
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+def said_twice(octets: bytes) -> list[str]:
+    """The names that stand twice in a flat table of JSON: nobody knows which of them is meant (RFC 8259 section 4)."""
+    names = Counter(name for name, _ in json.loads(octets, object_pairs_hook=list))
+    return [name for name, times in names.items() if times > 1]

@@ -7,13 +7,13 @@ often opened in somebody else's browser.
 import re
 from base64 import b64encode
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any
 
+from relay.data_files import data_file
 from relay.templates import templates_of
 
 LANGUAGES = ("zh", "en")
-_STYLE = (files("relay.doors") / "templates" / "style.css").read_text("utf-8")
+_STYLE = data_file("relay.doors", "templates", "style.css")
 
 HEADERS = {
     # Nothing is loaded from anywhere, no style but ours counts, and the page cannot be framed; a form posts only to where it

@@ -12,9 +12,10 @@ from typing import Any
 
 from relay.doors.background import Background
 from relay.doors.refusals import Offer
-from relay.policy.organisation import Texts
-from relay.policy.sets import Stream
-from relay.policy.suppression import ORGANISATION, Purpose, stream_scope
+from relay.policy.consents.moment import bounded
+from relay.policy.rules.organisation import OrganisationFacts, Texts
+from relay.policy.sets.policy_set import Stream
+from relay.policy.suppressions.suppression import ORGANISATION, Purpose, stream_scope
 
 WHOLE, NARROW = "organisation", "stream"
 Choice = Sequence[Any]
@@ -41,10 +42,7 @@ def facts(offer: Offer, background: Background, just_now: str = "") -> dict[str,
     state, since = _state(offer.stream, {just_now: background.sent_at, **background.refused})
     purposes = {stream.purpose for stream in offer.policy.streams}
     return {
-        "legal_name": _texts(organisation.legal_name),
-        "postal_address": _texts(organisation.postal_address),
-        "refusal_mailbox": organisation.refusal_mailbox,
-        "privacy_url": organisation.privacy_url,
+        **sender_facts(organisation),
         "stream": _texts(offer.stream.title) if offer.stream else None,
         "others": [_texts(one.title) for one in offer.policy.streams if _is_other(one, offer.stream)],
         "still": [purpose.value for purpose in Purpose if purpose in purposes],
@@ -60,6 +58,16 @@ def facts(offer: Offer, background: Background, just_now: str = "") -> dict[str,
             "evidence": background.consent.evidence,
         },
     }  # fmt: skip
+
+
+def sender_facts(organisation: OrganisationFacts) -> dict[str, Any]:
+    """Who sends, at the end of every page."""
+    return {
+        "legal_name": _texts(organisation.legal_name),
+        "postal_address": _texts(organisation.postal_address),
+        "refusal_mailbox": organisation.refusal_mailbox,
+        "privacy_url": organisation.privacy_url,
+    }
 
 
 def _state(stream: Stream | None, refused: Mapping[str, float]) -> tuple[str, float]:
@@ -80,5 +88,5 @@ def _texts(texts: Texts) -> dict[str, str]:
 
 
 def _day(at: float, zone: tzinfo) -> dict[str, str]:
-    day = datetime.fromtimestamp(at, zone)
+    day = datetime.fromtimestamp(bounded(at), zone)
     return {"zh": f"{day.year}年{day.month}月{day.day}日", "en": f"{day.day} {day:%B} {day.year}"}

@@ -28,16 +28,17 @@ from relay.doors.background import Background, background_of
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import new_id
 from relay.keys import Keys
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.suppression import ORGANISATION, Purpose, Reason, Suppression, stream_scope
+from relay.loglines import fault_text
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.suppressions.suppression import ORGANISATION, Purpose, Reason, Suppression, stream_scope
 from relay.records.append import Records
 from relay.records.collected import Addressee, addressee_named
-from relay.records.facts import suppressed_record
 from relay.records.journal import replay
-from relay.render.token import TokenError, UnknownKey, UnsubscribeToken, read_token, stream_number
+from relay.records.suppressed import suppressed_record
+from relay.render.sealed import TokenError, UnknownKey
+from relay.render.token import UnsubscribeToken, read_token, stream_number
 from relay.stores.contracts import Store
 from relay.tasks import spawn
-from relay.telemetry import fault_text
 
 T = TypeVar("T")
 _log = logging.getLogger("relay.doors")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -72,6 +73,11 @@ class _Connection(web.RequestHandler):
         response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=HEADERS)
         response.force_close()
         return response
+
+    def log_exception(self, *words: Any, **more: Any) -> None:
+        """aiohttp reads on behind the answer, and meets what a client packed wrongly a second time."""
+        if not isinstance(more.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*words, **more)
 
 
 class _Refused(asyncio.Protocol):

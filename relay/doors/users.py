@@ -22,9 +22,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from relay import telemetry
-from relay.config import fold_login, parse_owned
 from relay.errors import ConfigurationError
 from relay.files import write_private
+from relay.logins import fold_login, parse_owned
 from relay.toml import describe, parse_toml
 
 # OWASP's least for argon2id: 19 MiB for each guess in hand, so that guesses do not take the memory that mail needs.
@@ -45,7 +45,7 @@ class User:
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = Field(min_length=1, max_length=255)
     password_hash: str
@@ -76,7 +76,7 @@ class _Entry(BaseModel):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     user: tuple[_Entry, ...] = ()
 

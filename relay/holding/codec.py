@@ -19,10 +19,10 @@ from relay.keys import Keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import parse_reply
-from relay.policy.sets import Stream
-from relay.policy.suppression import Digest, Purpose
-from relay.stores.contracts import FirstTry
+from relay.policy.sets.policy_set import Stream
+from relay.policy.suppressions.suppression import Digest, Purpose
 from relay.stores.held import Lane, Why
+from relay.stores.ledger import FirstTry
 
 _DAY = 86400.0
 LIFETIMES: Mapping[Purpose, float] = {

@@ -11,16 +11,18 @@ The store forgets it with the owner's last copy; a 535 does so at once.  It is
 never logged, recorded or shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from relay import telemetry
+from relay.accounts import Account
 from relay.config import Config
 from relay.errors import StoreUnavailable
 from relay.holding.codec import owner_of
 from relay.keys import Keys
 from relay.mail.envelope import Credentials, Identity, IdentityKind
-from relay.policy.suppression import Digest
-from relay.stores.held import Held, Why
+from relay.policy.suppressions.suppression import Digest
+from relay.stores.contracts import Store
+from relay.stores.held import Why
 
 KEPT_SECONDS = 5 * 86400.0
 
@@ -28,11 +30,12 @@ KEPT_SECONDS = 5 * 86400.0
 class Custody:
     """One per process. `store` may be replaced while it runs."""
 
-    def __init__(self, config: Config, *, keys: Keys, store: Held, clock: Callable[[], float]) -> None:
+    def __init__(self, config: Config, *, keys: Keys, store: Store, clock: Callable[[], float]) -> None:
         self.store = store
         self._keys, self._clock = keys, clock
         self.is_open = config.auth.held_credentials == "sealed"
         """Whether logins are taken into custody at all."""
+        self._all_accounts = config.account
         self._accounts = {(account.upstream, account.identity) for account in config.account}
 
     def keeps(self, identity: Identity) -> bool:
@@ -85,16 +88,34 @@ class Custody:
             return await self.store.keep_credentials(*self._sealed(upstream, identity, credentials, self._clock()))
         return (upstream, identity) in self._accounts and Why.AUTHENTICATION in (await self.store.held_totals()).copies
 
-    async def accounts_read(self) -> None:
-        """Free what waits for an [[account]]: this process has just read its password file, and it may be another password.
+    async def free_parked(self) -> None:
+        """Free what waits for the login of an [[account]] of this node, whoever put it off. Raises StoreUnavailable."""
+        if Why.AUTHENTICATION in (await self.store.held_totals()).copies:
+            await self._free(self._all_accounts, (Why.AUTHENTICATION,))
+
+    async def accounts_at_rest(self) -> list[Account]:
+        """Accounts at upstreams that refused a password lately: of whose mail some may rest because of it.
 
         Raises StoreUnavailable.
         """
-        if Why.AUTHENTICATION not in (await self.store.held_totals()).copies:
-            return
-        for upstream, identity in self._accounts:
-            if freed := await self.store.free_owner(owner_of(self._keys, upstream, identity), Why.AUTHENTICATION):
-                telemetry.event("held copies freed", upstream=upstream, copies=freed)
+        refusing = {adaptation.upstream for adaptation in await self.store.adaptations() if adaptation.login}
+        return [account for account in self._all_accounts if account.upstream in refusing]
+
+    async def passwords_changed(self, accounts: Iterable[Account]) -> None:
+        """Free what waits for these, and what the upstream is not asked about since it refused the password before.
+
+        Raises StoreUnavailable.
+        """
+        waiting = (await self.store.held_totals()).copies
+        await self._free(accounts, [why for why in (Why.AUTHENTICATION, Why.UPSTREAM) if why in waiting])
+
+    async def _free(self, accounts: Iterable[Account], whys: Sequence[Why]) -> None:
+        """A client's own mail leaves in the name of its identity, any other in that of the login."""
+        owners = {(account.upstream, name) for account in accounts for name in (account.identity, account.login) if name}
+        for upstream, name in owners:
+            for why in whys:
+                if freed := await self.store.free_owner(owner_of(self._keys, upstream, name), why):
+                    telemetry.event("held copies freed", upstream=upstream, copies=freed)
 
     async def refused(self, upstream: str, identity: str, credentials: Credentials) -> None:
         """The upstream answered 535 to this login: forget it at once, unless a newer one took its place meanwhile.

@@ -10,9 +10,9 @@ finds the rows too.
 
 What the relay cannot answer for is not held but left to the client: where the
 store or the records failed, while another try of the same bytes is under way,
-where policy says "defer", and for a client's own login, unless the relay has
-an [[account]] of that identity to send with once the client is gone, or takes
-the login into custody.
+where policy says "defer", while its stream is paused, and for a client's own
+login, unless the relay has an [[account]] of that identity to send with once
+the client is gone, or takes the login into custody.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from relay.holding.custody import Custody
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
-from relay.policy.sets import Stream
-from relay.policy.suppression import Digest
+from relay.policy.sets.policy_set import Stream
+from relay.policy.suppressions.suppression import Digest
 from relay.routing import Route
 from relay.stores.contracts import Store
-from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.holding")
@@ -67,7 +67,7 @@ class Holder:
         self._custody = custody
         self._clock = clock
         self._codec = Codec(keys)
-        self.octets = 0
+        self._room = config.hold.max_bytes
         self.wake: Callable[[], object] = lambda: None  # who carries what is held hears that there is something
 
     # What may be held ------------------------------------------------------------------------------------------------
@@ -86,9 +86,14 @@ class Holder:
         """Whether mail of this stream may be held that no rule holds."""
         return self._waits_for_upstream or stream.limits.over == "hold"
 
+    def learn(self, totals: HeldTotals) -> None:
+        """Hear how much is held, and what the store itself has left for more."""
+        room = self._config.hold.max_bytes - totals.octets
+        self._room = room if totals.room is None else min(room, totals.room)
+
     def has_room(self, identity: Identity, stream: Stream, size: int) -> bool:
         """Whether a message of this size can be held, by what was known a second ago; true for mail that never is."""
-        if self.octets + size <= self._config.hold.max_bytes:
+        if size <= self._room:
             return True
         return not self.may_wait(stream) or not self.can_send_later(identity, (identity.upstream or "",))
 
@@ -126,7 +131,7 @@ class Holder:
     async def hold(self, consignment: Consignment, results: Sequence[Result]) -> list[Result]:
         """Hold every open recipient, or none; the results as they are then. Never raises."""
         waiting = [result for result in results if result.is_open]
-        if not waiting or not all(self.may_hold(consignment, result.why) for result in waiting):
+        if not waiting or not all(self.may_hold(consignment, _reason(result)) for result in waiting):
             return list(results)
         lanes = self._lanes(consignment.submission, consignment.stream, [result.recipient for result in waiting])
         digests = {recipient_digest(self._keys, r.recipient): r.reply.wire().decode() for r in waiting}
@@ -200,10 +205,14 @@ class Holder:
             lane,
             owner_of(self._keys, route.upstream, route.identity),
             result.why,
-            max(now, result.due),
+            max(now, self._due(result, now)),
             self._codec.detail(submission.id, detail),
             held_at=now,
         )
+
+    def _due(self, result: Result, now: float) -> float:
+        """When to look at it; an upstream that is given a rest may be free sooner: a person ends it, or changes the password."""
+        return min(result.due, now + self._config.hold.longest_retry) if result.why is Why.UPSTREAM else result.due
 
     async def arrived(self, submission_id: str, recipients: Sequence[Recipient]) -> None:
         """The upstream said late that it has the message after all: these need not be sent again."""
@@ -220,6 +229,11 @@ class Holder:
                 return
             await asyncio.sleep(min(2.0 ** (attempt - 2), _FORGET_PAUSE))
         _log.warning("%s: copies that have arrived could not be forgotten, and may be sent again", submission_id)
+
+
+def _reason(result: Result) -> Why | None:
+    """Why it waits: marketing that is paused at its upstream waits for that one; mail of a paused stream is the client's."""
+    return Why.UPSTREAM if result.why is Why.PAUSED and result.rule == replies.UPSTREAM_PAUSED else result.why
 
 
 def _names(routes: Sequence[Route]) -> tuple[str, ...]:

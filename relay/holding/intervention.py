@@ -16,12 +16,12 @@ from relay.holding.codec import Codec, Detail, report_lane
 from relay.keys import Keys
 from relay.mail import replies
 from relay.mail.envelope import Submission
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.records.append import Records
-from relay.records.facts import late_record
+from relay.records.facts import late_record, unreported_record
 from relay.records.handled import handled_record
 from relay.records.kinds import Record
-from relay.stores.held import Held, HeldCopy, HeldMessage, HeldUpdate, Why
+from relay.stores.held import Held, HeldCopy, HeldMessage, HeldUpdate, Lane, Why
 
 PAGE = 500  # copies that are looked at, and changed, in one step
 _RECORDING_SECONDS = 60.0  # until the courier takes up what was dropped and not recorded
@@ -58,14 +58,25 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of the copies that a person meant: changed, being sent, or not ones that this can be done with."""
+    """What became of the copies that a person meant: changed, being sent, or not ones that this can be done with.
+
+    `closed` could not be opened and were left alone; `forgotten` could not be opened and were dropped all the same.
+    """
 
     changed: int = 0
     leaving: int = 0
     unfit: int = 0
+    closed: int = 0
+    forgotten: int = 0
 
     def __add__(self, other: "Done") -> "Done":
-        return Done(self.changed + other.changed, self.leaving + other.leaving, self.unfit + other.unfit)
+        return Done(
+            self.changed + other.changed,
+            self.leaving + other.leaving,
+            self.unfit + other.unfit,
+            self.closed + other.closed,
+            self.forgotten + other.forgotten,
+        )
 
 
 class HeldMail:
@@ -118,35 +129,75 @@ class HeldMail:
 
 
 class Intervention:
-    """One deed, by one person."""
+    """One deed, by one person. With `unreadable` they drop what nobody can open, too: no sender can be told of that."""
 
-    def __init__(self, store: Held, records: Records, keys: Keys, clock: Callable[[], float], *, by: str, reason: str) -> None:
+    def __init__(
+        self,
+        store: Held,
+        records: Records,
+        keys: Keys,
+        clock: Callable[[], float],
+        *,
+        by: str,
+        reason: str,
+        unreadable: bool = False,
+    ) -> None:
         self._store, self._records, self._keys, self._clock = store, records, keys, clock
-        self._by, self._reason = by, reason
+        self._by, self._reason, self._unreadable = by, reason, unreadable
         self._codec = Codec(keys)
+        self._untold: Lane | None = None  # of the report on a message of which the next page may drop more
 
     async def do(self, deed: Deed, page: Sequence[Seen]) -> Done:
-        """Do it to these copies. Raises RecordsUnavailable and StoreUnavailable."""
+        """Do it to these copies, page by page in their order. Raises RecordsUnavailable and StoreUnavailable."""
         idle = [one for one in page if not one.is_leaving]
         fit = [one for one in idle if _fits(deed, one)]
+        closed = [one for one in idle if one.detail is None and deed is not Deed.RETRY]
         changed = await self._change(deed, fit) if fit else 0
-        return Done(changed, len(page) - len(idle) + len(fit) - changed, len(idle) - len(fit))
+        missed, unfit = len(page) - len(idle) + len(fit) - changed, len(idle) - len(fit) - len(closed)
+        if deed is not Deed.DROP or not self._unreadable or not closed:
+            return Done(changed, missed, unfit, len(closed))
+        forgotten = await self._forget(closed)
+        return Done(changed, missed + len(closed) - forgotten, unfit, forgotten=forgotten)
+
+    async def finish(self) -> None:
+        """After the last page: let the sender be told of what was dropped last. Raises StoreUnavailable."""
+        lane, self._untold = self._untold, None
+        if lane is not None:
+            await self._store.wake_lane(lane)
 
     async def _change(self, deed: Deed, fit: Sequence[Seen]) -> int:
-        now = self._clock()
-        await self._records.append_many([
-            handled_record(
-                message, [one.detail.recipient for one in of_it if one.detail], deed.value,
-                by=self._by, reason=self._reason, at=now, person=self._records.person,
-            )
-            for message, of_it in _by_message(fit).items()
-        ])  # fmt: skip
+        await self._write_down(deed, fit)
         if deed is Deed.DROP:
             return await self._drop(fit)
         heard = await self._store.update_held([HeldUpdate(one.copy, self._after(deed, one)) for one in fit])
         if deed is Deed.RETRY:
             for lane in dict.fromkeys(one.copy.lane for one in fit):
                 await self._store.wake_lane(lane)
+        return heard
+
+    async def _write_down(self, deed: Deed, copies: Sequence[Seen]) -> None:
+        """Who does it and why; whose copies they are as far as they can be opened."""
+        now = self._clock()
+        await self._records.append_many([
+            handled_record(
+                message, [one.detail.recipient for one in of_it if one.detail], deed.value,
+                by=self._by, reason=self._reason, at=now, person=self._records.person,
+            )
+            for message, of_it in _by_message(copies).items()
+        ])  # fmt: skip
+
+    async def _forget(self, closed: Sequence[Seen]) -> int:
+        """Drop what nobody can open: neither sender nor recipient is known, so it is only on record that nobody was told."""
+        await self._write_down(Deed.DROP, closed)
+        heard = await self._store.update_held([HeldUpdate(one.copy, None) for one in closed])
+        there = set[tuple[str, Digest]]()
+        if heard < len(closed):  # the courier was quicker somewhere
+            found = [copy for message in _by_message(closed) for copy in await self._all_of(message)]
+            there = {(copy.message, copy.recipient) for copy in found}
+        gone = [one for one in closed if (one.copy.message, one.copy.recipient) not in there]
+        now, person = self._clock(), self._records.person
+        records = [unreported_record(message, (), "unreadable", now, person) for message in _by_message(gone)]
+        await self._records.append_many(records)
         return heard
 
     def _after(self, deed: Deed, seen: Seen) -> HeldCopy:
@@ -157,7 +208,11 @@ class Intervention:
         return replace(copy, sealed=self._codec.detail(copy.message, replace(detail, released=True)))
 
     async def _drop(self, fit: Sequence[Seen]) -> int:
-        """Let nobody send them, write down what became of them, and only then let their sender be told."""
+        """Let nobody send them, write down what became of them, and only then let their sender be told.
+
+        The message that comes last waits for the next page, which may have more of it: so its sender is told once. Should
+        there be none, and `finish` not be reached, its report leaves a little later.
+        """
         due_at = self._clock() + _RECORDING_SECONDS
         dropped = [replace(one, detail=self._refused(one.detail)) for one in fit if one.detail]
         updates = [HeldUpdate(one.copy, self._to_report(one, due_at)) for one in dropped]
@@ -169,7 +224,13 @@ class Intervention:
         gone = [replace(one, copy=copy) for one, copy in zip(dropped, expected, strict=True) if copy]
         await self._records.append_many([self._outcome(message, of_it) for message, of_it in _by_message(gone).items()])
         told = [replace(one, detail=replace(one.detail, is_unrecorded=False)) for one in gone if one.detail]
-        await self._store.update_held([HeldUpdate(one.copy, self._to_report(one, one.copy.held_at)) for one in told])
+        lanes = [report_lane(self._keys, message) for message in _by_message(fit)]
+        updates = [HeldUpdate(one.copy, self._to_report(one, one.copy.held_at)) for one in told]
+        await self._store.update_held(updates, dict.fromkeys(lanes, due_at))
+        *complete, last = dict.fromkeys([self._untold or lanes[0], *lanes])
+        self._untold = last
+        for lane in complete:
+            await self._store.wake_lane(lane)
         return heard
 
     def _to_report(self, seen: Seen, due_at: float) -> HeldCopy:
@@ -203,7 +264,7 @@ def _is_meant(copy: HeldCopy, wanted: Wanted) -> bool:
 
 
 def _fits(deed: Deed, seen: Seen) -> bool:
-    """Only what a rule holds can be released; a report cannot be dropped, its sender must be told."""
+    """Only what a rule holds can be released; a report cannot be dropped, its sender must be told; what is closed is apart."""
     if deed is Deed.RETRY:
         return True
     return seen.detail is not None and (seen.copy.why is Why.RULE if deed is Deed.RELEASE else seen.copy.why is not Why.REPORT)

@@ -15,6 +15,7 @@ so that the address we judge is the address that receives.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -99,6 +100,17 @@ def a_label(domain: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def is_at_or_below(domain: str, other: str) -> bool:
+    """Whether a domain is the other, or a subdomain of it; both lower-case A-labels."""
+    return domain == other or domain.endswith(f".{other}")
+
+
+def upwards(domain: str) -> Iterator[str]:
+    """The domain, then those above it, down to two labels."""
+    labels = domain.split(".")
+    return (".".join(labels[i:]) for i in range(len(labels) - 1))
+
+
 def _idna(domain: str) -> str:
     try:
         encoded = idna.encode(domain, uts46=True, transitional=False).decode("ascii").lower()
@@ -156,12 +168,19 @@ _WORD = re.compile(r""""(?:[^"\\]|\\.){0,80}"@[^\s<>()\[\],;:"]*|[^\s<>()\[\],;:
 _SIGNS_OF_AN_ADDRESS = ("@", "\uff20", "%40")
 
 
-def masked(text: str) -> str:
+def mask(mailbox: str) -> str:
+    """Show who is meant to those who know, and nothing to others: a***@example.org."""
+    local_part, at, domain = mailbox.rpartition("@")
+    return f"{local_part[:1]}***@{domain}" if at else f"{mailbox[:1]}***"
+
+
+def without_addresses(text: str) -> str:
     """Text that somebody wrote, with *** for every word that may be an address."""
-    if not any(sign in text for sign in _SIGNS_OF_AN_ADDRESS):
-        return text
-    return _WORD.sub(_masked_word, text)
+    for sign in _SIGNS_OF_AN_ADDRESS:
+        if sign in text:
+            return _WORD.sub(_hidden, text)
+    return text
 
 
-def _masked_word(word: re.Match[str]) -> str:
+def _hidden(word: re.Match[str]) -> str:
     return "***" if any(sign in word[0] for sign in _SIGNS_OF_AN_ADDRESS) else word[0]

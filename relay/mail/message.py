@@ -20,13 +20,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.mail.addresses import AddressList, parse_address_list
-from relay.mail.content import Content, read_content
-from relay.mail.decoding import decode_octets, decode_unstructured
-from relay.mail.fields import Field, FieldError, read_fields, structure_defects
-from relay.mail.lazy import lazy
+from relay.lazy import lazy
 from relay.mail.mailbox import Mailbox
-from relay.mail.mime import Attachment, Structure, walk
+from relay.mail.parts.addresses import AddressList, parse_address_list
+from relay.mail.parts.archives import Enclosed, archives_of
+from relay.mail.parts.decoding import decode_octets, decode_unstructured
+from relay.mail.parts.fields import Field, FieldError, read_fields, structure_defects
+from relay.mail.parts.mime import Attachment, Structure, walk
+from relay.mail.words.content import Content, read_content
 
 _COMMENT = re.compile(r"\([^()]*\)")
 _BY = re.compile(r"(?:^|\s)by\s+([^\s;()]{1,255})", re.IGNORECASE)
@@ -218,6 +219,11 @@ class Message:
     def attachments(self) -> tuple[Attachment, ...]:
         return self.structure.attachments()
 
+    @lazy
+    def archives(self) -> tuple[Enclosed, ...]:
+        """The attachments that hold other files, and what is in them; nothing is unpacked."""
+        return archives_of(self.structure, self.body)
+
     @property
     def is_signed_or_encrypted(self) -> bool:
         """Whether any part is sealed by S/MIME or OpenPGP/MIME, so that its octets must not change."""
@@ -236,7 +242,7 @@ class Message:
     def has_8bit_header(self) -> bool:
         return not self.header.isascii()
 
-    @property
+    @lazy
     def message_id(self) -> str | None:
         """The Message-ID as the client wrote it; None when missing or empty."""
         return self.text("Message-ID") or None

@@ -111,6 +111,12 @@ RESEND_IN_PROGRESS = reply(451, "5.0", "The same message is still being sent, tr
 
 MISCONFIGURED = "3.5"
 """RFC 3463 section 3.4, "system incorrectly configured": a pack that expired, a fact that is missing; no fault of the mail."""
+DIRECTORY = "4.3"
+"""RFC 3463 section 3.5, "directory server failure": DNS does not answer, the mail is not at fault either."""
+NULL_MX = "1.10"
+"""RFC 7505, "recipient address has null MX": the domain says itself that it takes no mail."""
+UPSTREAM_PAUSED = "upstream-paused"
+"""Names the pause of marketing at an upstream."""
 
 # The code of each rule that is not 550 5.7.1; packs name rules, this says how they are answered.
 RULE_CODES: dict[str, tuple[int, str]] = {
@@ -178,7 +184,7 @@ def upstream_resting(upstream: str, until: str, seconds: int, help_url: str = ""
 
 def upstream_paused(upstream: str, help_url: str = "") -> Reply:
     """Marketing by this upstream waits for a person."""
-    return deferred("upstream-paused", f"Marketing by the upstream server {upstream} is paused", help_url)
+    return deferred(UPSTREAM_PAUSED, f"Marketing by the upstream server {upstream} is paused", help_url)
 
 
 def expired(hours: int, last: str) -> Reply:

@@ -43,14 +43,16 @@ class Reply:
 
     def lines(self) -> list[str]:
         """The reply as it goes on the wire, without line ends."""
-        prefix = f"{self.status} " if self.detail else ""
+        prefix = f"{self.code // 100}.{self.detail} " if self.detail else ""
+        if len(self.text) == 1:  # as nearly all have
+            return [f"{self.code} {prefix}{ascii_text(self.text[0])[: MAX_LINE - 4 - len(prefix)]}"]
         texts = [ascii_text(text)[: MAX_LINE - 4 - len(prefix)] for text in self.text[:MAX_LINES]] or [""]
         last = len(texts) - 1
         return [f"{self.code}{' ' if i == last else '-'}{prefix}{text}" for i, text in enumerate(texts)]
 
     def wire(self) -> bytes:
         """The reply's octets with CRLF line ends."""
-        return "".join(f"{line}\r\n" for line in self.lines()).encode("ascii")
+        return ("\r\n".join(self.lines()) + "\r\n").encode("ascii")
 
     def __str__(self) -> str:
         return " / ".join(self.lines())

@@ -120,6 +120,9 @@ _ENVELOPE = (
 _REFUSALS = (
     Documented("refused", replies.refused("base/suppression", "This recipient has unsubscribed from this mail", _PAGE), "A rule refuses, at RCPT or after the message; the name of the rule is in brackets. All rules answer 550 5.7.1 but those that follow.", "Open the page: it says in Chinese and English what, why and what to do."),
     Documented("refused", replies.refused("base/suppression", "This recipient has unsubscribed or must not be written to", _PAGE, detail="1.1"), "The recipient is on the suppression list because an earlier mail came back: there is no such mailbox.", "Take the address off the list."),
+    Documented("refused", replies.refused("base/recipient-domain", "Recipient domain cannot receive mail", _PAGE, detail="1.2"), "`[dns] servers` names resolvers, and DNS says that there is no such domain, or that it has neither MX nor address.", "Correct the address."),
+    Documented("refused", replies.refused("base/recipient-domain", "Recipient domain cannot receive mail", _PAGE, code=556, detail=replies.NULL_MX), "At RCPT: the owner of the domain has published that it takes no mail (null MX, RFC 7505).", "Take the address off the list."),
+    Documented("refused", replies.refused("base/recipient-domain", "Recipient domain cannot receive mail", _PAGE, code=554, detail=replies.NULL_MX), "The same after the message.", "Take the address off the list."),
     *(
         Documented("refused", replies.refused(rule, text, _PAGE), when, client)
         for rule, text, when, client in (
@@ -140,8 +143,10 @@ _REFUSALS = (
 
 _WAITING = (
     Documented("deferred", replies.deferred("base/hours", "Not at this hour", _PAGE, seconds=3600), "A rule asks to wait.", "Send it again after the time that is named."),
+    Documented("deferred", replies.deferred("base/recipient-domain-unanswered", "DNS does not say now whether the recipient's domain takes mail", _PAGE, detail=replies.DIRECTORY), "`[dns] servers` names resolvers, and none answered about the recipient's domain within `[dns] timeout`.", "Send it again later; mail programs try again by themselves. If it is always the same domain, look for a misspelling."),
     Documented("refused", replies.refused("base/organisation-facts", "The relay does not know enough about its organisation to send this", _PAGE, detail=replies.MISCONFIGURED), "The same, where the rule says `reject` instead of `defer`.", "Ask the admin to write it down, then send again."),
     Documented("refused", replies.refused("base/stream-offers", "The stream is not set up as this rule wants it", _PAGE, detail=replies.MISCONFIGURED), "A rule of a pack wants a signature or ways to unsubscribe, the stream offers none, and the rule says `reject` instead of `defer`.", "Ask the admin to switch them on in the stream's file."),
+    Documented("refused", replies.refused("base/personalisation", "The recipient has no way to switch off content chosen by a program", _PAGE, detail=replies.MISCONFIGURED), "The stream says `personalised`, organisation.toml has no `preferences_url`, and the rule says `reject` instead of `defer`.", "Ask the admin to write it down, then send again."),
     Documented("deferred", replies.deferred("cn-marketing/expired", "A rule pack of this relay has expired and must be reviewed", _PAGE, seconds=3600, detail=replies.MISCONFIGURED), "The last day of a rule pack is over and nobody extended it.", "Ask the admin to review the pack and to write a new `expires_on`, or an `[[extend]]` into organisation.toml."),
     Documented("deferred", replies.deferred("cn-marketing/organisation", "The relay does not know enough about its organisation to send this", _PAGE, detail=replies.MISCONFIGURED), "A rule needs a fact that organisation.toml does not give.", "Ask the admin to write it down; `relay check` names it."),
     Documented("deferred", replies.deferred("paused", "The stream newsletter is paused: complaints 0.41% (5 of 1210 recipients in 7 days), over 0.3%", _PAGE), "Too many complaints or hard bounces, or an administrator paused the stream. The rest of a text that is not ASCII is on the page.", "Find out why, then `relay streams resume NAME --reason TEXT`; mail programs try again by themselves."),
@@ -151,7 +156,7 @@ _WAITING = (
     *_rows(
         ("NO_MEMORY", "`max_in_flight` octets are being received or sent.", _AGAIN),
         ("NO_SPACE", "Less than `[records] min_free` is left on the disk.", f"{_AGAIN} The operator must make room."),
-        ("HOLD_FULL", "With this message more than `[hold] max_bytes` would be held: at MAIL and DATA by what is known a second ago, or after the message. Only for mail that might have to be held; what was not delivered was not held either.", _AGAIN),
+        ("HOLD_FULL", "With this message more than `[hold] max_bytes` would be held, or Redis has used its share of maxmemory: at MAIL and DATA by what is known a second ago, or after the message. Only for mail that might have to be held; what was not delivered was not held either.", _AGAIN),
         ("LANE_WAITS", "Mail of the same sender to the same domain is held, this one may not overtake it, and it could not be held with it.", _AGAIN),
         ("STORE_UNAVAILABLE", "The store does not answer, is empty, is another one, or was written with other keys.", f"{_AGAIN} /readyz says which."),
         ("RECORDS_UNAVAILABLE", "The records cannot be written: no record, no mail.", f"{_AGAIN} /readyz says why."),

@@ -7,6 +7,7 @@ down.
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys, Ring
-from relay.policy.suppression import Suppression
+from relay.policy.suppressions.suppression import Suppression
 from relay.records import chain, collected, timeliness
 from relay.records.chain import ASSOCIATED, Files, Line
 from relay.records.collected import Handled
@@ -42,7 +43,7 @@ _PEOPLE = 8192  # mailboxes whose digest and seal are kept: `received` and `fini
 _CLOSED = "the records are closed"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: two are made for every message, and freezing takes longest
 class _Job:
     lines: tuple[Line, ...] = ()
     said: Said | None = None  # said before: the lines are not written
@@ -61,6 +62,7 @@ class Records:
 
     def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
         self.path = path
+        self._folder = os.fspath(path.parent)  # text, since it is looked at for every message
         self.keys = keys
         self._people: Callable[[Ring, str], Person] = lru_cache(_PEOPLE)(_person)
         self._min_free = min_free
@@ -150,9 +152,7 @@ class Records:
         found: list[Suppression] = []
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._read(f"SELECT {ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})", part)  # noqa: S608
-            found += map(entry_of, rows)
+            found += map(entry_of, self._read(_pending_of(len(part)), part))
         return found
 
     def take_pending(self, limit: int, after: int = 0) -> list[tuple[int, Suppression]]:
@@ -212,9 +212,9 @@ class Records:
         return self.reader.read(statement, parameters)
 
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self.path.parent).free
+        free = shutil.disk_usage(self._folder).free
         if free < self._min_free:
-            raise RecordsFull(f"{self.path.parent} has {free} octets left; [records] min_free asks for {self._min_free}")
+            raise RecordsFull(f"{self._folder} has {free} octets left; [records] min_free asks for {self._min_free}")
 
     # The steps of a transaction (`relay.commits.Medium`)
 
@@ -228,9 +228,11 @@ class Records:
         self._turn.give_up()
         return False
 
-    def write(self, jobs: Sequence[_Job]) -> list[tuple[int, ...] | RecordsUnavailable]:
+    def write(self, jobs: Sequence[_Job]) -> Sequence[tuple[int, ...] | RecordsUnavailable]:
         """Chain the records of all jobs; those that the nearly full disk does not allow are refused one by one."""
         refused = self._without_room(jobs)
+        if not refused:
+            return self._insert(jobs)
         written = iter(self._insert([job for job in jobs if job not in refused]))
         return [refused.get(job) or next(written) for job in jobs]
 
@@ -283,7 +285,7 @@ class Records:
         people: list[tuple[bytes, int]] = []
         for job in jobs:
             first = seq + 1
-            for line in self._lines(job):
+            for line in self._lines(job) if job.said or job.applied else job.lines:
                 seq, last = seq + 1, chain.following(last, line.body)
                 rows.append((seq, line.id, line.kind.value, line.at, line.body, last))
                 people += [(digest, seq) for digest in line.digests]
@@ -345,6 +347,13 @@ def _open(path: Path, keys: Keys) -> _Opened:
             turn.give_up()
         sync_folder(path.parent)
         return _Opened(turn, connection, log, reader, files, stack.pop_all())
+
+
+@lru_cache(maxsize=501)
+def _pending_of(digests: int) -> str:
+    """The question about so many digests: the same text each time is one that SQLite has read already."""
+    marks = ",".join("?" * digests)
+    return f"SELECT {ENTRY} FROM refusals WHERE applied_at IS NULL AND digest IN ({marks})"  # noqa: S608 - column names
 
 
 def _person(ring: Ring, mailbox_key: str) -> Person:

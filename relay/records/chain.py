@@ -15,9 +15,8 @@ import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -76,8 +75,7 @@ ASSOCIATED = b"address"
 _BUSY_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A record ready to be chained."""
 
     id: str
@@ -185,8 +183,8 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._name = os.fspath(path)
-        self._opened = {name: _identity(name) for name in (self._name, f"{path}-wal", f"{path}-shm")}
+        self._main = (os.fspath(path),)
+        self._opened = {name: _identity(name) for name in (*self._main, f"{path}-wal", f"{path}-shm")}
 
     def check(self, names: Iterable[str] | None = None) -> None:
         """Raises RecordsUnavailable when a file is not the one that was opened."""
@@ -200,7 +198,7 @@ class Files:
 
     def check_main(self) -> None:
         """The cheap look before every operation: the database file only."""
-        self.check((self._name,))
+        self.check(self._main)
 
 
 def _create(connection: sqlite3.Connection) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from relay.ids import is_id
 from relay.keys import Keys
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.records import chain
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader

@@ -1,6 +1,6 @@
 """The record of what was added to the consent ledger."""
 
-from relay.policy.consent import ConsentEvent
+from relay.policy.consents.consent import ConsentEvent
 from relay.records.kinds import Kind, Person, Record
 
 

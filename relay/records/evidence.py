@@ -20,13 +20,17 @@ from typing import Any
 
 import orjson
 
-from relay.policy.consent import ConsentEvent, Details, EventKind
-from relay.policy.suppression import Suppression
+from relay.mail.mailbox import mask
+from relay.policy.consents.consent import ConsentEvent, Details, EventKind
+from relay.policy.consents.moment import bounded
+from relay.policy.consents.residence import countries_of
+from relay.policy.suppressions.suppression import Suppression
+from relay.records.facts import domain_mail, residence_told
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import KeptSet, Rulebook
-from relay.records.search import Entry, mask
+from relay.records.search import Entry
 from relay.records.wording import (
     KINDS,
     OBSERVED,
@@ -109,11 +113,11 @@ class _View:
 
     def time(self, at: float) -> str:
         """A moment with its offset from UTC, in the organisation's zone."""
-        return datetime.fromtimestamp(at, self.material.zone).isoformat(sep=" ", timespec="seconds")
+        return datetime.fromtimestamp(bounded(at), self.material.zone).isoformat(sep=" ", timespec="seconds")
 
     def day(self, at: float) -> date:
         """The day of a moment, in the organisation's zone."""
-        return datetime.fromtimestamp(at, self.material.zone).date()
+        return datetime.fromtimestamp(bounded(at), self.material.zone).date()
 
     def document(self) -> dict[str, Any]:
         """The JSON file: everything the pages show, and the hashed text of each record."""
@@ -185,7 +189,9 @@ class _View:
         counts: Counter[str] = Counter()
         for ruling in self._concerned(record, "rulings"):
             domain = self._reader.reveal(record.people[ruling["person"]]).rpartition("@")[2]
-            counts.update(book.asked(facts["stream"], domain, facts["upstream_countries"]) if domain else ())
+            recorded = countries_of(residence_told(ruling))
+            place = facts["stream"], domain, facts["upstream_countries"]
+            counts.update(book.asked(*place, mail=domain_mail(ruling), recorded=recorded) if domain else ())
         return [{"rule": rule, "recipients": number} for rule, number in counts.items()]
 
     def _people(self, record: Record) -> list[str]:
@@ -222,7 +228,9 @@ class _View:
             )
         consents = [{**one, "at": self.time(one["at"])} for one in ruling.get("consents", ())]
         said = {"person": people[ruling["person"]], "action": word(WEIGHTS, ruling["action"])}
-        return said | {"objections": objections, "consents": consents}
+        residence = residence_told(ruling)
+        where = {"countries": sorted(residence.countries), "at": self.time(residence.at)} if residence else None
+        return said | {"objections": objections, "consents": consents, "residence": where}
 
     def _outcome(self, outcome: Mapping[str, Any], people: Sequence[str]) -> dict[str, Any]:
         state = f"{outcome['state']} by rule" if outcome["rule"] else outcome["state"]
@@ -240,7 +248,7 @@ class _View:
     def _details(self, details: Details) -> dict[str, Any]:
         """What is known, without the origin, which is sealed."""
         known = {one.name: getattr(details, one.name) for one in fields(details) if one.name != "origin"}
-        times = {name: self.time(known[name]) for name in ("relation_at", "expires_at") if known[name] is not None}
+        times = {name: self.time(known[name]) for name in ("relation_at", "expires_at", "asked_at") if known[name] is not None}
         return {name: value for name, value in (known | times).items() if value not in ("", None, ())}
 
     def _consent(self, consent: ConsentEvent) -> dict[str, Any]:

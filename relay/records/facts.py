@@ -1,4 +1,4 @@
-"""Build the record of each kind from what the line knows; `docs/records.md` lists every field.
+"""Build the record of each kind from what the line and its operators know; `docs/records.md` lists every field.
 
 Facts are plain JSON values.  People appear as numbers into the record's
 `people`, so that nothing here holds an address; the client's IP address is
@@ -6,7 +6,7 @@ the one exception (it is a fact of the network log).  Subjects, bodies and
 passwords are never recorded.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import Enum
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from relay.mail.envelope import Client, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, ascii_text
-from relay.policy.case import Objection, Ruling
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import Digest, Reason, Suppression
+from relay.policy.cases.case import Objection, Ruling
+from relay.policy.cases.domain_mail import DomainMail
+from relay.policy.consents.residence import Residence
 from relay.records.kinds import Kind, Person, Record
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 
 Facts = dict[str, Any]
 LISTENER = "listener:"
@@ -123,10 +123,12 @@ def refused_record(
     *,
     stream: str = "",
     bound: int = 0,
+    upstream_countries: Iterable[str] = (),
 ) -> Record:
     """A client was refused at MAIL (nobody was judged yet), at RCPT, or because its message cannot be taken as one.
 
-    `stream` is "" when none takes the sender; `bound` the octets that the message, or its announcement, goes beyond.
+    `stream` is "" when none takes the sender; `bound` the octets that the message, or its announcement, goes beyond;
+    `upstream_countries` as in a received one, empty where no rule was asked.
     """
     roll = Roll(person)
     facts = {
@@ -137,6 +139,7 @@ def refused_record(
         "stream": stream,
         "policy": policy_hash,
         "bound": bound,
+        "upstream_countries": sorted(upstream_countries),
         "reply": str(reply),
         "rule": reply.rule,
         "rulings": [ruling_facts(roll, ruling) for ruling in rulings],
@@ -191,28 +194,6 @@ def late_record(
     return Record(Kind.LATE, submission_id, at, roll.people, facts, marks)
 
 
-def suppressed_record(record_id: str, at: float, entry: Suppression, by: str, submission_id: str = "") -> Record:
-    """A mailbox was put on the suppression list; `by` says who did it: "recipient", or a name.
-
-    `submission_id` is the mail whose link was followed or which was answered, "" when there is none.
-
-    Its person is the entry's own digest, since a refusal by link knows no
-    address; `Records.digests` finds it all the same.
-    """
-    facts = {
-        "person": 0,
-        "scope": entry.scope,
-        "reason": entry.reason.value,
-        "origin": entry.origin,
-        "since": entry.at,
-        "expires_at": entry.expires_at,
-        "note": entry.note,
-        "by": by,
-        "submission": submission_id,
-    }
-    return Record(Kind.SUPPRESSED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
-
-
 def collected_record(
     record_id: str,
     at: float,
@@ -242,32 +223,6 @@ def collected_record(
         "effect": effect,
     }
     return Record(Kind.COLLECTED, record_id, at, (person,), facts, (mark,))
-
-
-def imported_record(
-    record_id: str, at: float, *, origin: str, file_sha256: str, rows: int, new: int, rejected: int, by: str
-) -> Record:
-    """A file of suppressions was imported: one record for all of its rows, which the store holds with this origin."""
-    facts = {"origin": origin, "file_sha256": file_sha256, "rows": rows, "new": new, "rejected": rejected, "by": by}
-    return Record(Kind.SUPPRESSED, record_id, at, (), facts)
-
-
-def lifted_record(
-    record_id: str,
-    at: float,
-    *,
-    digest: Digest,
-    sealed: bytes,
-    scope: str,
-    reason: Reason,
-    by: str,
-    consent: ConsentEvent | None,
-    note: str,
-) -> Record:
-    """A suppression was lifted, by whom and on what consent."""
-    evidence = {"id": consent.id, "at": consent.at, "evidence": consent.evidence} if consent else None
-    facts = {"person": 0, "scope": scope, "reason": reason.value, "by": by, "consent": evidence, "note": note}
-    return Record(Kind.LIFTED, record_id, at, (Person(digest, sealed),), facts)
 
 
 def policy_record(
@@ -311,13 +266,33 @@ def _path(roll: Roll, reverse_path: Mailbox | None) -> int | None:
 
 
 def ruling_facts(roll: Roll, ruling: Ruling) -> Facts:
-    """What a record keeps of a ruling; where it rests on consents, on which."""
+    """What a record keeps of a ruling.
+
+    Where it rests on consents, on which; where DNS was asked, what it said; where the recipient is, where that is recorded.
+    """
     said = {
         "person": roll.number(ruling.recipient.key),
         "action": ruling.action.word,
         "objections": [_objection(objection) for objection in ruling.objections],
     }
-    return said | {"consents": list(map(asdict, ruling.grounds))} if ruling.grounds else said
+    if ruling.grounds:
+        said["consents"] = list(map(asdict, ruling.grounds))
+    if ruling.domain_mail is not None:
+        said["domain_mail"] = ruling.domain_mail.value
+    if ruling.residence:
+        said["residence"] = {"countries": sorted(ruling.residence.countries), "at": ruling.residence.at}
+    return said
+
+
+def residence_told(ruling: Mapping[str, Any]) -> Residence | None:
+    """Where the ledger had the recipient of a recorded ruling then."""
+    told = ruling.get("residence")
+    return Residence(frozenset(told["countries"]), told["at"]) if told else None
+
+
+def domain_mail(told: Mapping[str, Any]) -> DomainMail | None:
+    """What DNS said, as a ruling on record has it."""
+    return DomainMail(told["domain_mail"]) if "domain_mail" in told else None
 
 
 def _objection(objection: Objection) -> Facts:

@@ -9,8 +9,8 @@ store keeps the same thing once.
 from collections.abc import Iterable, Iterator
 
 from relay.ids import is_id, time_of
-from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure
-from relay.policy.suppression import Reason
+from relay.policy.cases.reputation import DAY, KEPT_DAYS, Feedback, Measure
+from relay.policy.suppressions.suppression import Reason
 from relay.records import chain
 from relay.records.kinds import Record
 from relay.records.reading import Reader

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import REFUSALS, Digest, Suppression
+from relay.policy.suppressions.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
 from relay.records.journalled import applied_record
 from relay.records.kinds import Record
@@ -23,7 +23,7 @@ _log = logging.getLogger("relay.records")
 
 
 class Destination(Protocol):
-    """What a refusal is carried to: the part of a store that this needs (`relay.stores.contracts.Suppressions`)."""
+    """What a refusal is carried to: the part of a store that this needs (`relay.stores.suppressions.Suppressions`)."""
 
     async def suppress(self, entry: Suppression) -> bool: ...
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.policy.suppression import Reason, Suppression
+from relay.policy.suppressions.suppression import Reason, Suppression
 from relay.records import chain
 from relay.records.chain import Line
 from relay.records.kinds import Kind, Person, Record

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.mail.envelope import Recipient, Submission
-from relay.policy.case import Ruling
+from relay.policy.cases.case import Ruling
 from relay.records.facts import Roll, ruling_facts
 from relay.records.kinds import Kind, Person, Record
 

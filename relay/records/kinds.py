@@ -32,6 +32,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"  # a paused stream was resumed, by whom and why
     PROBED = "probed"  # a canary left by an upstream, to see what the provider makes of it
     ADAPTED = "adapted"  # something is done for a time because of an upstream's reply, or ended
+    THRESHOLD = "threshold"  # so many persons' data left the country that a recorded ground is nearly, or wholly, used up
     POLICY = "policy"  # a policy set came into force
     KEYS = "keys"  # a ring got a new generation, or the store was opened with keys for the first time
     OPENED = "opened"  # a store was created, or restored from a backup
@@ -65,4 +66,4 @@ class Record:
     @property
     def digests(self) -> tuple[bytes, ...]:
         """Everything that the index finds it by, each once."""
-        return tuple(dict.fromkeys((*(person.digest for person in self.people), *self.marks)))
+        return tuple(dict.fromkeys([*[person.digest for person in self.people], *self.marks]))

@@ -1,6 +1,6 @@
 """The records of a stream that is paused, and resumed."""
 
-from relay.policy.reputation import Pause, Tally
+from relay.policy.cases.reputation import Pause, Tally
 from relay.records.kinds import Kind, Record
 
 

@@ -17,11 +17,14 @@ from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submi
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.mail.reply import Reply, reply
-from relay.policy.case import Action, Objection, Ruling
-from relay.policy.consent import ConsentEvent, Ground
-from relay.policy.reputation import Measure, Pause, Tally
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
-from relay.records import chain, facts, journalled
+from relay.policy.cases.case import Action, Objection, Ruling
+from relay.policy.cases.domain_mail import DomainMail
+from relay.policy.cases.reputation import Measure, Pause, Tally
+from relay.policy.cases.transfers import Category, Threshold
+from relay.policy.consents.consent import ConsentEvent, Ground
+from relay.policy.consents.residence import Residence
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
+from relay.records import chain, facts, journalled, suppressed
 from relay.records.adapted import adapted_record
 from relay.records.consented import consent_record, consents_record
 from relay.records.handled import handled_record
@@ -31,9 +34,10 @@ from relay.records.kinds import Kind, Person, Record
 from relay.records.meanings import MEANINGS, SENTENCES
 from relay.records.paused import paused_record, resumed_record
 from relay.records.probed import probed_record
+from relay.records.threshold import threshold_record
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 
 RECIPE = """\
 import hashlib, sqlite3, sys
@@ -90,6 +94,8 @@ def reference() -> str:
 
 _GROUND = Ground("cn-marketing/consent", "marketing:newsletter", "01K8Z0V0000000000000000000", _AT - 86400.0, "explicit")
 
+_RESIDENCE = Residence(frozenset({"KR"}), _AT - 86400.0)
+
 
 def examples() -> dict[Kind, list[Record]]:
     """Records of every kind, as the line and the commands write them."""
@@ -120,10 +126,13 @@ def examples() -> dict[Kind, list[Record]]:
         ),
     ]  # fmt: skip
     held = held_records(submission.id, waiting, _Report.HELD, _AT + 1, _AT + 86400, _person)
-    rulings = [Ruling(ada, Action.REJECT, (_OBJECTION,)), Ruling(bob, Action.PERMIT, grounds=(_GROUND,))]
+    rulings = [
+        Ruling(ada, Action.REJECT, (_OBJECTION,)),
+        Ruling(bob, Action.PERMIT, grounds=(_GROUND,), domain_mail=DomainMail.TAKES, residence=_RESIDENCE),
+    ]
     came = replace(refusal, number=8131, in_flight=(_id(13),))
     digest, policy = refusal.digest, submission.policy
-    lifted = facts.lifted_record(
+    lifted = suppressed.lifted_record(
         _id(5),
         _AT + 60,
         digest=digest,
@@ -134,15 +143,16 @@ def examples() -> dict[Kind, list[Record]]:
         consent=consent,
         note="",
     )
-    imported = facts.imported_record(
+    imported = suppressed.imported_record(
         _id(4), _AT, origin="import:ses", file_sha256="5feceb66ffc86f38", rows=12000, new=11874, rejected=3, by="Wang Min"
     )
     applied = facts.policy_record(
         _id(7), _AT, policy_hash=policy, previous="07c1d2a98be4f365", reason="new footer", by="Wang Min", laxer=0, shadow=[]
     )
     at_rcpt = facts.refused_record(
-        _id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person, stream=submission.stream
-    )
+        _id(2), _AT, client, author.key, author, ada, gone, rulings[:1], policy, _person, stream=submission.stream,
+        upstream_countries=["CN"],
+    )  # fmt: skip
     large = reply(552, "3.4", "[base/size] the message is larger than 33538048 octets")
     announced = facts.refused_record(
         _id(11), _AT, client, author.key, author, None, large, (), policy, _person, stream=submission.stream, bound=33538048
@@ -174,7 +184,7 @@ def examples() -> dict[Kind, list[Record]]:
         Kind.HANDLED: [
             handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
         ],
-        Kind.SUPPRESSED: [facts.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
+        Kind.SUPPRESSED: [suppressed.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
         Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
@@ -191,6 +201,7 @@ def examples() -> dict[Kind, list[Record]]:
             adapted_record(_id(13), _AT, _ADAPTATION, _person(author.key)),
             adapted_record(_id(14), _AT + 900, _ADAPTATION, _person(author.key), ended="time"),
         ],
+        Kind.THRESHOLD: [threshold_record(_id(17), _AT, 2026, _THRESHOLD, 80_000, "80 %")],
         Kind.POLICY: [applied],
         Kind.KEYS: [facts.keys_record(_id(8), _AT, ring="tokens", fingerprints=["tokens:2:0a1b2c3d4e5f6071"], by="Wang Min")],
         Kind.OPENED: [facts.opened_record(_id(9), _AT, store="sqlite", store_id="01K8Z0V0000000000000000000", why="created")],
@@ -209,6 +220,7 @@ def fields(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+_THRESHOLD = Threshold("cn-marketing/transfer-count", "exempt", Category.ORDINARY, 100_000, ("SG",))
 _OBJECTION = Objection(
     "base/suppression",
     Action.REJECT,

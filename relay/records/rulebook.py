@@ -11,12 +11,15 @@ from datetime import date
 from typing import Any
 
 from relay.errors import ConfigurationError
-from relay.policy.asking import rules_asked
-from relay.policy.parse import parse_policies
-from relay.policy.rule import Rule
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.show import PURPOSE_WORDS, show
+from relay.policy.cases.domain_mail import DomainMail
+from relay.policy.deciding.asking import rules_asked
+from relay.policy.rules.rule import Rule
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.telling.show import PURPOSE_WORDS, show
 from relay.records.wording import Both, both
+
+_Place = tuple[str, str, frozenset[str], DomainMail | None, frozenset[str]]  # the arguments of `Rulebook.asked`
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Rulebook:
         self.kept = kept
         self._policy = _compiled(kept.files)
         self._named: dict[str, Rule] = {}
-        self._asked: dict[tuple[str, str, frozenset[str]], tuple[str, ...]] = {}
+        self._asked: dict[_Place, tuple[str, ...]] = {}
 
     @property
     def is_readable(self) -> bool:
@@ -60,12 +63,26 @@ class Rulebook:
         en, zh = PURPOSE_WORDS[stream.purpose]
         return both(stream.title.zh, stream.title.en), both(zh, en)
 
-    def asked(self, stream_name: str, domain: str, upstream_countries: Iterable[str]) -> tuple[str, ...]:
-        """The names of the rules that were asked about a recipient at this domain; () when the set does not tell."""
-        key = stream_name, domain, frozenset(upstream_countries)
+    def asked(
+        self,
+        stream_name: str,
+        domain: str,
+        upstream_countries: Iterable[str],
+        *,
+        mail: DomainMail | None = None,
+        recorded: frozenset[str] = frozenset(),
+    ) -> tuple[str, ...]:
+        """The names of the rules that were asked about a recipient at this domain; () when the set does not tell.
+
+        `mail` is what DNS said of the domain then, `recorded` where the consent ledger had the recipient.
+        """
+        countries = frozenset(upstream_countries)
+        key = stream_name, domain, countries, mail, recorded
         if key not in self._asked:
             stream = self._stream(stream_name)
-            rules = rules_asked(self._policy, stream, *key[1:]) if self._policy and stream else ()
+            rules: tuple[Rule, ...] = ()
+            if self._policy and stream:
+                rules = rules_asked(self._policy, stream, domain, countries, mail=mail, recorded=recorded)
             self._named |= {rule.name: rule for rule in rules}
             self._asked[key] = tuple(rule.name for rule in rules)
         return self._asked[key]

@@ -85,12 +85,6 @@ def found_by_id(reader: Reader, record_id: str, limit: int = 100) -> list[Record
     return [_record(body) for (body,) in rows]
 
 
-def mask(mailbox: str) -> str:
-    """Show who is meant to those who know, and nothing to others: a***@example.org."""
-    local_part, at, domain = mailbox.rpartition("@")
-    return f"{local_part[:1]}***@{domain}" if at else f"{mailbox[:1]}***"
-
-
 def verify(reader: Reader, progress: Progress = lambda done, total: None, noted: tuple[int, str] | None = None) -> Verdict:
     """Walk the whole chain, and compare every column and index with what was hashed.
 

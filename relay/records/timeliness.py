@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relay.policy.suppression import REFUSALS
+from relay.policy.suppressions.suppression import REFUSALS
 from relay.records.reading import Reader
 
 QUARTER_SECONDS = 900

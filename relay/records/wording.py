@@ -1,11 +1,10 @@
 """What records say in Chinese and English: one sentence per kind, state and weight."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from relay.policy.consent_words import detail_zh
-from relay.policy.suppression import ORGANISATION
+from relay.policy.suppressions.suppression import ORGANISATION
+from relay.policy.telling.finding_words import finding_zh
 from relay.records.kinds import Kind
 
 Both = Mapping[str, str]
@@ -38,6 +37,7 @@ KINDS: Mapping[Kind, Both] = {
     Kind.RESUMED: both("邮件流恢复发送", "A stream was resumed"),
     Kind.PROBED: both("向上游服务器发出一封探测邮件", "A canary was sent to an upstream"),
     Kind.ADAPTED: both("因上游服务器的答复调整了发送，或调整结束", "Sending was adapted to an upstream's reply, or that ended"),
+    Kind.THRESHOLD: both("出境人数接近或达到依据的上限", "The persons whose data left are near what a ground allows"),
     Kind.POLICY: both("一套策略生效", "A policy set came into force"),
     Kind.KEYS: both("启用了新的密钥", "A key ring got a new generation"),
     Kind.OPENED: both("存储被创建或恢复", "A store was created or restored"),
@@ -101,7 +101,6 @@ ORIGINS: Mapping[str, Both] = {
     "cli": both("命令行", "the command line"),
 }
 
-_COUNTED = re.compile(r"(\d+) shown, (\d+) allowed")  # what mass-disclosure saw
 
 MEASURES: Mapping[str, Both] = {
     "complaints": both("投诉率阈值", "the threshold for complaints"),
@@ -132,14 +131,17 @@ SCOPES: Mapping[str, Both] = {
     "domain": both("收件人域名", "the recipient domain"),
 }
 
-CLASSES: Mapping[str, Both] = {
+REPLY_CLASSES: Mapping[str, Both] = {
+    "recipient_gone": both("没有这个邮箱", "there is no such mailbox"),
     "throttle": both("发送过多或过快", "too much or too fast"),
-    "content": both("内容被拒", "the content was refused"),
+    "content": both("内容被视为垃圾邮件或含有禁止的内容", "the content looks like spam or is forbidden"),
     "authentication": both("登录失败", "the login failed"),
-    "sender_policy": both("发件人或域名认证不符", "the sender, or the authentication of its domain"),
-    "reputation": both("发件方信誉不佳", "we are in bad standing"),
-    "recipient_gone": both("收件人不存在", "the recipient is gone"),
-    "manual": both("人工", "by hand"),
+    "sender_policy": both("发件人、SPF、DKIM 或 DMARC 不符合要求", "the sender address, SPF, DKIM or DMARC"),
+    "reputation": both("发件方信誉不佳", "the reputation of the sender"),
+    "outage": both("对方服务器暂不可用", "the server did not work"),
+    "transient": both("暂时的原因", "a temporary reason"),
+    "permanent": both("永久的原因", "a permanent reason"),
+    "manual": both("人工", "by hand"),  # no reply: a person did what replies do
 }
 
 OWN_RULES: Mapping[str, tuple[Both, Both]] = {
@@ -314,9 +316,9 @@ def detail_words(rule: str, detail: str) -> Both:
     """What a rule saw, which goes over the wire in ASCII; what has no Chinese words stands for itself."""
     if rule == "base/suppression":
         return both(word(REASONS, detail)["zh"], detail)
-    if counted := _COUNTED.fullmatch(detail):
-        return both(f"显示 {counted[1]} 个，限 {counted[2]} 个", detail)
-    return both(detail_zh(detail) or detail, detail)
+    if detail.endswith("country unknown"):
+        return both(detail.replace("country unknown", "所在国家不明"), detail)
+    return both(finding_zh(detail) or detail, detail)
 
 
 def scope_words(scope: str) -> Both:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.mail.lazy import lazy
+from relay.lazy import lazy
 from relay.render.signing import relaxed_body
 from relay.render.splice import Slot
 

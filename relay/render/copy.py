@@ -23,11 +23,12 @@ from functools import lru_cache
 from typing import Literal
 
 from relay.errors import RenderingImpossible
+from relay.lazy import lazy
 from relay.mail.envelope import Client, Recipient
-from relay.mail.fields import Field as MessageField
-from relay.mail.fields import split_fields as raw_fields
-from relay.mail.lazy import lazy
+from relay.mail.mailbox import is_at_or_below
 from relay.mail.message import Message
+from relay.mail.parts.fields import Field as MessageField
+from relay.mail.parts.fields import split_fields as raw_fields
 from relay.render.body import Body
 from relay.render.duties import NOBODY, NONE, Treatment, carry_out
 from relay.render.fields import CFBL_ADDRESS, CFBL_FEEDBACK_ID, feedback_id
@@ -41,6 +42,7 @@ SIGNATURE_RULE = "base/signature"
 _REMOVED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _REMOVED_PREFIX = b"x-relay-"
 _SUPPLIED = frozenset({b"date", b"message-id"})
+_NOTHING: Counter[bytes] = Counter()
 _UNSUBSCRIBE = frozenset({b"list-unsubscribe", b"list-unsubscribe-post"})
 _HELO = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253}[A-Za-z0-9_])?")
 
@@ -302,7 +304,7 @@ def _read_back(prepared: Prepared, signatures: bytes, own: bytes, body_hash: byt
     trace, shared = prepared.read
     fields = [*trace, *split_fields(signatures), *shared, *split_fields(own)]
     authors = [field.name for field in fields].count(b"from")
-    covered: Counter[bytes] = Counter()
+    covered = _NOTHING
     for place, signer in enumerate(prepared.signers, 1):
         try:
             named = verify(fields, place, signer, body_hash)
@@ -316,4 +318,4 @@ def _read_back(prepared: Prepared, signatures: bytes, own: bytes, body_hash: byt
 
 
 def _is_aligned(domain: str, authors: frozenset[str]) -> bool:
-    return bool(authors) and all(author == domain or author.endswith(f".{domain}") for author in authors)
+    return bool(authors) and all(is_at_or_below(author, domain) for author in authors)

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from fnmatch import translate
 from functools import lru_cache
 
-from relay.mail.mailbox import Mailbox
+from relay.mail.mailbox import Mailbox, is_at_or_below
 from relay.mail.message import Message
-from relay.policy.duty import AddFields, RemoveFields
+from relay.policy.rules.duty import AddFields, RemoveFields
 from relay.render.letterhead import Letterhead
 
 CFBL_ADDRESS, CFBL_FEEDBACK_ID = b"cfbl-address", b"cfbl-feedback-id"
+_DAY = 86400
 _LEAST_SENDER, _LONGEST_SENDER = 5, 15  # characters of a Feedback-ID's last part
 
 Added = tuple[bytes, bytes]
@@ -28,8 +29,9 @@ Added = tuple[bytes, bytes]
 
 def removed_names(tables: Iterable[RemoveFields], present: Iterable[bytes]) -> frozenset[bytes]:
     """Return which of the names present (lower case) the duties remove."""
-    names = frozenset(present)
-    return frozenset(name for table in tables for name in names if _any_of(table.fields).match(name.decode("latin-1")))
+    names = [(name, name.decode("latin-1")) for name in present]
+    matching = [_any_of(table.fields).match for table in tables]
+    return frozenset([name for name, text in names for matches in matching if matches(text)])
 
 
 @lru_cache(maxsize=256)
@@ -65,9 +67,19 @@ def _list_id(stream: str, author: Mailbox) -> str:
 
 def _feedback_id(table: AddFields, letterhead: Letterhead, author: Mailbox, at: float) -> str:
     """The day, the stream, the purpose, and who sends: what complaints are counted by must not be one mail's alone."""
-    own = re.sub(r"[^a-z0-9]", "", author.domain)[:_LONGEST_SENDER]
-    sender = table.sender_id or own.ljust(_LEAST_SENDER, "0")
-    return f"{datetime.fromtimestamp(at, UTC):%Y%m%d}:{letterhead.stream}:{letterhead.purpose}:{sender}"
+    sender = table.sender_id or _sender_of(author.domain)
+    return f"{_day_of(int(at // _DAY))}:{letterhead.stream}:{letterhead.purpose}:{sender}"
+
+
+@lru_cache(maxsize=256)
+def _sender_of(domain: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", domain)[:_LONGEST_SENDER].ljust(_LEAST_SENDER, "0")
+
+
+@lru_cache(maxsize=8)
+def _day_of(number: int) -> str:
+    """The day of that number since 1970, in UTC."""
+    return f"{datetime.fromtimestamp(number * _DAY, UTC):%Y%m%d}"
 
 
 def _takes_feedback(letterhead: Letterhead, author: Mailbox | None) -> bool:
@@ -75,4 +87,4 @@ def _takes_feedback(letterhead: Letterhead, author: Mailbox | None) -> bool:
     domain = letterhead.feedback_mailbox.rpartition("@")[2]
     if author is None or not domain or domain not in letterhead.signing_domains:
         return False
-    return author.domain == domain or author.domain.endswith(f".{domain}")
+    return is_at_or_below(author.domain, domain)

@@ -6,8 +6,8 @@ of any other multipart.  What a text shows already is not said again; the link
 is, because only ours is the recipient's own and stops this relay's mail.
 
 Charset and transfer encoding of the parts stay.  In HTML what is not ASCII is
-written as character references; a plain text that cannot have Chinese
-characters gets the English footer.
+written as character references; a plain text that cannot have Chinese or
+Japanese characters gets the English footer.
 """
 
 import re
@@ -15,35 +15,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay.errors import DutyImpossible
-from relay.mail.decoding import charset_named, decode_octets
 from relay.mail.message import Message
-from relay.mail.mime import Part
-from relay.mail.visible import Page, read_page
-from relay.policy.duty import FooterPart
+from relay.mail.page.enclosure import elements_around
+from relay.mail.page.visible import Page, read_page
+from relay.mail.parts.decoding import charset_named, decode_octets, guessed_codec
+from relay.mail.parts.mime import Part
+from relay.policy.rules.duty import FooterPart
 from relay.render.body import Body
-from relay.render.letterhead import Language, Letterhead
+from relay.render.letterhead import Language, Languages, Letterhead
+from relay.render.said import says
 from relay.render.shown import shown_texts
 from relay.render.splice import Octets, Slot
 from relay.render.wording import LINK, Line, as_html, as_text, footer_lines
 
 _HTML = "text/html"
+_ENGLISH: Languages = ("en",)
 _NO_ASCII = ("utf-16", "utf-32", "utf-7", "unicode-1-1-utf-7", "ucs-", "iso-10646", "ebcdic", "ibm037", "cp037")
 _MARK = "relay:footer"
-_MARKED = as_html([Line("", _MARK)], "en").encode()
+_MARKED = as_html([Line("", _MARK)], _ENGLISH).encode()
 """Stands where the footer is to stand, while it is seen whether readers see it."""
+_MAY_BE_CLOSED = "dialog,details,datalist,select,textarea,video,audio,object,canvas,iframe,noscript,[popover]"
+"""What stands in these is seen by some readers at most."""
 _ESCAPES = re.compile(rb"\x1b(?:\([BJ]|\$[@B]|\$?\([A-Z]|\$\)[A-Z])")
 _TO_ASCII = (b"\x1b(B", b"\x1b(J")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the footer is to say; `reasons` in the words of a pack, "" for ours."""
+    """What the footer is to say, and in which languages; `reasons` in the words of a pack, "" for ours.
+
+    A text that cannot have all of them gets English, and what some law wants beside it (`by_law`).
+    """
 
     parts: tuple[FooterPart, ...]
     reasons: Mapping[Language, str]
+    languages: Languages
+    by_law: Languages = ()
 
 
-def footed(message: Message, wish: Wish, letterhead: Letterhead, language: Language, *, eight_bit: bool) -> Body:
+def footed(message: Message, wish: Wish, letterhead: Letterhead, *, eight_bit: bool) -> Body:
     """The body of the message with the footer in every text that readers are shown.
 
     `eight_bit` lets 8-bit octets into a part that is declared to have them.
@@ -62,7 +72,7 @@ def footed(message: Message, wish: Wish, letterhead: Letterhead, language: Langu
     pieces: list[bytes | Slot] = []
     for part in reversed(texts):  # from the end, so that the places of the parts before it stay
         writing = _Writing(Octets(body, part), part, wish, letterhead, eight_bit)
-        if (found := writing.texts(language)) is None:
+        if (found := writing.texts()) is None:
             continue
         spliced = writing.octets.splice(writing.place, found, is_html=writing.is_html)
         pieces[:0] = [spliced.slot, spliced.tail]
@@ -80,33 +90,49 @@ class _Writing:
         self._wish, self._letterhead = wish, letterhead
         self._takes_8bit = bool(octets.encoding) or not octets.text.isascii() or (eight_bit and part.encoding != "7bit")
         text = octets.text
-        self.place, self._links, shown = len(text), frozenset[str](), ""
+        self.place, self._ends, self._links = len(text), b"", frozenset[str]()
         if self.is_html:
-            self.place, page = self._find_place()
-            self._links, shown = _seen(page), page.shown
-        self._shown = _compact(shown or self._decoded(text))
+            self.place, self._ends, page = self._find_place()
+            self._links, shown = frozenset([link.href for link in page.links if link.shown and not link.hidden]), page.shown
+        else:
+            shown = self._decoded(text)
+        self._shown = shown.casefold()
 
-    def _find_place(self) -> tuple[int, Page]:
-        """Before the last </body>, else at the end, where readers add to the body too; and the page as they see it."""
+    def _find_place(self) -> tuple[int, bytes, Page]:
+        """Before the last </body>, else at the end, where readers add to the body too; and the page as they see it.
+
+        The footer stands in the body itself, so that nothing which the HTML left open can hide it: the end tags of
+        what is open there come with it.
+        """
         text = self.octets.text
         end = text.lower().rfind(b"</body")
         for place in (end, len(text)) if end >= 0 else (len(text),):
-            page = read_page(self._decoded(b"".join([text[:place], _MARKED, text[place:]])), "")
-            if _MARK in _seen(page):
-                return place, page
+            html, ends = self._marked(place, b""), b""
+            around = elements_around(html, _MARK)
+            if around:
+                ends = "".join(f"</{name}>" for name in around if name.isascii()).encode()
+                html = self._marked(place, ends)
+                around = elements_around(html, _MARK)
+            if around == () and _is_marked(page := read_page(html, "", without=_MAY_BE_CLOSED)):
+                return place, ends, page
         raise DutyImpossible("the HTML hides what stands at its end, or is nested too deeply to be read")
+
+    def _marked(self, place: int, ends: bytes) -> str:
+        text = self.octets.text
+        return self._decoded(b"".join([text[:place], ends, _MARKED, text[place:]]))
 
     def _decoded(self, octets: bytes) -> str:
         return decode_octets(octets, "" if self._codec == "ascii" else self._codec)
 
-    def texts(self, language: Language) -> tuple[bytes, ...] | None:
+    def texts(self) -> tuple[bytes, ...] | None:
         """The octets around the link, None when the text shows all of it already."""
-        lines = self._lines(language)
+        languages, needed = self._wish.languages, self._wish.by_law
+        lines = self._lines(languages)
         if not lines:
             return None
         if self.is_html:
-            return self._ended(as_html(lines, language).encode("ascii", "xmlcharrefreplace"))
-        for some in (lines, self._lines("en")):
+            return self._ended(self._ends + as_html(lines, languages).encode("ascii", "xmlcharrefreplace"))
+        for some in (lines, self._lines(needed or _ENGLISH)):
             try:
                 octets = as_text(some).encode(self._codec)
             except UnicodeEncodeError:
@@ -115,16 +141,16 @@ class _Writing:
                 return self._ended(self._to_ascii() + octets)
         raise DutyImpossible("the footer cannot be written in the charset of the text; send the text as UTF-8, and not as 7bit")
 
-    def _lines(self, language: Language) -> list[Line]:
+    def _lines(self, languages: Languages) -> list[Line]:
         wish = self._wish
-        lines = footer_lines(wish.parts, self._letterhead, language, wish.reasons.get(language, ""))
+        lines = footer_lines(wish.parts, self._letterhead, languages, wish.reasons)
         return [line for line in lines if not self._shows(line)]
 
     def _shows(self, line: Line) -> bool:
         """Whether a reader sees it without us. Never of the link: another's link would not be the recipient's."""
         if line.link == LINK:
             return False
-        return line.link in self._links or any(_compact(fact) in self._shown for fact in line.facts)
+        return line.link in self._links or any(says(self._shown, fact) for fact in line.facts)
 
     def _ended(self, octets: bytes) -> tuple[bytes, ...]:
         """With the line ends of the part, and a line end before it where the text has none."""
@@ -142,37 +168,21 @@ class _Writing:
         return _TO_ASCII[0] if escapes and escapes[-1] not in _TO_ASCII else b""
 
 
-def _seen(page: Page) -> frozenset[str]:
-    return frozenset([link.href for link in page.links if not link.hidden]) if page.is_complete else frozenset()
+def _is_marked(page: Page) -> bool:
+    return page.is_complete and any(link.href == _MARK and not link.hidden for link in page.links)
 
 
 def _codec(part: Part, text: bytes) -> str:
     """What a part may be written in. Raises DutyImpossible for a charset in which ASCII is not ASCII."""
-    charset = next((value for name, value in part.parameters if name == "charset"), "").strip().lower()
+    charset = part.charset.strip().lower()
     if charset.startswith(_NO_ASCII):
         raise DutyImpossible(f"a text of the message is in the charset {charset[:20]}, which cannot have a footer")
     codec = charset_named(charset)
     if charset in ("", "us-ascii", "ascii"):
-        return _guessed(text)
+        codec = "ascii" if text.isascii() else guessed_codec(text)
+        return codec if codec != "latin-1" else "ascii"
     if codec == "gb18030" and charset != "gb18030":
         return "gbk"  # its readers may know no four octets
     if codec == "iso2022_kr" or (codec == "utf-8" and charset not in ("utf-8", "utf8")):
         return "ascii"
     return codec
-
-
-def _guessed(text: bytes) -> str:
-    """Nothing is declared, so that readers guess: what 8-bit octets there are tell how."""
-    if text.isascii():
-        return "ascii"
-    for codec in ("utf-8", "gb18030"):
-        try:
-            text.decode(codec)
-        except UnicodeDecodeError:
-            continue
-        return codec
-    return "ascii"
-
-
-def _compact(text: str) -> str:
-    return "".join(text.split()).casefold()

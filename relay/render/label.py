@@ -2,19 +2,22 @@
 
 The octets of the subject stay as they came, encoded-words and folding
 included, and the labels come before them.  Only where a label must stand
-behind one that the subject has already is the whole subject written anew.
+behind one that the subject has already, or stands behind Re: already, is the
+whole subject written anew.
 """
 
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 
-from relay.mail.decoding import charset_named, decode_unstructured
-from relay.mail.fields import Field
-from relay.policy.duty import Label
-from relay.policy.labels import labels_of, without_labels, written
+from relay.mail.parts.decoding import charset_named, decode_unstructured
+from relay.mail.parts.fields import Field
+from relay.policy.checks.subject import REPLY
+from relay.policy.rules.duty import Label
+from relay.policy.words.labels import Mark, marks_of, without_labels, written
 
 _SUBJECT = b"subject"
+_READ = 200  # characters of a subject in which prefixes of answers are looked for
 _LINE = 76  # RFC 2047 section 2: a line with an encoded-word, without CRLF
 _FIRST_WORD = re.compile(rb"\s*=\?([!-<>@-~]{1,40})\?[BbQq]\?")
 _AS_ASCII = frozenset({"us-ascii", "ascii"})
@@ -23,22 +26,45 @@ _NARROW = {"gb2312": "gb2312", "gbk": "gbk", "euc-kr": "euc_kr", "big5": "big5",
 
 
 def labelled(fields: Sequence[Field], labels: Sequence[Label]) -> tuple[Field, ...]:
-    """The fields with every one of the labels in front of the subject, in this order; as they are where nothing is missing."""
+    """The fields with the labels in front of the subject, in this order, each once; as they are where they are right."""
     place = next((number for number, field in enumerate(fields) if field.name == _SUBJECT), None)
     if place is None:
         return (*fields, Field(_SUBJECT, _field(written(labels, ""), b"", "utf-8")))
     subject = decode_unstructured(fields[place].value)
-    present = labels_of(subject)
-    missing = [label for label in labels if label not in present]
-    if not missing:
+    marks, wanted = marks_of(subject), [Mark(label) for label in labels]
+    missing = _missing(marks, wanted)
+    if missing == []:
         return tuple(fields)
-    raw, charset = fields[place].raw, _charset(fields[place])
-    if missing == list(labels[: len(missing)]):  # what the law wants behind them, if anything, stands there already
+    raw, charset, rest = fields[place].raw, _charset(fields[place]), without_labels(subject)
+    said_once = _said_once(rest, labels)
+    if missing is not None and said_once == rest:
         octets = _field(written(missing, subject), _value(raw), charset)
     else:
-        kept = [label for label in present if label not in labels]
-        octets = _field(written([*labels, *kept], subject) + without_labels(subject), b"", charset)
+        kept = dict.fromkeys(mark.label for mark in marks if mark.label not in labels)
+        octets = _field(written([*labels, *kept], said_once) + said_once, b"", charset)
     return (*fields[:place], Field(_SUBJECT, octets), *fields[place + 1 :])
+
+
+def _said_once(subject: str, labels: Sequence[Label]) -> str:
+    """The subject without those of the labels that stand behind Re: or Fwd:, where no law looks for them."""
+    place = 0
+    while found := REPLY.match(subject, place, _READ):
+        place = found.end()
+    behind = subject[place:]
+    marks = marks_of(behind) if place else ()
+    if all(mark.label not in labels for mark in marks):
+        return subject
+    kept = [mark.label for mark in marks if mark.label not in labels]
+    return f"{subject[:place]} {written(kept, behind)}{without_labels(behind)}"
+
+
+def _missing(marks: Sequence[Mark], wanted: Sequence[Mark]) -> list[Label] | None:
+    """The labels to put in front of the others as they stand; None where these stand otherwise than is wanted."""
+    present = [mark for mark in marks if mark.label in {label for label, _ in wanted}]
+    lacking = len(wanted) - len(present)
+    if present != list(wanted[lacking:]) or present != list(marks[: len(present)]):
+        return None
+    return [label for label, _ in wanted[:lacking]]
 
 
 def _charset(field: Field) -> str:

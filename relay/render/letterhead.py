@@ -3,15 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from relay.policy.duty import FooterPart
+from relay.policy.rules.duty import FooterPart
+from relay.policy.rules.organisation import OrganisationFacts
+from relay.policy.sets.policy_set import Stream
 
-Language = Literal["zh", "en"]
+Language = Literal["zh", "ko", "ja", "en", "fr", "de", "pt", "es"]
+Languages = tuple[Language, ...]
+"""What a text says in more than one language it says in each, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """Facts of organisation.toml in both languages ("" what it does not say), and of the stream.
+    """Facts of organisation.toml in Chinese and English ("" what it does not say), and of the stream.
 
+    `preferences_url` is "" where no program chooses what readers are shown;
     `has_link` says that each copy has its recipient's unsubscribe link;
     `feedback_mailbox` is one that is read by the relay, "" without any;
     `signing_domains` are those of the keys that sign the message.
@@ -25,6 +30,7 @@ class Letterhead:
     refusal_mailbox: str = ""
     contact: str = ""
     privacy_url: str = ""
+    preferences_url: str = ""
     has_link: bool = False
     feedback_mailbox: str = ""
     signing_domains: frozenset[str] = frozenset()
@@ -41,3 +47,23 @@ class Letterhead:
         }
         is_set, where = facts.get(part, (True, ""))
         return "" if is_set else where
+
+
+def letterhead_of(
+    organisation: OrganisationFacts, stream: Stream, *, feedback_mailbox: str, signing_domains: frozenset[str]
+) -> Letterhead:
+    """What organisation.toml and the stream say; the mailbox and the keys are the relay's own."""
+    return Letterhead(
+        stream=stream.name,
+        purpose=stream.purpose.value,
+        title={"zh": stream.title.zh, "en": stream.title.en},
+        legal_name={"zh": organisation.legal_name.zh, "en": organisation.legal_name.en},
+        postal_address={"zh": organisation.postal_address.zh, "en": organisation.postal_address.en},
+        refusal_mailbox=organisation.refusal_mailbox,
+        contact=organisation.contact,
+        privacy_url=organisation.privacy_url,
+        preferences_url=organisation.preferences_url if stream.file.personalised else "",
+        has_link=stream.unsubscribe.is_offered,
+        feedback_mailbox=feedback_mailbox,
+        signing_domains=signing_domains,
+    )

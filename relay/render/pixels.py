@@ -1,40 +1,60 @@
-"""do = "remove-pixels": images from elsewhere that nobody can see, which tell their owner who opened the mail and when.
+"""do = "remove-pixels": what is fetched from elsewhere when a mail is opened and shows nothing, as `relay.mail.page.pixels` says.
 
-An image counts as unseen when both its sides are at most one pixel, when one
-has no length, or when it hides itself.  Its tag is cut out of the HTML; nothing else changes.
+Of the HTML that readers are shown this is cut out, and not an octet more: the
+tag of a picture or a <link>, the attribute by which a frame, a player or a
+background is fetched, the declaration of a style, the rule of a style element
+that brings in another sheet or a font.  What a page shows afterwards is
+compared with what it showed before; where a pixel would be left, or something
+in sight would go with it, the duty is impossible.
+
+A tag is found by a mark of its own, put into a copy of the page that only the
+parser sees: so it is the parser that says which tag made which element.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from html import unescape
+from itertools import pairwise
 
 from relay.errors import DutyImpossible
 from relay.mail.message import Message
-from relay.mail.mime import Part
+from relay.mail.page.conditional import conditional_comments
+from relay.mail.page.dynamic import UNDRAWN, as_drawn
+from relay.mail.page.pixels import FETCHED, Pixel
+from relay.mail.page.sheet_loads import loads_of
+from relay.mail.page.styles import read_style
+from relay.mail.page.tags import Attribute, Tag, attributes_of, tag_spans
+from relay.mail.page.visible import Page, read_page
+from relay.mail.parts.decoding import decode_octets
+from relay.mail.parts.mime import Part
 from relay.render.splice import Octets
 
-_MOST_TAG = 4096  # octets of an <img>, which is looked at in one piece
-_LONG = 10**6
-_IMAGE = re.compile(rb"<img(?=[\s/])", re.IGNORECASE)
-_TAG = re.compile(rb"""<img(?:[^"'>]++|"[^"]*+"|'[^']*+')*+>""", re.IGNORECASE)  # a ">" in a quoted value ends no tag
-_ATTRIBUTE = re.compile(rb"""([A-Za-z-]{1,40}+)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""")
-_REMOTE = re.compile(rb"\s*(?:https?:)?//", re.IGNORECASE)
-_SIZE = re.compile(rb"\s*0*([0-9]{1,6})(?:\.\d*)?\s*(?:px)?\s*", re.IGNORECASE)
-_HIDDEN = re.compile(
-    rb"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0*)?\s*(?:;|!|$))", re.IGNORECASE
-)
-_STYLED = re.compile(rb"(?:^|;)\s*(?:max-)?(width|height)\s*:([^;!]*)", re.IGNORECASE)
+_AMP = "text/x-amp-html"
+_HTML = ("text/html", "application/xhtml+xml", _AMP)
+_MARK = "relay-mark"
+_MAY_PAINT = re.compile(r"background|style", re.IGNORECASE)
+_OF_STYLE = re.compile(r"""&#?\w{1,40};|"[^"]*"|'[^']*'|\([^()]*\)|(;)""")
+"""What a ";" in the source of a style attribute is no end of a declaration in, and the ";" that is one."""
+
+_BLANKS = Counter(dict.fromkeys(" \n", 1 << 40))
+"""How many there are says nothing."""
+
+Range = tuple[int, int]
 
 
 def without_pixels(message: Message) -> Message:
-    """The message without such images; as it is when it has none.
+    """The message without them; as it is when it has none.
 
-    Raises DutyImpossible where one may be in what cannot be read or changed.
+    Raises DutyImpossible where one is in what cannot be read or changed.
     """
     if not message.structure.is_complete:
         raise DutyImpossible("the parts of the message cannot all be read, so tracking pixels may be in them")
-    parts = [part for part in message.structure.parts if _is_html(part)]
-    found = [(part, ranges) for part in parts if (ranges := pixels(Octets(message.body, part).text))]
+    content = message.content
+    if content.is_complete and not content.pixels:
+        return message
+    found = [(part, ranges) for part in message.structure.parts if _is_shown(part) and (ranges := _pixels_of(message, part))]
     if not found:
         return message
     if message.is_signed_or_encrypted:
@@ -45,40 +65,103 @@ def without_pixels(message: Message) -> Message:
     return replace(message, body=body)
 
 
-def pixels(html: bytes) -> list[tuple[int, int]]:
-    """Where the tags of such images stand."""
-    return [(start, end) for start, end in _images(html) if _is_pixel(html[start:end])]
+def _is_shown(part: Part) -> bool:
+    """Whether readers are shown it in the mail; a page that is attached is somebody's file."""
+    is_file = part.header(b"content-disposition").strip().lower().startswith("attachment")
+    return part.is_leaf and part.media_type in _HTML and not part.in_attached_message and not is_file
 
 
-def _images(html: bytes) -> Iterator[tuple[int, int]]:
-    for begin in _IMAGE.finditer(html):
-        start, bound = begin.start(), begin.start() + _MOST_TAG
-        if html.find(b">", start, bound) > 0 and (tag := _TAG.match(html, start, bound)):
-            yield tag.span()
+def _pixels_of(message: Message, part: Part) -> Sequence[Range]:
+    html = Octets(message.body, part).text
+    if part.media_type != _AMP:
+        return pixels(html, part.charset)
+    if _page(as_drawn(decode_octets(html, part.charset)), UNDRAWN).pixels:
+        raise DutyImpossible("the message has a part in AMP with a tracking pixel, which cannot be removed")
+    return ()
 
 
-def _is_pixel(tag: bytes) -> bool:
-    attributes: dict[bytes, bytes] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(tag[4:]):
-        attributes.setdefault(name.lower(), double or single or bare)  # of two, readers take the first
-    if not _REMOTE.match(attributes.get(b"src", b"")):
-        return False
-    style = attributes.get(b"style", b"")
-    sides = {name: attributes.get(name, b"") for name in (b"width", b"height")}
-    sides |= {name.lower(): size for name, size in _STYLED.findall(style)}
-    lengths = [_pixels(size) for size in sides.values()]
-    return bool(_HIDDEN.search(style)) or b"hidden" in _bare_names(tag) or 0 in lengths or max(lengths) <= 1
+def pixels(html: bytes, charset: str = "") -> Sequence[Range]:
+    """What is to be cut out of a page. Raises DutyImpossible where that does not do."""
+    before = _page(decode_octets(html, charset))
+    if not before.pixels:
+        return ()
+    ranges = _ranges(html.decode("latin-1"))  # whose places are those of the octets
+    after = _page(decode_octets(_without(html, ranges), charset))
+    if after.pixels or _held(after) != _held(before):
+        raise DutyImpossible("the message has a tracking pixel that cannot be removed from its HTML")
+    return ranges
 
 
-def _bare_names(tag: bytes) -> list[bytes]:
-    return _ATTRIBUTE.sub(b" ", tag[4:-1]).lower().replace(b"/", b" ").split()
+def _page(html: str, without: str = "") -> Page:
+    page = read_page(html, "", without)
+    if not page.is_complete:
+        raise DutyImpossible("the HTML is nested too deeply or too large to be read, so tracking pixels may be in it")
+    return page
 
 
-def _pixels(size: bytes) -> int:
-    """A length in pixels; what is none, or in another unit, is long."""
-    match = _SIZE.fullmatch(size)
-    return int(match[1]) if match else _LONG
+def _held(page: Page) -> tuple[object, ...]:
+    """What must be there afterwards too: every letter, link and picture in sight."""
+    letters = Counter("".join([page.shown, *(text for _, text in page.hidden)]))
+    links = sorted((link.href, link.shown) for link in page.links)
+    return letters - _BLANKS, links, sorted(image.src for image in page.images if not image.is_unseen)
 
 
-def _is_html(part: Part) -> bool:
-    return part.is_leaf and part.media_type == "text/html" and not part.in_attached_message
+def _ranges(html: str) -> list[Range]:
+    mark = _MARK
+    while mark in html.lower():
+        mark += "-x"
+    tags = [tag for tag in tag_spans(html) if not tag.is_end and _may_fetch(html, tag)]
+    page = read_page(_marked(html, tags, mark), "", mark=mark)
+    cuts = [cut for pixel in page.pixels if pixel.mark for cut in _cuts(html, tags[int(pixel.mark)], pixel)]
+    for begin, stop in conditional_comments(html):
+        cuts += [(begin + start, begin + end) for start, end in _ranges(html[begin:stop])]
+    return _merged(cuts)
+
+
+def _may_fetch(html: str, tag: Tag) -> bool:
+    return tag.name in FETCHED or tag.name == "style" or bool(_MAY_PAINT.search(html, tag.named, tag.end))
+
+
+def _marked(html: str, tags: Sequence[Tag], mark: str) -> str:
+    """The page with the number of each of the tags in it."""
+    bounds = [0, *(tag.named for tag in tags), len(html)]
+    pieces = [html[start:end] for start, end in pairwise(bounds)]
+    marks = (f' {mark}="{number}"' for number in range(len(tags)))
+    return "".join([pieces[0], *(text for pair in zip(marks, pieces[1:], strict=True) for text in pair)])
+
+
+def _cuts(html: str, tag: Tag, pixel: Pixel) -> Iterator[Range]:
+    """What goes with one pixel."""
+    if pixel.number >= 0:
+        loads = loads_of(html[tag.end : tag.text_end])
+        yield from [(tag.end + load.start, tag.end + load.end) for load in loads[pixel.number : pixel.number + 1]]
+    elif not pixel.attributes:
+        yield tag.start, tag.end
+    for attribute in attributes_of(html, tag) if pixel.attributes else ():
+        if attribute.name in pixel.attributes:
+            is_style = attribute.name == "style"
+            yield from _declarations(html, attribute, pixel) if is_style else [(attribute.start, attribute.end)]
+
+
+def _declarations(html: str, attribute: Attribute, pixel: Pixel) -> Iterator[Range]:
+    """The declarations of a style attribute that fetch it."""
+    start, end = attribute.value, attribute.value_end
+    ends = [found.end() for found in _OF_STYLE.finditer(html, start, end) if found[1]]
+    for stop in (*ends, end):
+        if not set(pixel.addresses).isdisjoint(read_style(unescape(html[start:stop].removesuffix(";"))).addresses):
+            yield start, stop
+        start = stop
+
+
+def _merged(ranges: Sequence[Range]) -> list[Range]:
+    """In order and apart."""
+    merged: list[Range] = []
+    for one in sorted(ranges):
+        last = merged.pop() if merged and one[0] < merged[-1][1] else one
+        merged.append((last[0], max(last[1], one[1])))
+    return merged
+
+
+def _without(html: bytes, ranges: Sequence[Range]) -> bytes:
+    bounds = [0, *(place for one in ranges for place in one), len(html)]
+    return b"".join([html[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)])

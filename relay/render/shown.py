@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from relay.errors import DutyImpossible
-from relay.mail.mime import Part, Structure
+from relay.mail.parts.mime import Part, Structure
 
 _SHOWN = frozenset({"text/plain", "text/html"})
 _AMP = "text/x-amp-html"

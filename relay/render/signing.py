@@ -14,11 +14,12 @@ section 8.15).  `l=` and `x=` are never set.
 
 import hashlib
 from base64 import b64encode
+from binascii import b2a_base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -29,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from relay.errors import ConfigurationError
+from relay.mail.mailbox import upwards
 
 _COPYS_OWN = (b"list-unsubscribe", b"list-unsubscribe-post")
 _SHARED = (
@@ -81,9 +83,9 @@ class Signer:
 
     def signature(self, digest: bytes) -> bytes:
         """What b= says of the hash of a header section."""
-        if isinstance(self.private_key, Ed25519PrivateKey):
-            return self.private_key.sign(digest)  # RFC 8463 section 3: PureEdDSA over the SHA-256 digest
-        return self.private_key.sign(digest, _PADDING, _SHA256_DIGEST)
+        if self.algorithm == RSA:  # these classes are registered, not inherited from: to ask isinstance() takes three calls
+            return cast(RSAPrivateKey, self.private_key).sign(digest, _PADDING, _SHA256_DIGEST)
+        return cast(Ed25519PrivateKey, self.private_key).sign(digest)  # RFC 8463 section 3: PureEdDSA over the SHA-256 digest
 
 
 class Begun:
@@ -104,12 +106,12 @@ class Begun:
             self._tell(body_hash)
         hasher = self._hasher.copy()
         hasher.update(b"".join([name + b":" + value for name, value in own]) + self._itself)
-        value = b64encode(self._signer.signature(hasher.digest()))
+        value = b2a_base64(self._signer.signature(hasher.digest()), newline=False)
         lines = [value[i : i + _LINE - 4] for i in range(0, len(value), _LINE - 4)]
         return b"DKIM-Signature:" + self._unsigned + b"\r\n ".join(lines) + b"\r\n"
 
     def _tell(self, body_hash: bytes) -> None:
-        self._body_hash, self._unsigned = body_hash, self._head + b64encode(body_hash) + self._tail
+        self._body_hash, self._unsigned = body_hash, self._head + b2a_base64(body_hash, newline=False) + self._tail
         # RFC 6376 section 3.7: the signature itself is hashed too, without the value of b= and without CRLF
         self._itself = b"dkim-signature:" + canonical_field(b"DKIM-Signature:" + self._unsigned)[1][:-2]
 
@@ -166,9 +168,7 @@ class Signers:
 
     def for_domain(self, domain: str) -> tuple[Signer, ...]:
         """The signers of this domain, else of its nearest parent (aligned in DMARC's relaxed sense); () when there is none."""
-        labels = domain.split(".")
-        parents = (".".join(labels[i:]) for i in range(len(labels) - 1))
-        return next((self._by_domain[parent] for parent in parents if parent in self._by_domain), ())
+        return next((self._by_domain[parent] for parent in upwards(domain) if parent in self._by_domain), ())
 
 
 def load_signer(pem: bytes, domain: str, selector: str) -> Signer:

@@ -16,9 +16,10 @@ from html import escape
 from itertools import accumulate
 
 from relay.errors import DutyImpossible
-from relay.mail.mime import Part
+from relay.mail.parts.mime import Part
 
-_TOKEN = re.compile(rb"=[0-9A-Fa-f]{2}|.", re.DOTALL)
+_TOKEN = re.compile(rb"=(?:[\r\n].*+|\Z)|==|=[0-9A-Fa-f]{2}|.", re.DOTALL)
+"""What `a2b_qp` makes one octet of, or none of a "=" at the end of a line; "==" is no quoted-printable and is read as one "="."""
 _WIDTH, _QUANTUM = 76, 3  # characters of a line of base64, and octets that four of them stand for
 _PLAIN = ("7bit", "8bit", "binary")
 
@@ -144,8 +145,22 @@ class Octets:
             return self._part.end
         number = bisect_right(self._ends, place)
         inside = place - (self._ends[number - 1] if number else 0)
-        tokens = _TOKEN.finditer(self._lines[number])
-        return self._starts[number] + next(token.start() for count, token in enumerate(tokens) if count == inside)
+        octets = self._ends[number] - (self._ends[number - 1] if number else 0)
+        return self._starts[number] + _cut(self._lines[number], octets, inside)
+
+
+def _cut(line: bytes, octets: int, inside: int) -> int:
+    """Where a line of quoted-printable, which stands for so many octets, is cut before one of them.
+
+    Raises DutyImpossible beside a bare "=": what is put or comes there could be taken for its digits.
+    """
+    tokens = [token.span() for token in _TOKEN.finditer(line)]
+    if tokens[-1][0] < len(line) and line[tokens[-1][0] :].rstrip(b"\r\n") == b"=":
+        tokens.pop()
+    before = [line[start:end] for start, end in tokens[max(0, inside - 2) : inside]]
+    if len(tokens) != octets or b"=" in before:
+        raise DutyImpossible("a text of the message is in quoted-printable that readers may decode in different ways")
+    return tokens[inside][0]
 
 
 def _base64(before: bytes, text: bytes, after: bytes, ends: bool) -> bytes:

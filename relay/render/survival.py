@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from relay.mail.fields import split_fields
+from relay.mail.parts.fields import split_fields
 from relay.render.signing import canonical_field
 
 TRACE = frozenset({b"received", b"dkim-signature"})

@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from relay.render.signing import PublicKey, Signer
+from relay.render.signing import RSA, Signer
 
 _PADDING, _SHA256_DIGEST = PKCS1v15(), Prehashed(hashes.SHA256())
 
@@ -64,8 +66,14 @@ def verify(fields: Sequence[Field], place: int, signer: Signer, body_hash: bytes
     unsigned, value = _parted(fields[place].unfolded)
     names = _names(unsigned, signer.algorithm, signer.domain, signer.selector, body_hash)
     signature = _base64(value.decode("ascii", "replace"), "b")
-    if not _is_signed(signer.public_key, signature, _header_hash(fields, place, names, unsigned)):
+    if not _is_signed(signer, signature, _header_hash(fields, place, names, unsigned)):
         raise SignatureError("the signature does not fit the header section")
+    return _counted(names)
+
+
+@lru_cache(maxsize=256)
+def _counted(names: tuple[bytes, ...]) -> Counter[bytes]:
+    """Mails of one program name the same fields again and again."""
     return Counter(names)
 
 
@@ -126,12 +134,13 @@ def _header_hash(fields: Sequence[Field], place: int, names: Sequence[bytes], un
     return hashlib.sha256(b"".join([*signed, b"dkim-signature:", unsigned])).digest()
 
 
-def _is_signed(public: PublicKey, signature: bytes, digest: bytes) -> bool:
+def _is_signed(signer: Signer, signature: bytes, digest: bytes) -> bool:
+    public = signer.public_key
     try:
-        if isinstance(public, RSAPublicKey):
-            public.verify(signature, digest, _PADDING, _SHA256_DIGEST)
+        if signer.algorithm == RSA:
+            cast(RSAPublicKey, public).verify(signature, digest, _PADDING, _SHA256_DIGEST)
         else:
-            public.verify(signature, digest)
+            cast(Ed25519PublicKey, public).verify(signature, digest)
     except InvalidSignature:
         return False
     return True

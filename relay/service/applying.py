@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.ids import ENTROPY_OCTETS, new_id
-from relay.policy.difference import Change, difference
-from relay.policy.parse import parse_policies
-from relay.policy.rehearsal import require_cases_to_hold
-from relay.policy.sets import PolicySet
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.telling.difference import Change, difference
 from relay.records.facts import policy_record
 from relay.records.kinds import Record
+from relay.render.rehearsing import require_cases_to_hold
 from relay.service.policies import PolicyArchive, config_faults
 from relay.upstream.profile import Profile
 

@@ -16,14 +16,16 @@ from relay.carrying.courier import Courier, new_courier
 from relay.clearing import Clearing
 from relay.config import Config
 from relay.consignment import Renderer
+from relay.crossing import Crossings
 from relay.dispatch import Dispatcher
+from relay.domains import Domains
 from relay.doors.auth import Authenticator
 from relay.errors import ConfigurationError, StoreUnavailable
 from relay.holding.custody import Custody
 from relay.holding.holder import Holder
 from relay.keys import Keys
 from relay.pipeline import Line
-from relay.policy.sets import PolicySet
+from relay.policy.sets.policy_set import PolicySet
 from relay.records.append import Records
 from relay.render.signing import Signers, load_signer
 from relay.routing import Routing
@@ -56,8 +58,7 @@ class Assembly:
 
     def least_upstream_size(self) -> int | None:
         """The smallest SIZE that an upstream offered; None when none has named one."""
-        sizes = [self.upstreams.capabilities(upstream.name).size for upstream in self.config.upstream]
-        return min(filter(None, sizes), default=None)
+        return self.upstreams.least_size()
 
     async def mend(self) -> str:
         """Return "" when the store can be believed, else why not; then also learn pauses, warm-ups, what is held and adapted."""
@@ -65,7 +66,7 @@ class Assembly:
         try:
             self.line.paused = await self.store.paused()
             await self.adapting.refresh()
-            self.line.holder.octets = (await self.store.held_totals()).octets
+            self.line.holder.learn(await self.store.held_totals())
             await self.line.dispatcher.clearing.warming.learn(self.store, self.line.policy)
         except StoreUnavailable as gone:
             return fault or f"{gone.reason}: {gone}"
@@ -76,6 +77,7 @@ class Assembly:
         await self.upstreams.drain(asyncio.get_running_loop().time() + _LAST_WORDS_SECONDS)
         self.authenticator.close()
         self.line.reader.close()
+        await self.line.domains.aclose()
         await self.store.aclose()
         await self.records.aclose()
 
@@ -94,7 +96,7 @@ async def assemble(
 ) -> Assembly:
     """Build all parts of a process that takes mail, one of so many `processes`; `store` is one that is open already.
 
-    Raises ConfigurationError for key files, accounts, profiles and certificates that are wrong.
+    Raises ConfigurationError for key files, accounts, profiles, certificates and resolvers that are wrong.
     """
     store = store or await open_store(config, keys, clock)
     upstreams = Upstreams(config, load_profiles(), entropy(32), monotonic=monotonic)
@@ -111,7 +113,10 @@ async def assemble(
         entropy=entropy,
         processes=processes,
     )
-    clearing = Clearing(config, policy, keys=keys, store=store, records=records, adapting=adapting, clock=clock)
+    crossings = Crossings(records, clock=clock, entropy=entropy)
+    clearing = Clearing(
+        config, policy, keys=keys, store=store, records=records, adapting=adapting, crossings=crossings, clock=clock
+    )
     custody = Custody(config, keys=keys, store=store, clock=clock)
     holder = Holder(config, keys=keys, store=store, upstreams=upstreams, custody=custody, clock=clock)
     dispatcher = Dispatcher(
@@ -133,7 +138,9 @@ async def assemble(
         dispatcher=dispatcher,
         outcomes=outcomes,
         routing=routing,
+        domains=Domains(config.dns, monotonic),
         clock=clock,
+        monotonic=monotonic,
         entropy=entropy,
     )
     authenticator = Authenticator(

@@ -5,6 +5,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from relay import telemetry
@@ -54,6 +55,8 @@ class Hand:
         self._heard_at = 0.0
         self._counted = asyncio.Event()
         self._retired = False
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = count(1)
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +97,7 @@ class Hand:
                 sys.executable,
                 "-P",  # the folder we are in is nobody's library
                 "-m",
-                "relay.service.worker",
+                "relay.service",
                 orders.argument(),
                 pass_fds=(theirs.fileno(), self._headcount, *descriptors.values()),
             )
@@ -108,6 +111,9 @@ class Hand:
         await self.tell(self._keys())
         async for message in self._channel.messages():
             self._hear(message)
+        for waiting in self._asked.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError("the worker is gone"))
         self._channel.close()
         self._channel, self._policy = None, ""
         await self._process.wait()
@@ -117,6 +123,8 @@ class Hand:
         if "metrics" in message:
             self._totals.update(self.name, message["metrics"])
             self._counted.set()
+        if "answer" in message and (waiting := self._asked.get(message["answer"])) and not waiting.done():
+            waiting.set_result(message["reply"])
         if "store" in message:
             self._store_fault = message["store"]
         if "policy" in message:
@@ -142,6 +150,18 @@ class Hand:
                 await self._channel.send(message)
             except ConnectionError:
                 _log.info("%s is gone", self.name)
+
+    async def ask(self, message: dict[str, Any]) -> Any:
+        """Have the worker do something, and wait for its reply. Raises ConnectionError when it is gone before."""
+        if self._channel is None:
+            raise ConnectionResetError("there is no worker")
+        number = next(self._numbers)
+        self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._channel.send(message | {"number": number})
+            return await self._asked[number]
+        finally:
+            del self._asked[number]
 
     async def ask_for_counts(self) -> None:
         """Have the worker send what it has counted; returns when it did, or has ended. Bound the time outside."""

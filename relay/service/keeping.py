@@ -24,8 +24,9 @@ from dataclasses import replace
 from relay.config import Config
 from relay.errors import StoreUnavailable
 from relay.keys import Keys
+from relay.stores.closed import ClosedStore
 from relay.stores.contracts import Store
-from relay.stores.opening import ClosedStore, open_store
+from relay.stores.opening import open_store
 
 _log = logging.getLogger("relay.service")
 LOOK_SECONDS = 5.0  # how long somebody waits for a look at the store that should come every second

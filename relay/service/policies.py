@@ -17,11 +17,16 @@ from pathlib import Path
 
 import orjson
 
-from relay.config import Config, Upstream
+from relay.accounts import Upstream
+from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.files import Turn, sync_folder, write_durably
-from relay.policy.parse import parse_policies
-from relay.policy.sets import PolicySet, Stream, set_hash
+from relay.policy.checks.transfer import TransferRule
+from relay.policy.checks.transfer_consent import TransferConsent
+from relay.policy.checks.transfer_count import TransferCountRule
+from relay.policy.rules.rule import Rule
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet, Stream, set_hash
 from relay.upstream.profile import Profile
 
 MAX_FILE = 1024 * 1024
@@ -98,6 +103,13 @@ class PolicyArchive:
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[name] = parse_policies(files)
         return self._compiled[name]
+
+    def find(self, name: str) -> PolicySet | None:
+        """As `load`; None when the set is missing, was altered, or is one that this version cannot read."""
+        try:
+            return self.load(name)
+        except ConfigurationError:
+            return None
 
     def in_force(self) -> str | None:
         """Return the hash of the set in force, None before the first."""
@@ -220,18 +232,26 @@ def _unread_refusals(stream: Stream, policy: PolicySet, config: Config) -> list[
 
 
 def unknown_countries(policy: PolicySet, config: Config, profiles: Mapping[str, Profile]) -> dict[str, list[str]]:
-    """Upstreams that a pack by upstream may have to ask about and whose country nobody named, each with those packs.
+    """Upstreams whose country nobody named, each with the packs that ask about it.
 
-    Such a pack does not bind the mail that leaves by them.
+    A pack by upstream does not bind the mail that leaves by them; a rule on transfers objects to it.
     """
     asking: dict[str, dict[str, None]] = {}
     for stream in policy.streams:
         packs = [pack.name for pack in stream.packs if pack.reach is not None and pack.reach.upstreams]
+        packs += [rule.name.partition("/")[0] for rule in stream.rules if _asks_where(rule, stream)]
         for upstream in _upstreams_of(stream, config) if packs else ():
             profile = profiles.get(upstream.provider)
             if not upstream.country and profile is not None and not profile.country:
                 asking.setdefault(upstream.name, {}).update(dict.fromkeys(packs))
     return {name: list(packs) for name, packs in asking.items()}
+
+
+def _asks_where(rule: Rule, stream: Stream) -> bool:
+    table = rule.table
+    if rule.never or not isinstance(table, TransferRule | TransferCountRule | TransferConsent):
+        return False
+    return stream.facts.country in table.from_countries
 
 
 def countries_of(stream: Stream, config: Config, profiles: Mapping[str, Profile]) -> frozenset[str]:

@@ -29,6 +29,8 @@ LABELS = {
     "hash": "of the policy set",
     "duty": 'a duty of the policy as "pack/id"',
     "pack": "a rule pack that some stream uses",
+    "category": "ordinary, sensitive: what left the country of a person",
+    "basis": "of a [[transfer]]: exempt, standard-contract, ...",
     "outcome": "what a turn of the courier made of a held copy",
 }
 """What each label holds."""

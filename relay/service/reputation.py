@@ -15,11 +15,13 @@ from relay.config import Config
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.ids import ENTROPY_OCTETS, new_id
 from relay.keys import Keys
-from relay.policy.charges import upstream_charges
-from relay.policy.limits import parse_limit
-from relay.policy.reputation import Measure, Pause, Tally
-from relay.policy.sets import PolicySet, Stream
-from relay.policy.thresholds import PAUSABLE, Excess, excesses
+from relay.policy.cases.reputation import Measure, Pause, Tally
+from relay.policy.cases.transfers import Category
+from relay.policy.deciding.charges import upstream_charges
+from relay.policy.deciding.thresholds import PAUSABLE, Excess, excesses
+from relay.policy.sets.policy_set import PolicySet, Stream
+from relay.policy.telling.standing import this_year, transfer_thresholds
+from relay.policy.timing.limits import parse_limit
 from relay.records.append import Records
 from relay.records.feedback import FeedbackLog
 from relay.records.kinds import Record
@@ -87,6 +89,7 @@ class ReputationWatch:
         self.pauses = pauses
         self._show(tallies, over)
         await self._show_limits(store)
+        await self._show_transfers(store)
         await self._write_down()
 
     def _due(self, stream: Stream, over: list[Excess]) -> Pause | None:
@@ -113,6 +116,21 @@ class ReputationWatch:
             for limit, charge, used in zip(upstream.limits, charges, await store.used(charges), strict=True):
                 unit = parse_limit(limit).unit
                 telemetry.upstream_limit_used.labels(upstream.name, unit).set(used / charge.window.count)
+
+    async def _show_transfers(self, store: Store) -> None:
+        """Where no rule counts, there is nothing to show."""
+        policy = self._policy()
+        now = datetime.fromtimestamp(self._clock(), policy.zone)
+        limits = transfer_thresholds(policy, now.date())
+        telemetry.transfer_persons_below.clear()
+        for one in reversed(limits):  # of several for one ground the lowest stays
+            telemetry.transfer_persons_below.labels(one.category.value, one.basis).set(one.below)
+        if not policy.organisation.transfer or not any(stream.counting for stream in policy.streams):
+            telemetry.transfer_persons.clear()
+            return
+        counted = this_year(policy, await store.transfer_years(), now.date())
+        for category in Category:
+            telemetry.transfer_persons.labels(category.value).set(counted.persons(category))
 
     def _show(self, tallies: Mapping[str, Tally], over: Mapping[str, list[Excess]]) -> None:
         for gauge in (telemetry.stream_paused, telemetry.stream_sent, telemetry.stream_ratio, telemetry.stream_warning):

@@ -5,6 +5,7 @@ never share a process: a slow scrape delays no mail.
 """
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -18,10 +19,12 @@ from relay.config import Config, Listen
 from relay.doors.smtp.headcount import KEY_OCTETS, shared_memory
 from relay.errors import ConfigurationError, RelayError
 from relay.hosts import split_host_port
+from relay.mail.mailbox import Mailbox
 from relay.service.hand import Hand
 from relay.service.metrics import Totals, snapshot
 from relay.service.notify import notify, watchdog_seconds
 from relay.service.policies import PolicyArchive
+from relay.service.posting import letter
 from relay.service.surroundings import Surroundings
 from relay.tasks import spawn
 
@@ -30,6 +33,9 @@ WATCH_SECONDS = 1.0
 BACKLOG = 1024
 METRICS_SECONDS = 0.5
 LAST_SECONDS = 10.0  # what a worker gets beyond the time that its mail may take
+
+PREDECESSOR_SECONDS = 5.0
+"""How long an address may be taken by workers that end because their supervisor was killed."""
 
 
 class Supervisor:
@@ -73,7 +79,11 @@ class Supervisor:
         self._hands = self._bind(workers)
         self._use_policy(await self._surroundings.policy_at_start())
         await self._surroundings.serve_http(
-            policy=lambda: self._policy, metrics=self._metrics_page, readiness=self._readiness, tell=self._tell_workers
+            policy=lambda: self._policy,
+            metrics=self._metrics_page,
+            readiness=self._readiness,
+            tell=self._tell_workers,
+            post=self._post,
         )
         for hand in self._hands:
             spawn(hand.keep(), f"keep {hand.name}")
@@ -105,7 +115,7 @@ class Supervisor:
         for listen in self._config.listen:
             host, port = split_host_port(listen.address)
             if port:
-                _bind_one(listen, host, port, shared=False).close()  # sharing would let two relays take turns unnoticed
+                _bind_alone(listen, host, port).close()  # sharing would let two relays take turns unnoticed
             for one in sockets:
                 one[listen.name] = _bind_one(listen, host, port)
                 port = one[listen.name].getsockname()[1]  # port 0: all workers take the one that the first was given
@@ -142,6 +152,15 @@ class Supervisor:
     async def _tell_workers(self, message: dict[str, Any]) -> None:
         for hand in self._hands:
             await hand.tell(message)
+
+    async def _post(self, sender: Mailbox, recipient: Mailbox, octets: bytes) -> tuple[int, str]:
+        """Have a worker take a mail of the relay's own through the line; its reply. Raises OSError when none answers."""
+        hand = next((hand for hand in self._hands if not hand.fault()), None)
+        if hand is None:
+            raise ConnectionResetError("no worker takes mail now")
+        async with asyncio.timeout(self._config.delivery.patience + self._config.delivery.past_dot + LAST_SECONDS):
+            code, text = await hand.ask({"letter": letter(sender, recipient, octets)})
+        return code, text
 
     async def _watch(self) -> None:
         """Take up what `relay policy apply` puts in force, and look after the workers."""
@@ -220,6 +239,19 @@ async def _all_settled(hands: list[Hand]) -> None:
         await hand.settled.wait()
 
 
+def _bind_alone(listen: Listen, host: str, port: int) -> socket.socket:
+    """Bind what nobody else has bound; workers whose supervisor was killed have it for a moment more."""
+    until = time.monotonic() + PREDECESSOR_SECONDS
+    while True:
+        try:
+            return _bind_one(listen, host, port, shared=False)
+        except ConfigurationError as fault:
+            is_taken = isinstance(fault.__cause__, OSError) and fault.__cause__.errno == errno.EADDRINUSE
+            if not is_taken or time.monotonic() > until:
+                raise
+        time.sleep(0.05)
+
+
 def _bind_one(listen: Listen, host: str, port: int, *, shared: bool = True) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -230,5 +262,5 @@ def _bind_one(listen: Listen, host: str, port: int, *, shared: bool = True) -> s
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
-        raise ConfigurationError(f'[[listen]] "{listen.name}": {listen.address}: {error.strerror}') from None
+        raise ConfigurationError(f'[[listen]] "{listen.name}": {listen.address}: {error.strerror}') from error
     return bound

@@ -13,11 +13,13 @@ from relay.doors.consent_api import consent_app, read_token
 from relay.doors.consents import ConsentDesk
 from relay.doors.http import HttpDoors
 from relay.doors.mailbox.collector import Collector
+from relay.doors.opt_in import OptIn, Post
 from relay.doors.refusals import Refusals
 from relay.doors.serving import Site
+from relay.doors.sign_up import sign_up_routes
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 from relay.keys import KeyFile, Keys, dump_keys
-from relay.policy.standing import ends_at
+from relay.policy.telling.standing import ends_at
 from relay.records.append import Records
 from relay.records.explanations import Explanation, explain_record
 from relay.records.journal import keep_replaying
@@ -90,15 +92,24 @@ class Surroundings:
         telemetry.policy_info.clear()
         telemetry.policy_info.labels(policy_hash).set(1)
 
-    def _consent_site(self) -> Site | None:
+    def _desk(self) -> ConsentDesk:
+        return ConsentDesk(
+            self._keys, self._records, lambda: self._keeper.store, origin="api", clock=time.time, entropy=os.urandom
+        )
+
+    def _opt_in(self, post: Post, policy: Callable[[], str]) -> OptIn | None:
+        """Double opt-in, where a form asks for it."""
+        if not self._config.form:
+            return None
+        return OptIn(self._config, self._keys, self._desk(), post, lambda: self._archive.load(policy()), time.time)
+
+    def _consent_site(self, policy: Callable[[], str], opt_in: OptIn | None) -> Site | None:
         """The API for sign-up forms, where one is configured. Raises ConfigurationError."""
         address = self._config.consents.address
         if not address:
             return None
-        desk = ConsentDesk(
-            self._keys, self._records, lambda: self._keeper.store, origin="api", clock=time.time, entropy=os.urandom
-        )
-        return Site(address, consent_app(desk, read_token(self._config), time.time))
+        app = consent_app(self._desk(), read_token(self._config), time.time, lambda: self._archive.load(policy()).zone, opt_in)
+        return Site(address, app)
 
     # HTTP ------------------------------------------------------------------------------------------------------------
 
@@ -109,8 +120,11 @@ class Surroundings:
         metrics: Callable[[], Awaitable[bytes]],
         readiness: Callable[[], Awaitable[list[str]]],
         tell: Callable[[dict[str, Any]], Awaitable[None]],
+        post: Post,
     ) -> None:
-        """Open the HTTP doors, watch mailboxes and key file, keep replaying refusals. `tell` reaches every worker.
+        """Open the HTTP doors, watch mailboxes and key file, keep replaying refusals.
+
+        `tell` reaches every worker, `post` has one take a mail.
 
         Raises ConfigurationError when an address is taken.
         """
@@ -123,6 +137,7 @@ class Surroundings:
             clock=time.time,
             entropy=os.urandom,
         )
+        opt_in = self._opt_in(post, policy)
         self._doors = HttpDoors(
             self._config.http,
             metrics=metrics,
@@ -131,7 +146,8 @@ class Surroundings:
             refusals=refusals,
             explain=self._explain,
             zone=lambda: self._archive.load(policy()).zone,
-            consents=self._consent_site(),
+            consents=self._consent_site(policy, opt_in),
+            sign_up=sign_up_routes(opt_in, self._config.http.forwarded_from) if opt_in else (),
         )
         try:
             await self._doors.open()

@@ -1,12 +1,13 @@
 """One SMTP process: listens on sockets that the supervisor bound, and runs the line.
 
-Started as `python -m relay.service.worker`; what it needs to know comes in one
+Started as `python -m relay.service`; what it needs to know comes in one
 JSON object on the command line, and the keys, which are secret, over the
 supervisor's channel.  It obeys that channel: switch to a policy set, take up
 keys, say what was counted, drain.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,12 +29,14 @@ from relay.doors.smtp.listening import Listener, serve
 from relay.doors.smtp.registry import Registry
 from relay.errors import ConfigurationError, RelayError
 from relay.keys import parse_keys
+from relay.loglines import configure_logging
 from relay.records.append import Records
 from relay.service.assembly import Assembly, assemble
 from relay.service.control import Channel
 from relay.service.loop import new_event_loop
 from relay.service.metrics import snapshot
 from relay.service.policies import PolicyArchive
+from relay.service.posting import hand_in
 from relay.tasks import spawn
 
 _log = logging.getLogger("relay.service")
@@ -73,6 +76,7 @@ class Worker:
         self._listeners: list[Listener] = []
         self._registry = Registry(lambda: config.smtp, headcount)
         self._draining = asyncio.Event()
+        self._handing_in: set[asyncio.Task[None]] = set()
 
     async def listen(self, sockets: dict[str, int]) -> None:
         """Start every listener on its sockets. Raises ConfigurationError when the certificate cannot be used."""
@@ -112,9 +116,26 @@ class Worker:
                     await self.take_up(message)
                 elif "metrics" in message:
                     await self._channel.send({"metrics": snapshot()})
+                elif "letter" in message:
+                    self._hand_in(message)
                 elif "drain" in message:
                     break
         self._draining.set()  # told to, or the supervisor is gone
+
+    def _hand_in(self, message: dict[str, Any]) -> None:
+        """Take a mail of the relay's own, beside everything else, and say what the line answered."""
+        handing_in = spawn(self._answer(message), "mail of the relay")
+        self._handing_in.add(handing_in)
+        handing_in.add_done_callback(self._handing_in.discard)
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        try:
+            reply = await hand_in(self._assembly.line, message["letter"])
+        except Exception:  # noqa: BLE001 - whoever waits for the answer hears that there was none
+            _log.exception("a mail of the relay's own failed")
+            reply = 451, "internal fault"
+        with suppress(ConnectionError):
+            await self._channel.send({"answer": message["number"], "reply": reply})
 
     async def _switch(self, policy_hash: str) -> None:
         try:
@@ -157,7 +178,7 @@ class Worker:
     async def _drain(self) -> None:
         limit = self._config.delivery.patience + self._config.delivery.past_dot + 5
         await asyncio.gather(*(listener.close() for listener in self._listeners))
-        await asyncio.gather(self._registry.drain(limit), self._assembly.courier.aclose(limit))
+        await asyncio.gather(self._registry.drain(limit), self._assembly.courier.aclose(limit), *self._handing_in)
         with suppress(ConnectionError):
             await self._channel.send({"metrics": snapshot()})
         await self._assembly.aclose()
@@ -174,7 +195,7 @@ async def work(orders: dict[str, Any]) -> None:
     """Build the worker from its orders and run it."""
     headcount = Headcount.inherited(orders["headcount"], orders["row"])
     config = load_config(orders["config"])
-    telemetry.configure_logging(config.log.level)
+    configure_logging(config.log.level)
     channel = await Channel.over(socket.socket(fileno=orders["control"]))
     first = await channel.receive()
     if first is None:  # the supervisor is gone
@@ -191,6 +212,8 @@ async def work(orders: dict[str, Any]) -> None:
     except (RelayError, OSError) as error:
         await channel.send({"failed": str(error), "configuration": isinstance(error, ConfigurationError)})
         sys.exit(CANNOT_START)
+    gc.freeze()  # what a worker is made of stays: no collection goes through it while mail waits
+    gc.enable()
     await worker.run()
 
 
@@ -200,7 +223,3 @@ def main() -> None:
     os.umask(0o077)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(work(orders))
-
-
-if __name__ == "__main__":
-    main()

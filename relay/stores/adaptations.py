@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 
 NEVER = math.inf
 """Ends at no time by itself: a person must end it."""

@@ -4,25 +4,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NoReturn
 
 from relay.errors import StoreUnavailable
-from relay.policy.consent import ConsentEvent
-from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
-from relay.policy.suppression import Digest, Reason, Suppression
+from relay.policy.cases.reputation import Feedback, Pause, SendingDays, Tally
+from relay.policy.cases.transfers import Transferred
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import Digest, Reason, Suppression
+from relay.policy.timing.limits import Charge
 from relay.stores.adaptations import Adaptation
-from relay.stores.contracts import (
-    Clearance,
-    ClearRequest,
-    Entry,
-    EntryRow,
-    FirstTry,
-    OverLimit,
-    Reserved,
-    Row,
-    Settlement,
-    Store,
-    StoreMeta,
-)
-from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
+from relay.stores.contracts import Store, StoreMeta
+from relay.stores.held import Credentials, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
+from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, FirstTry, Row, Settlement
+from relay.stores.limits import OverLimit, Reserved
+from relay.stores.lookup import Found
+from relay.stores.suppressions import EntryRow
 
 
 class ClosedStore(Store):
@@ -75,6 +68,9 @@ class ClosedStore(Store):
     async def consents(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
         self._refuse()
 
+    async def look_up(self, recipients: Sequence[Sequence[Digest]], *, with_consents: bool = False) -> list[Found]:
+        self._refuse()
+
     async def record_consents(self, events: Sequence[ConsentEvent]) -> int:
         self._refuse()
 
@@ -104,7 +100,15 @@ class ClosedStore(Store):
         lanes: Sequence[Digest] = (),
         *,
         with_consents: bool = False,
+        transferred_in: int | None = None,
+        age: float = 0.0,
     ) -> Entry:
+        self._refuse()
+
+    async def transferred(self, year: int, recipients: Sequence[Digest]) -> list[Transferred]:
+        self._refuse()
+
+    async def transfer_years(self) -> list[Transferred]:
         self._refuse()
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
@@ -118,7 +122,7 @@ class ClosedStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         self._refuse()
 
-    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
+    async def close(self, key: Digest, closing: Closing) -> None:
         self._refuse()
 
     async def paused(self) -> dict[str, Pause]:
@@ -156,7 +160,7 @@ class ClosedStore(Store):
         rows: Mapping[Digest, str],
         *,
         max_octets: int,
-        credentials: tuple[Digest, bytes, float] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._refuse()
 

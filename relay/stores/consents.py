@@ -3,20 +3,21 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import Digest
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import Digest
 
 
-class Consents(Protocol):
-    """What people agreed to. The current view is worked out from the events (`relay.policy.consent`)."""
+class ConsentLedger(Protocol):
+    """What people agreed to. The current view is worked out from the events (`relay.policy.consents.consent`)."""
 
     async def consents(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
         """Return, per recipient, all events under any of its digests, in the order in which people said them."""
         ...
 
     async def record_consents(self, events: Sequence[ConsentEvent]) -> int:
-        """Add events; return how many were new. An id that is known already changes nothing.
+        """Add events; return how many were new. An id that the mailbox has already changes nothing.
 
+        So who records asks what it names; another mailbox may have the same id.
         Those that end consents take a number of the commit sequence, as a suppression does, and those of one step share it:
         nobody is cleared on a consent under a number above that of its end (`Ledger.clear`).
         """

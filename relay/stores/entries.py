@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import REFUSALS, Reason, Suppression
-from relay.stores.contracts import EntryRow
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import REFUSALS, Reason, Suppression
+from relay.stores.suppressions import EntryRow
 
 GRAVITY = {reason: rank for rank, reason in enumerate(Reason)}
 """0 is the gravest."""

@@ -8,13 +8,13 @@ the person who imports.  Nothing is looked up or written here.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple
 
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.consents.moment import parse_moment
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.stores.tables import Fault, Lines, Row, Table, rows
 
 OWN_COLUMNS = (
@@ -53,6 +53,7 @@ _SES_WORDS = {"BOUNCE": Reason.HARD_BOUNCE, "COMPLAINT": Reason.COMPLAINT}
 
 Read = Listed | LeftOut | Fault
 Values = Mapping[str, str]
+When = Callable[[str], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +64,22 @@ class Part:
     columns: tuple[str, ...]
     rows: "Lines | list[Row | Fault]"
 
-    def read(self) -> Iterator[tuple[str, Read]]:
-        """What the rows mean; each item comes with the name of the format that it was read as."""
+    def read(self, zone: tzinfo) -> Iterator[tuple[str, Read]]:
+        """What the rows mean; each item comes with the name of the format that it was read as.
+
+        A time without a zone is in `zone`; a day alone is its last second, since every row refuses something.
+        """
+        when = partial(parse_moment, zone=zone, is_end=True)
         rows = self.rows.rows() if isinstance(self.rows, Lines) else self.rows
         for row in rows:
             if isinstance(row, Fault):
                 yield self.name, row
             elif row.value is None:
-                yield self.name, _FORMATS[self.name].read(row.line, dict(zip(self.columns, row.cells, strict=False)))
+                yield self.name, _FORMATS[self.name].read(row.line, dict(zip(self.columns, row.cells, strict=False)), when)
             else:
                 values = {folded(key): _text(value) for key, value in row.value.items()}
                 chosen = self.name if self.name != "auto" else _by_names(values.keys())
-                yield chosen, _FORMATS[chosen].read(row.line, values)
-
-
-def read_list(chunks: Iterable[bytes], name: str = "auto") -> Iterator[tuple[str, Read]]:
-    """Read a list; each item comes with the name of the format that it was read as."""
-    for part in parts_of(chunks, name):
-        yield from part.read()
+                yield chosen, _FORMATS[chosen].read(row.line, values, when)
 
 
 def parts_of(chunks: Iterable[bytes], name: str = "auto") -> Iterator[Part]:
@@ -149,7 +148,7 @@ def unguarded(cell: str) -> str:
 # Formats -------------------------------------------------------------------------------------------------------------
 
 
-def _own(line: int, values: Values) -> Read:
+def _own(line: int, values: Values, when: When) -> Read:
     values = {name: unguarded(value) for name, value in values.items()}
     if values.get("liftedat"):
         return LeftOut(line, "已解除的记录", "was lifted")
@@ -164,28 +163,28 @@ def _own(line: int, values: Values) -> Read:
         line,
         values.get("address", ""),
         Reason(reason),
-        parse_moment(values.get("at", "")),
+        when(values.get("at", "")),
         values.get("scope", "") or ORGANISATION,
         values.get("note", "") or values.get("origin", ""),
-        parse_moment(values.get("expiresat", "")),
+        when(values.get("expiresat", "")),
         digest,
         frozenset(values.get("keys", "").split()),
-        parse_moment(values.get("againat", "")),
+        when(values.get("againat", "")),
     )
 
 
-def _ses(line: int, values: Values) -> Read:
+def _ses(line: int, values: Values, when: When) -> Read:
     said = values.get("reason", "")
     reason = Reason(said) if said in _OUR_WORDS else _SES_WORDS.get(said.upper())
     if reason is None:
         return Fault(line, said, "原因应为 BOUNCE 或 COMPLAINT", "expected BOUNCE or COMPLAINT")
-    return Listed(line, values.get("emailaddress", ""), reason, parse_moment(values.get("lastupdatetime", "")))
+    return Listed(line, values.get("emailaddress", ""), reason, when(values.get("lastupdatetime", "")))
 
 
-def _ses_contacts(line: int, values: Values) -> Read:
+def _ses_contacts(line: int, values: Values, when: When) -> Read:
     address = values.get("emailaddress", "")
     if values.get("unsubscribeall", "").lower() in ("true", "1", "yes"):
-        return Listed(line, address, Reason.UNSUBSCRIBE, parse_moment(values.get("lastupdatedtimestamp", "")))
+        return Listed(line, address, Reason.UNSUBSCRIBE, when(values.get("lastupdatedtimestamp", "")))
     topics = [name.partition(".")[2] for name, value in values.items() if name.startswith("topic") and value == "OPT_OUT"]
     if topics:
         return Fault(
@@ -195,17 +194,17 @@ def _ses_contacts(line: int, values: Values) -> Read:
     return LeftOut(line, "仍在订阅", "still subscribed")
 
 
-def _mailgun(line: int, values: Values) -> Read:
+def _mailgun(line: int, values: Values, when: When) -> Read:
     reason = None  # the list of complaints says nothing but addresses
     if values.get("code") or values.get("error"):
         reason = Reason.HARD_BOUNCE
     elif values.get("tags") or values.get("tag"):
         reason = Reason.UNSUBSCRIBE
     note = " ".join(filter(None, (values.get("code", ""), values.get("error", ""))))
-    return Listed(line, values.get("address", ""), reason, parse_moment(values.get("createdat", "")), note=note)
+    return Listed(line, values.get("address", ""), reason, when(values.get("createdat", "")), note=note)
 
 
-def _sendgrid(line: int, values: Values) -> Read:
+def _sendgrid(line: int, values: Values, when: When) -> Read:
     status, why = values.get("status", ""), values.get("reason", "")
     if status.startswith("4"):
         return LeftOut(line, f"暂时性失败（{status}）", f"a passing failure ({status})")
@@ -216,10 +215,10 @@ def _sendgrid(line: int, values: Values) -> Read:
     else:
         reason = Reason.UNSUBSCRIBE
     note = " ".join(filter(None, (status, why)))
-    return Listed(line, values.get("email", ""), reason, parse_moment(values.get("created", "")), note=note)
+    return Listed(line, values.get("email", ""), reason, when(values.get("created", "")), note=note)
 
 
-def _postmark(line: int, values: Values) -> Read:
+def _postmark(line: int, values: Values, when: When) -> Read:
     said, origin = values.get("suppressionreason", ""), values.get("origin", "")
     reasons = {"HardBounce": Reason.HARD_BOUNCE, "SpamComplaint": Reason.COMPLAINT}
     if said == "ManualSuppression":
@@ -228,14 +227,14 @@ def _postmark(line: int, values: Values) -> Read:
         reason = reasons.get(said)
     if reason is None:
         return Fault(line, said, f"未知的 SuppressionReason“{said}”", f'SuppressionReason "{said}" is not known')
-    return Listed(line, values.get("emailaddress", ""), reason, parse_moment(values.get("createdat", "")))
+    return Listed(line, values.get("emailaddress", ""), reason, when(values.get("createdat", "")))
 
 
-def _plain(line: int, values: Values) -> Read:
+def _plain(line: int, values: Values, when: When) -> Read:
     address_name, time_names = _told_by(tuple(values))
     said = values.get("reason", "").lower()
     reason = Reason(said) if said in _OUR_WORDS else None
-    at = next(filter(None, (parse_moment(values[name]) for name in time_names)), None) if time_names else None
+    at = next(filter(None, (when(values[name]) for name in time_names)), None) if time_names else None
     return Listed(line, values.get(address_name, ""), reason, at)
 
 
@@ -256,7 +255,7 @@ _TIME_NAMES = ("at", "createdat", "created", "date", "time", "unsubscribedat")
 class _Format:
     """`names` that a row must have to be of this format: all of one of the sets; `bare` are its columns without heading."""
 
-    read: Callable[[int, Values], Read]
+    read: Callable[[int, Values, When], Read]
     names: tuple[frozenset[str], ...]
     bare: tuple[str, ...]
     is_exact: bool = False  # no other columns either: a list of all customers has an address and a date too
@@ -324,31 +323,6 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)
-
-
-# Times ---------------------------------------------------------------------------------------------------------------
-
-
-_SECONDS = re.compile(r"\d{9,10}(\.\d+)?")
-_MILLISECONDS = re.compile(r"\d{12,13}")
-_NAMED_UTC = re.compile(r"(?<=\d) UTC$")
-
-
-def parse_moment(text: str) -> float | None:
-    """Read a time as services write it: epoch seconds or milliseconds, ISO 8601, RFC 5322. None when it is none of these."""
-    if not text:
-        return None
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    if _MILLISECONDS.fullmatch(text):
-        return int(text) / 1000
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(_NAMED_UTC.sub("+00:00", text))
-        except (ValueError, TypeError):
-            continue
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
 
 
 def _moment(at: float | None) -> str:

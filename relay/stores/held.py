@@ -17,14 +17,18 @@ its answer got lost, undoes nothing that somebody did since.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from relay.policy.suppression import Digest
+from relay.errors import StoreUnavailable
+from relay.policy.suppressions.suppression import Digest
 
 NEVER = math.inf
 """Due at no time by itself: a person or a login must free the copy."""
+
+Credentials = tuple[Digest, bytes, float]
+"""An owner, its sealed login, and when that must be gone."""
 
 
 class Why(StrEnum):
@@ -36,7 +40,7 @@ class Why(StrEnum):
     LANE = "lane"  # others of its lane were there first
     HOURS = "hours"  # outside the hours in which the stream sends
     RULE = "rule"  # a rule wants a person to look at it: `relay held release`
-    PAUSED = "paused"  # its stream is paused
+    PAUSED = "paused"  # its stream is paused, or marketing by its upstream
     AUTHENTICATION = "authentication"  # no usable login: the identity's next AUTH frees it
     REPORT = "report"  # it will never leave; its sender must still be told
 
@@ -86,6 +90,13 @@ class HeldCopy:
     claim: int = 0
     leased_until: float = field(default=0.0, compare=False)
 
+    def in_doubt(self, now: float) -> "HeldCopy":
+        """The copy where another try may have reached the recipient: whoever sends it puts that on record first.
+
+        It must not wait for anybody to free it, who would look for another reason.
+        """
+        return replace(self, why=Why.UNKNOWN, due_at=self.due_at if self.due_at < NEVER else now)
+
 
 @dataclass(frozen=True, slots=True)
 class HeldUpdate:
@@ -101,15 +112,23 @@ class HeldUpdate:
 
 @dataclass(frozen=True, slots=True)
 class HeldTotals:
-    """How much is held: copies by reason, sealed octets of bodies, when the oldest copy was held (None: nothing is)."""
+    """How much is held: copies by reason, sealed octets of bodies, when the oldest copy was held (None: nothing is).
+
+    `room` is how many octets more the store itself has room for, below 0 when others took more (None: it says no bound).
+    """
 
     copies: Mapping[Why, int]
     octets: int
     oldest_at: float | None
+    room: int | None = None
 
 
 class HoldFull(Exception):
     """There is no room for another held message; nothing was kept."""
+
+
+class BodyLost(StoreUnavailable):
+    """The body of a held message is gone or is not what was kept: asking again does not help before somebody restores it."""
 
 
 class Held(Protocol):
@@ -123,16 +142,19 @@ class Held(Protocol):
         rows: Mapping[Digest, str],
         *,
         max_octets: int,
-        credentials: tuple[Digest, bytes, float] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """Keep the copies of one message, all or none; durable when it returns.
 
         In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
-        finds them.  A repetition adds what is missing and changes nothing else.  `credentials` are an owner, a sealed
-        login and when it must be gone; one that may stay longer keeps its place.
+        finds them.  A repetition adds what is missing and changes nothing else.  `credentials` replace the owner's login,
+        unless that may stay longer.
 
-        Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.  The latter also where a row is to
-        become HELD and the submission is closed: another try of it was answered.
+        Who is delivered or held already, by whatever try, is left alone.  Whom another try may have reached, nobody knows,
+        is kept as Why.UNKNOWN.
+
+        Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.  The latter also where another try
+        is sending to one this moment or was answered meanwhile that one is refused, or the submission is closed.
         """
         ...
 
@@ -145,7 +167,7 @@ class Held(Protocol):
         ...
 
     async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
-        """The message, None when nothing of it is held any more."""
+        """The message, None when nothing of it is held any more. Raises BodyLost."""
         ...
 
     async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
@@ -161,7 +183,10 @@ class Held(Protocol):
         ...
 
     async def free_owner(self, owner: Digest, why: Why) -> int:
-        """Make every copy of this owner that is held for this reason due now; return how many. Leases stay."""
+        """Make every copy of this owner that is held for this reason due now, and let its lane rest no longer; return how many.
+
+        Leases stay.
+        """
         ...
 
     async def wake_lane(self, lane: Lane) -> None:

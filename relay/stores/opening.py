@@ -13,6 +13,9 @@ and `data_dir/store.id` remembers the name:
 
 Key generations that the store does not know yet are added to it here, before
 anything is written under them.
+
+The client of Redis is imported by those who use Redis: it would be a tenth of
+what every other command waits for.
 """
 
 import os
@@ -20,7 +23,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -31,19 +36,7 @@ from relay.ids import ENTROPY_OCTETS, is_id, new_id
 from relay.keys import Keys, load_keys, new_keys, save_keys
 from relay.stores.closed import ClosedStore
 from relay.stores.contracts import Store, StoreMeta
-from relay.stores.redis import RedisStore
 from relay.stores.sqlite import SQLiteStore
-
-__all__ = [
-    "STORE_NAME",
-    "ClosedStore",
-    "StoreName",
-    "alone",
-    "load_or_create_keys",
-    "open_store",
-    "read_store_name",
-    "write_store_name",
-]
 
 SCHEMA = 1
 DATABASE = "relay.db"
@@ -89,9 +82,19 @@ async def open_store(config: Config, keys: Keys, clock: Callable[[], float]) -> 
     kind = "sqlite" if config.store.url == "sqlite" else "redis"
     try:
         known = _known(config.data_path, kind)
-        return await (_open_sqlite if kind == "sqlite" else _open_redis)(config, keys, known, clock)
+        return await (_open_sqlite if kind == "sqlite" else _redis().open_redis)(config, keys, known, clock)
     except StoreUnavailable as fault:
         return ClosedStore(kind, fault)
+
+
+async def reach_store(config: Config) -> None:
+    """Find out whether the configured store can be reached, and make nothing. Raises StoreUnavailable, ConfigurationError."""
+    if config.store.url != "sqlite":
+        await _redis().reach_redis(config)
+
+
+def _redis() -> Any:
+    return import_module("relay.stores.redis.opening")
 
 
 def _known(folder: Path, kind: str) -> StoreName | None:
@@ -145,7 +148,7 @@ async def _open_sqlite(config: Config, keys: Keys, known: StoreName | None, cloc
         raise
     except OSError as error:
         raise StoreUnavailable("disk", f"{config.data_path}: {error.strerror}") from None
-    return await _with_all_keys(store, keys)
+    return await with_all_keys(store, keys)
 
 
 def _name_sqlite(path: Path, keys: Keys, clock: Callable[[], float]) -> StoreName:
@@ -155,9 +158,9 @@ def _name_sqlite(path: Path, keys: Keys, clock: Callable[[], float]) -> StoreNam
         return known
     if path.exists():
         meta = SQLiteStore.read_meta(path)
-        _require_keys(meta, keys)
+        require_keys(meta, keys)
     else:
-        meta = _fresh(keys, clock)
+        meta = fresh_meta(keys, clock)
         draft = folder / f"{DATABASE}.new"
         for leftover in folder.glob(f"{draft.name}*"):
             leftover.unlink()
@@ -169,33 +172,12 @@ def _name_sqlite(path: Path, keys: Keys, clock: Callable[[], float]) -> StoreNam
     return name
 
 
-async def _open_redis(config: Config, keys: Keys, known: StoreName | None, clock: Callable[[], float]) -> Store:
-    url, timeout_ms = config.store.url, config.store.timeout_ms
-    if known is None:
-        meta = await RedisStore.peek(url, timeout_ms=timeout_ms)
-        if meta is None:
-            meta = await RedisStore.create(url, _fresh(keys, clock), timeout_ms=timeout_ms)
-        _require_keys(meta, keys)
-        known = StoreName(meta.store_id, "redis")
-        try:
-            config.data_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_store_name(config.data_path, known)
-        except OSError as error:
-            raise StoreUnavailable("disk", f"{config.data_path}: {error.strerror}") from None
-    store = await RedisStore.open(
-        url,
-        StoreMeta(known.store_id, SCHEMA, keys.fingerprints),
-        timeout_ms=timeout_ms,
-        durability_confirmed=config.store.durability_confirmed,
-    )
-    return await _with_all_keys(store, keys)
-
-
-def _fresh(keys: Keys, clock: Callable[[], float]) -> StoreMeta:
+def fresh_meta(keys: Keys, clock: Callable[[], float]) -> StoreMeta:
+    """Name a store that is made now."""
     return StoreMeta(new_id(clock(), os.urandom(ENTROPY_OCTETS)), SCHEMA, keys.fingerprints)
 
 
-def _require_keys(found: StoreMeta, keys: Keys) -> None:
+def require_keys(found: StoreMeta, keys: Keys) -> None:
     """Refuse to take over a store whose entries we could not find. Raises StoreUnavailable."""
     if lacking := found.fingerprints - keys.fingerprints:
         raise StoreUnavailable(
@@ -205,7 +187,7 @@ def _require_keys(found: StoreMeta, keys: Keys) -> None:
         )
 
 
-async def _with_all_keys(store: Store, keys: Keys) -> Store:
+async def with_all_keys(store: Store, keys: Keys) -> Store:
     """Make sure that the store keeps what it is told, and tell it our generations. Raises StoreUnavailable, the store let go."""
     try:
         await store.check()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.policy.reputation import SendingDays
+from relay.policy.cases.reputation import SendingDays
 
 
 class Sending(Protocol):

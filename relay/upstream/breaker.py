@@ -33,15 +33,19 @@ class Breaker:
         """Whether nobody may connect but one copy that tries."""
         return self._pause > 0
 
-    def wait(self) -> float:
-        """0 when the caller may connect, else seconds until somebody may; who may while it is open is the one that tries."""
-        if not self.is_open:
-            return 0.0
-        left = self._tries_at - self._clock()
-        if left > 0:
-            return left
-        self._is_probing, self._tries_at = True, self._clock() + PROBE_PATIENCE
-        return 0.0
+    def left(self) -> float:
+        """0 when somebody may connect, else seconds until one may."""
+        return max(0.0, self._tries_at - self._clock()) if self.is_open else 0.0
+
+    def begin(self) -> None:
+        """Somebody who may connect does so; while it is open that is the one that tries."""
+        if self.is_open:
+            self._is_probing, self._tries_at = True, self._clock() + PROBE_PATIENCE
+
+    def learnt_nothing(self) -> None:
+        """The one that tried found out nothing: the next who comes may try."""
+        if self._is_probing:
+            self._is_probing, self._tries_at = False, self._clock()
 
     def failed(self) -> None:
         """Count a failure. Of those that began before it opened, none makes the wait longer."""
@@ -72,9 +76,22 @@ class Breakers:
         return self._site.is_open + sum(breaker.is_open for breaker in self._identities.values())
 
     def wait(self, identity: str) -> float:
-        """0 when this identity may connect now, else seconds."""
+        """0 when this identity may connect now, else seconds. It does so at once: while one is open it is the one that tries."""
+        concerned = self._of(identity)
+        left = max(breaker.left() for breaker in concerned)
+        if left == 0:
+            for breaker in concerned:
+                breaker.begin()
+        return left
+
+    def learnt_nothing(self, identity: str) -> None:
+        """This identity was let connect, and that says nothing of the upstream: its login was refused, or it gave up."""
+        for breaker in self._of(identity):
+            breaker.learnt_nothing()
+
+    def _of(self, identity: str) -> list[Breaker]:
         own = self._identities.get(identity)
-        return (own.wait() if own else 0.0) or self._site.wait()
+        return [self._site, own] if own else [self._site]
 
     def failed(self) -> None:
         """The upstream gave no connection, or nothing but silence or 421."""

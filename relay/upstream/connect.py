@@ -13,9 +13,10 @@ from typing import cast
 
 import aiosmtplib
 
-from relay.config import Config, Upstream
+from relay.accounts import Upstream
+from relay.config import Config
 from relay.errors import ConfigurationError
-from relay.hosts import is_loopback, split_host_port
+from relay.hosts import is_local, is_loopback, split_host_port
 from relay.mail.envelope import Credentials
 from relay.upstream.outcome import UpstreamReply
 from relay.upstream.profile import Capabilities
@@ -47,7 +48,7 @@ class OpeningError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """How an upstream is reached; `context` is None exactly when tls is "none"."""
 
     name: str
@@ -77,7 +78,7 @@ class _Client(aiosmtplib.SMTP):
             cast(asyncio.WriteTransport, transport).abort()  # by contract, if not by class: uvloop has its own
 
 
-def target_of(config: Config, upstream: Upstream) -> Target:
+def endpoint_of(config: Config, upstream: Upstream) -> Endpoint:
     """Prepare TLS for an upstream. Raises ConfigurationError."""
     where = f'[[upstream]] "{upstream.name}"'
     context = None
@@ -88,24 +89,26 @@ def target_of(config: Config, upstream: Upstream) -> Target:
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"{where}: ca_file {cafile}: not a file with PEM certificates ({error})") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-    elif upstream.auth == "account" and not all(_is_local_name(address) for address in upstream.addresses):
+    elif upstream.auth == "account" and not all(is_local(address) for address in upstream.addresses):
         raise ConfigurationError(
             f'{where}: tls = "none" would send passwords in the clear; use implicit or starttls, or auth = "none"'
         )
-    return Target(upstream.name, upstream.addresses, upstream.tls, context, config.hostname)
+    return Endpoint(upstream.name, upstream.addresses, upstream.tls, context, config.hostname)
 
 
-async def open_wire(target: Target, address: str, credentials: Credentials | None, patience: float) -> tuple[Wire, Capabilities]:
+async def open_wire(
+    endpoint: Endpoint, address: str, credentials: Credentials | None, patience: float
+) -> tuple[Wire, Capabilities]:
     """Connect to one address and log in.
 
     Raises OpeningError.
     """
     host, port = split_host_port(address)
-    client = _client(target, host, port, patience)
+    client = _client(endpoint, host, port, patience)
     greeted = False
     try:
         async with asyncio.timeout(patience):
-            await _greet(client, target, address)
+            await _greet(client, endpoint, address)
             greeted = True
             if credentials is not None:
                 await _log_in(client, address, credentials)
@@ -118,22 +121,22 @@ async def open_wire(target: Target, address: str, credentials: Credentials | Non
     return _taken_over(client, address)
 
 
-def _client(target: Target, host: str, port: int, patience: float) -> _Client:
+def _client(endpoint: Endpoint, host: str, port: int, patience: float) -> _Client:
     return _Client(
         hostname=host,
         port=port,
-        local_hostname=target.hostname,
+        local_hostname=endpoint.hostname,
         timeout=patience,
-        use_tls=target.tls == "implicit",
+        use_tls=endpoint.tls == "implicit",
         start_tls=False,
-        tls_context=target.context,
+        tls_context=endpoint.context,
     )
 
 
-async def _greet(client: _Client, target: Target, address: str) -> None:
+async def _greet(client: _Client, endpoint: Endpoint, address: str) -> None:
     try:
         await client.connect()
-        if target.tls == "starttls":
+        if endpoint.tls == "starttls":
             await client.starttls()
         await client.ehlo()
     except aiosmtplib.SMTPResponseException as error:
@@ -170,13 +173,13 @@ async def _log_in(client: _Client, address: str, credentials: Credentials) -> No
         raise OpeningError("connect", f"{address}: {error}", asked=True) from None
 
 
-async def survey(target: Target, address: str, patience: float) -> Offer:
+async def survey(endpoint: Endpoint, address: str, patience: float) -> Offer:
     """Look at what one address offers, without a login. Raises OpeningError."""
     host, port = split_host_port(address)
-    client = _client(target, host, port, patience)
+    client = _client(endpoint, host, port, patience)
     try:
         async with asyncio.timeout(patience):
-            await _greet(client, target, address)
+            await _greet(client, endpoint, address)
             secured = client.get_transport_info("ssl_object")
             extensions = tuple(f"{name} {words}".strip().upper() for name, words in client.esmtp_extensions.items())
             tls, cipher = (secured.version(), secured.cipher()[0]) if secured else ("", "")
@@ -211,11 +214,6 @@ def _capabilities(extensions: Mapping[str, str]) -> Capabilities:
 
 def _reply(error: aiosmtplib.SMTPResponseException) -> UpstreamReply:
     return UpstreamReply(error.code, tuple(error.message.split("\n")))
-
-
-def _is_local_name(address: str) -> bool:
-    host, _ = split_host_port(address)
-    return is_loopback(host)
 
 
 def _is_local_peer(client: _Client) -> bool:

@@ -8,12 +8,15 @@ password is not tried upstream again and again.
 """
 
 import hmac
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.config import Account, Config
+from relay import telemetry
+from relay.accounts import Account
+from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.mail.envelope import Credentials
 
@@ -21,6 +24,7 @@ ACCEPTED_FOR = 5 * 60.0  # seconds
 REFUSED_FOR = 10 * 60.0
 MAX_REMEMBERED = 10_000  # pairs in each cache; the oldest go first
 _MAX_PASSWORD = 1024
+_Version = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,43 @@ class Remembered:
 
 
 class Accounts:
-    """The [[account]]s, read once; a changed password file is read at the next start or reload."""
+    """The [[account]]s with their passwords; a file that changed is read again by `reread`."""
 
     def __init__(self, config: Config) -> None:
-        self._held = {
-            (account.upstream, account.identity): Credentials(account.login or account.identity, read_password(config, account))
-            for account in config.account
-        }
+        """Raises ConfigurationError for a password file that cannot be used."""
+        self._config = config
+        self._seen = {account.password_file: self._version(account) for account in config.account}
+        self._held = {(account.upstream, account.identity): self._read(account) for account in config.account}
+
+    def reread(self) -> list[Account]:
+        """Read what changed; the accounts with another password now. Where a file cannot be used, the one before stays."""
+        versions = {account.password_file: self._version(account) for account in self._config.account}
+        changed = []
+        for account in self._config.account:
+            if versions[account.password_file] == self._seen.get(account.password_file):
+                continue
+            try:
+                credentials = self._read(account)
+            except ConfigurationError as fault:
+                telemetry.event("account unreadable", level=logging.WARNING, upstream=account.upstream, text=str(fault))
+                continue
+            if credentials != self._held[account.upstream, account.identity]:
+                self._held[account.upstream, account.identity] = credentials
+                telemetry.event("account password changed", upstream=account.upstream)
+                changed.append(account)
+        self._seen = versions
+        return changed
+
+    def _read(self, account: Account) -> Credentials:
+        return Credentials(account.login or account.identity, read_password(self._config, account))
+
+    def _version(self, account: Account) -> _Version | None:
+        """What tells that a file was written or put there anew; None while there is none."""
+        try:
+            found = self._config.secret(account.password_file).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
     def find(self, upstream: str, *names: str | None) -> Credentials | None:
         """The account of the first of these identities that has one at the upstream."""

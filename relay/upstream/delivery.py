@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Self
 
+from relay.accounts import Account
 from relay.config import Config
 from relay.mail.envelope import Credentials
 from relay.mail.mailbox import Mailbox
@@ -35,6 +36,7 @@ class Upstreams:
         self._sites = {
             upstream.name: Site(config, upstream, profiles, self._remembered, monotonic) for upstream in config.upstream
         }
+        self._named = {**self._sites, "": next(iter(self._sites.values()))}
         self._verifying: dict[bytes, asyncio.Task[Verification]] = {}
 
     def lease(
@@ -72,17 +74,30 @@ class Upstreams:
         _, at, domain = (reverse_path_key or "").rpartition("@")
         return self._accounts.find(self._site(upstream).name, identity, reverse_path_key, at + domain)
 
+    def knows(self, upstream: str) -> bool:
+        """Whether the configuration has an upstream of that name."""
+        return not upstream or upstream in self._sites
+
+    def reread_accounts(self) -> list[Account]:
+        """Read the password files that changed; the accounts whose password is another one now. Not for the event loop."""
+        return self._accounts.reread()
+
     def profile(self, upstream: str) -> Profile:
         """What is known about the upstream's provider."""
-        return self._site(upstream).profile
+        return self._named[upstream].profile
 
     def country(self, upstream: str) -> str:
         """The country that the upstream stands in, "" when nobody said it."""
-        return self._site(upstream).country
+        return self._named[upstream].country
 
     def capabilities(self, upstream: str) -> Capabilities:
         """What the upstream offered last."""
-        return self._site(upstream).capabilities
+        return self._named[upstream].capabilities
+
+    def least_size(self) -> int | None:
+        """The smallest SIZE that an upstream offered; None when none has named one."""
+        sizes = [site.capabilities.size for site in self._sites.values() if site.capabilities.size]
+        return min(sizes, default=None)
 
     async def probe(self) -> dict[str, str]:
         """Ask every upstream for its EHLO, without a login; return what stands in the way of each, "" for nothing."""
@@ -95,7 +110,7 @@ class Upstreams:
 
     def _site(self, name: str) -> Site:
         """The upstream of that name; "" is the first. Raises KeyError."""
-        return self._sites[name] if name else next(iter(self._sites.values()))
+        return self._named[name]
 
 
 class Connection:
@@ -123,6 +138,8 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         """Give the connection back to the pool, which closes it unless its last reply was clean."""
         if self._channel is not None:
+            if self._is_new:  # no mail was offered: none of the recipients had leave
+                self._site.learnt_nothing(self._key.identity)
             self._site.pool.put(self._channel)
             self._channel = None
 

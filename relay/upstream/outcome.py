@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from relay.mail import replies
-from relay.mail.mailbox import masked
+from relay.mail.mailbox import without_addresses
 from relay.mail.reply import Reply, ascii_text
 from relay.upstream.profile import Profile, ReplyClass, classify
 from relay.upstream.reaction import NOTHING, Reaction
@@ -81,9 +81,12 @@ class UpstreamReply(NamedTuple):
     @property
     def shown(self) -> str:
         """The text without codes, every address masked."""
-        enhanced = self.enhanced
-        lines = (line.removeprefix(enhanced).strip() for line in self.text)
-        return ascii_text(masked(" ".join(filter(None, lines))))[:MAX_TEXT]
+        return self.shown_after(self.enhanced)
+
+    def shown_after(self, enhanced: str) -> str:
+        """As `shown`, where it is known with which enhanced status code the text begins."""
+        lines = [line.removeprefix(enhanced).strip() for line in self.text]
+        return ascii_text(without_addresses(" ".join(filter(None, lines))))[:MAX_TEXT]
 
 
 class UpstreamUnavailable(ConnectionError):
@@ -120,7 +123,8 @@ class UpstreamUnavailable(ConnectionError):
 
 def outcome_of(profile: Profile, reply: UpstreamReply, *, before_dot: bool, own: bool = False) -> Outcome:
     """The outcome that a definite reply of the upstream makes; `own` says that it is about this one recipient."""
-    said, enhanced = reply.shown, reply.enhanced
+    enhanced = reply.enhanced
+    said = reply.shown_after(enhanced)
     own_words = f"{reply.code} {f'{enhanced} ' if enhanced else ''}{said}".rstrip()
     if reply.is_positive:
         return Outcome(

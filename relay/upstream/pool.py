@@ -87,6 +87,10 @@ class Pool:
         """
         if self._is_draining:
             raise _draining(self._upstream)
+        if not self._waiters and not fresh and (channel := self._at_hand(key, leaves_one=leaves_one)) is not None:
+            self._use(channel)
+            self._update()
+            return channel
         waiter = _Waiter(key, fresh, leaves_one, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         self._serve()
@@ -202,9 +206,13 @@ class Pool:
         waiter.granted.set_result(channel)
         return True
 
+    def _at_hand(self, key: PoolKey, *, leaves_one: bool) -> Channel | None:
+        """The connection that nobody has to wait for, as nearly every mail finds it."""
+        return None if leaves_one and not self._has_two_places() else self._latest_idle(key)
+
     def _has_two_places(self) -> bool:
         """Whether one place is left when one is taken: what is idle or only listening makes room for others."""
-        taken, places = len(self._busy) + self._opening.total(), self._bounds.connections
+        taken, places = len(self._busy) + sum(self._opening.values()), self._bounds.connections
         return places == 1 or taken + 2 <= places
 
     def _use(self, channel: Channel) -> None:
@@ -212,7 +220,10 @@ class Pool:
         self._busy.add(channel)
 
     def _latest_idle(self, key: PoolKey) -> Channel | None:
-        return next((channel for channel in reversed(self._idle) if channel.key == key and not channel.wire.fault), None)
+        for channel in reversed(self._idle):
+            if channel.key == key and not channel.wire.fault:
+                return channel
+        return None
 
     def _make_room(self, identity: str) -> bool:
         """Whether a connection more may be opened, closing an idle one that cannot serve the purpose if need be."""

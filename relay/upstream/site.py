@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import telemetry
-from relay.config import Config, Upstream
+from relay.accounts import Upstream
+from relay.config import Config
 from relay.errors import ConfigurationError
 from relay.mail import replies
 from relay.mail.envelope import Credentials
 from relay.upstream.breaker import Breakers
-from relay.upstream.connect import OpeningError, open_wire, target_of
+from relay.upstream.connect import OpeningError, endpoint_of, open_wire
 from relay.upstream.credentials import Remembered
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamReply, UpstreamUnavailable
 from relay.upstream.pool import Bounds, Channel, Pool, PoolKey
@@ -74,7 +75,7 @@ class Site:
         self.name, self.auth, self.profile = upstream.name, upstream.auth, profiles[upstream.provider]
         self.country = upstream.country or self.profile.country
         self.capabilities = Capabilities(size=self.profile.max_message_size)
-        self._target = target_of(config, upstream)
+        self._endpoint = endpoint_of(config, upstream)
         self._remembered = remembered
         self._resting: dict[str, float] = {}
         self._breakers = Breakers(monotonic)
@@ -90,11 +91,11 @@ class Site:
     def key(self, identity: str, credentials: Credentials | None) -> PoolKey:
         """Whose connections these are. Raises UpstreamUnavailable when a login is needed and there is none."""
         if self.auth == "none":
-            return PoolKey(self.name, identity, self._target.tls)
+            return PoolKey(self.name, identity, self._endpoint.tls)
         if credentials is None:
             text = f"{self.name}: this identity has no [[account]]"
             raise UpstreamUnavailable("account", text, replies.UPSTREAM_ACCOUNT)
-        return PoolKey(self.name, identity, self._target.tls, self._remembered.mac(self.name, identity, credentials))
+        return PoolKey(self.name, identity, self._endpoint.tls, self._remembered.mac(self.name, identity, credentials))
 
     async def open(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> Channel:
         """Bring up a connection on the slot that the caller holds; the slot goes back when it fails.
@@ -105,7 +106,12 @@ class Site:
             self.pool.give_back(key)
             text = f"{self.name}: nobody connects for {wait:.0f} s: it failed again and again"
             raise UpstreamUnavailable("resting", text, retry_after=wait)
-        return await self._bring_up(key, credentials, deadline)
+        try:
+            return await self._bring_up(key, credentials, deadline)
+        except (UpstreamUnavailable, asyncio.CancelledError) as fault:
+            if not isinstance(fault, UpstreamUnavailable) or fault.reason == "refused":
+                self.learnt_nothing(key.identity)
+            raise
 
     async def _bring_up(self, key: PoolKey, credentials: Credentials | None, deadline: float) -> Channel:
         try:
@@ -155,7 +161,11 @@ class Site:
         self._resting[address] = time.monotonic() + RESTING
 
     def has_other_address(self, tried: set[str]) -> bool:
-        return not tried.issuperset(self._target.addresses)
+        return not tried.issuperset(self._endpoint.addresses)
+
+    def learnt_nothing(self, identity: str) -> None:
+        """This identity connected, or was let, and never came to offer a mail: where it was to try, the next one may."""
+        self._breakers.learnt_nothing(identity)
 
     def heed(self, identity: str, outcomes: Sequence[Outcome]) -> None:
         """Learn from the end of a transaction whether the upstream works."""
@@ -191,7 +201,7 @@ class Site:
     async def _connect(self, credentials: Credentials | None, deadline: float) -> tuple[str, Wire, Capabilities]:
         """Try the addresses in order, those that failed lately last. Raises OpeningError."""
         now = time.monotonic()
-        addresses = sorted(self._target.addresses, key=lambda address: self._resting.get(address, 0.0) > now)
+        addresses = sorted(self._endpoint.addresses, key=lambda address: self._resting.get(address, 0.0) > now)
         failure = OpeningError("connect", f"{self.name}: no time left to connect")
         asked = blamed = False
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
@@ -199,7 +209,7 @@ class Site:
             if patience <= 0:
                 break
             try:
-                return address, *await open_wire(self._target, address, credentials, patience)
+                return address, *await open_wire(self._endpoint, address, credentials, patience)
             except OpeningError as error:
                 failure = error
             asked = asked or failure.asked

@@ -12,7 +12,7 @@ fault afterwards.  A cancelled transaction cuts it.
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from relay.mail import replies
@@ -58,13 +58,13 @@ class Mail:
     copy: Carried
     ret: str | None = None
     envid: str | None = None
+    needs_smtputf8: bool = field(init=False)
+    """Whether envelope or header cannot be said without SMTPUTF8 (RFC 6531 section 3.2)."""
 
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Whether envelope or header cannot be said without SMTPUTF8 (RFC 6531 section 3.2)."""
-        if self.copy.needs_smtputf8 or (self.reverse_path and self.reverse_path.needs_smtputf8):
-            return True
-        return any(recipient.mailbox.needs_smtputf8 for recipient in self.copy.recipients)
+    def __post_init__(self) -> None:
+        needs = self.copy.needs_smtputf8 or bool(self.reverse_path and self.reverse_path.needs_smtputf8)
+        needs = needs or any(recipient.mailbox.needs_smtputf8 for recipient in self.copy.recipients)
+        object.__setattr__(self, "needs_smtputf8", needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,12 @@ class _Transaction:
         self._wire.alarm.set(deadline, self._time_is_up)
         await self._wire.settled()
         await self._envelope()
-        if self._goes_ahead and not self._accepted:
+        is_wanted = self._accepted
+        goes_ahead = self._goes_ahead
+        if goes_ahead and not is_wanted:
             await self._lone_dot()
         self._wire.alarm.silence()
-        if self._wire.fault or not self._goes_ahead or not self._accepted:
+        if self._wire.fault or not goes_ahead or not is_wanted:
             return self._refused()
         return await self._content(deadline, past_dot)
 
@@ -321,7 +323,7 @@ def _rcpt_command(recipient: Recipient, offered: Capabilities) -> bytes:
 
 def _command(verb: str, path: str, parameters: list[str]) -> bytes:
     command = " ".join((f"{verb}<{path}>", *parameters)).encode()
-    if _FORBIDDEN.search(command) or not all(map(_PARAMETER.fullmatch, parameters)):
+    if _FORBIDDEN.search(command) or (parameters and not all(map(_PARAMETER.fullmatch, parameters))):
         raise ValueError(f"{verb} with control characters or blanks must not reach an upstream")
     return command + b"\r\n"
 

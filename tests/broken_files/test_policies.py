@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from relay.errors import ConfigurationError
-from relay.policy.parse import parse_policies
-from relay.policy.rehearsal import read_rehearsals
+from relay.policy.rehearsing.rehearsal import read_rehearsals
+from relay.policy.sets.parse import parse_policies
 from tests.support.policies import shipped_files
 
 FOLDER = Path(__file__).with_name("policies")

@@ -3,15 +3,12 @@
 import pytest
 
 from relay.stores.contracts import Store
-from relay.stores.redis import RedisStore
+from relay.stores.redis.store import RedisStore
 from relay.stores.sqlite import SQLiteStore
-from tests.support.clocks import Clock
+from tests.support.fixtures import a_clock
 from tests.support.stores import PATIENT_MS, START, a_store, new_redis, new_sqlite
 
-
-@pytest.fixture
-def clock():
-    return Clock(START)
+clock = a_clock(START)
 
 
 @pytest.fixture(params=["sqlite", "redis"])

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.policy.consent import Details, Ground, Needs, grant_for
-from relay.policy.suppression import ORGANISATION, Reason, stream_scope
-from relay.stores.contracts import Cleared, Refused, Withdrawn
+from relay.errors import StoreUnavailable
+from relay.policy.consents.consent import Details, Ground
+from relay.policy.consents.needs import Needs, grant_for
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, stream_scope
+from relay.stores.ledger import Cleared, Refused, Withdrawn
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, START, consent, digest, first_try, new_sqlite, refusal, request
 
@@ -63,6 +65,17 @@ async def test_the_same_id_twice_is_one_event_and_the_first_stays(store):
     assert await of(store, ADA) == (consent(),)
 
 
+async def test_an_id_names_an_event_of_one_mailbox_only(store):
+    """Or a form that counts its subscriptions for each list would lose the withdrawal of somebody else."""
+    assert await store.record_consents([consent(ADA), consent(BOB, event="withdrawn")]) == 2
+    assert await store.record_consents([consent(EVE, event="objected"), consent(BOB, event="withdrawn")]) == 1
+    found = await store.consents([(ADA,), (BOB,), (EVE,)])
+    assert [[(one.id, one.event, one.number) for one in events] for events in found] == [
+        [(consent().id, "granted", 0)], [(consent().id, "withdrawn", 1)], [(consent().id, "objected", 2)],
+    ]  # fmt: skip
+    assert len([event async for event in store.export_consents()]) == 3
+
+
 async def test_many_events_are_added(store):
     events = [consent(digest(n % 700), START - n, n) for n in range(1500)]
     assert await store.record_consents(events) == 1500
@@ -88,8 +101,9 @@ async def test_the_ledger_is_told_when_a_submission_is_opened_if_it_is_asked_for
     await store.record_consents([consent(BOB)])
     people = [(ADA,), (BOB,)]
     entry = await store.open_submission(MAIL, first_try(), 60.0, asked=people, with_consents=True)
-    assert list(entry.consents) == await store.consents(people) == [(), (consent(BOB),)]
-    assert (await store.open_submission(MAIL, first_try(), 60.0, asked=people)).consents == ()
+    assert [one.consents for one in entry.found] == await store.consents(people) == [(), (consent(BOB),)]
+    entry = await store.open_submission(MAIL, first_try(), 60.0, asked=people)
+    assert [one.consents for one in entry.found] == [(), ()]
 
 
 @pytest.mark.parametrize("event", ["withdrawn", "objected"])
@@ -200,12 +214,57 @@ async def test_what_stands_does_not_depend_on_the_order_of_recording(store, told
     assert isinstance(views[0], tuple) == bool(grants and max(grants) > max(ends, default=-99))
 
 
+_BY_ID = """
+DROP TABLE consents;
+CREATE TABLE consents (
+    id TEXT NOT NULL PRIMARY KEY, digest BLOB NOT NULL, sealed BLOB NOT NULL, event TEXT NOT NULL, at REAL NOT NULL,
+    recorded_at REAL NOT NULL, evidence TEXT NOT NULL, by TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX consents_of ON consents (digest);
+CREATE TRIGGER consents_stay BEFORE DELETE ON consents BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER consents_stay_as_they_are BEFORE UPDATE ON consents BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+"""
+_SINCE = """
+ALTER TABLE consents ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
+ALTER TABLE consents ADD COLUMN basis TEXT NOT NULL DEFAULT 'explicit';
+ALTER TABLE consents ADD COLUMN said TEXT NOT NULL DEFAULT '';
+ALTER TABLE consents ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+@pytest.mark.parametrize("since", ["", _SINCE])
+async def test_a_ledger_in_which_an_id_had_one_mailbox_is_kept_whole(tmp_path, clock, since):
+    await (await new_sqlite(tmp_path, clock)).aclose()
+    db = sqlite3.connect(tmp_path / "relay.db")
+    db.executescript(_BY_ID + since)
+    rows = [
+        (f"01JOLD{n:04d}", digest(n % 7), b"s", "withdrawn" if n % 2 else "granted", 5.0 + n, 6.0, "x", "me") for n in range(50)
+    ]
+    told = "id, digest, sealed, event, at, recorded_at, evidence, by"
+    db.executemany(f"INSERT INTO consents ({told}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    db.commit()
+    db.close()
+    for _ in range(2):  # the second time there is nothing to do
+        store = SQLiteStore.open(tmp_path / "relay.db", META, clock=clock)
+        try:
+            found = [event async for event in store.export_consents()]
+            assert sorted((e.id, e.digest, e.sealed, e.event, e.at, e.recorded_at, e.evidence, e.by) for e in found) == rows
+        finally:
+            await store.aclose()
+    store = SQLiteStore.open(tmp_path / "relay.db", META, clock=clock)
+    try:
+        assert await store.record_consents([replace(consent(EVE), id="01JOLD0000"), replace(found[0], event="objected")]) == 1
+        with pytest.raises(StoreUnavailable, match="append-only"):
+            await store._writer.run(lambda db, now: db.execute("DELETE FROM consents"))
+    finally:
+        await store.aclose()
+
+
 async def test_a_ledger_of_an_earlier_version_is_read_and_its_consents_name_no_purpose(tmp_path, clock):
     """They were written when a refusal was lifted; they permit nothing new."""
     await (await new_sqlite(tmp_path, clock)).aclose()
     db = sqlite3.connect(tmp_path / "relay.db")
-    for column in ("purpose", "basis", "said", "number"):
-        db.execute(f"ALTER TABLE consents DROP COLUMN {column}")
+    db.executescript(_BY_ID)
     db.execute("INSERT INTO consents VALUES ('01JOLD', ?, x'00', 'granted', 5.0, 6.0, 'by telephone', 'Wang Min')", (ADA,))
     db.commit()
     db.close()

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.contracts import Cleared, Row, RowState, Settlement, Taken
 from relay.stores.held import NEVER, HeldUpdate, HoldFull, Why
+from relay.stores.ledger import Cleared, Closing, Row, RowState, Settlement, Taken
 from tests.support.held import (
     DAY,
     LANE,
@@ -184,7 +184,7 @@ async def test_a_report_that_is_held_has_a_row_of_its_own(store, number):
 
 async def test_when_the_client_knows_held_rows_are_forgotten_and_the_same_bytes_are_new(store):
     await hold(store, MESSAGE, [held_copy(MESSAGE, "ada")])
-    await store.close(key_of(MESSAGE), MESSAGE.id)
+    await store.close(key_of(MESSAGE), Closing(MESSAGE.id))
     again = await opened(store, held_message(2), key=key_of(MESSAGE))
     assert again.first.submission_id == held_message(2).id
     assert len(await every_copy(store)) == 1
@@ -203,14 +203,13 @@ async def test_what_another_try_has_delivered_or_holds_is_not_held_twice(store):
 
 
 async def test_what_another_try_was_answered_for_meanwhile_is_not_held_beside_it(store):
-    """Its client gave this try up, heard 250 at the next one and went on: it must not get two."""
+    """Its client gave this try up, heard 250 at the next one and went on: the recipient must not get two."""
     again = held_message(2)
     await opened(store, MESSAGE)
     await hold(store, again, [held_copy(again, "ada")], key=key_of(MESSAGE))
-    await store.close(key_of(MESSAGE), again.id)
+    await store.close(key_of(MESSAGE), Closing(again.id))
     copy = held_copy(MESSAGE, "ada")
-    with pytest.raises(StoreUnavailable):
-        await store.hold(key_of(MESSAGE), MESSAGE, [copy], {copy.recipient: REPLY}, max_octets=1 << 30)
+    await store.hold(key_of(MESSAGE), MESSAGE, [copy], {copy.recipient: REPLY}, max_octets=1 << 30)
     assert [copy.message for copy in await every_copy(store)] == [again.id]
     assert (await store.held_totals()).octets == again.octets
 
@@ -233,7 +232,24 @@ async def test_what_another_try_is_sending_now_is_not_held_and_nothing_beside_it
     assert await every_copy(store) == []
     clock.pass_(90)  # its lease is over: nobody knows
     await hold(store, again, [held_copy(again, "ada"), held_copy(again, "bob")], key=key)
-    assert len(await every_copy(store)) == 2
+    assert {copy.recipient: copy.why for copy in await every_copy(store)} == {ADA: Why.UNKNOWN, BOB: Why.UPSTREAM}
+
+
+@pytest.mark.parametrize("number", [1, 450])
+async def test_whom_another_try_may_have_reached_waits_for_nobody_who_would_not_know(store, number):
+    """A login frees what waits for one; this must be tried, and on record as what may come twice."""
+    key, again = key_of(MESSAGE), held_message(2)
+    await opened(store, MESSAGE)
+    await store.clear(key, MESSAGE.id, [request(ADA), request(BOB)], 90.0, 3600.0)
+    await store.finish(key, [Settlement(who, RowState.INDETERMINATE, "lost", "", MESSAGE.id) for who in (ADA, BOB)])
+    people = [held_copy(again, n, why=Why.AUTHENTICATION, due_at=NEVER) for n in range(number)]
+    parked = held_copy(again, "ada", why=Why.AUTHENTICATION, due_at=NEVER)
+    await hold(store, again, [*people, parked, held_copy(again, "bob", due_at=LATER)], key=key)
+    held = {copy.recipient: copy for copy in await every_copy(store)}
+    assert (held[ADA].why, held[ADA].due_at) == (Why.UNKNOWN, START)
+    assert (held[BOB].why, held[BOB].due_at) == (Why.UNKNOWN, LATER)
+    assert {(held[copy.recipient].why, held[copy.recipient].due_at) for copy in people} == {(Why.AUTHENTICATION, NEVER)}
+    assert (await store.held_totals()).copies == {Why.UNKNOWN: 2, Why.AUTHENTICATION: number}
 
 
 # Claiming
@@ -606,6 +622,17 @@ async def test_an_owners_login_frees_the_copies_that_wait_for_one(store, clock):
     assert sorted(copy.message for copy in claimed) == [held_message(1).id, held_message(2).id]
     assert {copy.due_at for copy in claimed} == {START + 5}
     assert await store.free_owner(digest("nobody"), Why.AUTHENTICATION) == 0
+
+
+async def test_the_lane_of_what_is_freed_rests_no_longer(store, clock):
+    await hold_one(store, 1, due_at=START + 3600, why=Why.UPSTREAM)
+    await hold_one(store, 2, why=Why.LANE)
+    await hold_one(store, 3, lane("other"), why=Why.LANE, owner=OTHER)
+    await store.update_held([], {LANE: START + 3600, lane("other"): START + 3600})
+    clock.pass_(5)
+    assert await store.claim(10, LEASE) == []
+    assert await store.free_owner(OWNER, Why.UPSTREAM) == 1
+    assert sorted(copy.message for copy in await store.claim(10, LEASE)) == [held_message(1).id, held_message(2).id]
 
 
 async def test_what_is_freed_while_it_is_leaving_stays_leased(store, clock):

@@ -5,8 +5,9 @@ import itertools
 
 import pytest
 
-from relay.policy.suppression import BINDS, ORGANISATION, Purpose, Reason, stream_scope
-from relay.stores.contracts import Cleared, OverLimit, Refused, Reserved, Row, RowState, Settlement, Taken
+from relay.policy.suppressions.suppression import BINDS, ORGANISATION, Purpose, Reason, stream_scope
+from relay.stores.ledger import Cleared, Closing, Refused, Row, RowState, Settlement, Taken
+from relay.stores.limits import OverLimit, Reserved
 from tests.support.stores import ADA, BOB, EVE, START, charge, consent, delivered, digest, fill, first_try, refusal, request
 
 MAIL = digest("submission")
@@ -14,6 +15,7 @@ TTL = 5 * 86400.0
 LEASE = 90.0
 NEWS = stream_scope("news")
 ONE, TWO = first_try(1), first_try(2, START + 60)
+AGAIN = request(may_repeat=True)
 
 
 async def opened(store, key=MAIL, proposal=ONE):
@@ -25,7 +27,7 @@ async def cleared(store, *requests, key=MAIL, submission_id=ONE.submission_id, l
 
 
 async def states(store, key=MAIL):
-    return {row.recipient: row.state for row in await store.rows(key)}
+    return {row.recipient: row.state for row in await store.rows(key) if not row.answered}
 
 
 async def test_a_submission_is_new_once(store, clock):
@@ -43,8 +45,8 @@ async def test_opening_answers_what_is_in_force_on_each_who_is_asked_about(store
     people = [(ADA, old), (BOB,), (EVE,)]
     for proposal in (ONE, TWO):  # the first try and a resend
         entry = await store.open_submission(MAIL, proposal, TTL, asked=people)
-        assert list(entry.suppressions) == await store.find(people)
-        assert [len(found) for found in entry.suppressions] == [1, 0, 1]
+        assert [one.suppressions for one in entry.found] == await store.find(people)
+        assert [len(one.suppressions) for one in entry.found] == [1, 0, 1]
 
 
 async def test_every_try_gets_the_id_date_and_message_id_of_the_first(store):
@@ -136,8 +138,19 @@ async def test_an_indeterminate_recipient_is_claimed_again(store):
     await cleared(store)
     await store.finish(MAIL, [Settlement(ADA, RowState.INDETERMINATE, "connection lost")])
     assert await states(store) == {ADA: RowState.INDETERMINATE}
-    assert await cleared(store, submission_id=TWO.submission_id) == [Cleared()]
+    assert await cleared(store, AGAIN, submission_id=TWO.submission_id) == [Cleared()]
     assert await states(store) == {ADA: RowState.LEAVING}
+
+
+async def test_who_may_have_got_it_is_sent_to_by_nobody_who_has_not_put_that_on_record(store, clock):
+    await opened(store)
+    await cleared(store, request(ADA), request(BOB))
+    await store.finish(MAIL, [Settlement(ADA, RowState.INDETERMINATE, "connection lost")])
+    clock.pass_(LEASE)
+    answers = await cleared(store, request(ADA), request(BOB), request(EVE), submission_id=TWO.submission_id)
+    assert [answer.row.state for answer in answers[:2]] == [RowState.INDETERMINATE] * 2
+    assert answers[2] == Cleared()
+    assert await states(store) == dict.fromkeys((ADA, BOB), RowState.INDETERMINATE) | {EVE: RowState.LEAVING}
 
 
 async def test_a_lease_that_ran_out_reads_as_indeterminate_and_is_claimed_again(store, clock):
@@ -146,7 +159,7 @@ async def test_a_lease_that_ran_out_reads_as_indeterminate_and_is_claimed_again(
     clock.pass_(LEASE)
     assert await states(store) == {ADA: RowState.INDETERMINATE}
     assert [row.state for row in (await opened(store)).rows] == [RowState.INDETERMINATE]
-    assert await cleared(store, submission_id=TWO.submission_id) == [Cleared()]
+    assert await cleared(store, AGAIN, submission_id=TWO.submission_id) == [Cleared()]
     (row,) = await store.rows(MAIL)
     assert (row.state, row.submission_id) == (RowState.LEAVING, TWO.submission_id)
 
@@ -163,7 +176,7 @@ async def test_a_late_failure_does_not_free_the_claim_of_a_later_try(store, cloc
     await opened(store)
     await cleared(store)
     clock.pass_(LEASE)
-    await cleared(store, submission_id=TWO.submission_id)
+    await cleared(store, AGAIN, submission_id=TWO.submission_id)
     for late in (None, RowState.INDETERMINATE, RowState.REFUSED):
         await store.finish(MAIL, [Settlement(ADA, late, "late", "", ONE.submission_id)])
     (row,) = await store.rows(MAIL)
@@ -174,7 +187,7 @@ async def test_a_late_delivery_of_an_earlier_try_is_known_to_the_later_one(store
     await opened(store)
     await cleared(store)
     clock.pass_(LEASE)
-    await cleared(store, submission_id=TWO.submission_id)
+    await cleared(store, AGAIN, submission_id=TWO.submission_id)
     await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id)])
     await store.finish(MAIL, [Settlement(ADA, None, "", "", TWO.submission_id)])
     assert await states(store) == {ADA: RowState.DELIVERED}
@@ -201,7 +214,7 @@ async def test_a_closed_submission_is_a_new_message_the_next_time(store):
     await opened(store)
     await cleared(store)
     await store.finish(MAIL, [delivered(ADA)])
-    await store.close(MAIL, ONE.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     assert await store.rows(MAIL) == ()
     again = await opened(store, proposal=TWO)
     assert (again.first, again.rows) == (TWO, ())
@@ -209,7 +222,7 @@ async def test_a_closed_submission_is_a_new_message_the_next_time(store):
 
 
 async def test_closing_what_is_not_open_is_no_fault(store):
-    await store.close(digest("nothing"), ONE.submission_id)
+    await store.close(digest("nothing"), Closing(ONE.submission_id))
 
 
 async def test_a_resend_keeps_open_what_it_asked_about(store):
@@ -217,9 +230,9 @@ async def test_a_resend_keeps_open_what_it_asked_about(store):
     await cleared(store, request(ADA), request(BOB))
     await store.open_submission(MAIL, TWO, TTL, [ADA])
     await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id), delivered(BOB, "", ONE.submission_id)])
-    await store.close(MAIL, ONE.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     assert await states(store) == {ADA: RowState.DELIVERED}
-    await store.close(MAIL, TWO.submission_id)
+    await store.close(MAIL, Closing(TWO.submission_id))
     assert (await opened(store, proposal=first_try(3))).first == first_try(3)
 
 
@@ -229,7 +242,7 @@ async def test_a_resend_that_came_before_the_claim_keeps_it_open_too(store):
     await cleared(store)
     assert isinstance((await cleared(store, submission_id=TWO.submission_id))[0], Taken)
     await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id)])
-    await store.close(MAIL, ONE.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     assert await states(store) == {ADA: RowState.DELIVERED}
 
 
@@ -239,7 +252,7 @@ async def test_the_same_bytes_to_others_at_the_same_time_are_closed_apart(store)
     await store.open_submission(MAIL, TWO, TTL, [BOB])
     await cleared(store, request(BOB), submission_id=TWO.submission_id)
     await store.finish(MAIL, [delivered(BOB, "", TWO.submission_id)])
-    await store.close(MAIL, TWO.submission_id)
+    await store.close(MAIL, Closing(TWO.submission_id))
     assert await states(store) == {ADA: RowState.LEAVING}
 
 
@@ -247,17 +260,17 @@ async def test_a_later_claim_belongs_to_its_own_try(store, clock):
     await opened(store)
     await cleared(store)
     clock.pass_(LEASE)
-    await cleared(store, submission_id=TWO.submission_id)
-    await store.close(MAIL, ONE.submission_id)
+    await cleared(store, AGAIN, submission_id=TWO.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     assert await states(store) == {ADA: RowState.LEAVING}
-    await store.close(MAIL, TWO.submission_id)
+    await store.close(MAIL, Closing(TWO.submission_id))
     assert await states(store) == {}
 
 
 async def test_an_answer_after_the_end_does_not_bring_the_submission_back(store):
     await opened(store)
     await cleared(store)
-    await store.close(MAIL, ONE.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     await store.finish(MAIL, [delivered(ADA)])
     assert await store.rows(MAIL) == ()
     assert (await opened(store, proposal=TWO)).first == TWO
@@ -416,7 +429,7 @@ async def test_the_charge_of_an_answer_after_the_end_is_still_settled(store):
     await opened(store)
     limit = charge(1)
     (answer,) = await cleared(store, request(ADA, limit))
-    await store.close(MAIL, ONE.submission_id)
+    await store.close(MAIL, Closing(ONE.submission_id))
     await store.finish(MAIL, [Settlement(ADA, None, "", answer.reservation)])
     assert isinstance(await store.reserve([limit], LEASE), Reserved)
 

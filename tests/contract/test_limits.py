@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.stores.contracts import OverLimit, Reserved
+from relay.stores.limits import OverLimit, Reserved
 from tests.support.stores import START, charge, day_charge, fill
 
 LEASE = 30.0

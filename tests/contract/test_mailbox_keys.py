@@ -6,8 +6,8 @@ import pytest
 
 from relay.keys import new_keys
 from relay.mail.mailbox import Mailbox
-from relay.policy.suppression import ORGANISATION, Reason
-from relay.stores.contracts import Cleared, ClearRequest, Refused
+from relay.policy.suppressions.suppression import ORGANISATION, Reason
+from relay.stores.ledger import Cleared, ClearRequest, Refused
 from tests.support.mailboxes import DIFFERENT, EQUAL
 from tests.support.stores import digest, first_try, refusal
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.stores.entries import row_of
 from relay.stores.held import Why
+from relay.stores.ledger import Closing
 from tests.support.held import LANE, OWNER, ROOM, done, held_copy, held_message
 from tests.support.stores import ADA, META, charge, consent, delivered, digest, first_try, refusal, request
 
@@ -19,6 +20,7 @@ LATER_KEYS = replace(META, fingerprints=META.fingerprints | {"addresses:2:012345
 OPERATIONS = {
     "check": lambda s: s.check(),
     "find": lambda s: s.find([(ADA,)]),
+    "look_up": lambda s: s.look_up([(ADA,)]),
     "suppress": lambda s: s.suppress(refusal()),
     "suppress_many": lambda s: s.suppress_many([refusal()]),
     "suppress_rows": lambda s: s.suppress_rows([row_of(refusal())]),
@@ -36,7 +38,7 @@ OPERATIONS = {
     "rows": lambda s: s.rows(MAIL),
     "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0, 3600.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
-    "close": lambda s: s.close(MAIL, ""),
+    "close": lambda s: s.close(MAIL, Closing("")),
     "hold": lambda s: s.hold(MAIL, held_message(), [held_copy(held_message(), "ada")], {ADA: "450 later"}, max_octets=ROOM),
     "claim": lambda s: s.claim(10, 600.0),
     "held_message": lambda s: s.held_message(held_message().id),
@@ -50,6 +52,8 @@ OPERATIONS = {
     "drop_credentials": lambda s: s.drop_credentials(OWNER, b"sealed"),
     "note_sending": lambda s: s.note_sending("news", "2026-11-21"),
     "sending_days": lambda s: s.sending_days(["news"]),
+    "transferred": lambda s: s.transferred(2026, [ADA]),
+    "transfer_years": lambda s: s.transfer_years(),
 }
 
 

@@ -5,10 +5,11 @@ import random
 
 import pytest
 
-from relay.policy.suppression import ORGANISATION, Reason, stream_scope
-from relay.stores.contracts import Cleared, ClearRequest, Refused, RowState, Settlement, Store
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, stream_scope
+from relay.stores.contracts import Store
 from relay.stores.entries import row_of
-from relay.stores.redis import RedisStore
+from relay.stores.ledger import Cleared, ClearRequest, Closing, Refused, RowState, Settlement
+from relay.stores.redis.store import RedisStore
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, PATIENT_MS, START, consent, delivered, digest, first_try, refusal, request
 
@@ -94,7 +95,7 @@ async def test_what_has_an_outcome_is_not_on_its_way(store, state):
 
 async def test_neither_is_what_was_closed_or_whose_lease_ran_out(store, clock):
     await clear(store, 1)
-    await store.close(digest(1), first_try(1).submission_id)
+    await store.close(digest(1), Closing(first_try(1).submission_id))
     await clear(store, 2)
     clock.pass_(LEASE)
     await store.suppress(refusal(ADA))
@@ -129,7 +130,7 @@ async def test_a_late_answer_does_not_take_another_copy_off_its_way(store, clock
     await clear(store, 1)
     clock.pass_(LEASE)
     again = first_try(2).submission_id
-    (second,) = await store.clear(digest(1), again, [request()], LEASE, TTL)
+    (second,) = await store.clear(digest(1), again, [request(may_repeat=True)], LEASE, TTL)
     assert isinstance(second, Cleared)
     await finish(store, 1, state=None)
     await store.suppress(refusal(ADA))

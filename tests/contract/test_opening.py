@@ -8,8 +8,9 @@ import pytest
 from relay.config import Config, parse_config
 from relay.errors import StoreUnavailable
 from relay.keys import Keys, Ring, new_keys, rotated
+from relay.stores.closed import ClosedStore
 from relay.stores.contracts import Store
-from relay.stores.opening import ClosedStore, open_store, read_store_name
+from relay.stores.opening import open_store, read_store_name
 from tests.contract.test_meta import OPERATIONS
 from tests.support.small import SMALL_CONFIG
 from tests.support.stores import ADA, refusal

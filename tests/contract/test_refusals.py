@@ -6,7 +6,7 @@ import pytest
 
 from relay.doors.refusals import Refusals
 from relay.errors import StoreUnavailable
-from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.records.journal import replay
 from relay.render.token import UnsubscribeToken, make_token, stream_number
 from tests.support.policies import a_policy

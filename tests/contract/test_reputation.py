@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally
-from relay.stores.contracts import Cleared, Paused, Refused, RowState, Settlement, Taken
+from relay.policy.cases.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally
+from relay.stores.ledger import Cleared, Closing, Paused, Refused, RowState, Settlement, Taken
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, START, digest, first_try, refusal, request
 
@@ -68,7 +68,7 @@ async def test_an_outcome_that_is_told_twice_counts_once(store):
 
 async def test_an_outcome_that_is_told_after_the_end_does_not_count_again(store):
     await send(store, took(ADA))
-    await store.close(MAIL, TRY.submission_id)
+    await store.close(MAIL, Closing(TRY.submission_id))
     await store.finish(MAIL, [took(ADA)])
     assert await tally(store) == Tally(delivered=1)
 
@@ -206,8 +206,8 @@ async def test_what_no_window_contains_is_swept(store, clock):
     clock.pass_((KEPT_DAYS + 1) * DAY)
     for number in range(3):
         await store.note([complaint(1000 + number, START + 32 * DAY)])
-    assert store._read(lambda db, now: db.execute("SELECT count(*) FROM sent").fetchone()) == (0,)
-    assert store._read(lambda db, now: db.execute("SELECT count(*) FROM feedback").fetchone()) == (3,)
+    assert store._reader.read(lambda db, now: db.execute("SELECT count(*) FROM sent").fetchone()) == (0,)
+    assert store._reader.read(lambda db, now: db.execute("SELECT count(*) FROM feedback").fetchone()) == (3,)
 
 
 def drop(table, db, now):

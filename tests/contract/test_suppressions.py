@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from relay.policy.suppression import ORGANISATION, REFUSALS, Reason, stream_scope
+from relay.policy.suppressions.suppression import ORGANISATION, REFUSALS, Reason, stream_scope
 from relay.stores.entries import row_of
 from tests.support.stores import ADA, BOB, EVE, START, consent, digest, refusal
 

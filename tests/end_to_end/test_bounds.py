@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 from contextlib import AsyncExitStack
+from datetime import UTC
 from typing import Any, cast, get_args
 
 import pytest
@@ -260,7 +261,8 @@ async def http_time(tools):
 
 @case("http_token")
 async def http_token(tools):
-    web = await tools.closing.enter_async_context(served(consent_app(cast(Any, None), "0123456789abcdef" * 2, Clock(START))))
+    app = consent_app(cast(Any, None), "0123456789abcdef" * 2, Clock(START), lambda: UTC)
+    web = await tools.closing.enter_async_context(served(app))
     assert (await web.post("/v1/consents", b"{}", "application/json", Authorization="Bearer guessed")).status == 401
 
 

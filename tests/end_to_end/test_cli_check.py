@@ -1,18 +1,16 @@
 """`relay check` as an operator runs it: exit codes, languages, JSON, and a relay that it says is ready really is."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests.support import warm
 from tests.support.dovecot import Dovecot
 from tests.support.fixtures import an_upstream
 from tests.support.installation import Installation
 from tests.support.ports import free_port
-from tests.support.service import ACCOUNTS, NEWS, ROOT, Relay, message
+from tests.support.service import ACCOUNTS, NEWS, Relay, message
 from tests.support.upstream import RecordingUpstream
 
 OK, FINDINGS, CONFIGURATION, UNREACHABLE = 0, 1, 3, 4
@@ -45,9 +43,7 @@ imap_ca_file = "{mailbox.ca_file}"
 
 
 def check(place, *options, lang="en"):
-    command = [sys.executable, "-m", "relay.cli.main", "--config", str(place.config), "--lang", lang, "check", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    return warm.run("--config", place.config, "--lang", lang, "check", *options)
 
 
 def test_all_is_well(place):
@@ -139,9 +135,7 @@ def test_a_configuration_that_cannot_be_read(place):
 
 
 def test_no_configuration_at_all(tmp_path):
-    command = [sys.executable, "-m", "relay.cli.main", "--config", str(tmp_path / "config.toml"), "check"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = warm.run("--config", tmp_path / "config.toml", "check")
     assert done.returncode == CONFIGURATION
     assert "copy config.example.toml to config.toml" in done.stderr
 

@@ -30,6 +30,7 @@ NEEDS_CONFIGURATION = {
     "users": ("users", "list"),
     "keys": ("keys", "show"),
     "streams": ("streams",),
+    "transfers": ("transfers",),
     "upstream": ("upstream", "status"),
     "held": ("held", "list"),
     "backup": ("backup", "relay.backup"),
@@ -47,8 +48,19 @@ def relay(tmp_path):
 @pytest.mark.parametrize("verb", NEEDS_CONFIGURATION)
 def test_a_wrong_configuration_is_3(verb, relay):
     relay.config.write_text(relay.config.read_text("utf-8") + '[lag]\nlevel = "info"\n', "utf-8")
-    said = Terminal(relay, "en").run(*NEEDS_CONFIGURATION[verb], code=3, quiet=True)
+    said = Terminal(relay, "en", afresh=True).run(*NEEDS_CONFIGURATION[verb], code=3, quiet=True)
     assert "lag" in said
+
+
+@pytest.mark.parametrize(
+    "words", [("suppress", "list"), ("policy", "show"), ("users", "list"), ("held", "--nonsense"), ("nonsense",)]
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_forked_command_is_like_one_that_was_started(language, words, relay):
+    """Most tests run commands the quick way of tests/support/warm.py."""
+    relay.command(*words)  # what the first command says of a new folder
+    started, forked = (relay.command(*words, lang=language, afresh=afresh) for afresh in (True, False))
+    assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

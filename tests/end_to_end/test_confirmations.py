@@ -8,6 +8,7 @@ from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import Reply
 from relay.records.kinds import Kind
+from relay.upstream.profile import Capabilities
 from tests.support.courier import CourierHouse, report_parts
 from tests.support.line import LineHouse
 from tests.support.service import OFFICE, message
@@ -76,6 +77,16 @@ def test_nobody_is_confirmed_twice_however_often_the_client_comes_back(tmp_path,
             assert send(house, *people).is_transient != (fault is faults[-1])
         assert send(house, *people).is_positive
     assert confirmed(upstream) == [[who] for who in people]
+
+
+def test_who_confirms_is_not_guessed_before_the_upstream_was_asked(tmp_path, monkeypatch):
+    """The worker that delivered it died; this one does not know yet that the upstream tells of success itself."""
+    with RecordingUpstream() as upstream, CourierHouse(tmp_path, upstream) as house:
+        dying_once(house.line._reporter, monkeypatch)
+        assert send(house, "ada@example.org").is_transient
+        house._assembly.upstreams._site("up").capabilities = Capabilities()
+        assert send(house, "ada@example.org").is_positive
+        assert [one.recipients for one in upstream.accepted] == [["ada@example.org"]]
 
 
 def test_of_what_was_held_too(house, upstream, monkeypatch):

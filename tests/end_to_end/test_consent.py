@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from relay.keys import load_keys
-from relay.policy.consent import ConsentEvent, Details
+from relay.policy.consents.consent import ConsentEvent, Details
 from relay.records.kinds import Kind
 from relay.records.search import Query, search
 from tests.support.fixtures import an_upstream

@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from relay.policy.parse import parse_policies
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.sets.parse import parse_policies
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind
 from relay.service.policies import read_folder
 from relay.stores.held import Why

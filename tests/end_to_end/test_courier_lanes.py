@@ -8,8 +8,8 @@ from relay.errors import StoreUnavailable
 from relay.holding.codec import Codec
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.case import Action, Objection, Ruling
-from relay.policy.reputation import Measure, Pause
+from relay.policy.cases.case import Action, Objection, Ruling
+from relay.policy.cases.reputation import Measure, Pause
 from relay.records.kinds import Kind
 from relay.stores.held import HeldUpdate, Why
 from tests.support.courier import CourierHouse

@@ -1,14 +1,18 @@
 """Held mail of a client's own login leaves with that login, when the client is long gone; by the real line and courier."""
 
+import logging
+import shutil
 from dataclasses import replace
 
+from relay.carrying.account_watch import FREE_SECONDS
 from relay.holding.codec import owner_of
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
-from relay.stores.held import Why
+from relay.stores.held import HeldCopy, Why
 from tests.support.courier import CourierHouse
 from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.line import CLIENT
+from tests.support.redis_server import RedisServer
 from tests.support.service import OFFICE, PASSWORD, message
 from tests.support.upstream import RecordingUpstream
 
@@ -117,6 +121,36 @@ def test_what_was_parked_before_it_had_an_account_leaves_when_it_has_one(tmp_pat
             again.turn(1)
             again.wait_empty()
         assert upstream.accepted[0].identity == OFFICE
+
+
+def test_what_a_node_without_the_account_put_off_leaves_by_the_node_that_has_it(tmp_path, caplog):
+    """Of two nodes on one Redis one has the [[account]]; the other meets the copy first, and cannot know that."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with RedisServer(tmp_path / "redis") as server, RecordingUpstream(accounts={OFFICE: PASSWORD}) as upstream:
+        extra = an_account(tmp_path / "one", PASSWORD)
+        with CourierHouse(tmp_path / "one", upstream, auth="account", extra=extra, store=server.url) as one:
+            upstream.fault("RCPT", "450 4.2.1 later", times=1)
+            assert submit(one, "ada@example.org").is_positive
+            claim, one.store.claim = one.store.claim, nothing_claimed
+            two = CourierHouse(tmp_path / "two", upstream, auth="account", store=server.url, clock=one.clock)
+            two.relay.data.mkdir(exist_ok=True)
+            shutil.copy(one.relay.data / "keys.toml", two.relay.data)
+            with two, caplog.at_level(logging.INFO):
+                two.settled(90)
+                (copy,) = two.held()
+                assert copy.why is Why.AUTHENTICATION
+                assert copy.due_at > two.clock.now + 4 * 86400  # by itself it would wait for its sender's next AUTH
+            assert any("held without a login" in record.getMessage() for record in caplog.records)
+            one.store.claim = claim
+            one.turn(FREE_SECONDS)
+            one.wait_empty()
+        assert [delivery.recipients for delivery in upstream.accepted] == [["ada@example.org"]]
+
+
+async def nothing_claimed(most: int, lease_seconds: float) -> list[HeldCopy]:
+    """Of a courier whose hands are full."""
+    return []
 
 
 def test_without_custody_the_next_auth_frees_what_leaves_with_an_account(tmp_path):

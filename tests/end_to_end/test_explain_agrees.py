@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.explain import explain, foretell
-from relay.mail.compose import Attached, compose
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import MessageError
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.rehearsing.compose import Attached, compose
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.records.reading import Reader
 from tests.support.corpus import corpus
 from tests.support.fixtures import an_upstream

@@ -1,5 +1,6 @@
 """`relay explain` as people and scripts use it, beside a running service and where none ever ran."""
 
+import itertools
 import json
 import re
 
@@ -47,10 +48,16 @@ def test_a_permitted_message_shows_every_rule_and_the_copy(relay, write):
     assert "    List-Unsubscribe-Post: List-Unsubscribe=One-Click" in run.stdout
 
 
-def test_every_rule_that_was_asked_shows_the_law_behind_it(relay, write):
+def test_every_rule_shows_the_law_behind_it_asked_or_not(relay, write):
     path = write(message())
     english, chinese = (relay.command("explain", path, "--to", GONE, lang=lang).stdout for lang in ("en", "zh"))
     for name, text in (("cite", english), ("出处", chinese)):
+        lines = text.splitlines()
+        shown_rules = [number for number, line in enumerate(lines) if re.match(r"  (?:✗|✓|ok|-) [a-z-]+/[a-z-]+\b", line)]
+        assert len(shown_rules) > 6
+        for number in shown_rules:
+            shown = itertools.takewhile(lambda line: line.startswith("      "), lines[number + 1 :])
+            assert any(line.startswith(f"      {name}") for line in shown), lines[number]
         asked = rf"^  (?:✗|✓|ok) base/([a-z-]+).*\n(?:      (?!{name}).*\n)*      {name}[:：] ?(.+)$"
         cited = re.findall(asked, text, re.MULTILINE)
         assert ("suppression", "SAMR Order 37 Art 16; PIPL Art 15, 47; 15 USC 7704(a)(4); GDPR Art 21(3)") in cited
@@ -257,6 +264,27 @@ def test_a_refusal_is_explained_by_the_id_of_its_reply(relay):
     explained = json.loads(relay.command("explain", refused, "--json").stdout)
     assert explained["id"] == refused
     assert explained["fates"][0]["reasons"][0]["rule"] == "base/suppression"
+
+
+def test_an_id_tells_every_rule_of_its_time_as_a_file_does(relay, write):
+    """What was asked, what was not and why, each answer and what it rests on, in both languages."""
+    data = message(GONE, OFFICE)
+    code, text = relay.send(OFFICE, [GONE], data)
+    assert code == 550
+    refused = re.search(r"/r/([0-9A-Z]{26})", text)[1]
+    (of_file,) = json.loads(relay.command("explain", write(data), "--json", "--identity", OFFICE, "--from", OFFICE).stdout)
+    (of_id,) = json.loads(relay.command("explain", refused, "--json").stdout)["fates"]
+    answers = {one["rule"]: one for one in of_id["answers"]}
+    assert list(answers) == [one["rule"] for one in of_file["rules"]]
+    for one in of_file["rules"]:
+        answer = answers[one["rule"]]
+        said = one["action"] or ("no objection" if one["asked"] else one["why"])
+        assert (answer["asked"], answer["answer"]["en"], answer["cite"]) == (one["asked"], said, one["cite"])
+    english, chinese = (relay.command("explain", refused, lang=lang).stdout for lang in ("en", "zh"))
+    assert "  ✗ base/suppression: reject\n      cite: SAMR Order 37 Art 16" in english
+    assert "  - base/header-structure: not asked (phase)\n      cite: RFC 5322" in english
+    assert "  ✗ base/suppression：拒绝\n      出处：SAMR Order 37 Art 16" in chinese
+    assert "  - base/header-structure：未询问（尚无邮件内容）\n      出处：RFC 5322" in chinese
 
 
 def test_an_id_that_nobody_gave(relay):

@@ -3,8 +3,8 @@
 import pytest
 from selenium.webdriver.common.by import By
 
+from relay.mail.incoming.text import text_of_part
 from relay.mail.message import Message
-from relay.mail.text import text_of_part
 from relay.render.copy import render_copy
 from relay.render.shown import shown_texts
 from tests.support.browser import chromium
@@ -17,7 +17,19 @@ STYLES = (
     "div{color:#fff;background:#fff;font-size:1px;line-height:0;max-height:0;overflow:hidden}"
     "@media(max-width:600px){div{display:none}a{visibility:hidden}}"
 )
+MOVED = (
+    "div{position:absolute!important;left:-9999px!important;margin:-500px!important;width:1px!important;transform:scale(0)!important}"
+    "a{position:fixed!important;top:-200px!important;clip-path:inset(100%)!important;text-indent:-999px!important;max-width:1px!important}"
+    "div,a{float:right!important;filter:opacity(0)!important;max-height:1px!important;overflow:hidden!important}"
+)
+FADED = (
+    "div,a{zoom:0.01!important;letter-spacing:-2em!important;content-visibility:hidden!important}"
+    "div{scale:0.01!important;translate:-9999px!important;-webkit-text-fill-color:transparent!important}"
+    "a{rotate:90deg!important;mask:linear-gradient(transparent,transparent)!important;-webkit-text-fill-color:#fff!important}"
+)
 PAGES = {
+    "faded": f"<html><head>{VIEWPORT}<style>{FADED}</style></head><body><p>Spring offers</p></body></html>",
+    "moved away": f"<html><head>{VIEWPORT}<style>{MOVED}</style></head><body><p>Spring offers</p></body></html>",
     "plain": f"<html><head>{VIEWPORT}</head><body><p>Spring offers</p></body></html>",
     "hostile styles": f"<html><head>{VIEWPORT}<style>{STYLES}</style></head><body><p>Spring offers</p></body></html>",
     "dark": f"<html><head>{VIEWPORT}</head><body style='background:#000;color:#eee;font-size:2px'><p>Spring</p></body></html>",
@@ -34,7 +46,8 @@ const hit = document.elementFromPoint(box.left + box.width / 2, box.top + box.he
 const behind = getComputedStyle(link.parentElement);
 return {hit: hit === link, size: parseFloat(style.fontSize), colour: style.color, background: behind.backgroundColor,
         text: behind.color, textSize: parseFloat(behind.fontSize), left: box.left, right: box.right, width: innerWidth,
-        height: box.height, opacity: style.opacity, said: link.parentElement.innerText, decoration: style.textDecorationLine};
+        height: box.height, opacity: style.opacity, fill: style.webkitTextFillColor, textFill: behind.webkitTextFillColor,
+        mask: style.maskImage, said: link.parentElement.innerText, decoration: style.textDecorationLine};
 """
 
 
@@ -78,7 +91,10 @@ def test_the_link_is_seen_and_can_be_clicked(browser, tmp_path, page, countries,
     assert min(seen["size"], seen["textSize"]) >= 14
     assert contrast(seen["colour"], seen["background"]) >= 4.5
     assert contrast(seen["text"], seen["background"]) >= 7
+    assert (seen["fill"], seen["textFill"], seen["mask"]) == (seen["colour"], seen["text"], "none")
     assert 0 <= seen["left"] < seen["right"] <= seen["width"]
+    assert seen["right"] - seen["left"] > 4 * seen["size"]
+    assert seen["height"] >= seen["size"]
     assert (seen["opacity"], seen["decoration"]) == ("1", "underline")
     link = browser.find_element(By.CSS_SELECTOR, f'a[href="{URL}"]')
     assert link.is_displayed()

@@ -37,9 +37,9 @@ class FaultyLine(RecordingLine):
         self.maybe()
         return await super().admit(submission, recipient)
 
-    async def submit(self, submission: Submission, data: bytes):
+    async def submit(self, submission: Submission, data: bytes, began: float):
         self.maybe()
-        return await super().submit(submission, data)
+        return await super().submit(submission, data, began)
 
 
 async def converse(house: House, fuzz: Fuzz) -> bytes:

@@ -1,10 +1,13 @@
 """Holding with the real relay: who may have mail held, what is told before the message, and what lies on the disk."""
 
+import re
+
 import pytest
 
 from tests.end_to_end.test_nothing_leaks import everything_written, found_in
 from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, records
+from tests.support.redis_server import RedisServer
 from tests.support.scrape import samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, SHOP, Relay
 from tests.support.upstream import RecordingUpstream
@@ -106,6 +109,26 @@ def test_at_the_bound_data_is_refused_too(upstream, tmp_path):
         relay.wait(lambda: held(relay) == 1)
         relay.wait(lambda: begun(Client(relay), 400)[0] == 452)
         assert client.say("DATA") == (452, "4.3.1 Too much mail is held, try again later")
+        assert client.say("RSET")[0] == 250  # a relay that stops waits for who is in the middle of something
+
+
+def test_what_redis_has_no_memory_for_is_refused_before_it_is_sent(upstream, tmp_path):
+    folder = tmp_path / "relay"
+    with (
+        RedisServer(tmp_path / "redis") as server,
+        Relay(folder, upstream, store=server.url, holds=True, extra=account(folder, NEWS)) as relay,
+    ):
+        client = Client(relay)
+        assert begun(client, 0)[0] == 250
+        used = re.search(r"used_memory:(\d+)", server.command("INFO", "memory"))
+        assert used
+        server.command("CONFIG", "SET", "maxmemory", str(int(int(used[1]) / 0.7) + 4_000_000))
+        relay.wait(lambda: begun(client, 20_000_000) == (452, "4.3.1 Too much mail is held, try again later"))
+        assert client.send(Journey(upstream, "ada"))[0] == 250
+        server.command("CONFIG", "SET", "maxmemory", str(int(int(used[1]) * 1.2)))
+        relay.wait(lambda: begun(client, 0)[0] == 452)  # nobody said how large it will be
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        relay.wait(lambda: begun(client, 20_000_000)[0] == 250)
 
 
 def test_a_sealed_login_is_kept_beside_the_copies_and_cannot_be_read(tmp_path):

@@ -12,7 +12,7 @@ from relay.holding.codec import LIFETIMES, Codec
 from relay.mail import replies
 from relay.mail.envelope import Credentials, Identity, IdentityKind, Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.suppression import Purpose
+from relay.policy.suppressions.suppression import Purpose
 from relay.records.kinds import Kind
 from relay.stores.held import NEVER, Why
 from relay.telemetry import refused_by_limit_total

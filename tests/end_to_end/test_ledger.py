@@ -1,5 +1,8 @@
 """A retry with the same bytes duplicates nothing that is known to be delivered, and a new message is never taken for one."""
 
+import os
+import signal
+
 import pytest
 
 from tests.support.journey import Client, Journey, on_each_worker, records
@@ -67,6 +70,34 @@ def test_a_resend_on_another_worker_while_the_first_try_runs_arrives_once(relay,
     assert second.reply()[0] == 250
     second.quit()
     assert journey.arrived == ["ada", "bob"]
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+def test_a_first_try_that_its_worker_takes_up_after_the_resend_was_answered_sends_nothing(relay, upstream, refused):
+    """The worker stands still with the message in its socket; the client gives up, and the other worker is quicker."""
+    journey = Journey(upstream, "ada", "bob")
+    if refused:
+        upstream.fault("RCPT", "550 5.1.1 no such user", matching=journey.recipients[1])
+    slow, quick = on_each_worker(relay)
+    slow.begin(journey)
+    worker = slow.worker
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        slow.finish(journey)
+        code, answer = quick.send(journey)
+        quick.quit()  # and goes on: for the ledger the same bytes are a new message
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    late_code, late_answer = slow.reply()
+    slow.quit()
+    assert (code, late_code) == (250, 250)
+    assert answer.partition(",")[2] == late_answer.partition(",")[2]  # the counts
+    arrived = ["ada", "bob"][: 2 - refused]
+    assert (journey.arrived, len(journey.reports)) == (arrived, refused)
+    again = Client(relay)
+    assert again.send(journey)[0] == 250
+    again.quit()
+    assert (journey.arrived, len(journey.reports)) == (sorted(arrived * 2), refused * 2)
 
 
 def test_a_retry_delivers_only_whom_the_first_try_did_not_reach(relay, upstream):

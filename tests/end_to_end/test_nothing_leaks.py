@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.telemetry import JSONFormatter
+from relay.loglines import JSONFormatter
 from tests.support.journey import Client, Journey, records, submission_id
 from tests.support.line import LineHouse
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, Relay, message
@@ -101,7 +101,7 @@ def test_a_rule_that_fails_is_named_and_its_recipient_is_not(tmp_path, sender, w
     (logged,) = relay.events("relay.pipeline")
     assert logged["fault"] == f"the rule {stream}/fragile could not be evaluated"
     assert logged["error"].startswith("RuleFailed from ")
-    assert logged["places"][-1].startswith("relay/policy/expression.py:")
+    assert logged["places"][-1].startswith("relay/policy/rules/expression.py:")
     assert logged["places"][-1].endswith(" Expression.holds")
     assert found_in({"log": "".join(relay.lines).encode()}, {VICTIM, "ada@example.org"}) == []
     assert explained.returncode == 1

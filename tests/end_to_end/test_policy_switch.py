@@ -8,10 +8,12 @@ from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.parse import parse_policies
+from relay.mail.message import Message
+from relay.policy.sets.parse import parse_policies
 from relay.records.kinds import Kind
 from relay.records.search import Query, search
 from relay.service.policies import read_folder
+from relay.stores.ledger import Cleared
 from tests.support.fixtures import an_upstream
 from tests.support.line import LineHouse
 from tests.support.policies import word_rule
@@ -104,6 +106,28 @@ def told(house):
     return [(r.kind, r.facts.get("policy"), [ruling["action"] for ruling in r.facts.get("rulings", ())]) for r in records]
 
 
+def test_a_set_that_comes_while_the_store_is_asked_is_asked_too(house, upstream, monkeypatch):
+    """The worker looks at the set before the step of the store and again after it: nothing leaves that another has judged."""
+    (strict,) = sets_of(house, word_rule("News", "no-hello"))
+    store, before = house.line.store, house.line.policy.hash
+    clear, cleared = store.clear, []
+
+    async def slow(key, *arguments):
+        cleared.append((key, await clear(key, *arguments)))
+        house.line.policy = strict
+        return cleared[-1][1]
+
+    monkeypatch.setattr(store, "clear", slow)
+    reply = house.send(NEWS, ["ada@example.org"], message(sender=NEWS))
+    assert (reply.code, reply.rule) == (550, "newsletter/no-hello")
+    assert upstream.deliveries == []
+    (key, answers) = cleared[0]
+    assert [type(answer) for answer in answers] == [Cleared]
+    assert len(cleared) == 1
+    assert house.run(store.rows(key)) == ()  # it was given back
+    assert [record[1:] for record in told(house)[:2]] == [(before, ["permit"]), (strict.hash, ["reject"])]
+
+
 def test_a_set_that_comes_between_the_ruling_and_the_leaving_is_asked(house, upstream, monkeypatch):
     (strict,) = sets_of(house, word_rule("News", "no-hello"))
     before = house.line.policy.hash
@@ -127,6 +151,17 @@ def test_who_may_still_get_it_does_and_the_new_ruling_is_on_record_before(house,
     assert house.send(NEWS, ["ada@example.org"], message(sender=NEWS)).code == 250
     assert [delivery.recipients for delivery in upstream.deliveries] == [["ada@example.org"]]
     assert records == [(Kind.RECEIVED, before, ["permit"]), (Kind.JUDGED, other.hash, ["permit"])]
+
+
+def test_what_the_new_set_asks_for_is_done_to_the_copy(house, upstream, monkeypatch):
+    """Nothing that was prepared for the set before is left."""
+    files = read_folder(house.relay.config.parent / "policies")
+    file, pack = "streams/newsletter.toml", b'[pack]\nversion = "1"\n[[duty]]\nid = "label"\ndo = "label"\nlabel = "KR"\n'
+    packs = files[file].replace(b'packs = ["base"]', b'packs = ["base", "korean"]')
+    assert packs != files[file]
+    Overtaking(house, monkeypatch, parse_policies({**files, file: packs, "packs/korean.toml": pack}))
+    assert house.send(NEWS, ["ada@example.org"], message(sender=NEWS, subject="Spring")).code == 250
+    assert [Message.parse(delivery.data).subject for delivery in upstream.deliveries] == ["(광고) Spring"]
 
 
 def test_those_who_had_left_before_had_leave(house, upstream, monkeypatch):
@@ -160,11 +195,11 @@ def test_without_the_facts_or_the_record_of_the_new_ruling_nothing_leaves(house,
     (other,) = sets_of(house, word_rule("nobody says this", "no-such-words"))
     overtaking = Overtaking(house, monkeypatch, other)
 
-    async def down(*_):
+    async def down(*_, **__):
         raise StoreUnavailable("unreachable", "down") if way == "store" else RecordsUnavailable("full")
 
     async def ready(*arguments, **options):
-        monkeypatch.setattr(*((house.line.store, "find") if way == "store" else (house.line.records, "append")), down)
+        monkeypatch.setattr(*((house.line.store, "look_up") if way == "store" else (house.line.records, "append")), down)
         return await overtaking.ready(*arguments, **options)
 
     monkeypatch.setattr(house.line.dispatcher.renderer, "ready", ready)

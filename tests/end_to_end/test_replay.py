@@ -18,6 +18,9 @@ id = "elsewhere"
 check = "domains"
 deny = ["blocked.example"]
 action = "warn"
+[[rule]]
+id = "explicit"
+check = "explicit-label"
 """ + word_rule("forbidden")
 POLICY = {"streams/newsletter.toml": [(r"\Z", lambda _: RULES)]}
 SINCE = ("--since", "2026-01-01")
@@ -106,6 +109,12 @@ def test_a_rule_that_looks_for_something_else_is_named(house, other):
     why = "what it looks for changed, and it reads what is not recorded"
     assert unasked(told) == {"newsletter/no-word": (why, 6)}
     assert changes == {("reject", "permit", None): 2, ("reject", "warn", None): 1}
+
+
+def test_a_stream_that_says_otherwise_of_itself_is_named(house, other):
+    told, changes = replayed(house, other(("adult = false", "adult = true")))
+    assert not changes
+    assert {rule: recipients for rule, (_, recipients) in unasked(told).items()} == {"newsletter/explicit": 3}
 
 
 def test_a_sender_whom_no_stream_takes_is_counted(house, other):

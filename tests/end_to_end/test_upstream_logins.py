@@ -6,13 +6,17 @@ import pytest
 
 from relay.mail.envelope import Credentials
 from relay.telemetry import upstream_connections, upstream_replies_total
+from relay.upstream.breaker import OPENS_AFTER, SHORTEST
+from relay.upstream.outcome import UpstreamUnavailable
 from relay.upstream.site import Rejected, Unavailable, Verified
+from tests.support.clocks import Clock
 from tests.support.fixtures import an_upstream
 from tests.support.leaving import NEWS, SECRET, send, upstream_table, upstreams_of
 
 WRONG = Credentials(NEWS, "wrong")
+EVE = "eve@example.com"
 
-upstream = an_upstream(tls="implicit", accounts={NEWS: "right", "eve@example.com": "right"})
+upstream = an_upstream(tls="implicit", accounts={NEWS: "right", EVE: "right"})
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ async def test_a_thousand_times_the_same_wrong_password_reaches_the_upstream_onc
 
 
 async def test_two_identities_with_one_password_are_two_questions(upstream, upstreams):
-    assert isinstance(await upstreams.verify("", "eve@example.com", SECRET), Verified)
+    assert isinstance(await upstreams.verify("", EVE, SECRET), Verified)
     assert isinstance(await upstreams.verify("", NEWS, SECRET), Verified)
     assert len(upstream.auth_attempts) == 2
 
@@ -97,6 +101,26 @@ async def test_an_upstream_that_is_down_never_verifies(upstream):
 async def test_what_cannot_be_a_password_is_refused_without_asking(upstream, upstreams, password):
     assert isinstance(await upstreams.verify("", NEWS, Credentials(NEWS, password)), Rejected)
     assert upstream.auth_attempts == []
+
+
+async def test_who_offers_no_mail_spends_nobody_elses_try_whether_the_upstream_works(upstream):
+    """When the breaker lets one connect whose password is wrong, or whose mail must wait, the next one need not wait a minute."""
+    clock = Clock()
+    async with upstreams_of(upstream_table(upstream), monotonic=clock) as upstreams:
+        upstream.fault("CONNECT", close=True)
+        for _ in range(OPENS_AFTER):
+            with pytest.raises(UpstreamUnavailable):
+                await send(upstreams)
+        upstream.faults.clear()
+        clock.pass_(SHORTEST)
+        for _ in range(2):  # the second time it is refused from memory
+            with pytest.raises(UpstreamUnavailable) as refused:
+                await send(upstreams, credentials=WRONG)
+            assert refused.value.reason == "refused"
+        async with upstreams.lease("", NEWS, SECRET, asyncio.get_running_loop().time() + 5):
+            pass  # a limit was reached, and no mail is offered
+        (outcome,) = await send(upstreams, identity=EVE, credentials=Credentials(EVE, "right"), sender=EVE)
+        assert outcome.reply.is_positive
 
 
 async def test_probing_learns_what_is_offered_without_a_login(upstream, upstreams):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.config import load_config
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from relay.service.policies import read_folder
 from tests.support import letters
 from tests.support.afternoon import MAIL, NEWS, PASSWORD, Afternoon

@@ -83,11 +83,14 @@ def test_every_promised_metric_is_there_with_its_labels(relay):
     page = relay.get("operators", "/metrics")[1]
     assert set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE)) == {metric.name for metric in METRICS}
     seen = {metric_of(series) for series in samples(relay)}
-    # no fault of the store, no pack with a last day, no duty left out, no watched mailbox, no limit of the upstream, nothing held
+    # no fault of the store, no pack with a last day, no duty left out, no watched mailbox, no limit of the upstream,
+    # nothing held, no ground for sending abroad, no form for sign-ups, nobody to ask about domains
     assert {metric.name for metric in METRICS} - seen == {
             "relay_store_errors_total", "relay_collector_up", "relay_collected_total", "relay_upstream_limit_used_ratio",
             "relay_courier_copies_total", "relay_upstream_kept_back_total", "relay_pack_expires_timestamp_seconds",
-            "relay_duties_skipped_total",
+            "relay_duties_skipped_total", "relay_consents_refused_total", "relay_transfer_persons",
+            "relay_transfer_persons_below", "relay_consent_requests_total", "relay_consent_confirmations_total",
+            "relay_domain_lookups_total",
         }  # fmt: skip
     for series in samples(relay):
         metric = next(metric for metric in METRICS if metric.name == metric_of(series))

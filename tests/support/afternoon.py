@@ -80,7 +80,7 @@ class Afternoon:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert Listening(self.process, self.said).until_ready(), "".join(self.said)
+        assert Listening(self.process.stdout, self.said).until_ready(), "".join(self.said)
 
     def send(self, recipients, data, sender=NEWS):
         """As Foxmail or a script does: TLS with a certificate that is trusted, then AUTH."""

@@ -2,15 +2,14 @@
 
 import os
 import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from relay.cli.main import root
+from tests.support import warm
 
-ROOT = Path(__file__).resolve().parents[2]
 ANSWERS = {
     "provider": "netease",
     "domain": "qingshan.test",
@@ -35,16 +34,7 @@ def write_answers(folder, *without, **changes) -> Path:
 
 def relay(folder, *arguments, stdin=None, lang="en") -> subprocess.CompletedProcess:
     """Run the command in the folder, as its owner would."""
-    return subprocess.run(
-        [sys.executable, "-m", "relay", *map(str, arguments)],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RELAY_LANG": lang},
-    )
+    return warm.run(*arguments, stdin=stdin, cwd=folder, env={**os.environ, "RELAY_LANG": lang})
 
 
 def begin(folder, *options, **changes) -> str:

@@ -83,6 +83,32 @@ def deep_pages() -> bytes:
     return _mixed(*[_HTML + b"\r\n" + b"<div>\r\n" * 130_000] * 28)
 
 
+def _pages(block: str) -> bytes:
+    """Pages of a block with a number in it, again and again."""
+    page = "".join(block % n + "\r\n" for n in range(40_000)).encode()
+    return _mixed(*[_HTML + b"\r\n" + page[:850_000]] * 29)
+
+
+def closed_in_comments() -> bytes:
+    """Formatting that only a comment closes, which is opened again in every block."""
+    return _pages("<p><b id=%d><!--</b>--></p>")
+
+
+def closed_in_values() -> bytes:
+    """The same, closed in the value of an attribute."""
+    return _pages('<p><b id=%d t="</b>"></p>')
+
+
+def closed_in_raw_text() -> bytes:
+    """The same, closed in text that is no HTML."""
+    return _pages("<p><b id=%d><textarea></b></textarea></p>")
+
+
+def attributes() -> bytes:
+    """Tags of a hundred thousand attributes, each of which a parser looks for among those before it."""
+    return _mixed(*[_HTML + b"\r\n<p" + b"".join(b"\r\na%d" % n for n in range(100_000)) + b">x</p>\r\n"] * 33)
+
+
 def numbers() -> bytes:
     """Nothing but numbers."""
     return _mixed(*[_TEXT + b"\r\n" + b"".join(b"138%08d\r\n" % n for n in range(70_000))] * 28)
@@ -97,7 +123,7 @@ def parameters() -> bytes:
 BOMBS: dict[str, Callable[[], bytes]] = {
     bomb.__name__: bomb
     for bomb in (
-        deep, attached, many, look_alikes, digests, encoded_again, encoded_parts, one_page, open_pages, deep_pages, numbers,
-        parameters,
+        deep, attached, many, look_alikes, digests, encoded_again, encoded_parts, one_page, open_pages, deep_pages,
+        closed_in_comments, closed_in_values, closed_in_raw_text, attributes, numbers, parameters,
     )
 }  # fmt: skip

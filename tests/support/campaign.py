@@ -1,4 +1,7 @@
-"""Clients that hand in mail as SMTP asks of them: what was not answered for good is sent again, the same bytes."""
+"""Clients that hand in mail as SMTP asks of them: what was not answered for good is sent again, the same bytes.
+
+Some are less patient than SMTP asks: they leave before the reply to the dot, and hand in the same again at once.
+"""
 
 import socket
 import threading
@@ -15,12 +18,16 @@ SECONDS = 15  # for one reply
 
 @dataclass
 class Mail:
-    """One submission. `reply` is its final reply, 0 while there is none; who was refused at RCPT is no longer a recipient."""
+    """One submission. `reply` is its final reply, 0 while there is none; who was refused at RCPT is no longer a recipient.
+
+    `gives_up`: how many seconds after the dot its client leaves at the first try, at the second, and so on.
+    """
 
     listener: str
     sender: str
     recipients: list[str]
     data: bytes
+    gives_up: Sequence[float] = ()
     reply: int = 0
     tries: int = 0
     heard: list[str] = field(default_factory=list)
@@ -74,12 +81,13 @@ class Campaign:
 
     def _hand_in(self, mail: Mail, sessions: dict[str, "_Session"]) -> None:
         while not mail.reply and mail.tries < MOST_TRIES and not self._is_over:
+            patience = mail.gives_up[mail.tries] if mail.tries < len(mail.gives_up) else SECONDS
             mail.tries += 1
             try:
                 session = sessions.get(mail.listener)
                 if session is None:
                     session = sessions[mail.listener] = _Session(self._port(mail.listener))
-                code = session.send(mail)
+                code = session.send(mail, patience)
             except (OSError, _GoneError) as fault:
                 if (gone := sessions.pop(mail.listener, None)) is not None:
                     gone.close()
@@ -87,7 +95,7 @@ class Campaign:
                 code = 0
             if code // 100 in (2, 5):
                 mail.reply = code
-            else:
+            elif patience == SECONDS:
                 time.sleep(min(LONGEST_PAUSE, 0.1 * mail.tries))
 
 
@@ -108,8 +116,8 @@ class _Session:
             self.close()
             raise
 
-    def send(self, mail: Mail) -> int:
-        """The final reply, or any that keeps it from coming to that."""
+    def send(self, mail: Mail, patience: float) -> int:
+        """The final reply, or any that keeps it from coming to that. Raises TimeoutError when patience is over."""
         code = self._say(f"MAIL FROM:<{mail.sender}>")
         if code != 250:
             return self._noted(mail, code)
@@ -125,7 +133,10 @@ class _Session:
             self._expect(self._say("RSET"), 250)
             return self._noted(mail, code)
         self._socket.sendall(mail.data + b".\r\n")
-        return self._noted(mail, self._reply())
+        self._socket.settimeout(patience)
+        code = self._noted(mail, self._reply())
+        self._socket.settimeout(SECONDS)
+        return code
 
     def _noted(self, mail: Mail, code: int) -> int:
         mail.heard.append(self._last)

@@ -34,6 +34,7 @@ class RecordingLine:
     def __init__(self) -> None:
         self.began: list[tuple[Client, Identity, Mailbox | None]] = []
         self.handed_over = 0  # submissions, with those at the gate
+        self.told_to_send: list[float] = []
         self.submitted: list[tuple[Submission, bytes]] = []
         self.refused: list[tuple[Submission, MessageError]] = []
         self.concluded_ids: list[str] = []
@@ -61,7 +62,8 @@ class RecordingLine:
     async def admit(self, submission: Submission, recipient: Recipient) -> Reply:
         return self.replies.get(recipient.mailbox.wire, replies.RECIPIENT_OK)
 
-    async def submit(self, submission: Submission, data: bytes) -> Reply:
+    async def submit(self, submission: Submission, data: bytes, began: float) -> Reply:
+        self.told_to_send.append(began)
         self.handed_over += 1
         await self.gate.wait()
         self.submitted.append((submission, data))

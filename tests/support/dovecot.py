@@ -182,8 +182,11 @@ class Dovecot:
     def flags(self, login: str) -> dict[bytes, str]:
         """The mails by their octets, each with its Maildir flags ("S": read)."""
         box = self.maildir(login)
-        files = [*(box / "new").iterdir(), *(box / "cur").iterdir()]
-        return {path.read_bytes(): path.name.partition(":2,")[2] for path in files}
+        found = {}
+        for path in [*(box / "new").iterdir(), *(box / "cur").iterdir()]:
+            octets, name = _read_renamed(path)
+            found[octets] = name.partition(":2,")[2]
+        return found
 
     def _own(self, path: Path) -> None:
         if os.getuid() == 0:
@@ -192,3 +195,13 @@ class Dovecot:
 
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.ca_file))
+
+
+def _read_renamed(path: Path) -> tuple[bytes, str]:
+    """Return a mail and its name of now: Dovecot moves it to cur, and renames it with each flag, while we look."""
+    now = path
+    for _ in range(20):
+        with suppress(FileNotFoundError):
+            return now.read_bytes(), now.name
+        now = next(path.parent.parent.glob(f"*/{path.name.partition(':')[0]}*"), path)
+    raise FileNotFoundError(path)

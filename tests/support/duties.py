@@ -1,7 +1,7 @@
 """Duties as a pack writes them, and what is done to a message for them."""
 
-from relay.policy.duty import DUTIES
-from relay.policy.sets import Duty
+from relay.policy.rules.duty import DUTIES
+from relay.policy.sets.policy_set import Duty
 from relay.render.duties import Treatment, treatment_of
 from relay.render.letterhead import Letterhead
 from tests.support.signing import a_message
@@ -29,6 +29,7 @@ def a_letterhead(**changes: object) -> Letterhead:
         "refusal_mailbox": "refuse@example.com",
         "contact": "+86 21 5555 0100",
         "privacy_url": "https://www.example.com/privacy",
+        "preferences_url": "https://www.example.com/settings",
         "has_link": True,
     }
     return Letterhead(**{**facts, **changes})  # type: ignore[arg-type]

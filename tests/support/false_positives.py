@@ -3,6 +3,8 @@
     python -m tests.support.false_positives            200,000 candidates of each shape, written beside the detectors
     python -m tests.support.false_positives 5000       fewer, shown only
 
+The order of the shapes seeds them: new ones stand at the end.
+
 The candidates are random numbers of a shape that other numbers have too: order
 numbers, timestamps, telephone numbers.  Where a word decides, the word stands
 beside the number, so that what is measured is what check digits are worth.
@@ -10,13 +12,14 @@ beside the number, so that what is measured is what check digits are worth.
 
 import string
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from relay.policy.detectors import PERSONAL, SECRETS, personal_data, secret_data
+from relay.policy.detectors import PERSONAL, SECRETS, Hit, personal_data, secret_data
+from relay.policy.detectors.linked import linked_numbers
 
 FILE = Path(__file__).resolve().parents[2] / "relay" / "policy" / "detectors" / "false_positives.toml"
 CANDIDATES = 200_000
@@ -24,6 +27,7 @@ SEED = 6
 UNTIL = date(2026, 11, 22)
 _UPPER, _LETTERS, _ALNUM = string.ascii_uppercase, string.ascii_letters, string.ascii_letters + string.digits
 _BASE64URL = _ALNUM + "-_"
+_HEX = "0123456789abcdef"
 _COMPANY = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 
@@ -35,6 +39,7 @@ class Shape:
     of: str
     of_zh: str
     make: Callable[[Random], str]
+    is_link: bool = False  # what follows the host of one
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ _SEEN = {
     "order": (joined(digits(6), moment("%Y%m%d"), digits(4)), "6 digits, a date, 4 digits", "6 位数字、日期、4 位数字"),
     "stamp": (joined(moment("%Y%m%d%H%M%S"), digits(4)), "a time of 14 digits, 4 digits", "14 位时间、4 位数字"),
 }
+
+
+def _link(of: str, of_zh: str, make: Callable[[Random], str]) -> Shape:
+    return Shape(("cn-id", "cn-mobile", "bank-card"), of, of_zh, make, is_link=True)
 
 
 def _shape(kinds: str, of: str, of_zh: str, make: Callable[[Random], str]) -> Shape:
@@ -136,6 +145,16 @@ SHAPES = (
         "password", 'the word "password" and 10 random letters', "“password”和 10 个随机字母",
         joined("Password: ", letters(10, _LETTERS)),
     ),
+    _link("a link with ?t= and 32 hexadecimal digits", "链接中 ?t= 和 32 位十六进制数", joined("/r?t=", letters(32, _HEX))),
+    _link("a link with /r/ and 22 letters of BASE64URL", "链接中 /r/ 和 22 个随机字符", joined("/r/", letters(22, _BASE64URL))),
+    _link("a link with ?id= and 11 digits", "链接中 ?id= 和 11 位数字", joined("/?id=", digits(11))),
+    _link("a link with ?id= and 18 digits", "链接中 ?id= 和 18 位数字", joined("/?id=", digits(18))),
+    _link("a link with ?id= and 19 digits", "链接中 ?id= 和 19 位数字", joined("/?id=", digits(19))),
+    _link(
+        "a link with ?order=, 6 digits, a date, 4 digits", "链接中 ?order= 和 6 位数字、日期、4 位数字",
+        joined("/?order=", digits(6), moment("%Y%m%d"), digits(4)),
+    ),
+    _link("a link with /u/ and 11 digits", "链接中 /u/ 和 11 位数字", joined("/u/", digits(11))),
 )  # fmt: skip
 """Every kind in at least one shape that is common in mail."""
 
@@ -147,12 +166,18 @@ def measure(candidates: int, seed: int = SEED) -> list[Measured]:
 
 def _of(shape: Shape, candidates: int, random: Random) -> list[Measured]:
     counts = {(kind, sure): 0 for kind in shape.kinds for sure in (True, False)}
-    search = (lambda text: personal_data(text, UNTIL).hits) if shape.kinds[0] in PERSONAL else secret_data
+    search = _search_of(shape)
     for _ in range(candidates):
         for hit in search(shape.make(random)):
             if hit.kind in shape.kinds:
                 counts[hit.kind, hit.sure] += 1
     return [Measured(kind, shape.of, shape.of_zh, candidates, counts[kind, True], counts[kind, False]) for kind in shape.kinds]
+
+
+def _search_of(shape: Shape) -> Callable[[str], Iterable[Hit]]:
+    if shape.is_link:
+        return lambda rest: linked_numbers(rest, UNTIL)
+    return (lambda text: personal_data(text, UNTIL).hits) if shape.kinds[0] in PERSONAL else secret_data
 
 
 def written(measured: list[Measured]) -> str:

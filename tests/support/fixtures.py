@@ -3,14 +3,19 @@
 upstream = an_upstream(scope="module", accounts=ACCOUNTS)
 relay = a_relay(scope="module", workers=2)
 house = a_courier_house(policy=LIMITED)
+store = a_sqlite_store()
+server, store = an_emptied_redis(), a_redis_store()
 """
 
 from typing import Any
 
 import pytest
 
+from tests.support.clocks import Clock
 from tests.support.courier import CourierHouse
+from tests.support.sentinel import SentinelGroup
 from tests.support.service import Relay
+from tests.support.stores import new_redis, new_sqlite
 from tests.support.upstream import RecordingUpstream
 
 
@@ -45,3 +50,61 @@ def a_courier_house(**options: Any) -> Any:
             yield running
 
     return house
+
+
+def a_clock(start: float) -> Any:
+    """It stands at `start` until a test winds it."""
+
+    @pytest.fixture
+    def clock():
+        return Clock(start)
+
+    return clock
+
+
+def a_sqlite_store() -> Any:
+    """A fresh one that tells the time by this file's `clock`."""
+
+    @pytest.fixture
+    async def store(tmp_path, clock):
+        opened = await new_sqlite(tmp_path, clock)
+        yield opened
+        await opened.aclose()
+
+    return store
+
+
+def an_emptied_redis() -> Any:
+    """The session's server, without what others wrote."""
+
+    @pytest.fixture
+    def server(redis_server):
+        redis_server.command("FLUSHALL")
+        return redis_server
+
+    return server
+
+
+def a_redis_store(*, clock: str = "clock") -> Any:
+    """A fresh one on this file's `server`, that tells the time by the fixture of this name; "": by the server's own clock."""
+
+    @pytest.fixture
+    async def store(request, server):
+        opened = await new_redis(server.url, request.getfixturevalue(clock) if clock else None)
+        yield opened
+        await opened.aclose()
+
+    return store
+
+
+def a_sentinel_group() -> Any:
+    """A master, its replica, and the sentinels that watch both."""
+
+    @pytest.fixture
+    def group(tmp_path):
+        running = SentinelGroup(tmp_path)
+        running.start()
+        yield running
+        running.stop()
+
+    return group

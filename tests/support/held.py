@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from relay.policy.suppression import Digest
-from relay.stores.contracts import FirstTry, Store
+from relay.policy.suppressions.suppression import Digest
+from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, Lane, Why
+from relay.stores.ledger import FirstTry
 from tests.support.stores import START, digest
 
 DAY = 86400.0

@@ -13,6 +13,7 @@ class Footer:
     text: str
     links: list[str]
     hidden_by: list[str]
+    around: list[str]
 
 
 class Page:
@@ -26,7 +27,8 @@ class Page:
         found = [node for node in LexborHTMLParser(html).css("div") if _MARK in (node.attributes.get("style") or "")]
         (box,) = found
         links = [link.attributes.get("href") or "" for link in box.css("a")]
-        return cls(Footer(box.text(), links, [node.tag or "" for node in _above(box) if _hides(node)]))
+        around = [node.tag or "" for node in _above(box) if node.is_element_node]
+        return cls(Footer(box.text(), links, [node.tag or "" for node in _above(box) if _hides(node)], around))
 
 
 def _above(node: LexborNode) -> list[LexborNode]:

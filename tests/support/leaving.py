@@ -1,7 +1,8 @@
 """What a test needs to send a copy somewhere: copies, a configuration, the upstreams of one process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def a_config(*tables: str, folder: Path = Path()) -> Config:
 
 
 @asynccontextmanager
-async def upstreams_of(*tables: str, folder: Path = Path()) -> AsyncIterator[Upstreams]:
-    """The upstreams of these tables, drained at the end."""
-    upstreams = Upstreams(a_config(*tables, folder=folder), load_profiles(), KEY)
+async def upstreams_of(
+    *tables: str, folder: Path = Path(), monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Upstreams]:
+    """The upstreams of these tables, drained at the end; `monotonic` is the breakers' clock."""
+    upstreams = Upstreams(a_config(*tables, folder=folder), load_profiles(), KEY, monotonic=monotonic)
     try:
         yield upstreams
     finally:

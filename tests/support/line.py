@@ -21,12 +21,12 @@ from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submi
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.mail.message import Message, MessageError
 from relay.mail.reply import Reply
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from relay.records.append import Records
 from relay.service.assembly import assemble
 from relay.service.policies import read_folder
 from relay.stores.opening import load_or_create_keys, open_store
-from relay.stores.redis import RedisStore
+from relay.stores.redis.store import RedisStore
 from tests.support.service import Relay
 
 CLIENT = Client("submission", "192.0.2.7", "client.example", "TLSv1.3", "ESMTPSA")

@@ -17,28 +17,26 @@ from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
-from relay.policy.case import Action, Objection, Ruling
-from relay.policy.reputation import Measure, Pause, Tally
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.cases.case import Action, Objection, Ruling
+from relay.policy.cases.reputation import Measure, Pause, Tally
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.records.adapted import adapted_record
 from relay.records.facts import (
     collected_record,
     finished_record,
-    imported_record,
     keys_record,
     late_record,
-    lifted_record,
     policy_record,
     received_record,
     refused_record,
-    suppressed_record,
 )
 from relay.records.kinds import Person, Record
 from relay.records.paused import paused_record, resumed_record
+from relay.records.suppressed import imported_record, lifted_record, suppressed_record
 from relay.service.policies import PolicyArchive, read_folder
 from relay.stores.adaptations import Adaptation, Scope
 from relay.stores.adaptations import Kind as Adapted
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 from tests.support.records import CLIENT, GONE, a_message, a_submission
 
 ROOT = Path(__file__).resolve().parents[2]

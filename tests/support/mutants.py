@@ -1,18 +1,25 @@
-"""Rules with one parameter changed: what somebody may do to a pack by mistake."""
+"""Packs with one thing changed: what somebody may do to one by mistake."""
 
+import copy
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Literal, get_args, get_origin
 
-from relay.policy.crosscheck import Draft
-from relay.policy.faults import Faults
-from relay.policy.model import rule_model
-from relay.policy.parse import read_rules
-from relay.policy.rehearsal import Rehearsal, Stage, differences
+from relay.policy.rehearsing.rehearsal import Rehearsal, Stage
+from relay.policy.rules.duty import DUTIES
+from relay.policy.sets.crosscheck import Draft
+from relay.policy.sets.faults import Faults
+from relay.policy.sets.model import PackFile, rule_model
+from relay.policy.sets.parse import read_rules
+from relay.render.rehearsing import differences
 
-WORDS = frozenset({"id", "check", "text", "text_zh", "fix", "fix_zh", "cite"})
-"""Keys that change no verdict."""
+WORDS = frozenset({"id", "check", "do", "text", "text_zh", "fix", "fix_zh", "cite"})
+"""Keys that change no verdict and no copy."""
+MAY_FAIL = frozenset({"footer", "remove-pixels"})
+"""What cannot be done to every message; for any other duty if_impossible is never asked."""
 SEVERAL = 16  # entries of a long list that are left out one by one
 
 
@@ -24,6 +31,32 @@ def mutants(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         changes = ((f"-> {other}", other) for other in others) if others else changed(key, table[key])
         for change, value in changes:
             yield f"{key}: {change}", table | {key: value}
+
+
+def mutants_of_duty(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """As `mutants`; None: the pack without the duty."""
+    yield "without it", None
+    model = DUTIES[table["do"]].model_fields
+    defaults = {"if_impossible": "reject"} if table["do"] in MAY_FAIL else {}
+    for key, value in sorted((defaults | table).items()):
+        if key in WORDS:
+            continue
+        others = other_values(model[key].annotation, value)
+        changes = ((f"-> {other}", other) for other in others) if others else changed(key, value)
+        for change, other in changes:
+            yield f"{key}: {change}", table | {key: other}
+
+
+def mutants_of_scope(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The whole pack with another scope or another last day."""
+    applies = document.get("applies", {})
+    for key, value in applies.items():
+        yield f"applies without {key}", document | {"applies": {k: v for k, v in applies.items() if k != key}}
+        for change, other in changed(key, value):
+            yield f"applies.{key}: {change}", document | {"applies": applies | {key: other}}
+    last = document["pack"].get("expires_on")
+    for day in (last - timedelta(days=1), last + timedelta(days=1)) if last else ():
+        yield f"expires_on -> {day}", document | {"pack": document["pack"] | {"expires_on": day}}
 
 
 def changed(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -79,6 +112,22 @@ def with_rule(draft: Draft, file: str, number: int, table: dict[str, Any]) -> St
         return None
     own = draft.rules[file]
     return Stage(replace(draft, rules={**draft.rules, file: (*own[:number], *rules, *own[number + 1 :])}), Faults(draft.files))
+
+
+def with_pack(draft: Draft, file: str, document: dict[str, Any]) -> Stage | None:
+    """What judges by the set with this in the place of the pack, its rules as they are; None when it is not valid."""
+    faults = Faults({})
+    pack = faults.validate(PackFile, document, file)
+    if faults or pack is None:
+        return None
+    return Stage(replace(draft, packs={**draft.packs, file[len("packs/") : -len(".toml")]: pack}), Faults(draft.files))
+
+
+def with_duty(draft: Draft, file: str, number: int, table: dict[str, Any] | None) -> Stage | None:
+    """As `with_pack`, with this duty in the place of the pack's, or without it."""
+    document = copy.deepcopy(tomllib.loads(draft.files[file].decode()))
+    document["duty"][number : number + 1] = [table] if table else []
+    return with_pack(draft, file, document)
 
 
 def is_noticed(stage: Stage, rehearsals: list[Rehearsal]) -> bool:

@@ -8,9 +8,11 @@ linear; `search` is, as what was passed is not tried again.
 import pkgutil
 import re
 from importlib import import_module
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
+from typing import Any
+
+codes: Any = import_module("re._constants")  # whether they are declared depends on what else is installed
+parser: Any = import_module("re._parser")
 
 LONGEST = 300
 """Repeats that give back: at most so many steps for one place."""

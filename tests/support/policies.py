@@ -8,11 +8,14 @@ from zoneinfo import ZoneInfo
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
-from relay.policy.case import Case
-from relay.policy.organisation import OrganisationFacts
-from relay.policy.parse import PolicySet, parse_policies
-from relay.policy.rule import Setting
-from relay.policy.suppression import ORGANISATION, Purpose, Reason, Suppression
+from relay.policy.cases.case import Case
+from relay.policy.cases.domain_mail import DomainMail
+from relay.policy.cases.transfers import Transferred
+from relay.policy.rules.organisation import OrganisationFacts
+from relay.policy.rules.rule import Setting
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.suppressions.suppression import ORGANISATION, Purpose, Reason, Suppression
 from relay.service.policies import read_folder
 
 SHIPPED = Path(__file__).resolve().parents[2] / "policies"
@@ -110,9 +113,21 @@ def a_case(
     scope: str = ORGANISATION,
     jurisdictions: frozenset[str] = frozenset(),
     upstream_countries: frozenset[str] = frozenset(),
+    transferred: Transferred | None = None,
+    domain_mail: DomainMail | None = None,
 ) -> Case:
     """One recipient; `raw` None is phase RCPT."""
     entries = (Suppression(b"d" * 16, scope, suppressed, "test", 1.0),) if suppressed else ()
     message = None if raw is None else Message.parse(raw)
     recipient = Recipient(Mailbox.parse(to))
-    return Case(a_submission(stream, identity, to), recipient, message, entries, jurisdictions, upstream_countries)
+    submission = a_submission(stream, identity, to)
+    return Case(
+        submission,
+        recipient,
+        message,
+        entries,
+        jurisdictions,
+        upstream_countries,
+        transferred=transferred,
+        domain_mail=domain_mail,
+    )

@@ -11,12 +11,12 @@ from relay.keys import Keys, new_keys
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
-from relay.policy.case import Action, Objection, Ruling
-from relay.policy.suppression import Reason, Suppression
+from relay.policy.cases.case import Action, Objection, Ruling
+from relay.policy.suppressions.suppression import Reason, Suppression
 from relay.records.append import Records
-from relay.records.facts import suppressed_record
 from relay.records.kinds import Kind, Record
-from relay.stores.contracts import FirstTry
+from relay.records.suppressed import suppressed_record
+from relay.stores.ledger import FirstTry
 
 NOW = 1_795_000_000.0
 KEYS = new_keys(date(2026, 11, 1))

@@ -13,7 +13,6 @@ import re
 import signal
 import smtplib
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -24,6 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from tests.support import warm
 from tests.support.ports import free_address
 from tests.support.serving import Listening
 from tests.support.waiting import SECONDS, wait_until
@@ -141,10 +141,12 @@ class Relay:
     # The process
 
     def start(self) -> "Relay":
-        command = [sys.executable, "-m", "relay", "--config", str(self.config), "serve", "--workers", str(self.workers)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-        self._listening = Listening(self.process, self.lines)
+        words = ["--config", str(self.config), "serve", "--workers", str(self.workers)]
+        reading, writing = os.pipe()
+        environment = {**os.environ, **self.environment}
+        with os.fdopen(writing, "wb") as stdout, Path(os.devnull).open("rb") as stdin:
+            self.process = warm.Forked(words, [stdin, stdout, stdout], env=environment)
+        self._listening = Listening(os.fdopen(reading, encoding="utf-8"), self.lines)
         ready = self._listening.until_ready()
         if not ready:
             self.stop()
@@ -237,18 +239,10 @@ class Relay:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def command(self, *arguments, stdin=None, lang="en") -> subprocess.CompletedProcess:
-        """Run a `relay` verb on this relay's configuration."""
-        command = [sys.executable, "-m", "relay", "--config", str(self.config), "--lang", lang, *map(str, arguments)]
-        return subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+    def command(self, *arguments, stdin=None, lang="en", afresh=False) -> subprocess.CompletedProcess:
+        """Run a `relay` verb on this relay's configuration; `afresh` imports it, too (tests/support/warm.py)."""
+        words = ["--config", str(self.config), "--lang", lang, *map(str, arguments)]
+        return (warm.run_afresh if afresh else warm.run)(*words, stdin=stdin)
 
     def unsubscribe(self, data: bytes) -> int:
         """POST the one-click URL of a delivered copy."""

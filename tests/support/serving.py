@@ -1,17 +1,16 @@
 """What a `relay serve` says on its standard output, from the start to the end."""
 
 import json
-import subprocess
 import threading
-from typing import Any
+from typing import IO, Any
 
 
 class Listening:
     """Reads what the process says, on a thread, and adds every line to `said` as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str], said: list[str]) -> None:
-        assert process.stdout
-        self._stdout, self._said = process.stdout, said
+    def __init__(self, stdout: IO[str] | None, said: list[str]) -> None:
+        assert stdout
+        self._stdout, self._said = stdout, said
         self._ready: dict[str, Any] = {}
         self._known = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)

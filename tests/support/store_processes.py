@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from relay.errors import StoreUnavailable
-from relay.stores.contracts import Cleared, Reserved
+from relay.policy.cases.transfers import Category, Crossing
+from relay.stores.ledger import Cleared
+from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.held import held_copy, held_message, hold
 from tests.support.stores import ADA, META, charge, delivered, digest, first_try, refusal, request
@@ -32,6 +35,28 @@ def spend(path, worker, start, answers, limit, tries):
 
         worked = [any_of for _ in range(tries // 20) for any_of in await asyncio.gather(*(one() for _ in range(20)))]
         answers.put(sum(worked))
+        await store.aclose()
+
+    asyncio.run(work())
+
+
+def let_leave(path, worker, start, answers, most, people):
+    """Let people leave the country, each in a mail of its own, while no more than `most` may; answer who was cleared."""
+
+    async def work() -> None:
+        store = open_here(path)
+        start.wait()
+        crossing = Crossing(2027, Category.ORDINARY, 4e9, most)
+
+        async def one(number: int) -> int | None:
+            asked = replace(request(digest(f"person {number}")), crossing=crossing)
+            key = digest(f"mail {worker} {number}")
+            (answer,) = await store.clear(key, first_try(worker).submission_id, [asked], 60.0, HOUR)
+            return number if isinstance(answer, Cleared) else None
+
+        order = sorted(range(people), key=lambda number: digest(f"{worker} {number}"))
+        let = await asyncio.gather(*map(one, order))
+        answers.put([number for number in let if number is not None])
         await store.aclose()
 
     asyncio.run(work())

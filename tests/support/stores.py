@@ -5,16 +5,18 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.policy.consent import ConsentEvent
-from relay.policy.limits import Charge, Window
-from relay.policy.suppression import ORGANISATION, Digest, Reason, Suppression
-from relay.stores.contracts import ClearRequest, FirstTry, Reserved, RowState, Settlement, Store, StoreMeta
-from relay.stores.redis import RedisStore
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import ORGANISATION, Digest, Reason, Suppression
+from relay.policy.timing.limits import Charge, Window
+from relay.stores.contracts import Store, StoreMeta
+from relay.stores.ledger import ClearRequest, FirstTry, RowState, Settlement
+from relay.stores.limits import Reserved
+from relay.stores.redis.store import RedisStore
 from relay.stores.sqlite import SQLiteStore
 
 T = TypeVar("T")
@@ -36,6 +38,30 @@ async def new_redis(url: str, clock: Callable[[], float] | None, meta: StoreMeta
     """The server must be empty."""
     await RedisStore.create(url, meta, timeout_ms=PATIENT_MS)
     return await RedisStore.open(url, meta, clock=clock, timeout_ms=PATIENT_MS)
+
+
+class _Died(Exception):
+    pass
+
+
+async def die_before(
+    url: str, clock: Callable[[], float] | None, step: str, doing: Callable[[RedisStore], Awaitable[object]], number: int = 1
+) -> None:
+    """Another node on that server does something, and is gone before its operation of that name for the so manieth time."""
+    dying: Any = await RedisStore.open(url, META, clock=clock, timeout_ms=PATIENT_MS)
+    operate, begun = dying._link.operate, 0
+
+    async def until_then(name: str, *arguments: Any, **options: Any) -> Any:
+        nonlocal begun
+        begun += name == step
+        if begun == number:
+            raise _Died
+        return await operate(name, *arguments, **options)
+
+    dying._link.operate = until_then
+    with pytest.raises(_Died):
+        await doing(dying)
+    await dying.aclose()
 
 
 @asynccontextmanager
@@ -88,9 +114,9 @@ def first_try(number: int = 1, at: float = START) -> FirstTry:
 
 
 def request(
-    who: Digest = ADA, *charges: Charge, scopes: tuple[str, ...] = (ORGANISATION,), reasons=frozenset(Reason)
+    who: Digest = ADA, *charges: Charge, scopes: tuple[str, ...] = (ORGANISATION,), reasons=frozenset(Reason), may_repeat=False
 ) -> ClearRequest:
-    return ClearRequest(who, (who,), scopes, reasons, charges)
+    return ClearRequest(who, (who,), scopes, reasons, charges, may_repeat=may_repeat)
 
 
 def delivered(who: Digest, reservation: str = "", submission_id: str = "") -> Settlement:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from relay.cli.opening import open_all
 from relay.cli.suppress import suppress
 from relay.records.kinds import Kind
+from tests.support.policies import SHIPPED
 from tests.support.redis_server import RedisServer
 from tests.support.small import SMALL_CONFIG
 
@@ -22,8 +24,7 @@ class Relay:
     def __init__(self, folder, more="", group=suppress):
         self.folder = folder
         self.group = group
-        (folder / "policies" / "streams").mkdir(parents=True)
-        (folder / "policies" / "streams" / "newsletter.toml").touch()
+        shutil.copytree(SHIPPED, folder / "policies")  # of an organisation in Asia/Shanghai
         (folder / "config.toml").write_text(SMALL_CONFIG + more)
 
     def __call__(self, *words, code=0, input=None, lang="en"):  # noqa: A002 - click's word for it

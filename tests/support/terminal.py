@@ -15,19 +15,20 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 class Terminal:
-    """Types commands on one relay's configuration in one language.
+    """Types commands on one relay's configuration in one language; `afresh` in processes that import the relay first.
 
     run(...)   the words it printed; asserts the exit code, and that texts for people are in the language asked for
     json(...)  the same command with --json, read
     """
 
-    def __init__(self, relay, language):
+    def __init__(self, relay, language, *, afresh=False):
         self.relay = relay
         self.language = language
+        self.afresh = afresh
 
     def run(self, *words, code=0, stdin=None, quiet=False):
         """Both streams together; `quiet` for output that is in no language: lists, keys, JSON Schema."""
-        done = self.relay.command(*words, stdin=stdin, lang=self.language)
+        done = self.relay.command(*words, stdin=stdin, lang=self.language, afresh=self.afresh)
         said = done.stdout + done.stderr
         assert done.returncode == code, f"relay {' '.join(map(str, words))}: exit {done.returncode}\n{said}"
         assert "Traceback" not in said, said
@@ -36,7 +37,7 @@ class Terminal:
         return said
 
     def json(self, *words, code=0):
-        done = self.relay.command(*words, "--json", lang=self.language)
+        done = self.relay.command(*words, "--json", lang=self.language, afresh=self.afresh)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 

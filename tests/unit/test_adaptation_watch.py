@@ -13,8 +13,9 @@ from relay.records.search import Query, search
 from relay.service.adaptation import AdaptationWatch
 from relay.stores.adaptations import NEVER, Adaptation, Kind, Scope
 from relay.telemetry import upstream_adapted
+from tests.support.fixtures import a_sqlite_store
 from tests.support.records import NOW, opened
-from tests.support.stores import digest, new_sqlite
+from tests.support.stores import digest
 
 CONFIG = parse_config(
     b'hostname = "relay.example.com"\n[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\n'
@@ -24,11 +25,7 @@ CONFIG = parse_config(
 )
 
 
-@pytest.fixture
-async def store(tmp_path, clock):
-    store = await new_sqlite(tmp_path, clock)
-    yield store
-    await store.aclose()
+store = a_sqlite_store()
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from relay.upstream.delivery import Upstreams
 from relay.upstream.outcome import Outcome, OutcomeState, UpstreamUnavailable
 from relay.upstream.profile import ReplyClass, load_profiles
 from relay.upstream.reaction import Reaction
+from tests.support.fixtures import a_sqlite_store
 from tests.support.policies import newsletter
 from tests.support.records import KEYS, opened
-from tests.support.stores import new_sqlite
 
 CONFIG = parse_config(
     b'hostname = "relay.example.com"\n[[listen]]\nname = "submission"\naddress = "127.0.0.1:0"\ntls = "none"\n'
@@ -38,11 +38,7 @@ ADA, BOB = (Recipient(Mailbox.parse(address)) for address in ("ada@qq.com", "bob
 PAGE = "http://127.0.0.1:8027/r/X"
 
 
-@pytest.fixture
-async def store(tmp_path, clock):
-    store = await new_sqlite(tmp_path, clock)
-    yield store
-    await store.aclose()
+store = a_sqlite_store()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from relay.mail.message import Message
-from relay.policy.duty import DUTIES
+from relay.policy.rules.duty import DUTIES
 from relay.render.copy import render_copy
 from tests.support.duties import a_letterhead, duty, treatment
 from tests.support.signing import SUBMISSION_ID, URL, a_message, octets, prepared, recipient
@@ -102,6 +102,17 @@ LAXER = [
     ("add-fields", {"fields": ["List-Id"]}, {"fields": ["List-Id", "Feedback-ID"]}, False),
     ("label", {"label": "CN"}, {"label": "SG"}, True),
     ("label", {"label": "CN"}, {"label": "CN", "cite": "x"}, False),
+    ("label", {"label": "SG"}, {"label": "SG", "unless_consent": ["explicit"]}, True),
+    ("label", {"label": "SG", "unless_consent": ["explicit"]}, {"label": "SG", "unless_consent": ["explicit", "guardian"]}, True),
+    (
+        "label",
+        {"label": "SG", "unless_consent": ["explicit", "guardian"]},
+        {"label": "SG", "unless_consent": ["explicit"]},
+        False,
+    ),
+    ("label", {"label": "SG", "unless_consent": ["explicit"]}, {"label": "SG"}, False),
+    ("label", {"label": "US"}, {"label": "US", "adult": True}, True),
+    ("label", {"label": "US", "adult": True}, {"label": "US"}, False),
     ("footer", {}, {"show": ["reason"]}, True),
     ("footer", {"show": ["reason"]}, {}, False),
     ("footer", {}, {"if_impossible": "warn"}, True),

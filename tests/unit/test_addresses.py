@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.addresses import AddressList, parse_address_list
+from relay.mail.parts.addresses import AddressList, parse_address_list
 
 
 def read(text: str | bytes) -> tuple[list[str], int]:

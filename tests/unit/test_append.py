@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import RecordsFull, RecordsUnavailable
-from relay.policy.suppression import Reason
+from relay.policy.suppressions.suppression import Reason
 from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader

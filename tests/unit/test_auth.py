@@ -15,7 +15,7 @@ from relay.keys import Keys, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import Reply
-from relay.stores.contracts import OverLimit, Reserved
+from relay.stores.limits import OverLimit, Reserved
 from relay.upstream.site import Rejected, Unavailable, Verification, Verified
 from tests.support.clocks import Clock
 from tests.support.door import a_config
@@ -297,6 +297,16 @@ async def test_wrong_and_unknown_users_are_refused_and_budgeted(store, users_con
     assert (await say(authenticator, "nobody@example.com", "wrong")).code == 535
     codes = [(await say(authenticator, "news@example.com", f"guess{i}")).code for i in range(3)]
     assert codes == [535, 535, 454]
+    authenticator.close()
+
+
+async def test_a_password_that_was_tried_before_it_was_set_is_right_once_it_is(store, users_config, tmp_path, clock):
+    """Whoever logs in at once after a change is a second ahead of the file."""
+    authenticator = an_authenticator(store, Judge(), users_config, clock)
+    assert (await say(authenticator, "news@example.com", "new")).code == 535
+    save_users(tmp_path / "users.toml", [User("news@example.com", hash_password("new"), frozenset({"news@example.com"}))])
+    clock.pass_(2)
+    assert isinstance(await say(authenticator, "news@example.com", "new"), Identity)
     authenticator.close()
 
 

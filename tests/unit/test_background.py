@@ -8,22 +8,17 @@ from relay.doors import background as background_module
 from relay.doors.background import background_of
 from relay.errors import StoreUnavailable
 from relay.ids import new_id, time_of
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.records.facts import received_record
 from relay.render.token import UnsubscribeToken, stream_number
-from tests.support.clocks import Clock
+from tests.support.fixtures import a_sqlite_store
 from tests.support.records import KEYS, NOW, a_first_try, a_message, a_refusal, a_submission, an_id, journal, permitted
-from tests.support.stores import new_sqlite
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 
 
-@pytest.fixture
-async def store(tmp_path):
-    store = await new_sqlite(tmp_path, Clock(NOW))
-    yield store
-    await store.aclose()
+store = a_sqlite_store()
 
 
 FIRST = an_id(1)

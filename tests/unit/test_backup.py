@@ -19,16 +19,18 @@ from relay.cli import archive
 from relay.cli.backup import backup, restore
 from relay.errors import ConfigurationError, StoreUnavailable
 from relay.keys import load_keys, new_keys, save_keys
+from relay.policy.cases.transfers import Category, Crossing
 from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
 from relay.records.search import Query, search, verify
 from relay.stores.held import NEVER, HeldUpdate, Why
+from relay.stores.ledger import Cleared
 from relay.stores.opening import load_or_create_keys, open_store, read_store_name
 from tests.contract.test_opening import TODAY, config_with
 from tests.support.held import OWNER, held_copy, held_message, hold
 from tests.support.small import SMALL_CONFIG
-from tests.support.stores import ADA, digest, refusal
+from tests.support.stores import ADA, BOB, EVE, digest, first_try, refusal, request
 
 
 @click.group()
@@ -100,6 +102,27 @@ def test_what_was_backed_up_comes_back_whole(place):
         assert after[name] == before[name]
     assert asyncio.run(is_refused(place))
     assert not list(place.data_path.glob(".restoring*"))
+
+
+def test_whose_data_left_the_country_comes_back_so_that_nobody_counts_twice(place):
+    def leave(who):
+        crossing = Crossing(2026, Category.ORDINARY, time.time() + 86400.0)
+
+        async def clear():
+            store = await open_store(place, load_keys(place.keys_path), time.time)
+            asked = [replace(request(who), crossing=crossing)]
+            (answer,) = await store.clear(digest(os.urandom(4)), first_try().submission_id, asked, 60.0, 3600.0)
+            await store.aclose()
+            assert isinstance(answer, Cleared)
+            return answer.persons
+
+        return asyncio.run(clear())
+
+    assert (leave(BOB), leave(EVE)) == (1, 2)
+    out = backed_up(place)
+    lose(place)
+    assert run(place, "restore", out).exit_code == 0
+    assert (leave(EVE), leave(digest("another"))) == (0, 3)
 
 
 def test_a_restore_is_recorded_in_the_same_chain(place):

@@ -50,7 +50,10 @@ def groups(raw, cpu=None, total=1.0):
         (f"{RUN};Session.line (/srv/relay/relay/doors/smtp/wire.py:9);sub (/usr/lib/python3.11/re/__init__.py:185)", RECEIVE),
         (SUBMIT, JUDGE),
         (f"{SUBMIT};judge.<locals>.<listcomp> (/srv/relay/relay/judging.py:54)", JUDGE),
-        (f"{SUBMIT};<lambda> (/srv/relay/relay/policy/rule.py:5);Message.subject (/srv/relay/relay/mail/message.py:70)", JUDGE),
+        (
+            f"{SUBMIT};<lambda> (/srv/relay/relay/policy/rules/rule.py:5);Message.subject (/srv/relay/relay/mail/message.py:70)",
+            JUDGE,
+        ),
         (
             f"{RUN};Session.line (/srv/relay/relay/doors/smtp/wire.py:9);parse (/srv/relay/relay/mail/mailbox.py:70)",
             RECEIVE,

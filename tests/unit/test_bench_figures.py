@@ -1,5 +1,6 @@
 """What the benchmark makes of its measurements: figures, promises, plots, the page."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.peers.line_up import RELAY, RELAY_REDIS
 from benchmarks.peers.postfix import Postfix
 from benchmarks.plot import bars, lines
 from benchmarks.report import not_held, page
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from tests.support.service import ROOT
 
 NUMBERS = st.lists(st.floats(0.001, 1e6), min_size=1)
@@ -94,8 +95,9 @@ FIGURES = {
 
 
 def test_the_page_says_what_holds_what_does_not_and_who_is_missing():
-    section = throughput.describe(FIGURES)
+    section = replace(throughput.describe(FIGURES), measured=["2026-11-22 18:27 UTC", "0ce4336", "0.08"])
     text = page({"cores": "2"}, [section], {"memory": "it broke"}, quick=False)
+    assert "| Throughput | 2026-11-22 18:27 UTC | 0ce4336 | 0.08 |" in text
     assert "2 of 5 lines hold" in text
     assert "| at least 0.5 | 0.6 | **held** |" in text
     assert "| at least 3.5 | 6 | **held** |" in text

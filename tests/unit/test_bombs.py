@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from relay.mail import content, mime
-from relay.mail.content import MAX_OCTETS, MAX_PART, MAX_TEXTS
 from relay.mail.message import Message
-from relay.mail.mime import MAX_DEPTH, MAX_LOOK_ALIKES, MAX_PARTS
-from relay.policy.case import Action, Phase
+from relay.mail.parts import mime
+from relay.mail.parts.mime import MAX_DEPTH, MAX_LOOK_ALIKES, MAX_PARTS
+from relay.mail.words import sight
+from relay.mail.words.content import MAX_OCTETS, MAX_PART, MAX_TEXTS
+from relay.policy.cases.case import Action, Phase
 from relay.policy.checks import personal
-from relay.policy.decide import decide
+from relay.policy.deciding.decide import decide
 from relay.policy.detectors import MOST_NUMBERS
 from tests.support.bombs import BOMBS, SIZE
 from tests.support.policies import a_case, newsletter
@@ -23,8 +24,9 @@ class Counted:
     def __init__(self, monkeypatch):
         self.parts = self.decoded = self.pages = self.numbers = 0
         self._wrap(monkeypatch, mime._Walker, "visit", lambda _: self._add("parts", 1))
-        self._wrap(monkeypatch, content, "_decoded", lambda octets: self._add("decoded", len(octets)))
-        self._wrap(monkeypatch, content, "read_page", lambda page: self._add("pages", 1))
+        for module in (mime, sight):
+            self._wrap(monkeypatch, module, "decode_transfer", lambda octets: self._add("decoded", len(octets)))
+        self._wrap(monkeypatch, sight, "read_page", lambda page: self._add("pages", 1))
         self._wrap(monkeypatch, personal, "personal_data", lambda searched: self._add("numbers", searched.numbers))
 
     def _add(self, name, count):

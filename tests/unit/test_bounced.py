@@ -10,8 +10,8 @@ from relay.answer import ReportFate, Result, Standing
 from relay.bounced import Outcomes
 from relay.errors import RecordsUnavailable
 from relay.mail.reply import reply
-from relay.policy.bounces import BOUNCE_SECONDS, is_confirmed
-from relay.policy.suppression import ORGANISATION, Reason
+from relay.policy.suppressions.bounces import BOUNCE_SECONDS, is_confirmed
+from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.records.search import Query, search, verify
 from relay.upstream.outcome import UpstreamReply, outcome_of
 from relay.upstream.profile import load_profiles

@@ -6,8 +6,8 @@ import pytest
 
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.charges import charges_for
-from relay.policy.reputation import SendingDays
+from relay.policy.cases.reputation import SendingDays
+from relay.policy.deciding.charges import charges_for
 from tests.support.policies import a_policy, a_submission, an_identity, newsletter
 
 FILE = "streams/newsletter.toml"

@@ -2,6 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
+from dns.resolver import NoResolverConfiguration
 
 from relay.cli.main import root
 from relay.render.signing import dns_record, load_signer
@@ -54,6 +55,27 @@ def test_everything_is_in_dns(folder, record):
     assert "✓ DMARC of qingshan.test (p=none)" in said
     assert "✗" not in said
     assert sorted(dns.asked) == sorted(set(dns.asked)), "a name was asked twice"
+
+
+def test_the_configured_resolvers_are_asked_where_there_are_any(folder, record):
+    with DnsServer(published(record)) as dns:
+        config = folder / "with_resolvers.toml"
+        config.write_text(f'{(folder / "config.toml").read_text("utf-8")}\n[dns]\nservers = ["{dns.address}"]\n', "utf-8")
+        arguments = ["--config", str(config), "--lang", "en", "check", "--dns"]
+        said = CliRunner().invoke(root, arguments, catch_exceptions=False).output
+    assert f"✓ DKIM {NAME} is our key" in said
+    assert NAME in dns.asked
+
+
+def test_a_machine_without_resolvers_is_told_where_to_write_some(folder, monkeypatch):
+    def none_here(self, *_: object) -> None:
+        raise NoResolverConfiguration
+
+    monkeypatch.setattr("dns.resolver.Resolver.read_resolv_conf", none_here)
+    arguments = ["--config", str(folder / "config.toml"), "--lang", "en", "check", "--dns"]
+    done = CliRunner().invoke(root, arguments, catch_exceptions=False)
+    assert done.exit_code == 3
+    assert "this machine names no resolvers" in done.output
 
 
 def test_nothing_is_in_dns(folder, record):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from relay.policy.case import Action, Phase
+from relay.policy.cases.case import Action, Phase
 from relay.policy.checks import CHECKS, PROTECTED
-from relay.policy.decide import decide
+from relay.policy.deciding.decide import decide
 from tests.support.policies import PLAIN, a_case, an_identity, nested, newsletter
 from tests.unit.test_decide import NOW
 

@@ -5,8 +5,8 @@ from email import policy
 
 import pytest
 
-from relay.mail.compose import Attached, compose
 from relay.mail.message import Message
+from relay.policy.rehearsing.compose import Attached, compose
 
 FIELDS = [("From", "示例公司 <news@example.com>"), ("To", "ada@example.org"), ("Subject", "【广告】 春季新品 for you " * 8)]
 

@@ -92,18 +92,18 @@ def test_the_example_has_every_key_and_no_other():
 
 
 def test_what_is_commented_out_in_the_example_is_the_default():
-    """Uncommenting it changes nothing; [[account]] and [[dkim]] only show how they are used."""
+    """Uncommenting it changes nothing; [[account]], [[dkim]] and [[form]] only show how they are used."""
     table, lines = "", []
     for line in EXAMPLE.read_text("utf-8").splitlines():
         if header := re.fullmatch(r"(?:# )?\[+([a-z.]+)\]+", line):
             table = header[1]
-        is_key = re.fullmatch(r"# [a-z_]+ = .+", line) and table not in ("account", "dkim", "auth.senders")
+        is_key = re.fullmatch(r"# [a-z_]+ = .+", line) and table not in ("account", "dkim", "form", "auth.senders")
         lines.append(line.removeprefix("# ") if is_key else line)
     uncommented = "\n".join(lines)
     assert uncommented.count("\n# ") < EXAMPLE.read_text("utf-8").count("\n# ") - 40
     assert parse_config(uncommented.encode(), "x", Path()) == parse_config(EXAMPLE.read_bytes(), "x", Path())
     for place, (_, is_comment) in example_tables().items():
-        if place[0] not in ("account", "dkim"):
+        if place[0] not in ("account", "dkim", "form"):
             assert is_comment or model_tables()[place].is_required() or place[0] in ("tls", "upstream", "listen"), place
 
 
@@ -112,6 +112,10 @@ def test_the_example_can_be_used_as_it_is():
     assert (config.data_path, config.policies_path) == (Path("/var/lib/relay"), Path("/etc/relay/policies"))
     uncommented = re.sub(r"(?m)^# (\[.*\]|[a-z_]+ = .*)$", r"\1", EXAMPLE.read_text("utf-8"))
     everything = uncommented.replace('users_file = ""', 'users_file = "users.toml"')
+    for needed in ('sender = ""', 'base_url = ""'):  # [[form]] does not work without
+        assert needed in everything
+    everything = everything.replace('sender = ""', 'sender = "hello@example.com"')
+    everything = everything.replace('base_url = ""', 'base_url = "https://www.example.com/mail"')
     assert len(parse_config(everything.encode(), "config.example.toml", Path()).dkim) == 1
 
 
@@ -168,3 +172,41 @@ def test_keys_of_sealed_passwords_lie_outside_data_dir_by_whatever_name(tmp_path
             parse_config(text.encode(), "config.toml", tmp_path)
     else:
         assert parse_config(text.encode(), "config.toml", tmp_path).auth.held_credentials == "sealed"
+
+
+def asking(dns):
+    text = f'{HEAD}[auth]\ntrusted_networks = ["192.0.2.0/24"]\n[dns]\n{dns}\n'
+    return parse_config(text.encode(), "config.toml", Path())
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[]", ()),
+        ('["system"]', ("system",)),
+        ('["192.0.2.53"]', ("192.0.2.53:53",)),
+        ('["192.0.2.53:5353", "2001:db8::53"]', ("192.0.2.53:5353", "[2001:db8::53]:53")),
+        ('["[2001:db8::53]", "[2001:db8::53]:5353"]', ("[2001:db8::53]:53", "[2001:db8::53]:5353")),
+    ],
+)
+def test_resolvers_are_addresses_or_those_of_the_machine(written, read):
+    assert asking(f"servers = {written}").dns.servers == read
+
+
+@pytest.mark.parametrize(
+    ("dns", "expected"),
+    [
+        ('servers = ["dns.example.com"]', '"192.0.2.53:5353"'),
+        ('servers = ["192.0.2.53:0"]', '"192.0.2.53:5353"'),
+        ('servers = ["192.0.2.53:99999"]', '"192.0.2.53:5353"'),
+        ('servers = ["192.0.2.300"]', '"192.0.2.53:5353"'),
+        ('servers = ["[192.0.2.53"]', '"192.0.2.53:5353"'),
+        ('servers = ["system", "192.0.2.53"]', "须单独填写"),
+        ('timeout = "0s"', "timeout"),
+        ('timeout = "1m"', "timeout"),
+        ('server = "192.0.2.53"', "no such key"),
+    ],
+)
+def test_what_is_no_resolver(dns, expected):
+    with pytest.raises(ConfigurationError, match=expected):
+        asking(dns)

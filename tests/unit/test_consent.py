@@ -1,5 +1,6 @@
 """What stands of a consent, and what rules on it say: doubt never permits, a withdrawal has the last word."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import permutations
 
@@ -8,27 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.policy.case import Action, Phase
-from relay.policy.consent import (
+from relay.policy.cases.case import Action, Phase
+from relay.policy.consents.consent import (
     AgeBand,
+    Basis,
     ConsentEvent,
     Details,
     Evidence,
-    Needs,
-    after_months,
     age_band,
     covers,
     current,
     expires_on,
-    grant_for,
     is_purpose,
     overlaps,
     purpose_of,
     scope_of,
 )
-from relay.policy.consent_words import detail_zh
-from relay.policy.decide import Answers, decide
-from relay.policy.suppression import ORGANISATION
+from relay.policy.consents.consent_words import detail_zh
+from relay.policy.consents.moment import EARLIEST, LATEST, after_months, day_of
+from relay.policy.consents.needs import Needs, grant_for
+from relay.policy.deciding.decide import Answers, decide
+from relay.policy.suppressions.suppression import ORGANISATION
 from tests.support.policies import PLAIN, a_case, newsletter, noon
 
 TODAY = date(2026, 11, 22)
@@ -160,6 +161,27 @@ def test_the_sooner_of_two_ends_counts():
     assert expires_on(event(1, "2026-10-01", basis="implied_inquiry", expires_at=at("2026-12-01"))) == date(2026, 12, 1)
 
 
+ANY_MOMENT = st.floats() | st.sampled_from([253402300800.0, 253402318799.9, -62135647200.0, 32503680000.0])
+"""The rounded end of the year 9999 and the first day of the year 1 in a far zone are among them."""
+
+
+@given(given_at=ANY_MOMENT, relation_at=ANY_MOMENT, expires_at=ANY_MOMENT, basis=st.sampled_from(list(Basis)))
+def test_no_moment_on_record_makes_a_rule_fail(given_at, relation_at, expires_at, basis):
+    """Or whoever is recorded with it keeps back the mail of all other recipients."""
+    details = Details(relation_at=relation_at, expires_at=expires_at, statements=("similar", "opt_out_offered")).dump()
+    grant = ConsentEvent("01K", b"d" * 16, b"", "granted", given_at, given_at, "", "", NEWS, basis.value, details)
+    end = ConsentEvent("01L", b"d" * 16, b"", "withdrawn", expires_at, given_at, "", "", NEWS, basis.value, "")
+    for events in ([grant], [grant, end]):
+        answer = grant_for(events, Needs(NEWS, max_age=3 * 10**6), TODAY)
+        assert answer is grant or isinstance(answer, str)
+        assert len(current(events)) == 1
+
+
+def test_what_lies_beyond_the_bounds_counts_as_the_bound():
+    assert [day_of(at) for at in (-1e12, EARLIEST, LATEST, 1e12)] == [date(1970, 1, 1)] * 2 + [date(9000, 1, 1)] * 2
+    assert after_months(date(9999, 1, 1), 24) == date.max
+
+
 def test_the_current_view_shows_every_grant_with_what_ended_it():
     events = [event(3, "2026-10-03"), event(2, "2026-10-02", "withdrawn"), event(1), event(1), event(4, kind="requested")]
     assert [(one.grant.id, one.ended and one.ended.id) for one in current(events)] == [
@@ -195,6 +217,15 @@ def test_the_age_said_last_counts_and_of_two_at_once_the_younger():
     assert age_band([event(1)]) is None
 
 
+def test_nobody_grows_up_because_a_stranger_signs_them_up():
+    """A form asks for an age, and whoever types the address of a child may say any; it counts once it is confirmed."""
+    child = event(1, "2026-01-01", age_band="under_14")
+    asked = event(2, "2026-02-01", kind="requested", age_band="adult")
+    assert age_band([child, asked]) is AgeBand.UNDER_14
+    assert age_band([asked]) is None
+    assert age_band([child, asked, event(3, "2026-02-02", kind="confirmed", age_band="adult")]) is AgeBand.ADULT
+
+
 # Rules ---------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +242,9 @@ def test_the_age_said_last_counts_and_of_two_at_once_the_younger():
         ('consent_to = ["marketing:newsletter", "share:Partner"]', [event(1)],
          "given for marketing:newsletter, not share:Partner"),
         ('consent_to = ["marketing:newsletter", "share:Partner"]', [event(1), event(2, purpose="share:Partner")], None),
+        ("", [event(1, basis="implied_purchase")], "implied_purchase without relation_at"),
+        ("", [event(1, basis="implied_inquiry")], "implied_inquiry without relation_at"),
+        ("", [event(1, basis="implied_inquiry", relation_at=at("2026-09-01"))], None),
         ("", [event(1, basis="soft_opt_in")], "soft opt-in without relation_at, similar, opt_out_offered"),
         ("", [event(1, basis="soft_opt_in", relation_at=1.0, statements=("similar", "opt_out_offered"))], None),
     ],
@@ -219,6 +253,24 @@ def test_a_consent_is_asked_for(more, events, detail):
     policy = newsletter(rule("consent", more))
     assert said(policy, case_with(*events)) == detail
     assert said(policy, case_with(*events, raw=None), Phase.RCPT) == detail
+    assert detail is None or not detail_zh(detail).isascii()
+
+
+@pytest.mark.parametrize(
+    ("countries", "statements", "detail"),
+    [
+        ({"GB"}, ("corporate",), None),
+        ({"GB", "FR"}, ("corporate", "unticked"), None),
+        ({"GB"}, (), "basis legitimate_interest without corporate"),  # a person, or nobody knows
+        ({"GB"}, ("similar", "opt_out_offered"), "basis legitimate_interest without corporate"),
+        ({"GB", "DE"}, ("corporate",), "basis legitimate_interest"),
+        (set(), ("corporate",), "basis legitimate_interest"),
+    ],
+)
+def test_a_legitimate_interest_is_enough_of_companies_only(countries, statements, detail):
+    policy = newsletter(rule("consent", 'basis = ["explicit"]\ninterest_in = ["GB", "FR"]'))
+    case = replace(case_with(event(1, basis="legitimate_interest", statements=statements)), jurisdictions=frozenset(countries))
+    assert said(policy, case) == detail
     assert detail is None or not detail_zh(detail).isascii()
 
 

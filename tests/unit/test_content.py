@@ -2,11 +2,14 @@
 
 import base64
 import quopri
+from itertools import pairwise
 
 import pytest
 
-from relay.mail.content import MAX_PART
 from relay.mail.message import Message
+from relay.mail.page import conditional, styles
+from relay.mail.page.conditional import MAX_COMMENTS
+from relay.mail.words.content import MAX_NAMES, MAX_PART
 
 WHITE_ON_WHITE = '<div style="background:#fff"><span style="color:white">faint</span></div>'
 
@@ -50,11 +53,62 @@ def test_texts_name_their_places():
         "subject": "佳",
         "text part 1": "你好",
         "html part 2": "您好\n世界",
-        "attachment list.csv": "a,b",
-        "attachment data.json": "{}",
+        "attachment 1 (.csv)": "a,b",
+        "attachment 2 (.json)": "{}",
     }
+    assert content.files == {"attachment 1 (.csv)": "list.csv", "attachment 2 (.json)": "data.json"}
     assert content.is_complete
     assert (content.bounds.depth, content.bounds.parts) == (1, 6)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "filename", "where"),
+    [
+        ("text/plain", "13800138000 Ada Lovelace.TXT", "attachment 2 (.txt)"),
+        ("text/plain", "report of ada.lovelace", "attachment 2"),  # no ending that says what it is
+        ("text/html", "Ada.html", "attachment 2 (.html)"),
+        ("text/plain", "", "attachment 2"),
+    ],
+)
+def test_the_place_of_an_attachment_says_nothing_of_its_name(media_type, filename, where):
+    content = message(
+        ("application/pdf", "%PDF", "Content-Disposition: attachment; filename=a.pdf"),
+        (media_type, "seen", f'Content-Disposition: attachment; filename="{filename}"'),
+    ).content
+    assert seen(content) == {"subject": "Hi", where: "seen"}
+    assert content.files == {where: filename}
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ('Content-Disposition: attachment; filename="list of 佳.csv"', "list of 佳.csv"),
+        ("Content-Disposition: attachment; filename==?utf-8?B?5L2zLmNzdg==?=", "佳.csv"),
+        ("Content-Disposition: attachment; filename*=utf-8''%E4%BD%B3.csv", "佳.csv"),
+        ("Content-Disposition: attachment; filename*0*=utf-8''%E4; filename*1*=%BD%B3; filename*2=.csv", "佳.csv"),
+        ("Content-Disposition: attachment; filename*=gb18030''%BC%D1.csv", "佳.csv"),
+    ],
+)
+def test_the_name_of_an_attachment_is_read_as_it_is_shown(named, shown):
+    content = message(("text/csv", "a,b", named), ("application/pdf", "%PDF", named), ("application/pdf", "%PDF")).content
+    assert [(name.where, name.shown) for name in content.names] == [
+        (f"attachment {number} (.csv), name", shown) for number in (1, 2)
+    ]
+    assert set(content.names) < set(content.every_text)
+
+
+def test_both_names_of_one_attachment_are_read():
+    content = message(("application/pdf; name=a.pdf", "%PDF", "Content-Disposition: attachment; filename=b.pdf")).content
+    assert [(name.where, name.shown) for name in content.names] == [("attachment 1, name", "b.pdf\na.pdf")]
+
+
+def test_names_beyond_the_bounds_are_said_to_be_unread():
+    def of(letters):
+        part = ("application/pdf", "%PDF", f"Content-Disposition: attachment; filename={'x' * (letters // 4)}")
+        content = message(*[part] * 4).content
+        return len(content.names), content.is_complete
+
+    assert (of(MAX_NAMES), of(MAX_NAMES + 4)) == ((4, True), (3, False))
 
 
 def test_what_stands_in_one_line_stays_in_one_line():
@@ -98,6 +152,150 @@ def test_links_in_plain_text():
     assert [(link.href, link.tag) for link in links] == [("https://a.example/退订?x=1", "text")]
 
 
+def in_outlook(body):
+    return seen(page(body)).get("html part 1, Outlook")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("<!--[if mso]>最<b>佳</b><![endif]-->", "最佳"),
+        ("<!--[if gte mso 9]><p>最佳<![endif]-->", "最佳"),
+        ("<!--[if (gte mso 9)|(IE)]><table><tr><td>最</td><td>佳</td></tr></table><![endif]-->", "最\n佳"),
+        ("<!--[IF MSO | IE]>最佳<![ENDIF]-->", "最佳"),
+        ("最<!--[if mso]>佳<![endif]-->选择", "最佳选择"),  # what is around it is in one line with it
+        ("<p>前<!--[if mso]><br>最佳<br><![endif]-->后</p>", "最佳"),
+        ("<!--[if mso]>最佳<!-- x --> 选择<![endif]-->", "最佳 选择"),  # Outlook reads to its own end
+        ("<!--[if mso]>最佳-->", "最佳"),
+        ("<!--[if mso]>最佳", "最佳"),
+        ("<!--[if mso]><div style='font-size:0'><b>a</b><![endif]-->x<!--[if mso]><b>b</b></div><![endif]-->", "b\na"),
+        ("<!--[if mso]>a<![endif]--><p>x</p><!--[if mso]>a<![endif]--><!--[if mso]>b<![endif]-->", "a\nb"),
+        ("<!--[if mso]><img src=x alt='pic'>word<![endif]-->", "word\npic"),
+        ("<p>" + "[a][b]" * 20 + "</p><!--[if mso]><p>word</p><![endif]-->[c]", "word"),
+        ("<!--[if mso]>a<![endif]--><!--[if IE]><xml><o:X>9</o:X></xml>b<![endif]-->", "a\nb"),
+    ],
+)
+def test_what_only_outlook_shows_is_read(body, shown):
+    assert in_outlook(body) == shown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<!--[if mso]><table><tr><td style='font-size:0'><![endif]-->seen<!--[if mso]></td></tr></table><![endif]-->",
+        "<!--[if gte mso 9]><xml><o:Settings><o:AllowPNG/><o:PixelsPerInch>96</o:PixelsPerInch></o:Settings></xml><![endif]-->",
+        "<!--[if mso]><noscript><XML><o:PixelsPerInch>96</o:PixelsPerInch></XML></noscript><![endif]-->",
+        "<!--[if mso]><style>td { font-family: Arial }</style><![endif]-->",
+        "<!--[if mso]><i style='letter-spacing:25px'>&nbsp;</i>&#8202;<![endif]-->",
+        "<!--[if !mso]> nobody <![endif]-->",
+        "<!--[if !(mso)]> nobody <![endif]-->",
+        "<!--[if mso]x nobody <![endif]-->",
+        "<!-- [if mso]> a comment -->",
+        "seen",
+    ],
+)
+def test_comments_that_show_nothing_in_outlook_are_passed_over(body):
+    assert in_outlook(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<!--[if !mso]><!-->最佳<!--<![endif]-->",
+        "<!--[if !mso]><!-- -->最佳<!-- <![endif]-->",
+        "<!--[if gte mso 9]><!-->最佳<!--<![endif]-->",
+        "<!--[if !IE]> -->最佳<!-- <![endif]-->",
+        "<![if !mso]>最佳<![endif]>",
+        "<![if mso]>最佳<![endif]>",
+    ],
+)
+def test_what_a_comment_reveals_is_read_once(body):
+    content = page(body)
+    assert seen(content) == {"subject": "Hi", "html part 1": "最佳"}
+
+
+def test_a_button_of_outlook_is_a_link():
+    content = page(
+        '<!--[if mso]><v:roundrect href="https://a.example/tr/x" fillcolor="#d62828"><w:anchorlock/>'
+        '<center style="color:#ffffff">Buy now</center></v:roundrect><![endif]-->'
+    )
+    assert [(link.href, link.shown, link.where) for link in content.links] == [
+        ("https://a.example/tr/x", "Buy now", "html part 1, Outlook")
+    ]
+    assert content.hidden == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<!--[if mso]>a<![endif]-->" * (MAX_COMMENTS + 1), "<!--[if mso]>a" + "<div>" * 5000, "<!--[if x" * (MAX_COMMENTS + 1)],
+)
+def test_comments_beyond_the_bounds_are_said_to_be_unread(body):
+    assert not page(body).is_complete
+
+
+@pytest.mark.parametrize(
+    "unit", ["", "[", "if mso]>", "if mso]><xml>", "if mso]>a-->", "if mso]>a<![endif]-->", "if mso]><![if x]>"]
+)
+def test_each_comment_is_looked_for_where_the_one_before_ended(unit):
+    """So that a large page takes no longer than it is long."""
+    places = list(conditional._comments(f"<!--[{unit}" * 50 + "<![ENDIF]>" + f"<!--[{unit}" * 50))
+    assert places
+    assert all(begin < start <= end <= behind for begin, start, end, behind in places)
+    assert all(behind <= begin for (_, _, _, behind), (begin, _, _, _) in pairwise(places))
+
+
+AMP_HEAD = (
+    "<!doctype html><html amp4email data-css-strict><head><meta charset=utf-8>"
+    '<script async src="https://cdn.ampproject.org/v0.js"></script>'
+    "<style amp4email-boilerplate>body{visibility:hidden}</style><style amp-custom>.x{display:none}</style></head>"
+)
+
+
+def amp(body):
+    return message(("text/x-amp-html", f"{AMP_HEAD}<body>{body}</body></html>")).content
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("最<b>佳</b>", "最佳"),
+        (
+            '<amp-list src="https://a.example"><template type="amp-mustache"><p>全网{{n}}第一</p></template></amp-list>',
+            "全网第一",
+        ),
+        ("<TEMPLATE>a{{{b}}}</TEMPLATE>{{c}}", "a\n{{c}}"),
+        ('<p [hidden]="open" hidden>Thank you</p>', "Thank you"),
+        ('<p hidden data-amp-bind-hidden="open">Thank you</p>', "Thank you"),
+        ("<template>a<template>b", "a\nb"),
+    ],
+)
+def test_amp_is_read_as_its_readers_draw_it(body, shown):
+    assert (seen(amp(body))["html part 1"], unseen(amp(body))) == (shown, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [("<p style='display:none'>faint</p>", "display"), ("<p class=x>faint</p>", "display"), ("<p hidden>faint</p>", "attribute")],
+)
+def test_what_amp_hides_is_hidden(body, how):
+    content = amp(f"{body}seen")
+    assert (unseen(content), seen(content)["html part 1"]) == ([(how, "faint")], "seen")
+
+
+def test_links_and_pictures_of_amp():
+    content = amp(
+        '<template><a href="https://a.example/{{id}}">go</a></template><amp-img src=x width=1 height=1 alt="pic"></amp-img>'
+    )
+    assert [(link.href, link.shown) for link in content.links] == [("https://a.example/", "go")]
+    assert [(image.src, image.alt, image.width) for image in content.images] == [("x", "pic", 1)]
+    assert content.is_complete
+
+
+def test_the_boilerplate_of_amp_hides_in_html_what_it_says():
+    content = message(("text/html", f"{AMP_HEAD}<body>faint</body></html>")).content
+    assert unseen(content) == [("visibility", "faint")]
+
+
 @pytest.mark.parametrize(
     ("body", "how"),
     [
@@ -108,6 +306,11 @@ def test_links_in_plain_text():
         ('<span style="opacity:0.01">faint</span>', "opacity"),
         ('<div style="max-height:0;overflow:hidden">faint</div>', "size"),
         ('<div style="position:absolute;left:-9999px">faint</div>', "position"),
+        ('<div style="position:fixed;left:-500px">faint</div>', "position"),
+        ('<div style="clip-path:inset(100%)">faint</div>', "size"),
+        ('<div style="transform: translateX(2px) scaleY(0)">faint</div>', "size"),
+        ('<div style="filter:opacity(0)">faint</div>', "opacity"),
+        ('<div style="content-visibility:hidden">faint</div>', "visibility"),
         ("<p hidden>faint</p>", "attribute"),
         ('<p style="font-size:0">faint</p>', "font-size"),
         ('<p style="font:1px Arial">faint</p>', "font-size"),
@@ -132,11 +335,18 @@ def test_hidden_text(body, how):
         '<div style="background:url(x.png)"><p style="color:#fff">seen</p></div>',
         '<div style="height:0">seen</div>',
         '<div style="opacity:0.9;font-size:10px">seen</div>',
+        '<div style="margin-left:-500px;transform:scale(0.5);filter:opacity(50%);clip-path:inset(10px)">seen</div>',
     ],
 )
 def test_text_that_is_seen_is_not_called_hidden(body):
     content = page(body)
     assert (unseen(content), seen(content)["html part 1"]) == ([], "seen")
+
+
+@pytest.mark.parametrize("html", ["<html hidden>faint", '<html style="opacity:0">faint', "<style>*{display:none}</style>faint"])
+def test_a_page_that_is_hidden_whole(html):
+    content = message(("text/html", html)).content
+    assert ([text for _, text in unseen(content)], seen(content)) == (["faint"], {"subject": "Hi"})
 
 
 def test_style_elements_hide_too():
@@ -147,6 +357,69 @@ def test_style_elements_hide_too():
     )
     assert unseen(content) == [("display", "faint"), ("display", "inline")]
     assert seen(content)["html part 1"] == "phone"
+
+
+def test_a_class_is_hidden_as_it_is_written():
+    styles = "<style>.hideMe{display:none}.Shown{display:none}@media (max-width:9px){.shown{display:block}}</style>"
+    body = '<p class="hideMe">faint</p><p class="hideme">seen</p><p class="Shown">phone</p>'
+    content = message(("text/html", f"<!DOCTYPE html><html><head>{styles}</head><body>{body}</body></html>")).content
+    assert (unseen(content), seen(content)["html part 1"]) == ([("display", "faint")], "seen\nphone")
+
+
+@pytest.mark.parametrize("selector", ["div p", "DIV.q  #i", ".q .r p", "body .q *", "p", ".q.r p.s"])
+def test_style_elements_hide_by_what_stands_around(selector):
+    hidden = page(
+        '<div class="q r"><b class=r><p class="s" id=i>faint</p></b></div>', f"<style>{selector}{{display:none}}</style>"
+    )
+    assert ("display", "faint") in unseen(hidden)
+
+
+@pytest.mark.parametrize("selector", ["p div", ".q.x p", ".r .q p", "a p", "#j p", ".q p.t"])
+def test_style_elements_hide_nothing_that_stands_elsewhere(selector):
+    shown = page('<div class="q"><b class=r><p class="s" id=i>seen</p></b></div>', f"<style>{selector}{{display:none}}</style>")
+    assert (unseen(shown), shown.is_complete) == ([], True)
+
+
+def a_sheet(*selectors):
+    return "<style>" + "".join(f"{selector}{{display:none}}" for selector in selectors) + "</style>"
+
+
+@pytest.mark.parametrize(
+    ("body", "head"),
+    [
+        ("<p>x</p>", a_sheet(*[f".c{n}" for n in range(201)])),
+        ("<p class=x>x</p>" * 12_000, a_sheet(*[f".c{n}" for n in range(199)])),
+        ("<b class=y>" * 300 + "<p>x</p>" * 1000, a_sheet(".q b p", ".q * p")),
+        ("<p>x</p>", f"<style>{' ' * 200_000} p {{display:none}}</style>"),
+        (f"<p style='{' ' * 5000};display:none'>x</p>", ""),
+    ],
+)
+def test_styles_beyond_the_bounds_are_said_to_be_unread(body, head):
+    assert not page(body, head).is_complete
+
+
+def test_what_is_remembered_of_styles_is_small(monkeypatch):
+    asked: list[str] = []
+
+    def remember(name):
+        known = getattr(styles, name)
+
+        def told(text):
+            asked.append(text)
+            return known(text)
+
+        monkeypatch.setattr(styles, name, told)
+
+    for name in ("_short_style", "_sheet", "_colour"):
+        remember(name)
+    long = ("x" * 70 + "\r\n") * 3000
+    page(
+        f"<p style='{long}'>x</p><p style='color:{long}'>x</p><p bgcolor='{long}'>x</p><p style='color:red'>",
+        f"<style>{long}</style>",
+    )
+    assert len(asked) >= 3
+    assert max(map(len, asked)) <= styles.MAX_SHEET
+    assert sum(map(len, asked)) <= styles.MAX_SHEET + 1000
 
 
 def test_a_colour_on_what_a_style_element_paints_is_not_judged():
@@ -188,6 +461,67 @@ def test_what_is_beyond_the_bounds_is_said_to_be_unread(part, reason):
 def test_an_encoding_that_nobody_knows_is_said_to_be_unread():
     data = b"Subject: x\r\nFrom: a@b.cn\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin"
     assert not Message.parse(data).content.is_complete
+
+
+def a_part(*fields, body="5L2z"):
+    lines = ["Subject: x", "From: a@b.cn", "MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=b", "", "--b", *fields]
+    return Message.parse("\r\n".join([*lines, "", body, "--b--", ""]).encode()).content
+
+
+def wrapped(oid):
+    return base64.b64encode(bytes.fromhex("3080" + oid + "a080")).decode()
+
+
+SIGNED, ENVELOPED = "06092a864886f70d010702", "06092a864886f70d010703"
+PKCS7 = ("Content-Type: application/pkcs7-mime; smime-type=enveloped-data", "Content-Transfer-Encoding: base64")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("Content-Type: text/plain; charset=utf-7",),
+        ("Content-Type: text/plain; charset=utf-32be",),
+        ("Content-Type: text/html; charset=x-unknown",),
+        ("Content-Type: text/plain; charset=utf-8; charset=utf-16",),
+        ("Content-Type: text/plain", "Content-Type: text/html"),
+        ("Content-Type: application/octet-stream", "Content-Type: text/html"),
+        ("Content-Type: text/plain", "Content-Transfer-Encoding: 7bit", "Content-Transfer-Encoding: base64"),
+        ("Content-Type: message/rfc822", "Content-Transfer-Encoding: base64"),
+        ("Content-Type: message/global", "Content-Transfer-Encoding: quoted-printable"),
+        ("Content-Type: multipart/mixed; boundary=c", "Content-Transfer-Encoding: base64"),
+    ],
+)
+def test_what_readers_may_show_otherwise_is_said_to_be_unread(fields):
+    assert not a_part(*fields).is_complete
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/html"])
+def test_base64_that_goes_on_behind_padding_is_said_to_be_unread(kind):
+    """Some readers stop at padding, some begin anew behind it, and some pass over it: they see different words."""
+    fields, words = (f"Content-Type: {kind}; charset=utf-8", "Content-Transfer-Encoding: base64"), "5pyA5L2z"
+    for shifted in (f"QQ=={words}", f"QUI=\r\n{words}", f"={words}"):
+        assert not a_part(*fields, body=shifted).is_complete
+    for whole in (words, f"{words}QQ==", f"{words}QUI=\r\n\r\n", f"{words}QUI\r\n=\r\n"):
+        assert a_part(*fields, body=whole).is_complete
+
+
+@pytest.mark.parametrize("charset", ["", "utf-8", '"UTF-8"', "us-ascii", "GB2312", "iso-8859-1", "ISO8859-15", "utf-8*en"])
+def test_charsets_that_are_known_are_read(charset):
+    assert a_part("Content-Type: text/plain" + (f"; charset={charset}" if charset else "")).is_complete
+
+
+@pytest.mark.parametrize(
+    ("fields", "oid", "is_complete"),
+    [
+        (PKCS7, SIGNED, False),
+        (PKCS7, ENVELOPED, True),
+        (PKCS7, SIGNED + "a080" + ENVELOPED, False),
+        (("Content-Type: application/octet-stream; name=smime.p7m", PKCS7[1]), SIGNED, False),
+        (("Content-Type: application/octet-stream; name=a.bin", PKCS7[1]), SIGNED, True),
+    ],
+)
+def test_what_is_signed_and_wrapped_is_unread_and_what_is_encrypted_is_sealed(fields, oid, is_complete):
+    assert a_part(*fields, body=wrapped(oid)).is_complete is is_complete
 
 
 def test_html_without_anything():

@@ -4,10 +4,11 @@ import base64
 
 import pytest
 
-from relay.policy.case import Phase
+from relay.policy.cases.case import Phase
 from relay.policy.checks import CHECKS
-from relay.policy.decide import decide
+from relay.policy.deciding.decide import decide
 from relay.policy.detectors import PERSONAL, SECRETS
+from relay.policy.telling.finding_words import finding_zh
 from tests.support.policies import a_case, newsletter
 from tests.unit.test_decide import NOW
 
@@ -34,7 +35,10 @@ def html(body: str, head: str = "") -> bytes:
 
 
 def details(rule: str, raw: bytes, to: str = "ada@mail.example.org") -> list[str]:
-    return [objection.detail for objection in objections(rule, raw, to)]
+    """What the rule saw; each check's words are there in Chinese too."""
+    seen = [objection.detail for objection in objections(rule, raw, to)]
+    assert all(finding_zh(detail) and not finding_zh(detail).isascii() for detail in seen), seen
+    return seen
 
 
 def objections(rule: str, raw: bytes, to: str = "ada@mail.example.org"):
@@ -92,10 +96,41 @@ def test_numbers_of_the_organisation_are_no_personal_data():
         html(f'<p>Hi</p><img src=x alt="身份证 {ID}">'),
         html(f'<p>Hi</p><p style="display:none">身份证 {ID}</p>'),
         letter(("text/plain", "Hi"), (f"text/csv; charset=utf-8\r\n{FILE}", f"姓名,身份证\r\nAda,{ID}")),
+        letter((f"application/pdf\r\nContent-Disposition: attachment; filename=身份证{ID}.pdf", "%PDF")),
     ],
 )  # fmt: skip
 def test_personal_data_is_found_wherever_people_read(raw):
     assert len(details(PERSON, raw)) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "rule", "found"),
+    [
+        ((f"身份证{ID}.pdf", "a.pdf"), PERSON, "cn-id 1 (110***********002X) in attachment 1, name"),
+        (("a.pdf", f"=?utf-8?B?6Lqr?= =?utf-8?B?5Lu96K+B?= {ID}"), PERSON, "cn-id 1 (110***********002X) in attachment 1, name"),
+        (("a.pdf", "手机 １３８１２３４５６７８.pdf"), PERSON, "cn-mobile 1 (138******78) in attachment 1, name"),
+        (("AKIAABCDEFGHIJKLMNOP.txt", "a.pdf"), 'check = "secrets"', "aws-key 1 (AKIA***) in attachment 1, name"),
+        (("a.pdf", "全国最_佳.pdf"), 'check = "absolute-terms"\ntiers = ["block"]', "最佳"),
+        (("a.pdf", "offer for {{name}}.pdf"), 'check = "placeholders"', "{{...}} in attachment 1, name"),
+    ],
+)
+def test_the_names_of_attachments_are_searched(names, rule, found):
+    first, second = (f'"{name}"' for name in names)
+    file = f"application/pdf; name={first}\r\nContent-Disposition: attachment; filename={second}"
+    seen = [objection.detail for objection in objections(rule, letter(("text/plain", "Hi"), (file, "%PDF")))]
+    assert seen == [found]
+    assert found == "最佳" or "附件 1的文件名" in finding_zh(found)
+
+
+def test_ordinary_names_of_files_are_left_alone():
+    names = (
+        "IMG_20261122_103000.jpg", "微信图片_20261122103000.png", "mmexport1795314600123.jpg", "发票_24312000000012345678.pdf",
+        "Report Q3 2026 (final).docx", "order-4111111111111111.csv", "价格表 2026-11.xlsx", "scan0001.pdf",
+    )  # fmt: skip
+    files = [(f'application/pdf\r\nContent-Disposition: attachment; filename="{name}"', "%PDF") for name in names]
+    raw = letter(("text/plain", "Hi"), *files)
+    words = 'check = "absolute-terms"\ntiers = ["block", "evidence"]'
+    assert [details(rule, raw) for rule in (PERSON, 'check = "secrets"', words, 'check = "placeholders"')] == [[]] * 4
 
 
 def test_a_place_of_personal_data_is_given_in_what_is_shown():
@@ -123,6 +158,37 @@ def test_secrets():
     assert details('check = "secrets"', plain(f"key {key}")) == ["aws-key 1 (AKIA***) in text part 1"]
     assert details('check = "secrets"\ntypes = ["jwt"]', plain(f"key {key}")) == []
     assert details('check = "secrets"', plain("a key, a word, no secret")) == []
+
+
+ZERO_WIDTH = "\u200b"
+MATHEMATICAL = {**{ord("A") + n: 0x1D400 + n for n in range(26)}, **{ord("a") + n: 0x1D41A + n for n in range(26)}}
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "seen"),
+    [
+        (f"AKIA{ZERO_WIDTH}ABCDEFGHIJKLMNOP", "aws-key 1 (AKIA***)", f"AKIA{ZERO_WIDTH}ABCDEFGHIJKLMNOP"),
+        ("key ＡＫＩＡＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰ。", "aws-key 1 (AKIA***)", "ＡＫＩＡＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰ"),
+        (f"AKIAABCDEFGHIJKLMNOP{ZERO_WIDTH}x", "aws-key 1 (AKIA***)", "AKIAABCDEFGHIJKLMNOP"),  # it ends where that stands
+        ("AKIAABCDEFGHIJKLMNOP".translate(MATHEMATICAL), "aws-key 1 (AKIA***)", "AKIAABCDEFGHIJKLMNOP".translate(MATHEMATICAL)),
+        ("-----BEGIN\u2060 RSA PRIVATE KEY-----", "private-key 1 (-----BEGIN***)", "-----BEGIN\u2060 RSA PRIVATE KEY"),
+        ("g\u00adhp_" + "a1" * 18, "github-token 1 (ghp_***)", "g\u00adhp_" + "a1" * 18),
+        ("pass\ufe0fword: hunter22", "password 1 (***)", "hunter22"),
+        ("密码：ｈunter２２", "password 1 (***)", "ｈunter２２"),
+        ("sk_live_" + "a1" * 6 + ZERO_WIDTH + "b2", "stripe-key 1 (sk_***)", "sk_live_" + "a1" * 6),  # both are one key
+    ],
+)
+def test_nothing_disguises_a_secret(text, found, seen):
+    (objection,) = objections('check = "secrets"', plain(text))
+    (spot,) = objection.spots
+    assert (objection.detail, text[spot.start : spot.end]) == (f"{found} in text part 1", seen)
+
+
+@pytest.mark.parametrize(
+    "text", ["ＡＫＩＡ is how they begin", f"the{ZERO_WIDTH} password: \u2022\u2022\u2022", "密码：\u200b请登录后设置"]
+)
+def test_what_is_disguised_and_no_secret_is_none(text):
+    assert details('check = "secrets"', plain(text)) == []
 
 
 def people(count: int, domain: str = "people.example") -> str:
@@ -159,6 +225,7 @@ LINKS = (
         ),
         ('<a href="https://evil.example/">www.bank.example</a>', "mismatch: shows bank.example, leads to evil.example"),
         ('<a href="https://evil.example/">Bank.com</a>', "mismatch: shows bank.com, leads to evil.example"),
+        ('<a href="https://evil.example/">visit <b>www.bank</b>.com now</a>', "mismatch: shows bank.com, leads to evil.example"),
         ('<a href="https://bank.example@evil.example/">x</a>', "login: evil.example"),
         ('<a href="https://192.0.2.7/x">x</a>', "number: 192.0.2.7"),
         ('<a href="https://3221225991/">x</a>', "number: 3221225991"),
@@ -168,6 +235,11 @@ LINKS = (
         ('<a href="//t.cn/3x">x</a>', "shortener: t.cn"),
         ('<a href="https://example.com/?u=ada%40people.example">x</a>', "personal-data: an e-mail address to example.com"),
         ('<a href="https://example.com/?tel=13812345678">x</a>', "personal-data: cn-mobile to example.com"),
+        ('<a href="https://example.com/u/13812345678">x</a>', "personal-data: cn-mobile to example.com"),
+        ('<a href="https://example.com/u/ada@people.example">x</a>', "personal-data: an e-mail address to example.com"),
+        ('<a href="https://example.com/#e=ada@people.example">x</a>', "personal-data: an e-mail address to example.com"),
+        (f'<a href="https:\\\\example.com\\{ID}">x</a>', "personal-data: cn-id to example.com"),
+        ('<a href="https://example.com/?card=6222021234567890128">x</a>', "personal-data: bank-card to example.com"),
         ('<a href="https:\\\\bit.ly\\x">x</a>', "shortener: bit.ly"),
     ],
 )
@@ -180,9 +252,15 @@ def test_a_link_with_a_fault(link, found):
     [
         '<a href="https://www.example.com/a?b=c#d">Read more</a>',
         '<a href="https://shop.example.com/">www.example.com</a>',
+        '<a href="https://shop.example.com/">visit www.example.com or www.example.org now</a>',
+        '<a href="https://shop.example.com/">Rooms at Booking.com</a>',
         '<a href="https://example.com.cn/x">https://www.example.com.cn</a>',
         '<a href="https://nodejs.example/">Node.js</a>',
         '<a href="mailto:ada@people.example?subject=x">ada@people.example</a>',
+        '<a href="mailto:ada@people.example?cc=bob@people.example">ada@people.example</a>',
+        '<a href="https://example.com/out?email=Ada%40mail.example.org">x</a>',  # to whom the mail is addressed
+        '<a href="https://example.com/write?to=help@example.com">x</a>',  # the sender's own
+        '<a href="https://example.com/?id=6222021234567890128&order=13812345678">x</a>',
         '<a href="tel:+8613812345678">138</a>',
         '<a href="#top">top</a>',
         '<a href="https://example.com/13812345678?order=1">x</a>',
@@ -193,6 +271,14 @@ def test_a_link_with_a_fault(link, found):
 )
 def test_a_link_without_one(link):
     assert details(LINKS, html(link)) == []
+
+
+def test_who_reads_the_address_of_another_in_a_link():
+    link = '<a href="https://example.com/out?email=ada%40mail.example.org">x</a>'
+    given_away = ["personal-data: an e-mail address to example.com"]
+    assert details(LINKS, html(link).replace(b"To: ada@", b"To: bob@people.example, ada@")) == given_away
+    assert details(LINKS, html(link).replace(b"To: ada@mail.example.org\r\n", b"")) == given_away
+    assert details(LINKS, html(link.replace("ada", "ada%40mail.example.org,bob", 1))) == given_away
 
 
 def test_a_link_in_plain_text_is_one():
@@ -237,12 +323,50 @@ def test_how_much_may_be_hidden_is_the_rules_to_say():
 
 def test_placeholders():
     rule = 'check = "placeholders"\n'
-    assert details(rule, plain("Hello {{ name }}")) == ["{{ name }} in text part 1"]
-    assert details(rule, plain("Hi", subject="For *|FNAME|*")) == ["*|FNAME|* in subject"]
-    assert details(rule, html('<a href="https://example.com/${id}">x</a>')) == ["${id} in a link of html part 1"]
-    assert details(rule, html("<p>尊敬的，</p>")) == ["尊敬的， in html part 1"]
+    assert details(rule, plain("Hello {{ name }}")) == ["{{...}} in text part 1"]
+    assert details(rule, plain("Hi", subject="For *|FNAME|*")) == ["*|...|* in subject"]
+    assert details(rule, html('<a href="https://example.com/${id}">x</a>')) == ["${...} in a link of html part 1"]
+    assert details(rule, html("<p>尊敬的，</p>")) == ["a greeting without a name in html part 1"]
     assert details(rule + 'allow = ["{{ name }}"]', plain("Hello {{ name }}")) == []
     assert details(rule, plain("Hello Ada")) == []
+
+
+NAMED = "Ada Lovelace 13800138000"
+LONG_NAME = f"{NAMED} " + "x" * 50_000
+CARRIERS = {
+    "placeholder": ('check = "placeholders"\n', plain(f"Hello {{{{customer {NAMED}}}}}")),
+    "file of numbers": (
+        PERSON,
+        letter((f'text/csv; charset=utf-8\r\nContent-Disposition: attachment; filename="{LONG_NAME}.csv"', f"身份证 {ID}")),
+    ),
+    "placeholder in a file": (
+        'check = "placeholders"\n',
+        letter((f'text/csv; charset=utf-8\r\nContent-Disposition: attachment; filename="{LONG_NAME}.csv"', "{{x}}")),
+    ),
+    "hidden text in a file": (
+        'check = "hidden-text"\n',
+        letter((f'text/html\r\nContent-Disposition: attachment; filename="{NAMED}.html"', "<p hidden>" + "buy " * 80)),
+    ),
+    "pictures in a file": (
+        'check = "image-only"\n',
+        letter((f'text/html\r\nContent-Disposition: attachment; filename="{NAMED}.html"', "<img src=x width=600 height=900>x")),
+    ),
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_no_detail_repeats_what_people_wrote(carrier):
+    rule, raw = CARRIERS[carrier]
+    (detail,) = details(rule, raw)
+    assert "Ada" not in detail
+    assert "13800138000" not in detail
+    assert len(detail) < 100
+
+
+def test_no_detail_is_longer_than_a_line():
+    family = 'check = "attachment-types"\nmedia_types = ["application/*"]\n'
+    (one,) = objections(family, letter((f"application/{'x' * 50_000}", "x")))
+    assert one.detail == f"application/{'x' * 285}..."
 
 
 WAY_OUT = 'check = "unsubscribe-link"\n'
@@ -278,6 +402,28 @@ def test_the_way_out_is_in_sight(body, found):
     assert details(WAY_OUT, html(body)) == found
 
 
+def test_what_outlook_alone_shows_is_no_form_of_its_own_and_no_way_out_for_others():
+    outlook = "<!--[if mso]><p>See it here</p><![endif]-->"
+    assert details(WAY_OUT, html(outlook + LINK.format("", "Unsubscribe"))) == []
+    assert details(WAY_OUT, html(f"<p>Hi</p><!--[if mso]>{LINK.format('', 'Unsubscribe')}<![endif]-->")) == [
+        "no unsubscribe link in html part 1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "inside", "found"),
+    [
+        (PERSON, f"身份证 {ID}", "cn-id 1 (110***********002X) in html part 1, Outlook"),
+        ('check = "secrets"', "AKIAABCDEFGHIJKLMNOP", "aws-key 1 (AKIA***) in html part 1, Outlook"),
+        ('check = "placeholders"', "Hi {{name}}", "{{...}} in html part 1, Outlook"),
+        (LINKS, '<a href="https://evil.example/">www.bank.example</a>', "mismatch: shows bank.example, leads to evil.example"),
+    ],
+)
+def test_what_outlook_alone_shows_is_searched(rule, inside, found):
+    assert details(rule, html(f"<p>Hi</p><!--[if mso]><table><tr><td>{inside}</td></tr></table><![endif]-->")) == [found]
+    assert "Outlook" not in found or "仅 Outlook" in finding_zh(found)
+
+
 def test_the_way_out_is_in_every_form_of_the_message():
     page = "<html><body>" + LINK.format("", "Unsubscribe") + "</body></html>"
     both = letter(("text/plain; charset=utf-8", "Hello"), ("text/html", page))
@@ -310,6 +456,8 @@ def test_a_mail_of_pictures_only():
     [
         ('<img src="https://t.example/p?u=1" width="1" height="1">', ["1, from t.example"]),
         ('<img src="http://t.example/p" style="width:1px;height:1px">', ["1, from t.example"]),
+        ('<img src="https://t.example/p" width="3" height="2">', ["1, from t.example"]),
+        ('<img src="https://t.example/p" width="4" height="4">', []),
         ('<img src="https://t.example/p" style="display:none">', ["1, from t.example"]),
         ('<img src="//t.example/p" width=0>', ["1, from t.example"]),
         ('<div style="display:none"><img src="https://t.example/p"></div>', ["1, from t.example"]),

@@ -107,6 +107,25 @@ def test_the_first_name_that_has_an_account_is_taken(tmp_path):
     assert held.find("ses", "@example.com") is None
 
 
+def test_a_password_that_changed_is_read_again_and_a_file_that_cannot_be_used_changes_nothing(tmp_path):
+    held = accounts(tmp_path)
+    assert held.reread() == []
+    path = tmp_path / "password"
+    for spoilt in (lambda: path.write_bytes(b""), path.unlink):
+        spoilt()
+        assert held.reread() == []
+        assert held.find("netease", NEWS) == Credentials(NEWS, "s3cret")
+    path.write_bytes(b"another\n")
+    path.chmod(0o644)
+    assert held.reread() == []
+    path.chmod(0o600)
+    assert [account.identity for account in held.reread()] == [NEWS]
+    assert held.find("netease", NEWS) == Credentials(NEWS, "another")
+    assert held.reread() == []
+    path.write_bytes(b"another\r\n")
+    assert held.reread() == [], "it is the same password"
+
+
 @pytest.mark.parametrize(
     ("octets", "said"),
     [

@@ -11,6 +11,7 @@ from relay.holding.codec import owner_of
 from relay.holding.custody import KEPT_SECONDS, Custody
 from relay.keys import Keys, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind
+from relay.stores.adaptations import Adaptation, Kind, Scope
 from relay.stores.held import NEVER, HeldUpdate, Why
 from relay.upstream.site import Rejected, Unavailable, Verified
 from tests.support.clocks import Clock
@@ -173,6 +174,29 @@ async def test_without_a_login_they_stay_parked(store, clock):
     await held_for_ada(store)
     await custody_of(store, clock).parked("main", LOGIN)
     assert await store.claim(10, 600.0) == []
+
+
+WITH_ACCOUNT = a_config(account=[{"identity": LOGIN, "upstream": "main", "login": "AKIA1", "password_file": "ada"}])
+
+
+async def test_a_changed_password_frees_what_waits_for_it_and_what_rests_since_the_old_one_was_refused(store, clock):
+    custody = Custody(WITH_ACCOUNT, keys=KEYS, store=store, clock=clock)
+    later, hers, its = START + 3600, owner_of(KEYS, "main", LOGIN), owner_of(KEYS, "main", "AKIA1")
+    parked = await hold_one(store, 1, owner=hers, why=Why.AUTHENTICATION, due_at=NEVER)
+    rests = await hold_one(store, 2, owner=its, why=Why.UPSTREAM, due_at=later)
+    await hold_one(store, 3, owner=its, why=Why.LIMIT, due_at=later)
+    await hold_one(store, 4, owner=owner_of(KEYS, "main", "eve@example.com"), why=Why.UPSTREAM, due_at=later)
+    await custody.passwords_changed(WITH_ACCOUNT.account)
+    assert sorted(copy.message for copy in await store.claim(10, 600.0)) == [parked.message, rests.message]
+
+
+async def test_after_a_start_the_accounts_of_upstreams_that_refused_a_login_count_as_changed(store, clock):
+    custody = Custody(WITH_ACCOUNT, keys=KEYS, store=store, clock=clock)
+    rest = Adaptation(b"k" * 16, Kind.REST, "main", Scope.UPSTREAM, b"", START, START + 60)
+    assert await store.adapt(rest)
+    assert await custody.accounts_at_rest() == [], "the upstream wants a pause: no password mends that"
+    assert await store.adapt(replace(rest, key=b"l" * 16, scope=Scope.IDENTITY, login=b"1234"))
+    assert await custody.accounts_at_rest() == [*WITH_ACCOUNT.account]
 
 
 class Judge:

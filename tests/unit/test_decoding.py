@@ -1,21 +1,18 @@
 """Encoded-words and parameters as text; nothing raises, nothing grows."""
 
-import unicodedata
 from base64 import b64encode
-from itertools import groupby
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.decoding import (
+from relay.mail.parts.decoding import (
     charset_named,
     decode_base64,
     decode_extended,
     decode_octets,
     decode_unstructured,
     decode_words,
-    one_form,
 )
 
 
@@ -133,19 +130,3 @@ def test_base64_survives_line_ends_and_missing_padding(octets):
     encoded = b64encode(octets)
     assert decode_base64(encoded.rstrip(b"=")) == octets
     assert decode_base64(b" ".join(encoded[i : i + 5] for i in range(0, len(encoded), 5))) == octets
-
-
-@given(st.text(max_size=700))
-def test_one_form_is_nfkc(text):
-    longer = text + "x" * 500
-    for some in (text, longer):
-        runs = groupby(some, key=lambda character: unicodedata.combining(character) > 0)
-        if all(len(list(run)) <= 30 for is_mark, run in runs if is_mark):
-            assert one_form(some) == unicodedata.normalize("NFKC", some)
-
-
-def test_marks_without_end_on_one_letter_are_cut_off_and_what_follows_is_read():
-    """NFKC sorts the marks of a letter in a time that is quadratic in their number."""
-    found = one_form("e" + "\u0323\u0301" * 100_000 + "xtra ｗｉｄｅ")
-    assert found.endswith("xtra wide")
-    assert len(found) < 50

@@ -6,11 +6,13 @@ from random import Random
 
 import phonenumbers
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from stdnum.cn import ric
 
-from relay.policy.detectors import PERSONAL, SECRETS, addresses, personal_data, secret_data
+from relay.policy.detectors import PERSONAL, SECRETS, accounts, addresses, digits, personal_data, secret_data, secrets
 from relay.policy.detectors.contacts import is_mobile_range
-from relay.policy.detectors.digits import MOST_NUMBERS
+from relay.policy.detectors.digits import MOST_NUMBERS, outline
 from relay.policy.detectors.hit import MOST_HITS
 from relay.policy.detectors.identity import is_county_of_its_time
 from tests.support.false_positives import CANDIDATES, FILE, SHAPES, measure
@@ -105,6 +107,15 @@ def test_a_near_miss_is_no_hit(text):
     assert found(text) == []
 
 
+@given(st.text(st.sampled_from("0123456789 -\u00a0\u2000\u200a\u2010\u2013\u202fABx.，中\U0001f600\ud800"), max_size=40))
+@example("1\u20002\u200a3\u20104\u20135\u202f6")
+@example("DE89")
+def test_no_number_or_account_is_missed_for_the_outline_of_its_text(text):
+    drawn = outline(text)
+    assert digits.OUTLINE in drawn or digits._RUN.search(text) is None
+    assert accounts.OUTLINE in drawn or accounts._IBAN_START.search(text) is None
+
+
 def test_a_number_that_starts_inside_another_is_not_one():
     assert found("手机 913812345678 x") == found("手机 138123456789") == []
 
@@ -130,7 +141,7 @@ def test_the_first_line_names_the_columns_of_a_table():
 )
 def test_a_sample_hides_the_middle_and_the_hit_never_says_the_value(value, masked):
     (hit,) = personal_data(value, UNTIL).hits
-    assert hit.masked == masked
+    assert hit.sample == masked
     assert hit.value not in repr(hit)
 
 
@@ -174,7 +185,7 @@ SECRET = [
 @pytest.mark.parametrize(("kind", "text", "sample"), SECRET)
 def test_a_secret_is_found_and_not_shown(kind, text, sample):
     (hit,) = secret_data(text)
-    assert (hit.kind, hit.masked) == (kind, sample)
+    assert (hit.kind, hit.sample) == (kind, sample)
     assert hit.value not in repr(hit)
 
 
@@ -251,3 +262,27 @@ def test_the_hits_of_a_text_are_bounded_and_a_text_with_too_many_numbers_says_so
 
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+BEGINNINGS = sorted(letters for shape in secrets._SHAPES for letters in shape.begins)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([*BEGINNINGS, *secrets._PASSWORD_WORDS, "PaSsWoRd", "PWD", "\u212a", "\u0130", "\u017f", "\ud800"]),
+            st.text(max_size=3),
+            st.sampled_from([".", "x", "密"]).map(lambda one: one * 65_530),
+        ),
+        max_size=6,
+    )
+)
+def test_what_begins_a_secret_is_seen_in_one_pass(said):
+    """What is not found there is not looked for by itself."""
+    text = "".join(said)
+    present = secrets._present(text)
+    assert present >= {letters.lower() for letters in BEGINNINGS if letters in text}
+    assert present >= {word for word in secrets._PASSWORD_WORDS if word in text.lower()}
+
+
+def test_no_word_that_begins_a_secret_is_longer_than_what_two_looks_share():
+    assert max(map(len, [*BEGINNINGS, *secrets._PASSWORD_WORDS])) <= secrets._LONGEST

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.policy.difference import difference
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
+from relay.policy.telling.difference import difference
 from tests.support.policies import a_policy, newsletter, shipped_files
 
 RULE = '[[rule]]\nid = "mine"\ncheck = "size"\nabove_mb = 5\naction = "{}"\n'
@@ -33,8 +33,11 @@ CHANGES = [
     ("signing off", newsletter(required="false"), True, False),
     ("one-click off", newsletter(one_click="false"), True, False),
     ("refusals bind one stream", newsletter(scope='"stream"'), True, False),
+    ("a program chooses", newsletter(personalised="true"), False, True),
+    ("sexually explicit", newsletter(adult="true"), False, True),
     ("title", newsletter(title='{ en = "News" }'), False, False),
-    ("existing", newsletter(existing='"reject"'), False, False),
+    ("existing", newsletter(existing='"reject"'), False, True),
+    ("time zone", a_policy(changes={FACTS: ("Asia/Shanghai", "Europe/London")}), True, True),
     ("refusals", newsletter(refusals='"rcpt"'), False, False),
     ("upstream", newsletter(upstream='["ses"]'), False, False),
     ("limit added", newsletter(identity='["5/hour"]'), False, True),
@@ -105,6 +108,31 @@ def test_a_lower_action_is_laxer_and_a_higher_one_is_not(before, after):
     order = ["warn", "hold", "defer", "reject"]
     changes = difference(newsletter(RULE.format(before)), newsletter(RULE.format(after)))
     assert [change.laxer for change in changes] == ([] if before == after else [order.index(after) < order.index(before)])
+
+
+HARDER_AND_LESS = [
+    (RULE.format("defer"), RULE.format("reject").replace("5", "500")),
+    (
+        '[[rule]]\nid = "mine"\ncheck = "domains"\ndeny = ["a.example", "b.example"]\naction = "defer"\n',
+        '[[rule]]\nid = "mine"\ncheck = "domains"\ndeny = ["b.example"]\naction = "reject"\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), HARDER_AND_LESS, ids=["size", "domains"])
+def test_a_graver_rule_that_objects_to_less_is_two_changes(before, after):
+    graver, less = difference(newsletter(before), newsletter(after))
+    assert (graver.text_en, graver.laxer) == ("newsletter: rule newsletter/mine: defer -> reject", False)
+    assert (less.text_en, less.laxer) == ("newsletter: rule newsletter/mine objects to other things; look at it", True)
+
+
+def test_a_graver_rule_in_other_words_is_two_changes():
+    said = 'text = "Too big"\ntext_zh = "太大"\n'
+    changes = difference(newsletter(RULE.format("defer")), newsletter(RULE.format("reject") + said))
+    assert [(change.text_en.partition("mine")[2], change.laxer) for change in changes] == [
+        (": defer -> reject", False),
+        (" says it in other words", False),
+    ]
 
 
 PACK = '[pack]\nversion = "1"\nreviewed_on = 2026-11-01\nexpires_on = {}\n'
@@ -224,3 +252,34 @@ def test_mail_that_leaves_elsewhere_may_escape_a_pack_by_upstream(law, before, a
 def test_a_pack_that_applies_elsewhere_is_laxer():
     (change,) = difference(a_policy(law=BY_UPSTREAM), a_policy(law=BY_RECIPIENT))
     assert (change.text_en, change.laxer) == ("pack law: applies in other cases", True)
+
+
+LISTED = ('packs = ["base"]', 'packs = ["base", "kr", "gmail-yahoo-bulk"]')
+
+
+def test_what_mail_waited_for_is_laxer_when_it_is_there():
+    """organisation.toml had no telephone number, and the pack of Korea kept all its mail back (451)."""
+    without = a_policy(changes={NEWS: LISTED})
+    with_it = a_policy(changes={NEWS: LISTED, FACTS: ('contact = ""', 'contact = "+82 2 5555 0100"')})
+    told = difference(without, with_it)
+    assert [(one.text_en, one.laxer) for one in told] == [
+        ("organisation: contact changed", False),
+        ("organisation.toml: contact is there now: mail waited for it by kr/organisation", True),
+    ]
+    assert "kr/organisation" in told[1].text_zh
+    assert not any(change.laxer for change in difference(with_it, without))
+
+
+def test_a_stream_that_begins_to_offer_what_a_rule_waited_for_is_laxer():
+    rule, unsigned = "gmail-yahoo-bulk", newsletter(required="false", packs=LISTED[1].partition(" = ")[2], one_click="false")
+    signing = newsletter(required="true", packs=LISTED[1].partition(" = ")[2], one_click="false")
+    laxer = [change.text_en for change in difference(unsigned, signing) if change.laxer]
+    assert laxer
+    assert all(one.startswith("streams/newsletter.toml: [signing] required is there now") and rule in one for one in laxer)
+
+
+def test_a_pack_that_is_gone_is_told_once():
+    """What it waited for is not there now."""
+    laxer = [change.text_en for change in difference(a_policy(changes={NEWS: LISTED}), a_policy()) if change.laxer]
+    assert [text for text in laxer if "is there now" in text] == []
+    assert "newsletter: pack kr removed" in laxer

@@ -13,6 +13,7 @@ from dns.resolver import NXDOMAIN
 
 import relay.cli.dkim as module
 from relay.cli.dkim import dkim, signatures
+from relay.cli.output import understand_language
 from relay.render.copy import render_copy
 from relay.render.signing import load_signer
 from tests.support.mail_dkim import dns_records
@@ -42,12 +43,12 @@ RFC_8463_KEY = b"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHU
 
 
 @click.group()
-@click.option("--lang")
-def main(lang: str | None) -> None:
+def main() -> None:
     """Stands for the command with its options."""
 
 
 main.add_command(dkim)
+understand_language(main)
 
 
 def run(*arguments: str | Path, stdin: bytes = b"", lang: str = "en") -> Result:

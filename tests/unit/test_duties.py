@@ -3,8 +3,8 @@
 import pytest
 
 from relay.errors import RenderingImpossible
-from relay.policy.duty import DutyTable, RemoveFields
-from relay.policy.sets import Duty
+from relay.policy.rules.duty import DutyTable, RemoveFields
+from relay.policy.sets.policy_set import Duty
 from relay.render.duties import carry_out
 from relay.render.fields import removed_names
 from tests.support.duties import a_letterhead, treatment

@@ -10,8 +10,8 @@ import pytest
 
 from relay.doors.mailbox.effects import Effects
 from relay.doors.refusals import Refusals
-from relay.policy.bounces import BOUNCE_SECONDS
-from relay.policy.suppression import Reason
+from relay.policy.suppressions.bounces import BOUNCE_SECONDS
+from relay.policy.suppressions.suppression import Reason
 from relay.records.collected import Handled, last_number, message_id_digests, still_to_mark
 from relay.records.facts import received_record
 from relay.records.search import Query, search, verify

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
-from relay.mail.encoding import encode_message, quoted_printable
 from relay.mail.message import Message, MessageError
+from relay.render.encoding import encode_message, quoted_printable
 from tests.support.corpus import corpus, shipped
 
 LINES = st.lists(

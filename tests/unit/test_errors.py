@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from relay.errors import StoreUnavailable
-from relay.stores import redis_link
+from relay.stores.redis import link as redis_link
 from relay.stores.sqlite import file
 
 SOURCES = Path(inspect.getfile(redis_link)).parent.parent.rglob("*.py")

@@ -14,20 +14,22 @@ import pytest
 
 from relay.answer import ReportFate, Result, Standing
 from relay.keys import new_keys
-from relay.mail.letters import LetterKind
+from relay.mail.incoming.letters import LetterKind
 from relay.mail.reply import reply
-from relay.policy.consent import ConsentEvent
-from relay.policy.parse import parse_policies
-from relay.policy.sets import set_hash
-from relay.policy.show import show
-from relay.policy.suppression import Reason
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.consents.residence import Residence
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import set_hash
+from relay.policy.suppressions.suppression import Reason
+from relay.policy.telling.show import show
 from relay.records.evidence import History, Material, build_evidence, policy_hashes
-from relay.records.facts import collected_record, finished_record, lifted_record, received_record, suppressed_record
+from relay.records.facts import collected_record, finished_record, received_record
 from relay.records.journalled import applied_record
 from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import Applied, KeptSet, Rulebook
 from relay.records.search import Query, search
+from relay.records.suppressed import lifted_record, suppressed_record
 from relay.upstream.profile import ReplyClass
 from tests.support.policies import shipped_files, word_rule
 from tests.support.records import (
@@ -280,6 +282,25 @@ async def test_rules_that_were_asked_have_their_words_and_their_law(records):
     assert "newsletter/only-there （1 位收件人）" in chinese
     assert "newsletter/only-there 不能使用此词 Law Art 7" in chinese
     assert "newsletter/nowhere" not in english
+
+
+async def test_the_country_that_the_ledger_knew_is_told_and_the_rules_of_its_law_were_asked(tmp_path):
+    stream = "streams/newsletter.toml"
+    files = {**FILES, stream: FILES[stream].replace(b'packs = ["base"]', b'packs = ["base", "kr"]')}
+    name = set_hash(files)
+    with opened(tmp_path / "records.db") as records:
+        submission = a_submission(1, ["ada@example.org", "ji@example.org"])
+        ada, ji = map(permitted, submission.recipients)
+        rulings = [ada, replace(ji, residence=Residence(frozenset({"KR"}), NOW))]
+        await records.append(received_record(submission, a_message(), rulings, name, a_first_try(submission), records.person))
+        found = unpacked(build_evidence(material(records, an_id(1), "", policy_sets={name: KeptSet(files)}), records.reader))
+    record = orjson.loads(found["evidence.json"])["records"][0]
+    asked = {one["rule"]: one["recipients"] for one in record["asked"]}
+    assert (asked["base/suppression"], asked["kr/consent"]) == (2, 1)
+    assert [ruling.get("residence") for ruling in record["facts"]["rulings"]] == [None, {"countries": ["KR"], "at": NOW}]
+    english, chinese = (text_of(found[f"index.{language}.html"])[0] for language in ("en", "zh"))
+    assert f"Country by the consent ledger: KR ({RECORDED})" in english
+    assert f"所在国家（同意台账）: KR ({RECORDED})" in chinese
 
 
 async def test_a_refusal_and_its_lifting_are_told_in_words(records):

@@ -1,6 +1,7 @@
 """The help page: what happened, which rule, what to do, in both languages; masked, for 30 days."""
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -8,12 +9,17 @@ from relay.answer import ReportFate, Result, Standing
 from relay.mail.mailbox import Mailbox
 from relay.mail.replies import NO_ACCOUNT
 from relay.mail.reply import reply
-from relay.policy.case import Action, Ruling
+from relay.policy.cases.case import Action, Phase, Ruling
+from relay.policy.cases.jurisdiction import jurisdictions_of
+from relay.policy.consents.residence import Residence, countries_of
+from relay.policy.deciding.decide import decide
+from relay.policy.suppressions.suppression import Reason
 from relay.records.explanations import SHOWN_SECONDS, explain_record, explanation
 from relay.records.facts import finished_record, late_record, received_record, refused_record
 from relay.records.judged import judged_record
 from relay.records.kinds import Kind
 from relay.records.wording import OWN_RULES
+from tests.support.policies import PLAIN, a_case, a_policy, noon, word_rule
 from tests.support.records import (
     CLIENT,
     GONE,
@@ -150,6 +156,116 @@ def test_a_page_ends_after_30_days_and_is_about_sending_only(records):
     assert explained(records) is None
     assert explained(records, a_record(1, Kind.POLICY)) is None
     assert explain_record(records.path, KEYS, an_id(99), NOW) is None
+
+
+POLICY = a_policy(
+    changes={"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "kr", "law"]')},
+    law='[pack]\nversion = "1"\nexpires_on = 2020-01-01\n[applies]\nany = [{ recipient = "US" }]\n' + word_rule("Spring"),
+)
+
+
+def told(record, records, find=lambda _: POLICY):
+    return explanation([record], records.reader.reveal, NOW, find)
+
+
+def judged(address: str, phase=Phase.DATA, residence=None):
+    """A ruling by the set, with all that was asked for it."""
+    domain = address.partition("@")[2]
+    known = jurisdictions_of(domain, frozenset({"CN"}), countries_of(residence))
+    case = a_case(PLAIN if phase is Phase.DATA else None, to=address, jurisdictions=known, suppressed=Reason.UNSUBSCRIBE)
+    case = replace(case, residence=residence)
+    return decide(POLICY, POLICY.stream("newsletter"), case, phase, noon(date(2026, 11, 18)))
+
+
+@pytest.mark.parametrize("address", ["ada@example.org", "kim@example.kr", "joe@example.us"])
+@pytest.mark.parametrize("phase", Phase)
+def test_every_rule_of_the_time_is_told_with_its_answer(records, address, phase):
+    """As `relay explain FILE` says it: asked or not and why, what it said, and what it rests on."""
+    ruling, submission = judged(address, phase), a_submission(1, [address])
+    if phase is Phase.DATA:
+        record = received(records, submission, [ruling])
+    else:
+        author = Mailbox.parse("news@example.com")
+        no = reply(550, "7.1", "[base/suppression] gone")
+        record = refused_record(
+            an_id(1), NOW, CLIENT, author.key, author, ruling.recipient, no, [ruling], "cafe", records.person, stream="newsletter"
+        )
+    [fate] = told(record, records).fates
+    rules = {rule.name for rule in POLICY.stream("newsletter").rules}
+    asked = [one for one in ruling.asked if one.rule in rules or one.objection]
+    assert [(one.rule, one.asked) for one in fate.answers] == [(one.rule, one.asked) for one in asked]
+    answers = {one.rule: one for one in fate.answers}
+    for one in asked:
+        answer = answers[one.rule].answer
+        if one.objection:
+            assert answer["en"] == one.objection.action.word
+        elif one.asked:
+            assert answer == {"zh": "无异议", "en": "no objection"}
+        else:
+            assert (answer["en"], answer["zh"]) == (one.why, one.why_zh)
+    assert all(one.cite for one in fate.answers if one.rule != "law/no-word")
+    assert answers["base/suppression"].answer["zh"] == "拒绝"
+    assert ("law/expired" in answers) is address.endswith(".us")
+
+
+def test_whose_law_it_was_is_told_with_who_told_it(records):
+    """By what the ledger knew then, which the record has."""
+    submission = a_submission(1, ["ada@example.org", "kim@example.kr", "lee@example.org", "jun@example.de"])
+    where = [None, None, Residence(frozenset({"KR"}), NOW), Residence(frozenset({"KR"}), NOW)]
+    people = zip(submission.recipients, where, strict=True)
+    rulings = [judged(recipient.mailbox.wire, residence=residence) for recipient, residence in people]
+    record = received(records, submission, rulings)
+    found = {fate.people[0]: fate for fate in told(record, records).fates}
+    day = "consent of 2026-11-18"
+    assert {who: fate.law["en"] for who, fate in found.items()} == {
+        "a***@example.org": "CN (nobody said it: organisation default)", "k***@example.kr": "KR (the address)",
+        "l***@example.org": f"KR ({day})", "j***@example.de": f"DE (the address); KR ({day})",
+    }  # fmt: skip
+    for (who, fate), ruling in zip(found.items(), rulings, strict=True):
+        asked = {one.rule: one.asked for one in fate.answers}
+        assert asked["kr/consent"] is (who != "a***@example.org")
+        assert {one.rule for one in ruling.asked if one.asked} <= {name for name, is_asked in asked.items() if is_asked}
+    assert all(fate.law is None for fate in explained(records, record).fates)
+
+
+def test_two_recipients_under_two_laws_are_told_apart(records):
+    submission = a_submission(1, ["ada@example.org", "kim@example.kr", "lee@example.kr"])
+    rulings = [judged(recipient.mailbox.wire) for recipient in submission.recipients]
+    record = received(records, submission, rulings)
+    one, two = told(record, records).fates
+    assert (one.count, two.count) == (1, 2)
+    assert {answer.rule: answer.asked for answer in one.answers} != {answer.rule: answer.asked for answer in two.answers}
+    assert all(fate.answers == () for fate in explained(records, record).fates)
+
+
+@pytest.mark.parametrize(
+    ("find", "reveal", "why"),
+    [
+        (lambda _: None, None, "The policy set of the time cannot be read"),
+        (lambda _: POLICY, lambda _: "", "The addresses of some recipients are erased"),
+    ],
+)
+def test_what_cannot_be_told_is_said(records, find, reveal, why):
+    record = received(records, a_submission(1, ["ada@example.org"]), [judged("ada@example.org")])
+    found = explanation([record], reveal or records.reader.reveal, NOW, find)
+    assert found is not None
+    assert [fate.answers for fate in found.fates] == [()]
+    assert found.untold["en"].startswith(why)
+    assert found.untold["zh"]
+
+
+def test_before_any_rule_was_asked_none_is_told(records):
+    author = Mailbox.parse("news@example.com")
+    no = reply(553, "7.1", "[base/ownership] This sender is not yours")
+    at_mail = refused_record(an_id(1), NOW, CLIENT, author.key, author, None, no, (), "cafe", records.person)
+    [ada] = a_submission().recipients
+    broken = refused_record(
+        an_id(2), NOW, CLIENT, author.key, author, None, no, [rejected(ada)], "cafe", records.person, stream="newsletter"
+    )
+    for record in (at_mail, broken):
+        found = told(record, records)
+        assert found.untold["en"] == "It was refused before any rule was asked."
+        assert [fate.answers for fate in found.fates] == [()]
 
 
 def test_of_held_mail_the_last_ruling_counts_and_only_for_whom_it_was_made(records):

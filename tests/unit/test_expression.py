@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from relay.policy.case import Phase
-from relay.policy.decide import decide
-from relay.policy.expression import (
+from relay.policy.cases.case import Phase
+from relay.policy.deciding.decide import decide
+from relay.policy.rules.expression import (
     EMPTY_EXAMPLE,
     EXAMPLE,
     FULL_EXAMPLE,

@@ -10,20 +10,13 @@ from relay.answer import ReportFate, Result, Standing
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.reply import reply
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import Reason
-from relay.records.facts import (
-    Roll,
-    finished_record,
-    imported_record,
-    late_record,
-    lifted_record,
-    received_record,
-    refused_record,
-    report_records,
-    suppressed_record,
-)
+from relay.policy.cases.case import Action, Ruling
+from relay.policy.cases.domain_mail import DomainMail
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import Reason
+from relay.records.facts import Roll, domain_mail, finished_record, late_record, received_record, refused_record, report_records
 from relay.records.kinds import Kind, Person
+from relay.records.suppressed import imported_record, lifted_record, suppressed_record
 from tests.support.records import (
     CLIENT,
     GONE,
@@ -219,6 +212,8 @@ def test_objections_are_recorded_with_what_they_would_have_asked_for():
         action = GONE.action.__class__.WARN
         objections = (replace(GONE, action=GONE.action.__class__.WARN, observed="shadow"),)
         grounds = ()
+        domain_mail = None
+        residence = None
 
     submission = a_submission()
     record = received_record(
@@ -226,3 +221,13 @@ def test_objections_are_recorded_with_what_they_would_have_asked_for():
     )  # fmt: skip
     [objection] = record.facts["rulings"][0]["objections"]
     assert (objection["action"], objection["asked_for"], objection["observed"]) == ("warn", "reject", "shadow")
+
+
+@pytest.mark.parametrize("mail", [None, *DomainMail])
+def test_what_dns_said_is_recorded_where_it_was_asked(mail):
+    submission = a_submission()
+    rulings = [Ruling(submission.recipients[0], Action.PERMIT, domain_mail=mail)]
+    record = received_record(submission, a_message(), rulings, "cafe", a_first_try(submission), person)
+    [told] = record.facts["rulings"]
+    assert ("domain_mail" in told) == (mail is not None)
+    assert domain_mail(told) is mail

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.fields import Field, FieldError, read_fields, readable_fields, split_fields, structure_defects
+from relay.mail.parts.fields import Field, FieldError, read_fields, readable_fields, split_fields, structure_defects
 
 
 def test_a_field_keeps_its_folding_and_shows_its_value_in_one_line():

@@ -8,9 +8,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from relay.cli import check_dns, check_mailboxes, check_public, check_upstreams, inspection
+from relay.cli import (
+    check_certificate,
+    check_dns,
+    check_mailboxes,
+    check_public,
+    check_resolvers,
+    check_store,
+    check_upstreams,
+    findings,
+    inspection,
+)
 from relay.cli.findings import Findings, show
 from relay.cli.inspection import unknown_country
+from relay.cli.output import understand_language
 from tests.support.findings import names_no_place
 
 WRITTEN_ELSEWHERE = {"(fault, fault)", "(line, line)", "(*unknown_country(name, packs))"}  # test_inspection reads them as found
@@ -37,7 +48,18 @@ def texts(module: ModuleType) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("module", "least"), [(inspection, 20), (check_dns, 10), (check_mailboxes, 3), (check_public, 6), (check_upstreams, 1)]
+    ("module", "least"),
+    [
+        (inspection, 13),
+        (check_certificate, 4),
+        (check_store, 9),
+        (findings, 1),
+        (check_dns, 10),
+        (check_mailboxes, 3),
+        (check_public, 6),
+        (check_resolvers, 2),
+        (check_upstreams, 1),
+    ],
 )
 def test_every_finding_names_a_command_a_file_or_a_section(module, least):
     every = texts(module)
@@ -52,10 +74,10 @@ def test_the_one_that_a_function_writes_names_its_section():
 
 def shown(lang, findings):
     @click.command()
-    @click.option("--lang")
-    def command(lang):
+    def command():
         show(findings)
 
+    understand_language(command)
     return CliRunner().invoke(command, ["--lang", lang], catch_exceptions=False).output
 
 

@@ -4,9 +4,9 @@ import dkim
 import pytest
 
 from relay.errors import RenderingImpossible
+from relay.mail.incoming.text import octets_of, text_of_part
 from relay.mail.message import Message, MessageError
-from relay.mail.mime import Part
-from relay.mail.text import octets_of, text_of_part
+from relay.mail.parts.mime import Part
 from relay.render.copy import Copy, render_copy
 from relay.render.shown import shown_texts
 from relay.render.signing import Signer

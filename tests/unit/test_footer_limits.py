@@ -1,19 +1,23 @@
 """Where a footer cannot stand, in which language it is, what is not said twice, and what the hash of the body is."""
 
 from html import unescape
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
+from relay.mail.incoming.text import text_of_part
 from relay.mail.message import Message
-from relay.mail.text import text_of_part
+from relay.policy.rules.duty import FooterPart
 from relay.render.body import Body
 from relay.render.copy import Copy, render_copy
+from relay.render.letterhead import Language
 from relay.render.shown import shown_texts
 from relay.render.signing import body_hash
 from relay.render.splice import Slot
+from relay.render.wording import footer_lines
 from tests.support.duties import CHINA, a_letterhead, duty, treatment
 from tests.support.htmlpage import Page
 from tests.support.signing import URL, a_message, octets, prepared, recipient
@@ -57,7 +61,9 @@ IMPOSSIBLE = {
     "charset utf-16": a_message("Content-Type: text/plain; charset=utf-16", body=b"x\r\n"),
     "Content-Transfer-Encoding that nobody knows": a_message("Content-Transfer-Encoding: x-uuencode", body=b"x\r\n"),
     "base64 that": a_message("Content-Transfer-Encoding: base64", body=b"QUJD\r\nQ\r\nQUJD\r\n"),
-    "hides what stands at its end": page("<html><body><p>Hello</p><div style='display:none'>x"),
+    "hides what stands at its end": page("<html><body style='display:none'><p>Hello</p>"),
+    "the HTML hides": page("<html><body><p>Hello</p><template>x"),
+    "or is nested too deeply to be read": page("".join(f"<p><b id={n}><!--</b>--></p>" for n in range(1500))),
     "nested too deeply": page("<html><frameset><frame src=x></frameset></html>"),
 }
 
@@ -98,16 +104,69 @@ def test_a_fact_that_nobody_wrote_is_asked_for(fact, where):
         footed(plain("Hello\r\n"), letterhead=a_letterhead(**fact))
 
 
+# Where it stands --------------------------------------------------------------------------------------------------------
+
+OPEN = [
+    "<dialog>", "<details>", "<datalist>", "<select>", "<video>", "<object>", "<canvas>", "<div popover>", "<noscript>",
+    "<div style='clip-path:inset(100%)'>", "<div style='transform:scale(0)'>", "<div style='filter:opacity(0)'>",
+    "<div style='content-visibility:hidden'>", "<div style='position:fixed;left:-500px'>", "<div style='display:none'>",
+    "<table hidden><tr><td>", "<table hidden>", "<dialog><table><tr>", "<font color=white><div>", "<p><b><i hidden>",
+    "<svg><foreignObject>", "<a href='https://other.example/'>", "<x-y hidden>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["", "</body></html>", "</div></dialog></body>"])
+@pytest.mark.parametrize("opened", OPEN)
+def test_nothing_that_the_html_leaves_open_holds_the_footer(opened, end):
+    (html,) = texts(footed(page(f"<html><body><p>Hello</p>{opened}text{end}")))
+    shown = Page.of(html)
+    assert shown.footer.around == ["body", "html"]
+    assert shown.footer.links == [URL, "mailto:refuse@example.com", "https://www.example.com/privacy"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<body style='{style}'>"
+        for style in (
+            "clip-path:inset(50% 0)", "clip-path: circle(0)", "transform:rotate(3deg) scale(0)", "scale:0",
+            "filter:blur(1px) opacity(0%)", "content-visibility:hidden", "position:absolute;left:-500px", "opacity:.05",
+        )
+    ] + [
+        "<body hidden>", "<body popover>", "<html hidden><body>", "<style>html{display:none}</style><body>",
+        "<style>*{visibility:hidden}</style><body>",
+    ],
+)  # fmt: skip
+def test_no_footer_is_put_into_a_body_that_is_not_seen(body):
+    with pytest.raises(RenderingImpossible, match="the HTML hides"):
+        footed(page(f"{body}<p>Hello</p>"))
+
+
+@pytest.mark.parametrize(
+    "style",
+    ["clip-path:inset(5%)", "transform:scale(0.9)", "filter:opacity(0.9)", "left:-20px", "clip-path:circle(50%)"],
+)
+def test_a_body_that_is_seen_is_not_taken_for_hidden(style):
+    assert URL in texts(footed(page(f"<body style='{style}'><p>Hello</p>")))[0]
+
+
 # Language ---------------------------------------------------------------------------------------------------------------
 
-ZH, EN = "退订", "Unsubscribe"
+ZH, EN, JA, DE, FR = "退订", "Unsubscribe", "配信停止", "Abbestellen", "désinscrire"
+KO_EN, ZH_EN = "수신거부(무료, 즉시 처리) / Unsubscribe (free, takes effect at once):", "立即生效） / Unsubscribe (free"
 
 
 @pytest.mark.parametrize(
     ("countries", "subject", "word"),
     [
-        ({"CN"}, "Hello", ZH), ({"TW"}, "Hello", ZH), ({"HK"}, "Hello", ZH), ({"DE"}, "你好", EN), ({"JP"}, "新年", EN),
-        (set(), "你好", ZH), (set(), "Hello", EN), (set(), "新年のご挨拶", EN),
+        ({"CN"}, "Hello", ZH), ({"TW"}, "Hello", ZH), ({"HK"}, "Hello", ZH_EN), ({"DE"}, "你好", DE), ({"JP"}, "新年", JA),
+        ({"KR"}, "Hello", KO_EN), ({"CN", "US"}, "Hello", ZH_EN), ({"HK", "CN"}, "Hello", ZH_EN),
+        ({"CN", "DE"}, "Hello", "退订（免费，立即生效） / Abbestellen"),
+        ({"KR", "JP"}, "Hello", f"수신거부(무료, 즉시 처리) / {JA}"),
+        (set(), "你好", ZH), (set(), "Hello", EN), (set(), "新年のご挨拶", JA), (set(), "봄 세일", KO_EN),
+        ({"FR"}, "Hello", FR), ({"RE", "FR"}, "Hello", FR), ({"BR"}, "Hello", "Cancelar"), ({"MX"}, "Hello", "Darse de baja"),
+        ({"CH"}, "Hello", EN), ({"DE", "FR"}, "Hello", f"immédiat) / {DE}"),
+        ({"CH", "FR"}, "Hello", f"immédiat) / {EN}"),
     ],
 )  # fmt: skip
 def test_the_footer_is_in_the_recipients_language_and_else_in_the_subjects(countries, subject, word):
@@ -132,6 +191,71 @@ def test_a_text_that_cannot_have_chinese_gets_the_english_footer(message, word):
     (text,) = texts(footed(message))
     assert word in text
     assert "�" not in text
+
+
+@pytest.mark.parametrize("message", [plain("Hello\r\n", "us-ascii", "7bit"), plain("Grüße\r\n", "iso-8859-1")])
+def test_in_hong_kong_and_korea_english_alone_is_not_enough(message):
+    for countries in ({"HK"}, {"KR"}, {"HK", "US"}, {"KR", "DE"}):
+        with pytest.raises(RenderingImpossible, match="cannot be written in the charset"):
+            footed(message, countries=frozenset(countries))
+    for countries in ({"CN", "US"}, {"CN", "DE"}, {"JP", "FR"}):
+        assert EN in texts(footed(message, countries=frozenset(countries)))[0]
+
+
+def test_what_a_law_wants_stays_where_another_language_cannot_be_written():
+    """EUC-KR has no umlauts: a Korean with a mailbox in Germany reads Korean and English."""
+    (text,) = texts(footed(plain("Hello\r\n", "euc-kr"), countries=frozenset({"KR", "BR"})))
+    assert KO_EN in text
+
+
+def test_two_languages_name_the_sender_in_both_and_have_one_link():
+    (text,) = texts(footed(plain("Hello\r\n"), countries=frozenset({"HK"})))
+    assert "发件单位 / Sent by: 云杉科技有限公司 / Spruce Technology Ltd." in text
+    assert text.count(URL) == 1
+    (html,) = texts(footed(page("<body><p>Hello</p></body>"), countries=frozenset({"KR"})))
+    shown = Page.of(html).footer.text
+    assert "전송자 명칭 / Sent by: Spruce Technology Ltd." in shown
+    assert 'lang="ko"' in html
+
+
+@pytest.mark.parametrize(
+    ("country", "reason"),
+    [
+        ("CN", "因为您订阅了"),
+        ("HK", "因为您订阅了 / because you subscribed"),
+        ("JP", "because you subscribed"),
+        ("KR", "because"),
+    ],
+)
+def test_the_words_of_a_pack_are_said_in_its_languages(country, reason):
+    words = duty("footer", "law/f", show=["reason"], reason="because you subscribed", reason_zh="因为您订阅了")
+    (text,) = texts(footed(plain("Hello\r\n"), words, countries=frozenset({country})))
+    assert reason in text
+    assert text.count("because you subscribed") <= 1
+
+
+@pytest.mark.parametrize(
+    ("country", "charset", "word"),
+    [("DE", "iso-8859-1", DE), ("FR", "iso-8859-1", FR), ("BR", "windows-1252", "Cancelar"),
+     ("MX", "iso-8859-15", "Darse de baja"), ("JP", "iso-2022-jp", JA), ("JP", "shift_jis", JA),
+     ("KR", "euc-kr", "수신거부")],
+)  # fmt: skip
+def test_a_text_keeps_its_charset_where_that_has_the_characters_of_the_language(country, charset, word):
+    (text,) = texts(footed(plain("Hello\r\n", charset), countries=frozenset({country})))
+    assert word in text
+    assert "�" not in text
+
+
+def test_every_line_of_every_language_is_written():
+    letterhead = a_letterhead(preferences_url="https://www.example.com/settings")
+    english = list(footer_lines(get_args(FooterPart), letterhead, ("en",)))
+    words = set()
+    for language in get_args(Language):
+        lines = list(footer_lines(get_args(FooterPart), letterhead, (language,)))
+        assert [line.link for line in lines] == [line.link for line in english]
+        assert all("{" not in line.words for line in lines)
+        words |= {line.words for line in lines}
+    assert len(words) >= 8 * len(get_args(Language))  # nothing is left in another's language; "Contact: " is French too
 
 
 def test_what_is_in_neither_is_refused():
@@ -162,6 +286,15 @@ def test_what_a_text_says_already_is_not_said_again():
     assert URL in added
 
 
+def test_where_no_program_chooses_there_is_nothing_to_switch_off():
+    (text,) = texts(footed(plain("x\r\n"), duty("footer", "law/f", show=["identity", "preferences"])))
+    assert "关闭个性化推荐：https://www.example.com/settings" in text
+    none = a_letterhead(preferences_url="")
+    (text,) = texts(footed(plain("x\r\n"), duty("footer", "law/f", show=["identity", "preferences"]), letterhead=none))
+    assert "云杉科技有限公司" in text
+    assert "关闭个性化推荐" not in text
+
+
 def test_what_html_says_where_nobody_sees_it_is_said_again():
     seen = "<p>云杉科技<b>有限公司</b></p><p>上海市杉树路&nbsp;7&#32;号</p><a href='https://www.example.com/privacy'>x</a>"
     (html,) = texts(footed(page(f"<body>{seen}</body>")))
@@ -170,6 +303,48 @@ def test_what_html_says_where_nobody_sees_it_is_said_again():
     (html,) = texts(footed(page(f"<body><p>x</p><div style='display:none'>{seen}</div></body>")))
     shown = Page.of(html).footer.text
     assert ["发件单位" in shown, "通信地址" in shown, "隐私政策" in shown] == [True] * 3
+
+
+UNSEEN = "云杉科技有限公司 上海市杉树路7号 refuse@example.com https://www.example.com/privacy"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f"<!-- {UNSEEN} --><img src='https://www.example.com/a.png'>",
+        f"<body><style>/* {UNSEEN} */</style></body>",
+        f"<p>x</p><dialog>{UNSEEN}</dialog>",
+        f"<p>x</p><details><summary>More</summary>{UNSEEN}</details>",
+        f"<p>x</p><select><option>Choose</option><option>{UNSEEN}</option></select>",
+        f"<p>x</p><textarea rows=1>Hello\n\n{UNSEEN}</textarea>",
+        f"<p>x</p><div popover>{UNSEEN}</div><video>{UNSEEN}</video>",
+        f"<p>x</p><div style='clip-path:inset(100%)'>{UNSEEN}</div>",
+        f"<img src='https://www.example.com/a.png' alt='{UNSEEN}'>",
+        "<p>x</p><a href='https://www.example.com/privacy'></a><a href='mailto:refuse@example.com'> </a>",
+    ],
+)
+def test_what_readers_may_not_see_is_not_taken_for_said(html):
+    (written,) = texts(footed(page(html)))
+    shown = Page.of(written).footer.text
+    assert [word in shown for word in ("发件单位", "通信地址", "拒收邮件", "隐私政策")] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("Everyone at Home", ["发件单位", "拒收邮件", "隐私政策"]),
+        ("one.example, all-in-one", ["发件单位", "拒收邮件", "隐私政策"]),
+        ("do-not-refuse@example.com, refuse@example.com.cn", ["发件单位", "拒收邮件", "隐私政策"]),
+        ("https://www.example.com/privacy2", ["发件单位", "拒收邮件", "隐私政策"]),
+        ("By One.", ["拒收邮件", "隐私政策"]),
+        ("拒收请写信至refuse@example.com。", ["发件单位", "隐私政策"]),
+        ("<https://www.example.com/privacy>", ["发件单位", "拒收邮件"]),
+    ],
+)
+def test_a_part_of_another_word_or_address_is_not_the_fact(text, again):
+    one = a_letterhead(legal_name={"zh": "One", "en": "One"})
+    (written,) = texts(footed(plain(f"{text}\r\n"), letterhead=one))
+    assert [word for word in ("发件单位", "拒收邮件", "隐私政策") if word in written] == again
 
 
 def test_nothing_is_added_where_all_is_said_and_no_link_is_wanted():

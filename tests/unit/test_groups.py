@@ -8,7 +8,7 @@ from relay.consignment import Consignment
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 from tests.support.line import LineHouse
 from tests.support.ports import free_port
 from tests.support.service import OFFICE, SHOP, message
@@ -87,19 +87,20 @@ def test_correspondence_is_not_split(house):
 
 
 def test_each_group_gets_what_it_is_owed(house):
-    extra = "X-CN: 1\r\nX-KR: 1\r\nX-FR: 1\r\n"
-    consignment = a_consignment(house, SHOP, message("x@example.org", SHOP, extra=extra))
+    extra = "Content-Transfer-Encoding: 8bit\r\nX-CN: 1\r\nX-KR: 1\r\nX-FR: 1\r\n"
+    mail = message("x@example.org", SHOP, extra=extra).replace(b"text/plain", b"text/plain; charset=utf-8")
+    consignment = a_consignment(house, SHOP, mail)
     renderer, route = house.line.dispatcher.renderer, consignment.routes[0]
     kept = {}
     for group in renderer.groups(consignment, consignment.submission.recipients, 50):
         copy = renderer.copy(consignment, route, group)
         names = {field.name for field in Message.parse(copy.header + copy.body).fields}
-        kept[group[0].mailbox.wire] = sorted(names & {b"x-cn", b"x-kr", b"x-fr"}), b"\r\nSent by: " in copy.body
+        kept[group[0].mailbox.wire] = sorted(names & {b"x-cn", b"x-kr", b"x-fr"}), copy.body.decode().splitlines()[-1]
     assert kept == {
-        "a@x.cn": ([b"x-fr", b"x-kr"], True),
-        "b@x.kr": ([b"x-cn", b"x-fr"], True),
-        "d@x.de": ([b"x-cn", b"x-fr", b"x-kr"], False),
-        "e@x.org": ([b"x-fr", b"x-kr"], True),
+        "a@x.cn": ([b"x-fr", b"x-kr"], "发件单位：示例公司"),
+        "b@x.kr": ([b"x-cn", b"x-fr"], "전송자 명칭 / Sent by: Example Company Ltd."),
+        "d@x.de": ([b"x-cn", b"x-fr", b"x-kr"], "Hello"),
+        "e@x.org": ([b"x-fr", b"x-kr"], "Sent by: Example Company Ltd."),
     }
     assert len(consignment.prepared) == 4
 

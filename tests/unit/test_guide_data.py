@@ -19,17 +19,20 @@ from relay.answer import ReportFate, Result, Standing
 from relay.cli.main import root
 from relay.cli.opening import open_all
 from relay.mail.reply import reply
-from relay.policy.reputation import Feedback, Measure, Pause
-from relay.policy.suppression import Reason
+from relay.policy.cases.reputation import Feedback, Measure, Pause
+from relay.policy.cases.transfers import Category, Crossing
+from relay.policy.consents.consent import Details
+from relay.policy.suppressions.suppression import Reason
 from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
 from relay.stores.adaptations import Adaptation, Kind, Scope
+from relay.stores.ledger import Closing
 from tests.support import stores
 from tests.support.beginner import begin
 from tests.support.held import LEASE, OWNER, held_copy, held_message, hold, lane
 from tests.support.netease import NetEase
 from tests.support.records import a_first_try, a_message, a_submission, permitted
-from tests.support.stores import ADA, BOB, EVE, START, charge, consent, digest, first_try, new_redis, refusal
+from tests.support.stores import ADA, BOB, EVE, START, charge, consent, die_before, digest, first_try, new_redis, refusal
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LANGUAGES = {"en": "", "zh": ".zh"}
@@ -129,11 +132,19 @@ async def keys_of(server):
     try:
         await store.suppress(refusal(ADA))
         await store.suppress(refusal(EVE, Reason.HARD_BOUNCE, expires_at=START + 10**9))
-        await store.lift([ADA], "organisation", refusal().reason, consent(), "")
+        await store.lift([ADA], "organisation", refusal().reason, consent(said=Details(country="KR").dump()), "")
         key = digest("a message")
         await store.open_submission(key, first_try(), 86400.0, [BOB])
         await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5)), stores.request(EVE)], 60.0, 3600.0)
+        abroad = Crossing(2026, Category.ORDINARY, time.time() + 86400.0)
+        await store.clear(
+            digest("another"), first_try(2).submission_id, [replace(stores.request(ADA), crossing=abroad)], 60.0, 3600.0
+        )
         await store.finish(key, [replace(stores.delivered(EVE), stream="news")])
+        answered, known = digest("an answered one"), first_try(3).submission_id
+        await store.open_submission(answered, first_try(3), 86400.0, [ADA])
+        await store.finish(answered, [stores.delivered(ADA, "", known)])
+        await store.close(answered, Closing(known, remember=900.0))
         pause = Pause("offers", START, "Wang Min", Measure.MANUAL, "wrong prices", "wrong prices")
         await store.pause(pause)
         await store.resume("offers")
@@ -142,6 +153,7 @@ async def keys_of(server):
         await store.note([Feedback("news", Measure.COMPLAINTS, first_try().submission_id, BOB, time.time())])
         await store.adapt(Adaptation(digest("a rest"), Kind.REST, "up", Scope.UPSTREAM, b"", time.time(), time.time() + 900.0))
         await hold_some(store, time.time())
+        await hold_many(server)
     finally:
         await store.aclose()
     with closing(Redis.from_url(server.url)) as redis:
@@ -158,6 +170,13 @@ async def hold_some(store, now):
     await hold(store, message, [*in_turn, later], credentials=(OWNER, b"sealed", now + 3600.0))
     await store.claim(1, LEASE)
     await store.update_held([], {lane("resting"): now + 3600.0})
+
+
+async def hold_many(server):
+    """More than fit into one step: their node is gone before they have places of their own."""
+    message = held_message(2)
+    copies = [held_copy(message, who) for who in range(101)]
+    await die_before(server.url, None, "unfold", lambda dying: hold(dying, message, copies))
 
 
 async def test_every_redis_key_is_named_and_no_other(redis_server):

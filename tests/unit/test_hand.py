@@ -161,6 +161,36 @@ async def test_nobody_waits_for_the_counts_of_a_worker_that_is_not_there(hand):
         await worker.ask_for_counts()
 
 
+async def test_who_asks_gets_the_reply_to_what_they_asked(stand_in, hand):
+    stand_in("""
+say(policy="wanted", store="")
+asked = [json.loads(heard.readline()) for _ in range(2)]
+for one in reversed(asked):
+    say(answer=one["number"], reply=[250, one["letter"]])
+say(answer=77, reply="to nobody")
+channel.recv(1)
+""")
+    worker = hand()
+    await worker.settled.wait()
+    async with asyncio.timeout(20):
+        replies = await asyncio.gather(worker.ask({"letter": "a"}), worker.ask({"letter": "b"}))
+    assert list(replies) == [[250, "a"], [250, "b"]]
+
+
+async def test_who_asks_a_worker_that_goes_hears_of_it(stand_in, hand):
+    stand_in('say(policy="wanted", store=""); heard.readline(); sys.exit(1)')
+    worker = hand()
+    await worker.settled.wait()
+    async with asyncio.timeout(20):
+        with pytest.raises(ConnectionError):
+            await worker.ask({"letter": "a"})
+
+
+async def test_nobody_waits_for_the_reply_of_a_worker_that_is_not_there():
+    with pytest.raises(ConnectionError):
+        await a_hand(0).ask({"letter": "a"})
+
+
 async def test_one_that_does_not_drain_is_ended(stand_in, hand):
     stand_in('say(policy="wanted", store=""); time.sleep(1000)')
     worker = hand()

@@ -9,8 +9,8 @@ from relay.holding.codec import Codec, Detail, held_key, lane_of, owner_of, repo
 from relay.keys import Ring, new_keys, rotated
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
-from relay.policy.suppression import Purpose
-from relay.stores.contracts import FirstTry
+from relay.policy.suppressions.suppression import Purpose
+from relay.stores.ledger import FirstTry
 
 TODAY = date(2026, 11, 22)
 ID = "01KAM00000000000000000000A"

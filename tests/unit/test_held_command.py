@@ -15,10 +15,10 @@ from relay.holding.codec import Codec, Detail, lane_of, owner_of, report_lane
 from relay.holding.intervention import Deed, Done, HeldMail, Intervention, Wanted
 from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox
-from relay.policy.suppression import Purpose
+from relay.policy.suppressions.suppression import Purpose
 from relay.records.kinds import Kind
-from relay.stores.contracts import FirstTry
 from relay.stores.held import NEVER, HeldCopy, HeldMessage, HeldUpdate, Why
+from relay.stores.ledger import FirstTry
 from tests.support.redis_server import RedisServer
 from tests.support.small import SMALL_CONFIG
 
@@ -242,12 +242,62 @@ def test_what_was_claimed_while_a_person_looked_is_left_alone(office):
     assert len(late["outcomes"]) == 1
 
 
+def test_of_what_is_dropped_page_by_page_the_sender_is_told_once(office, monkeypatch):
+    """A message of more recipients than a page: its report waits for the last of them."""
+    monkeypatch.setattr("relay.holding.intervention.PAGE", 2)
+    office.hold(ONE, "newsletter", "ada", "bob", "eve")
+    office.hold(TWO, "newsletter", "ada", "bob", "eve", "joe")
+
+    async def drop(opened):
+        intervention = Intervention(opened.store, opened.records, opened.keys, time.time, by="Wang Min", reason="x")
+        due = []
+        async for page in HeldMail(opened.store, opened.keys, time.time).pages(Wanted()):
+            await intervention.do(Deed.DROP, page)
+            due.append(await opened.store.claim(100, 600.0))
+        await intervention.finish()
+        return [*due, await opened.store.claim(100, 600.0)]
+
+    told = [[(copy.message, copy.why) for copy in claimed] for claimed in office.do(drop)]
+    assert told == [[], [(ONE, Why.REPORT)] * 3, [], [], [(TWO, Why.REPORT)] * 4]
+
+
+def closed(office, copy):
+    """Let no key open a copy."""
+    office.do(lambda opened: opened.store.update_held([HeldUpdate(copy, replace(copy, sealed=b"\1not ours"))]))
+
+
 def test_mail_that_this_relay_has_no_key_for_is_listed_and_can_only_be_retried(one):
     one.hold(ONE, "newsletter", "ada")
-    (copy,) = one.copies()
-    one.do(lambda opened: opened.store.update_held([HeldUpdate(copy, replace(copy, sealed=b"\1not ours"))]))
+    closed(one, one.copies()[0])
     assert "(no key of this relay opens it)" in one("list").stdout
     assert one.rows()[0]["last_reply"] == ""
-    one("drop", ONE, "--reason", "x", code=1)
+    for words in (("drop", ONE, "--reason", "x"), ("release", ONE)):
+        said = one(*words, code=1).stderr
+        assert "no key opens it" in said
+        assert "[keys] file" in said
+        assert "not held by a rule" not in said
+        assert "will never be sent anyway" not in said
+    assert one.facts(Kind.HANDLED) == []
     one("retry", ONE)
     assert len(one.claim()) == 1
+
+
+def test_what_no_key_opens_is_dropped_when_somebody_says_so_and_on_record_as_untold(office):
+    office.hold(ONE, "newsletter", "ada", "bob")
+    office.hold(TWO, "newsletter", "eve", why=Why.UPSTREAM, due_at=time.time() - 1)
+    first, second, third = office.copies()
+    closed(office, first)
+    closed(office, third)
+    assert len(office.claim()) == 1
+    done = office("drop", "--all", "--unreadable", "--reason", "its key is lost", "--by", "Wang Min", code=1)
+    assert "1 copy dropped; the sender gets a report." in done.stdout
+    assert "1 copy that no key opens dropped" in done.stdout
+    assert "1 copy being sent now and left alone" in done.stderr
+    assert [(copy.message, copy.recipient) for copy in office.copies()] == [
+        (copy.message, copy.recipient) for copy in (second, third)
+    ]
+    assert [(one["what"], one["about"], one["by"]) for one in office.facts(Kind.HANDLED)] == [
+        ("drop", [0], "Wang Min"),
+        ("drop", [], "Wang Min"),
+    ]
+    assert office.facts(Kind.UNREPORTED) == [{"about": [], "why": "unreadable"}]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.policy.hours import DAYS, Span, opening, parse_span, week_of
-from relay.policy.zones import WIDE, zones_of
+from relay.policy.timing.hours import DAYS, Span, opening, parse_span, week_of
+from relay.policy.timing.zones import WIDE, zones_of
 
 DAILY, OFFICE, NIGHT = ("09:00-21:00",), ("Mon-Fri 09:00-12:00", "Mon-Fri 14:00-18:00"), ("Fri 22:00-06:00",)
 SHANGHAI, BERLIN, NEW_YORK = ("Asia/Shanghai",), ("Europe/Berlin",), ("America/New_York",)

@@ -14,9 +14,9 @@ from relay.doors.http import BODY_OCTETS, HttpDoors, help_app, operations_app, p
 from relay.doors.pages import HEADERS
 from relay.doors.refusals import Offer
 from relay.errors import RecordsUnavailable
+from relay.loglines import JSONFormatter
 from relay.records.explanations import Explanation
 from relay.render.token import UnsubscribeToken
-from relay.telemetry import JSONFormatter
 from tests.support.policies import a_policy
 from tests.support.web import served
 

@@ -20,8 +20,8 @@ from relay.cli.main import root
 from relay.config import load_config
 from relay.errors import ConfigurationError
 from relay.keys import load_keys
-from relay.policy.parse import parse_policies
-from relay.policy.show import placeholders
+from relay.policy.sets.parse import parse_policies
+from relay.policy.telling.show import examples_left
 from relay.service.assembly import load_signers
 from relay.service.policies import read_folder
 from tests.support.beginner import ANSWERS, begin, relay, write_answers
@@ -124,7 +124,7 @@ def test_what_is_written_can_be_used_as_it_is(tmp_path):
     assert load_keys(config.keys_path).fingerprints
     assert config.secret(config.account[0].password_file).read_text() == "secret\n"
     policy = parse_policies(read_folder(config.policies_path))
-    assert placeholders(policy) == []
+    assert examples_left(policy) == []
     assert policy.organisation.legal_name.en == "Qingshan Technology Ltd."
     assert policy.organisation.refusal_mailbox == "tuiding@qingshan.test"
     stream = policy.stream("newsletter")

@@ -1,15 +1,17 @@
 """What a rule looked at, as `relay explain` says it: no more and no less than the check reads."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
-from relay.policy.case import Case, Phase
+from relay.policy.cases.case import Case, Phase
+from relay.policy.cases.transfers import Transferred
 from relay.policy.checks import CHECKS
-from relay.policy.decide import decide
-from relay.policy.inputs import FACTS, facts_of, inputs_of
-from relay.policy.suppression import Purpose, Reason
+from relay.policy.deciding.decide import decide
+from relay.policy.suppressions.suppression import Purpose, Reason
+from relay.policy.telling.inputs import FACTS, facts_of, inputs_of
 from tests.support.policies import PLAIN, a_case, a_policy, a_setting, newsletter, noon
 from tests.unit.test_decide import EXEMPT, PROGRAM, TODAY, with_pack
 
@@ -17,11 +19,19 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "size": {"above_mb": 10},
     "domains": {"deny": ["blocked.example"]},
     "attachment-types": {"extensions": ["exe"]},
+    "archives": {"faults": ["locked"]},
     "subject-words": {"words": ["lottery"]},
     "consent": {"basis": ["explicit"], "interest_in": ["FR"]},
     "subject-label": {"labels": ["CN"]},
     "organisation-facts": {"facts": ["contact"]},
     "transfer": {"from_countries": ["CN"], "bases": ["exempt"]},
+    "transfer-count": {
+        "from_countries": ["CN"],
+        "bases": ["exempt"],
+        "below": {"exempt": 3},
+        "below_sensitive": {"exempt": 1},
+    },
+    "transfer-consent": {"from_countries": ["CN"]},
     "stream-offers": {"offers": ["signature"]},
     "personal-data": {"types": ["cn-id"]},
     "links": {"faults": ["http"]},
@@ -31,19 +41,25 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "unsourced-figures": {"kinds": ["figures"]},
 }
 READ_AS = {
-    "size": "message.size", "addressees": "message.addressees", "subject": "message.subject",
+    "size": "message.size", "addressees": "message.addressees", "addressee_list": "message.addressee",
+    "subject": "message.subject",
     "content": "message.content",
-    "attachments": "message.attachments", "structure": "message.parts_complete", "defects": "message.defects",
+    "attachments": "message.attachments", "archives": "message.archives",
+    "structure": "message.parts_complete", "defects": "message.defects",
     "authors": "message.from", "all": "message.from_fields", "sender": "message.sender", "first": "message.sender",
     "suppressions": "recipient.suppressions", "mailbox": "recipient.domain", "key": "recipient.address",
     "identity": "sender.owns", "author_name": "message.from_name", "reply_to": "message.reply_to", "refers": "message.refers",
     "upstream_countries": "upstream.countries",
     "received_by": "message.received_by", "return_path": "message.return_path", "recipients": "message.recipients",
-    "consents": "recipient.consents", "jurisdictions": "recipient.countries",
+    "consents": "recipient.consents", "transferred": "recipient.transferred", "jurisdictions": "recipient.countries",
+    "domain_mail": "recipient.domain_mail",
     "recipient": "recipient.domain", "submission": "sender.owns",
 }  # fmt: skip
 """Which fact it is that a check reads by this attribute of a case or its message."""
-AS_WELL = {"sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by"}
+AS_WELL = {
+    "sender.identity", "stream.offers", "stream.name", "stream.purpose", "stream.bound_by", "stream.sensitive",
+    "stream.personalised", "stream.adult",
+}  # fmt: skip
 """Named for people: what the facts beside them are of."""
 
 
@@ -67,7 +83,8 @@ def test_a_check_names_what_it_reads(check):
     read: set[str] = set()
     raw = PLAIN.replace(b"Subject", b"Sender: robot@example.com\r\nSubject", 1)
     parameters = check.parameters(id="mine", **PARAMETERS.get(check.name, {}))
-    check.ask(Watched(a_case(raw), read), a_setting(), parameters)
+    case = a_case(raw, upstream_countries=frozenset({"SG"}), transferred=Transferred(2026))
+    check.ask(Watched(case, read), replace(a_setting(), adult=True), parameters)
     assert read - AS_WELL == {name for name in check.reads if not name.startswith("organisation.")} - AS_WELL
 
 
@@ -134,7 +151,7 @@ QQ = '[[rule]]\nid = "qq"\ncheck = "size"\nabove_mb = 1\nrecipient_domains = ["q
          "base/attachment-types", "已豁免，至 2026-11-21（Wang Min：test）"),
         (a_policy(), a_case(stream="correspondence"), Phase.DATA, "correspondence", "base/attachment-types", "从不检查个人通信"),
         (with_pack(ABROAD), a_case(), Phase.DATA, "newsletter", "law/no-offers",
-         "不适用：仅限 JP 的收件人或 KR 的上游服务器"),
+         "不适用：仅限 JP 的收件人，或 KR 的上游服务器"),
     ],
 )  # fmt: skip
 def test_why_is_said_in_chinese(policy, case, phase, stream, rule, why_zh):

@@ -9,7 +9,8 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from relay.cli.inspection import CERTIFICATE_DAYS, inspect
+from relay.cli.check_certificate import CERTIFICATE_DAYS
+from relay.cli.inspection import inspect
 from relay.config import load_config
 from tests.support.findings import names_no_place
 from tests.support.installation import Installation
@@ -234,6 +235,20 @@ async def test_a_pack_by_upstream_wants_to_know_where_each_is(place):
     place.set("provider", '"netease"', table="upstream")
     assert await found(place) == ([], [])
     place.set("provider", '"generic"\ncountry = "SG"', table="upstream")
+    assert await found(place) == ([], [])
+
+
+async def test_a_rule_on_transfers_wants_to_know_where_each_is(place):
+    rule = '[[rule]]\nid = "transfer"\ncheck = "transfer"\nfrom_countries = ["{}"]\nbases = ["exempt"]\naction = "reject"\n'
+    pack = place.folder / "policies/packs/law.toml"
+    place.replace("policies/streams/newsletter.toml", 'packs = ["base"]', 'packs = ["base", "law"]')
+    pack.write_text('[pack]\nversion = "1"\n' + rule.format("BR"))
+    assert await found(place) == ([], [])  # it is not asked of organisations elsewhere
+    pack.write_text('[pack]\nversion = "1"\n' + rule.format("CN"))
+    assert (await to_do(place)).startswith(
+        'config.toml [[upstream]] "up": say where it is, such as country = "CN"; packs go by it: law'
+    )
+    place.set("provider", '"generic"\ncountry = "CN"', table="upstream")
     assert await found(place) == ([], [])
 
 

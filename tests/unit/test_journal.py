@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.suppression import Digest, Suppression
+from relay.policy.suppressions.suppression import Digest, Suppression
 from relay.records import journal
 from relay.records.append import REMEMBERED_SECONDS
 from relay.records.journal import Replayed, keep_replaying, replay

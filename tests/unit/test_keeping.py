@@ -9,11 +9,12 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.keys import Keys, new_keys, rotated
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.service import keeping
 from relay.service.keeping import StoreKeeper
-from relay.stores.contracts import Cleared, ClearRequest, Refused, Taken
-from relay.stores.opening import ClosedStore, open_store
+from relay.stores.closed import ClosedStore
+from relay.stores.ledger import Cleared, ClearRequest, Refused, Taken
+from relay.stores.opening import open_store
 from relay.tasks import spawn
 from tests.contract.test_opening import config_with
 from tests.support.held import DAY, held_copy, held_message, hold

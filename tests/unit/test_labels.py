@@ -2,18 +2,20 @@
 
 from base64 import b64encode
 from itertools import product
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.mail.message import Message
-from relay.policy.labels import LABELS, labels_of, without_labels, written
-from relay.policy.sets import PolicySet
+from relay.policy.sets.parse import parse_policies
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.words.labels import EXPLICIT, LABELS, in_order, labels_of, without_labels, written
 from relay.render.copy import render_copy
 from relay.render.label import labelled
 from tests.support.duties import a_letterhead, treatment
-from tests.support.policies import a_policy
+from tests.support.policies import shipped_files
 from tests.support.signing import a_message, octets, prepared, recipient
 
 LAWS = {"CN": "CN", "SG": "SG", "KR": "KR", "US": None, "JP": None, "DE": None}
@@ -39,17 +41,22 @@ def front(country: str, subject: str) -> str:
     return FRONTS.get(LAWS[country] or "", "")
 
 
-def policy_of(organisation: str) -> PolicySet:
+def policy_of(organisation: str, *, adult: bool = False) -> PolicySet:
     packs = {name: PACK.format(country) for name, country in (("china", "CN"), ("singapore", "SG"), ("korea", "KR"))}
-    changes = {
-        "organisation.toml": ('country = "CN"', f'country = "{organisation}"'),
-        "streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "china", "singapore", "korea"]'),
-    }
-    return a_policy(changes=changes, **packs)  # type: ignore[arg-type]  # packs only
+    packs["america"] = PACK.format("US") + "adult = true\n"
+    files = shipped_files() | {f"packs/{name}.toml": text.encode() for name, text in packs.items()}
+    for name, old, new in (
+        ("organisation.toml", 'country = "CN"', f'country = "{organisation}"'),
+        ("streams/newsletter.toml", 'packs = ["base"]', 'packs = ["base", "china", "singapore", "korea", "america"]'),
+        ("streams/newsletter.toml", "adult = false", f"adult = {adult}".lower()),
+    ):
+        assert old.encode() in files[name]
+        files[name] = files[name].replace(old.encode(), new.encode())
+    return parse_policies(files)
 
 
-def subject_sent(message: Message, organisation: str, country: str) -> str:
-    stream = policy_of(organisation).stream("newsletter")
+def subject_sent(message: Message, organisation: str, country: str, *, adult: bool = False) -> str:
+    stream = policy_of(organisation, adult=adult).stream("newsletter")
     duties = stream.duties_for(frozenset({country}), frozenset())
     copy = render_copy(prepared(message, treatment=treatment(*duties), letterhead=a_letterhead()), [recipient()])
     return Message.parse(octets(copy)).subject
@@ -58,12 +65,35 @@ def subject_sent(message: Message, organisation: str, country: str) -> str:
 @pytest.mark.parametrize("subject", [CHINESE, ENGLISH, KOREAN])
 @pytest.mark.parametrize(("organisation", "country"), list(product(LAWS, LAWS)))
 def test_the_recipients_law_labels_first_and_then_the_organisations(organisation, country, subject):
-    word = f"=?utf-8?B?{b64encode(subject.encode()).decode()}?="
     own = front(organisation, subject) if organisation != country else ""
     expected = front(country, subject) + own + subject
-    sent = subject_sent(a_message(f"Subject: {word}"), organisation, country)
+    sent = subject_sent(encoded(subject), organisation, country)
     assert sent == expected
-    assert subject_sent(a_message(f"Subject: =?utf-8?B?{b64encode(sent.encode()).decode()}?="), organisation, country) == expected
+    assert subject_sent(encoded(sent), organisation, country) == expected
+
+
+def encoded(subject: str) -> Message:
+    return a_message(f"Subject: =?utf-8?B?{b64encode(subject.encode()).decode()}?=")
+
+
+@pytest.mark.parametrize("subject", [CHINESE, ENGLISH, KOREAN])
+@pytest.mark.parametrize(("organisation", "country"), list(product(LAWS, LAWS)))
+def test_the_label_of_explicit_mail_is_the_first_nineteen_characters_where_american_law_binds(organisation, country, subject):
+    """Whose law else binds: Korea's at the beginning, Singapore's before the title, China's in front; all are met behind it."""
+    labels = front(country, subject) + (front(organisation, subject) if organisation != country else "")
+    is_bound = "US" in (organisation, country)
+    expected = EXPLICIT + labels + subject if is_bound else labels + EXPLICIT + subject
+    sent = subject_sent(encoded(EXPLICIT + subject), organisation, country, adult=True)
+    assert sent == expected
+    assert (len(EXPLICIT), sent[:19] == EXPLICIT) == (19, is_bound or not labels)
+    assert subject_sent(encoded(sent), organisation, country, adult=True) == expected
+    written_in_front = subject_sent(encoded(labels + EXPLICIT + subject), organisation, country, adult=True)
+    assert written_in_front == expected
+
+
+@pytest.mark.parametrize("country", LAWS)
+def test_mail_of_other_streams_has_no_label_of_explicit_mail(country):
+    assert subject_sent(encoded(ENGLISH), "US", country) == front(country, ENGLISH) + ENGLISH
 
 
 ACCEPTED = [
@@ -97,10 +127,19 @@ def test_what_only_looks_like_a_chinese_label_is_none(subject):
         ("(광고) 봄", ("KR",)), ("(광고)봄", ("KR",)), ("(광 고) 봄", ()), ("[광고] 봄", ()),
         ("(대출광고) 봄", ()), ("（광고）봄", ()), ("봄 (광고)", ()), ("【广告】(광고) <ADV> x", ("CN", "KR", "SG")),
         ("[AD] [AD] x", ("CN",)),
+        ("SEXUALLY-EXPLICIT: x", ("US",)), ("SEXUALLY-EXPLICIT:x", ()),
+        ("Sexually-Explicit: x", ()),
+        ("[AD] SEXUALLY EXPLICIT: x", ("CN",)), ("SEXUALLY-EXPLICIT: <ADV> x", ("US", "SG")),
+        ("SEXUALLY-EXPLICIT", ()), ("A SEXUALLY-EXPLICIT: x", ()),
     ],
 )  # fmt: skip
-def test_the_labels_of_singapore_and_korea_have_one_spelling(subject, labels):
+def test_the_labels_of_singapore_korea_and_america_have_one_spelling(subject, labels):
     assert labels_of(subject) == labels
+
+
+def test_the_american_label_comes_before_all_and_the_others_stay_in_their_order():
+    assert in_order(["KR", "CN", "US", "KR"]) == ("US", "KR", "CN")
+    assert in_order(["SG", "CN"]) == ("SG", "CN")
 
 
 def raw_subject(message: Message) -> bytes:
@@ -140,8 +179,66 @@ def test_a_missing_label_is_put_behind_the_one_that_must_stand_before_it():
     assert Message(fields, b"").subject == "(광고) [AD] 봄"
 
 
+@pytest.mark.parametrize(
+    ("subject", "labels", "sent"),
+    [
+        ("【广告】(광고) 봄", ["KR", "CN"], "(광고) [AD] 봄"),
+        ("【广告】(광고) 봄", ["KR"], "(광고) [AD] 봄"),
+        ("【广告】<ADV> Sale", ["SG", "CN"], "<ADV> [AD] Sale"),
+        ("<ADV> (광고) x", ["CN", "KR", "SG"], "[AD] (광고) <ADV> x"),
+    ],
+)
+def test_labels_in_another_order_are_put_in_that_of_the_laws(subject, labels, sent):
+    message = of("Subject: =?utf-8?B?" + b64encode(subject.encode()).decode() + "?=")
+    assert Message(labelled(message.fields, labels), b"").subject == sent
+
+
+@pytest.mark.parametrize(
+    ("subject", "label", "sent"),
+    [
+        ("<adv> Sale", "SG", "<ADV> Sale"), ("<ADV>Sale", "SG", "<ADV> Sale"), ("＜ADV＞ Sale", "SG", "<ADV> Sale"),
+        ("[ADV] Sale", "SG", "<ADV> Sale"), ("\u200b<ADV> Sale", "SG", "<ADV> Sale"),
+        ("(광 고) 봄", "KR", "(광고) 봄"), ("[광고] 봄", "KR", "(광고) 봄"), ("（광고）봄", "KR", "(광고) 봄"),
+        ("\u200b(광고) 봄", "KR", "(광고) 봄"), (normalize("NFD", "(광고) ") + "봄", "KR", "(광고) 봄"),
+        ("[ad] Sale", "CN", "[AD] Sale"), ("[ad] [AD] Sale", "CN", "[AD] Sale"),
+        ("【广告】【广告】春季", "CN", "【广告】春季"), ("【ad】春季", "CN", "【广告】春季"),
+        ("(대출광고) 봄", "KR", "(광고) (대출광고) 봄"), ("ad: Sale", "CN", "[AD] ad: Sale"),
+        ("Sexually explicit: x", "US", "SEXUALLY-EXPLICIT: x"), ("[sexually-explicit] x", "US", "SEXUALLY-EXPLICIT: x"),
+        ("SEXUALLY-EXPLICIT：x", "US", "SEXUALLY-EXPLICIT: x"),
+        ("Sexually explicit art, a study", "US", "SEXUALLY-EXPLICIT: Sexually explicit art, a study"),
+        ("Re: 【广告】春季", "CN", "【广告】Re: 春季"), ("回复：Fwd: [ad] Spring", "CN", "【广告】回复：Fwd: Spring"),
+        ("Re: [AD] (광고) Spring", "KR", "(광고) Re: [AD] Spring"), ("Re: <ADV> x", "CN", "[AD] Re: <ADV> x"),
+        ("【广告】Re: 【广告】春季", "CN", "【广告】Re: 【广告】春季"), ("<adv>Re: <ADV> x", "SG", "<ADV> Re: x"),
+    ],
+)  # fmt: skip
+def test_a_misspelled_label_gives_way_to_the_right_one(subject, label, sent):
+    message = of("Subject: =?utf-8?B?" + b64encode(subject.encode()).decode() + "?=")
+    assert Message(labelled(message.fields, [label]), b"").subject == sent
+
+
 PIECES = st.sampled_from(
-    ["【广告】", "[AD] ", "<ADV> ", "(광고) ", "AD", "广告", " ", "\u200b", "x" * 70, "春季", "セール", "봄", "é", "[", ":"]
+    [
+        "[ad] ",
+        "<adv>",
+        "（광고）",
+        "【广告】",
+        "[AD] ",
+        "<ADV> ",
+        "(광고) ",
+        "SEXUALLY-EXPLICIT: ",
+        "sexually explicit:",
+        "AD",
+        "广告",
+        " ",
+        "\u200b",
+        "x" * 70,
+        "春季",
+        "セール",
+        "봄",
+        "é",
+        "[",
+        ":",
+    ]
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, dataclass, replace
 
 import pytest
 
-from relay.mail.lazy import lazy
+from relay.lazy import lazy
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.letters import LetterKind, read_letter
-from relay.mail.markup import lines_of_html
+from relay.mail.incoming.letters import LetterKind, read_letter
+from relay.mail.incoming.markup import lines_of_html
+from relay.mail.incoming.spoken_refusals import is_refusal
+from relay.mail.incoming.text import own_lines
 from relay.mail.message import Message, MessageError
-from relay.mail.spoken_refusals import is_refusal
-from relay.mail.text import own_lines
 from tests.support import letters
 from tests.support.business import business_texts
 from tests.support.corpus import SHIPPED, corpus, shipped

@@ -74,6 +74,18 @@ def test_what_stands_in_a_text_is_found_by_line_and_character(desk):
     assert "    text part 1, line 3, character 4: 尊敬的客户： 您好 {{first_name}}，感谢您的支持。\n" in run(path).stdout
 
 
+def test_who_has_the_message_reads_the_name_of_its_attachment(desk):
+    """Records have its number and ending only."""
+    stream = desk / "policies" / "streams" / "newsletter.toml"
+    stream.write_text(stream.read_text("utf-8").replace('packs = ["base"', 'packs = ["base", "content"'), "utf-8")
+    path = write(desk)
+    named = b'Content-Disposition: attachment; filename="Ada Lovelace.csv"\r\nMIME-Version'
+    path.write_bytes(path.read_bytes().replace(b"MIME-Version", named).replace(b"Hello", b"Hi {{name}}"))
+    (one,) = [one for one in json.loads(run(path, "--json").stdout)[0]["findings"] if one["rule"] == "content/placeholders"]
+    assert one["detail"] == "{{...}} in attachment 1 (.csv)"
+    assert [position["where"] for position in one["positions"]] == ["attachment 1 (.csv) Ada Lovelace.csv"]
+
+
 def test_machines_get_offsets_and_both_languages(desk):
     path = write(desk, subject="A big Offer for you")
     ((one,),) = [file["findings"] for file in json.loads(run(path, "--json").stdout)]

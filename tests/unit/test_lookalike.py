@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.policy.lookalike import is_look_alike, site_of, unicode_host
+from relay.policy.words.lookalike import is_look_alike, site_of, unicode_host
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.mailbox import Mailbox, MailboxError, a_label
+from relay.mail.mailbox import Mailbox, MailboxError, a_label, is_at_or_below, upwards
 from tests.support.mailboxes import DIFFERENT, EQUAL, REFUSED
 
 
@@ -103,3 +103,23 @@ def test_quotes_that_are_not_needed_change_nothing(atoms):
 @given(ATOMS)
 def test_case_never_makes_another_mailbox(atom):
     assert Mailbox.parse(f"{atom}@example.com").key == Mailbox.parse(f"{atom.upper()}@example.com").key
+
+
+@pytest.mark.parametrize(
+    ("domain", "other", "is_below"),
+    [
+        ("example.com", "example.com", True),
+        ("mail.example.com", "example.com", True),
+        ("a.b.example.com", "example.com", True),
+        ("myexample.com", "example.com", False),
+        ("example.com", "mail.example.com", False),
+        ("example.com.cn", "example.com", False),
+    ],
+)
+def test_a_domain_is_below_another_from_label_to_label(domain, other, is_below):
+    assert is_at_or_below(domain, other) == is_below
+    assert (other in upwards(domain)) == is_below
+
+
+def test_upwards_ends_at_two_labels():
+    assert list(upwards("a.mail.example.com")) == ["a.mail.example.com", "mail.example.com", "example.com"]

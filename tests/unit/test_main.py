@@ -31,6 +31,45 @@ def test_help_lists_every_verb_in_the_language_asked_for():
         assert verb.zh in chinese
 
 
+def every_command(command, *path):
+    """The command lines of a command and of all below it."""
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every_command(below, *path, name)
+
+
+COMMANDS = [path for name in VERBS for path in every_command(root.get_command(click.Context(root), name), name)]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_takes_the_language_where_people_write_it(path):
+    done = CliRunner().invoke(root, [*path, "--lang", "zh", "--help"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("  --lang ") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lang", "zh", "schema", "--lang", "en"], "it is gone\n"),
+        (["schema", "--lang", "zh"], "无法使用存储"),
+        (["schema", "--lang", "ZH"], "无法使用存储"),
+        (["--lang", "en", "schema", "--lang", "zh"], "无法使用存储"),
+    ],
+)
+def test_the_language_that_is_named_last_is_spoken(words, said, monkeypatch):
+    monkeypatch.setenv("RELAY_LANG", "en")
+
+    @click.command("schema")
+    def broken():
+        raise RecordsUnavailable("it is gone")
+
+    monkeypatch.setattr(policy, "schema", broken)
+    stderr = CliRunner().invoke(root, words).stderr
+    assert said in stderr
+    assert ("无法使用存储" in stderr) is (said == "无法使用存储")
+
+
 def test_an_unknown_verb_is_a_usage_error():
     result = CliRunner().invoke(root, ["spam"])
     assert result.exit_code == 2
@@ -43,6 +82,14 @@ def test_version_loads_no_library_that_it_does_not_need():
     assert __version__ in result.stdout
     loaded = set(result.stdout.split())
     assert not loaded & {"aiohttp", "redis", "pydantic", "dkim", "cel", "rich", "cryptography", "asyncio"}
+
+
+def test_the_client_of_redis_is_loaded_by_those_who_use_redis():
+    code = "import sys, relay.cli.suppress, relay.cli.serve, relay.service.worker; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert "relay.stores.sqlite" in loaded
+    assert "redis" not in loaded
 
 
 def test_the_package_can_be_run_as_a_module():

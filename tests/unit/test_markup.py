@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.markup import lines_of_html
-from relay.mail.text import MAX_PART
+from relay.mail.incoming.markup import lines_of_html
+from relay.mail.incoming.text import MAX_PART
 
 STEPS = 40  # looks at a character, for each character of the text: a bound that nothing which turns back would keep
 

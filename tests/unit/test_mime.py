@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mail.message import Message
-from relay.mail.mime import MAX_DEPTH, MAX_PARTS, Attachment, Part, Structure, parse_parameters
+from relay.mail.parts.mime import MAX_DEPTH, MAX_PARTS, Attachment, Part, Structure, parse_parameters
 from tests.support.corpus import shipped
 
 

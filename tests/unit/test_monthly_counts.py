@@ -13,16 +13,17 @@ import pytest
 from relay.answer import ReportFate, Result, Standing
 from relay.mail import replies
 from relay.mail.reply import reply
-from relay.policy.case import Action, Objection, Ruling
-from relay.policy.consent import EventKind
-from relay.policy.suppression import Reason
-from relay.records.facts import finished_record, late_record, received_record, suppressed_record
+from relay.policy.cases.case import Action, Objection, Ruling
+from relay.policy.consents.consent import EventKind
+from relay.policy.suppressions.suppression import Reason
+from relay.records.facts import finished_record, late_record, received_record
 from relay.records.kinds import Kind, Record
 from relay.records.monthly.counts import MOST_NAMES, OTHERS, Fate, Month, month_bounds
 from relay.records.reference import examples
+from relay.records.suppressed import suppressed_record
 from relay.records.wording import CONSENTS
-from relay.stores.contracts import FirstTry
 from relay.stores.held import Why
+from relay.stores.ledger import FirstTry
 from tests.support.months import OBSERVED, WARNED, Writer
 from tests.support.records import GONE, KEYS, NOW, a_message, a_refusal, a_submission, an_id
 
@@ -195,6 +196,7 @@ def test_every_kind_of_record_can_be_counted():
     assert set(month.records) == set(Kind)
     assert [event.kind for event in month.events] == [Kind.POLICY, Kind.KEYS, Kind.OPENED]
     assert [event.kind for event in month.pauses] == [Kind.PAUSED, Kind.RESUMED]
+    assert [event.facts["share"] for event in month.thresholds] == ["80 %"]
     assert (month.bounces, month.gone) == ({"newsletter": 1}, {"newsletter": 1})
     assert sum(month.consents.values()) >= len(month.consents) > 0
     assert (month.imported, month.lifted, month.late) == (11874, {"unsubscribe": 1}, {"delivered": 1})

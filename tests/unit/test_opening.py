@@ -1,6 +1,8 @@
 """What the opening room does with the files of data_dir."""
 
 import stat
+import subprocess
+import sys
 import time
 from datetime import date
 
@@ -100,3 +102,17 @@ def test_a_store_name_comes_back_as_it_was_written(tmp_path):
     write_store_name(tmp_path, name)
     assert read_store_name(tmp_path) == name
     assert [path.name for path in tmp_path.iterdir()] == ["store.id"]
+
+
+def test_a_worker_carries_no_client_and_no_lists_that_its_configuration_does_not_ask_for():
+    """Each is megabytes in every process; a store in Redis and a rule on personal data load theirs (their own tests)."""
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys, relay.service.worker; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(run.stdout.split())
+    assert "relay.stores.opening" in loaded
+    assert "relay.policy.checks.personal" in loaded
+    assert not {"redis", "phonenumbers", "stdnum", "dns"} & loaded

@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 
-from relay.policy.case import Phase
+from relay.policy.cases.case import Phase
 from relay.policy.checks import CHECKS
-from relay.policy.decide import decide
-from relay.policy.difference import difference
-from relay.policy.inputs import FACTS
-from relay.policy.show import show
+from relay.policy.deciding.decide import decide
+from relay.policy.telling.difference import difference
+from relay.policy.telling.inputs import FACTS
+from relay.policy.telling.show import show
 from tests.support.policies import a_case, a_policy, a_setting, newsletter, noon
 
 LICENCE = '[[licence]]\ntype = "health-food"\nnumber = "G20260001"\nuntil = 2026-12-31\n'

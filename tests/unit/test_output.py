@@ -22,6 +22,7 @@ from relay.cli.output import (
     fail,
     language,
     say,
+    understand_language,
     write_new,
 )
 
@@ -29,14 +30,12 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @click.group()
-@click.option("--lang")
-def main(lang: str | None) -> None:
+def main() -> None:
     """Stands for the command with its options."""
 
 
 @main.command()
-@click.option("--lang")
-def greet(lang: str | None) -> None:
+def greet() -> None:
     """Say which language is spoken."""
     say("中文", "English")
 
@@ -51,6 +50,9 @@ def end() -> None:
 def facts() -> None:
     """Print facts."""
     emit_json({"day": date(2026, 11, 20), "名": 1})
+
+
+understand_language(main)
 
 
 @pytest.mark.parametrize(

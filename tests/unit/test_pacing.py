@@ -12,11 +12,12 @@ from relay.gathering import Known
 from relay.judging import is_told_at_rcpt, judge, judge_at_rcpt, reply_to
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.case import Action, Phase
-from relay.policy.decide import decide
-from relay.policy.inputs import inputs_of
-from relay.policy.reputation import SendingDays
-from relay.policy.suppression import Reason
+from relay.policy.cases.case import Action, Phase
+from relay.policy.cases.reputation import SendingDays
+from relay.policy.consents.residence import Residence
+from relay.policy.deciding.decide import decide
+from relay.policy.suppressions.suppression import Reason
+from relay.policy.telling.inputs import inputs_of
 from tests.support.policies import PLAIN, a_case, a_policy, a_submission
 
 NEWS = "streams/newsletter.toml"
@@ -116,7 +117,8 @@ def test_why_it_waits_can_be_looked_up():
     policy, case = a_paced('hours = ["Mon-Fri 09:00-18:00", "Sat 10:00-12:00"]'), a_case()
     asked = ruled(policy, case).asked
     inputs = dict(zip([one.rule for one in asked], inputs_of(asked, policy.stream("newsletter"), case), strict=True))
-    assert inputs["base/hours"].facts == {"recipient.domain": "mail.example.org"}
+    nobody: list[dict[str, object]] = [{"by": "default", "countries": [], "at": None}]
+    assert inputs["base/hours"].facts == {"recipient.domain": "mail.example.org", "recipient.countries_from": nobody}
     assert inputs["base/hours"].parameters == {"hours": ["Mon-Fri 09:00-18:00", "Sat 10:00-12:00"], "hours_zone": "recipient"}
 
 
@@ -147,6 +149,38 @@ def test_it_is_the_recipients_morning_or_the_organisations(to, zone, opens):
 def test_assumed_jurisdictions_name_no_clock():
     case = a_case(to="ada@example.com", jurisdictions=frozenset({"JP"}))
     assert ruled(a_paced(), case, now=TOKYO_MORNING).action is Action.HOLD
+
+
+def recorded(*countries: str) -> Residence | None:
+    return Residence(frozenset(countries), 1.0) if countries else None
+
+
+@pytest.mark.parametrize(
+    ("to", "countries", "opens"),
+    [
+        ("ada@example.com", ["JP"], None),
+        ("ada@example.com", ["DE"], "16:00"),
+        ("ada@example.jp", ["DE"], "16:00"),  # where both clocks are inside: 16:00 to 20:00 in Shanghai
+        ("ada@example.com", ["JP", "DE"], "16:00"),
+        ("ada@example.jp", ["BR"], "20:00"),  # nine in Brasilia is 21:00 in Tokyo: they never meet, the recorded one counts
+        ("ada@example.br", ["JP"], None),
+        ("ada@example.com", ["AQ"], "09:00"),  # no clock of its own
+    ],
+)
+def test_the_clock_of_the_recorded_country_counts(to, countries, opens):
+    case = replace(a_case(to=to), residence=recorded(*countries))
+    ruling = ruled(a_paced(), case, now=TOKYO_MORNING)
+    assert [one.detail for one in ruling.objections] == ([f"2026-11-21 {opens}+08:00"] if opens else [])
+    assert ruled(a_paced(f'{HOURS}\nhours_zone = "organisation"'), case, now=TOKYO_MORNING).action is Action.HOLD
+
+
+def test_two_at_one_domain_in_two_countries_have_hours_of_their_own():
+    """What is found once for a domain is not taken for whoever is recorded elsewhere."""
+    policy, places = a_paced(), [("JP",), ("DE",), (), ("JP",)]
+    cases = [replace(a_case(to=f"a{n}@example.com"), residence=recorded(*place)) for n, place in enumerate(places)]
+    found = judge(policy, policy.stream("newsletter"), cases, TOKYO_MORNING)
+    assert [ruling.leading.retry_after if ruling.leading else 0 for ruling in found] == [0, 27000, 1800, 0]
+    assert [ruling.residence for ruling in found] == [case.residence for case in cases]
 
 
 def test_each_recipient_of_a_message_has_hours_of_their_own():

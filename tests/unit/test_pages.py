@@ -14,9 +14,9 @@ from relay.doors.background import Background
 from relay.doors.pages import HEADERS, language, page
 from relay.doors.preferences import facts
 from relay.doors.refusals import Offer
-from relay.policy.consent import ConsentEvent
-from relay.policy.parse import parse_policies
-from relay.policy.suppression import stream_scope
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.sets.parse import parse_policies
+from relay.policy.suppressions.suppression import stream_scope
 from relay.render.token import UnsubscribeToken
 from tests.support.policies import a_policy, shipped_files
 

@@ -8,7 +8,16 @@ import pytest
 from relay.policy import checks, detectors
 from tests.support.patterns import patterns_in, patterns_of, work_without_bound
 
-MODULES = ("relay.mail.targets", "relay.mail.unsubscribing", "relay.policy.lookalike", "relay.policy.placeholders")
+MODULES = (
+    "relay.mail.page.conditional",
+    "relay.mail.page.dynamic",
+    "relay.mail.page.targets",
+    "relay.mail.page.unsubscribing",
+    "relay.policy.words.destinations",
+    "relay.policy.words.lookalike",
+    "relay.policy.words.sourcing",
+    "relay.policy.words.template_fields",
+)
 PATTERNS = [*patterns_of(detectors), *patterns_of(checks), *(one for name in MODULES for one in patterns_in(import_module(name)))]
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from relay.cli import policy as command
 from relay.errors import ConfigurationError
 from relay.keys import load_keys
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from relay.records.append import Records
 from relay.records.kinds import Kind
 from relay.records.search import Query, search
@@ -23,12 +23,19 @@ from tests.support.small import SMALL_CONFIG
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A configuration with the shipped policies beside it."""
+    """A configuration with the shipped policies beside it, without their thousand cases."""
     (tmp_path / "config.toml").write_text(SMALL_CONFIG)
-    shutil.copytree(SHIPPED, tmp_path / "policies")
+    shutil.copytree(SHIPPED, tmp_path / "policies", ignore=shutil.ignore_patterns("tests"))
     monkeypatch.setenv("RELAY_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("RELAY_LANG", "en")
     return tmp_path
+
+
+@pytest.fixture
+def whole_desk(desk):
+    """With them."""
+    shutil.copytree(SHIPPED / "tests", desk / "policies" / "tests")
+    return desk
 
 
 def run(*arguments: str):
@@ -61,13 +68,13 @@ def in_force(desk) -> str:
     return name
 
 
-def test_apply_puts_the_folder_in_force_and_records_it(desk):
-    result = apply(desk)
+def test_apply_puts_the_folder_in_force_and_records_it(whole_desk):
+    result = apply(whole_desk)
     assert result.exit_code == 0, result.output
-    assert in_force(desk) == parse_policies(read_folder(SHIPPED)).hash
-    assert [(s.by, s.reason) for s in PolicyArchive(desk / "data").history()] == [("Wang Min", "why")]
-    assert policy_records(desk) == [
-        {"policy": in_force(desk), "previous": "", "reason": "why", "by": "Wang Min", "laxer": 0, "shadow": []}
+    assert in_force(whole_desk) == parse_policies(read_folder(SHIPPED)).hash
+    assert [(s.by, s.reason) for s in PolicyArchive(whole_desk / "data").history()] == [("Wang Min", "why")]
+    assert policy_records(whole_desk) == [
+        {"policy": in_force(whole_desk), "previous": "", "reason": "why", "by": "Wang Min", "laxer": 0, "shadow": []}
     ]
     assert "newsletter: new stream (marketing)" in result.output
     assert "Still to fill in: organisation.toml: legal_name: 示例公司" in result.output
@@ -157,31 +164,31 @@ def test_a_reason_is_needed(desk):
 WRONG_CASE = '[[case]]\nname = "an ordinary mail"\nexpect = "reject"\n'
 
 
-def test_a_set_whose_cases_do_not_hold_stays_out(desk):
-    apply(desk)
-    before = in_force(desk)
-    (desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
-    edit(desk, 'mode = "enforce"', 'mode = "shadow"')
-    fault = str(apply(desk).exception)
+def test_a_set_whose_cases_do_not_hold_stays_out(whole_desk):
+    apply(whole_desk)
+    before = in_force(whole_desk)
+    (whole_desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
+    edit(whole_desk, 'mode = "enforce"', 'mode = "shadow"')
+    fault = str(apply(whole_desk).exception)
     assert fault.startswith("tests/mine.toml: line 2: an ordinary mail: expected reject, found permit / ")
-    assert in_force(desk) == before
+    assert in_force(whole_desk) == before
 
 
-def test_the_cases_of_a_set_are_kept_with_it(desk):
+def test_the_cases_of_a_set_are_kept_with_it(whole_desk):
     """What a set was held against is evidence; the same set is not held against it again."""
-    told = json.loads(apply(desk, "--json").output)
+    told = json.loads(apply(whole_desk, "--json").output)
     assert told["cases"] > 80
-    kept = read_folder(desk / "data" / "policies" / "sets" / told["hash"])
+    kept = read_folder(whole_desk / "data" / "policies" / "sets" / told["hash"])
     assert kept["tests/base.toml"] == (SHIPPED / "tests" / "base.toml").read_bytes()
-    assert json.loads(apply(desk, "--json").output)["cases"] == 0
+    assert json.loads(apply(whole_desk, "--json").output)["cases"] == 0
 
 
-def test_cases_are_judged_without_putting_anything_in_force(desk):
+def test_cases_are_judged_without_putting_anything_in_force(whole_desk):
     fine = run("test")
-    assert (fine.exit_code, PolicyArchive(desk / "data").in_force()) == (0, None)
+    assert (fine.exit_code, PolicyArchive(whole_desk / "data").in_force()) == (0, None)
     assert "✓ tests/base.toml: " in fine.output
-    (desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
-    wrong = run("test", str(desk / "policies"))
+    (whole_desk / "policies" / "tests" / "mine.toml").write_text(WRONG_CASE)
+    wrong = run("test", str(whole_desk / "policies"))
     assert wrong.exit_code == 1
     assert "✗ tests/mine.toml: 1 case, 0 hold" in wrong.output
     assert "tests/mine.toml:2  an ordinary mail\n  ✗ expected reject, found permit\n" in wrong.output
@@ -190,8 +197,8 @@ def test_cases_are_judged_without_putting_anything_in_force(desk):
     assert told["failed"][0]["differences"] == [{"en": "expected reject, found permit", "zh": "应为 reject，实为 permit"}]
 
 
-def test_rules_that_no_case_stops_are_named(desk):
-    (desk / "policies" / "tests" / "base.toml").write_text('[[case]]\nname = "a"\nexpect = "permit"\n')
+def test_rules_that_no_case_stops_are_named(whole_desk):
+    (whole_desk / "policies" / "tests" / "base.toml").write_text('[[case]]\nname = "a"\nexpect = "permit"\n')
     assert "Rules that no case makes object:\n  base/suppression\n" in run("test").output
 
 

@@ -11,17 +11,17 @@ import pytest
 
 from relay.policy.checks import CHECKS
 from relay.policy.detectors import PERSONAL, SECRETS
-from relay.policy.duty import DUTIES
-from relay.policy.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
-from relay.policy.model import Thresholds
-from relay.policy.organisation import Regulated, SharedLimits, TransferBasis
-from relay.policy.parse import parse_policies
-from relay.policy.rehearsal import require_cases_to_hold
-from relay.policy.rehearsal_file import CaseTable
-from relay.policy.rule import RuleTable
-from relay.policy.schema import KINDS, schema
-from relay.policy.show import placeholders
-from relay.policy.standing import used_packs, wants
+from relay.policy.rehearsing.rehearsal_file import CaseTable, CopyTable
+from relay.policy.rules.duty import DUTIES
+from relay.policy.rules.expression import FUNCTIONS, MAX_LENGTH, VARIABLES
+from relay.policy.rules.organisation import Regulated, SharedLimits, TransferBasis
+from relay.policy.rules.rule import RuleTable
+from relay.policy.sets.model import Thresholds
+from relay.policy.sets.parse import parse_policies
+from relay.policy.telling.schema import KINDS, schema
+from relay.policy.telling.show import examples_left
+from relay.policy.telling.standing import used_packs, wants
+from relay.render.rehearsing import require_cases_to_hold
 from tests.support.policies import a_policy, newsletter, shipped_files
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -38,7 +38,7 @@ def test_the_tables_of_checks_are_complete():
     english, chinese = [], []
     for check in CHECKS.values():
         keys = ", ".join(f"`{key}`" for key in check.parameters.model_fields if key not in RuleTable.model_fields) or "-"
-        if check.protected:
+        if check.guards:
             read = "protected", "受保护"
         elif check.inspects:
             read = "content", "内容"
@@ -133,7 +133,7 @@ def test_the_examples_load(document):
 @pytest.mark.parametrize("document", [ENGLISH, CHINESE], ids=["en", "zh"])
 def test_the_example_of_cases_holds(document):
     (block,) = re.findall(r"```toml\n(\[stream\].*?)```", document, re.DOTALL)
-    assert require_cases_to_hold(shipped_files() | {"tests/mine.toml": block.encode()}) == 4 + require_cases_to_hold(
+    assert require_cases_to_hold(shipped_files() | {"tests/mine.toml": block.encode()}) == 5 + require_cases_to_hold(
         shipped_files()
     )
 
@@ -142,6 +142,12 @@ def test_the_example_of_cases_holds(document):
 def test_the_table_of_cases_is_complete(document, heading):
     listed = [key for row in rows_after(document, heading) for key in re.findall(r"`(\w+)`", row[0])]
     assert sorted(listed) == sorted(field.alias or name for name, field in CaseTable.model_fields.items())
+
+
+@pytest.mark.parametrize(("document", "heading"), [(ENGLISH, "| in `copy`"), (CHINESE, "| `copy` 中的键")], ids=["en", "zh"])
+def test_the_table_of_copies_is_complete(document, heading):
+    listed = [key for row in rows_after(document, heading) for key in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(listed) == sorted(CopyTable.model_fields)
 
 
 # The shipped files ---------------------------------------------------------------------------------------------------
@@ -175,7 +181,7 @@ def test_what_the_shipped_files_only_propose_can_be_switched_on():
 
 
 def test_what_is_still_the_example_is_named():
-    assert placeholders(a_policy()) == [
+    assert examples_left(a_policy()) == [
         "organisation.toml: legal_name: 示例公司",
         "organisation.toml: legal_name: Example Company Ltd.",
         "organisation.toml: postal_address: 示例路 1 号",

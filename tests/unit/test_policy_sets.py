@@ -3,8 +3,8 @@
 import pytest
 
 from relay.mail.mailbox import Mailbox
-from relay.policy.faults import line_of
-from relay.policy.sets import set_hash
+from relay.policy.sets.faults import line_of
+from relay.policy.sets.policy_set import set_hash
 from tests.support.policies import a_policy, an_identity, shipped_files
 
 NEWS = "streams/newsletter.toml"

@@ -19,7 +19,8 @@ from relay.cli.opening import open_all
 from relay.cli.records import records
 from relay.errors import RecordsUnavailable
 from relay.mail.reply import reply
-from relay.records.facts import finished_record, received_record, suppressed_record
+from relay.records.facts import finished_record, received_record
+from relay.records.suppressed import suppressed_record
 from relay.service.policies import PolicyArchive, read_folder
 from tests.support.records import NOW, a_first_try, a_message, a_refusal, a_submission, an_id, permitted, rejected
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from relay.cli.main import root
 from relay.cli.opening import open_all
 from relay.keys import load_keys
-from relay.policy.suppression import Reason
+from relay.policy.suppressions.suppression import Reason
 from relay.records.facts import policy_record
 from relay.records.monthly.counts import Month
 from relay.records.reading import Reader

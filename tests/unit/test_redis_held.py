@@ -7,36 +7,23 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.contracts import RowState
-from relay.stores.held import NEVER, HeldUpdate, HoldFull, Why
-from relay.stores.redis import RedisStore
-from tests.support.clocks import Clock
-from tests.support.held import LANE, LEASE, OWNER, ROOM, done, held_copy, held_message, hold, hold_one, key_of, lane, opened
+from relay.stores.held import NEVER, BodyLost, HeldUpdate, HoldFull, Why
+from relay.stores.ledger import ClearRequest, RowState, Settlement
+from relay.stores.redis.store import RedisStore
+from tests.support.fixtures import a_clock, a_redis_store, a_sentinel_group, an_emptied_redis
+from tests.support.held import DAY, LANE, LEASE, OWNER, ROOM, done, held_copy, held_message, hold, hold_one, key_of, lane, opened
 from tests.support.redis_server import RedisServer
-from tests.support.sentinel import SentinelGroup
-from tests.support.stores import META, PATIENT_MS, START, digest, new_redis, patiently, refusal
+from tests.support.stores import META, PATIENT_MS, START, die_before, digest, new_redis, patiently, refusal
 
 MESSAGE = held_message()
 LARGE = held_message(2, 25 << 20)
 PIECE = 1 << 18
 
 
-@pytest.fixture
-def clock():
-    return Clock(START)
-
-
-@pytest.fixture
-def server(redis_server):
-    redis_server.command("FLUSHALL")
-    return redis_server
-
-
-@pytest.fixture
-async def store(server, clock):
-    opened = await new_redis(server.url, clock)
-    yield opened
-    await opened.aclose()
+clock = a_clock(START)
+server = an_emptied_redis()
+store = a_redis_store()
+group = a_sentinel_group()
 
 
 async def another_node(server, clock):
@@ -108,24 +95,9 @@ async def test_a_body_is_kept_in_pieces_that_keep_nobody_waiting(store):
     assert await keys(store, "hb:*") == []
 
 
-class _Died(Exception):
-    pass
-
-
-async def test_pieces_of_which_no_step_tells_are_forgotten_by_redis(server, store, clock, monkeypatch):
+async def test_pieces_of_which_no_step_tells_are_forgotten_by_redis(server, store, clock):
     """A node dies between the last piece and the step that makes the message known."""
-    dying = await another_node(server, clock)
-    operate = dying._link.operate
-
-    async def until_it_is_held(name, *arguments, **options):
-        if name == "hold":
-            raise _Died
-        return await operate(name, *arguments, **options)
-
-    monkeypatch.setattr(dying._link, "operate", until_it_is_held)
-    with pytest.raises(_Died):
-        await hold(dying, LARGE, [held_copy(LARGE, "ada")])
-    await dying.aclose()
+    await die_before(server.url, clock, "hold", lambda dying: hold(dying, LARGE, [held_copy(LARGE, "ada")]))
     (body,) = await keys(store, "hb:*")
     assert 0 < await ask(store, "PTTL", body) <= 600_000
     assert await store.held_message(LARGE.id) is None
@@ -178,7 +150,9 @@ async def test_a_known_message_of_which_a_piece_is_lost_is_a_fault_and_not_a_sho
     await hold(store, message, [held_copy(message, "ada")])
     (body,) = await keys(store, "hb:*")
     await ask(store, "HDEL", body, 1)
-    assert await why(store.held_message(message.id)) == "schema"
+    with pytest.raises(BodyLost) as caught:
+        await store.held_message(message.id)
+    assert caught.value.reason == "schema"
     await done(store, *await store.claim(1, LEASE))
     assert await store.held_message(message.id) is None
 
@@ -196,14 +170,42 @@ async def until_full(store):
     raise AssertionError("it was never full")
 
 
+async def test_what_has_left_is_settled_and_forgotten_though_redis_is_full(tmp_path, clock):
+    """Unheard it would be sent again; and nothing would make room."""
+    with RedisServer(tmp_path / "own") as server:
+        store = await new_redis(server.url, clock)
+        gone, kept = await hold_one(store, 1), await hold_one(store, 2)
+        key, attempt = digest("courier's"), held_message(1).id
+        await opened(store, held_message(1), key=key)
+        await store.clear(key, attempt, [ClearRequest(gone.recipient, (), (), frozenset())], LEASE, DAY)
+        info = await ask(store, "INFO", "memory")
+        await ask(store, "CONFIG", "SET", "maxmemory", info["used_memory"] // 2)
+        settled = [Settlement(gone.recipient, RowState.DELIVERED, "250 ok", submission_id=attempt)]
+        outcomes = await asyncio.gather(
+            store.claim(1, LEASE), store.finish(key, settled), done(store, gone), store.held_totals(), return_exceptions=True
+        )
+        assert [getattr(outcome, "reason", outcome) for outcome in outcomes] == ["memory", None, 1, "memory"]
+        await ask(store, "CONFIG", "SET", "maxmemory", 0)
+        assert [row.state for row in await store.rows(key)] == [RowState.DELIVERED]
+        assert [copy.message for copy in await store.held_copies(None, 10)] == [kept.message]
+        await store.aclose()
+
+
 async def test_held_mail_leaves_redis_room_for_refusals(tmp_path, clock):
     with RedisServer(tmp_path / "own") as server:
         store = await new_redis(server.url, clock)
         info = await ask(store, "INFO", "memory")
         maximum = info["used_memory"] + (8 << 20)
+        assert (await store.held_totals()).room is None
         await ask(store, "CONFIG", "SET", "maxmemory", maximum)
+        room = (await store.held_totals()).room
+        assert room is not None
+        assert 0 < room < 0.7 * maximum
         kept = await until_full(store)
         assert 0 < kept < 32
+        full = (await store.held_totals()).room
+        assert full is not None
+        assert full < 2 * PIECE < room
         message = held_message(1, 2 * PIECE)
         with pytest.raises(HoldFull):  # before its first piece
             await hold(store, message, [held_copy(message, "ada")])
@@ -310,14 +312,6 @@ async def test_bodies_leave_ways_to_redis_free(store, monkeypatch):
 
 
 # Where a replica may be promoted
-
-
-@pytest.fixture
-def group(tmp_path):
-    group = SentinelGroup(tmp_path)
-    group.start()
-    yield group
-    group.stop()
 
 
 async def test_sentinel_fails_over_and_no_held_copy_is_lost(group, clock):

@@ -8,35 +8,41 @@ import pytest
 import trustme
 
 from relay.errors import ConfigurationError, StoreUnavailable
-from relay.policy.suppression import Reason
-from relay.stores.contracts import Cleared, OverLimit, Reserved, StoreMeta
-from relay.stores.redis import RedisStore
+from relay.policy.suppressions.suppression import Reason
+from relay.stores.contracts import StoreMeta
+from relay.stores.ledger import Cleared
+from relay.stores.limits import OverLimit, Reserved
+from relay.stores.redis.store import RedisStore
 from tests.support.clocks import Clock
+from tests.support.fixtures import a_redis_store, a_sentinel_group, an_emptied_redis
 from tests.support.ports import free_port
 from tests.support.redis_server import DURABLE, RedisServer
-from tests.support.sentinel import SentinelGroup
-from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, patiently, refusal, request
+from tests.support.stores import (
+    ADA,
+    BOB,
+    META,
+    PATIENT_MS,
+    START,
+    charge,
+    delivered,
+    digest,
+    first_try,
+    patiently,
+    refusal,
+    request,
+)
 
 MAIL = digest("submission")
 LEASE = 30.0
-PATIENT = 10_000  # milliseconds: a busy machine must not fail a test that is not about the budget
 
 
-@pytest.fixture
-def server(redis_server):
-    return redis_server
-
-
-@pytest.fixture
-async def store(server):
-    server.command("FLUSHALL")
-    await RedisStore.create(server.url, META, timeout_ms=PATIENT)
-    async with a_store_on(server) as opened:
-        yield opened
+server = an_emptied_redis()
+store = a_redis_store(clock="")
+group = a_sentinel_group()
 
 
 @asynccontextmanager
-async def a_store_on(server, meta: StoreMeta = META, timeout_ms: int = PATIENT, **options):
+async def a_store_on(server, meta: StoreMeta = META, timeout_ms: int = PATIENT_MS, **options):
     opened = await RedisStore.open(server.url, meta, timeout_ms=timeout_ms, **options)
     try:
         yield opened
@@ -97,11 +103,11 @@ async def test_what_nobody_waits_for_any_more_is_not_sent(store, server):
 
 
 async def test_no_server_is_unreachable():
-    assert await why(RedisStore.open(f"redis://127.0.0.1:{free_port()}", META, timeout_ms=PATIENT)) == "unreachable"
+    assert await why(RedisStore.open(f"redis://127.0.0.1:{free_port()}", META, timeout_ms=PATIENT_MS)) == "unreachable"
 
 
 async def test_what_was_acknowledged_survives_a_power_cut(own_server):
-    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT)
+    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT_MS)
     async with a_store_on(own_server) as store:
         for n in range(300):
             assert await store.suppress(refusal(digest(n)))
@@ -200,8 +206,8 @@ async def test_text_that_cannot_be_encoded_spoils_nothing(store):
 
 async def test_closing_answers_what_was_asked_before(server):
     server.command("FLUSHALL")
-    await RedisStore.create(server.url, META, timeout_ms=PATIENT)
-    store = await RedisStore.open(server.url, META, timeout_ms=PATIENT)
+    await RedisStore.create(server.url, META, timeout_ms=PATIENT_MS)
+    store = await RedisStore.open(server.url, META, timeout_ms=PATIENT_MS)
     asked = [asyncio.ensure_future(store.suppress(refusal(digest(n)))) for n in range(2000)]
     await asyncio.sleep(0)
     await store.aclose()
@@ -229,15 +235,15 @@ async def test_a_refusal_on_one_node_binds_the_next_recipient_on_the_other(store
 async def test_of_two_nodes_that_create_the_store_at_once_one_names_it(server):
     server.command("FLUSHALL")
     metas = [StoreMeta(f"store {n}", 1, META.fingerprints) for n in range(5)]
-    made = await asyncio.gather(*(RedisStore.create(server.url, meta, timeout_ms=PATIENT) for meta in metas))
+    made = await asyncio.gather(*(RedisStore.create(server.url, meta, timeout_ms=PATIENT_MS) for meta in metas))
     assert len({meta.store_id for meta in made}) == 1
-    assert await RedisStore.peek(server.url, timeout_ms=PATIENT) == made[0]
+    assert await RedisStore.peek(server.url, timeout_ms=PATIENT_MS) == made[0]
 
 
 async def test_an_empty_server_is_nobody(server):
     server.command("FLUSHALL")
-    assert await RedisStore.peek(server.url, timeout_ms=PATIENT) is None
-    assert await why(RedisStore.open(server.url, META, timeout_ms=PATIENT)) == "empty"
+    assert await RedisStore.peek(server.url, timeout_ms=PATIENT_MS) is None
+    assert await why(RedisStore.open(server.url, META, timeout_ms=PATIENT_MS)) == "empty"
 
 
 async def test_the_servers_own_clock_decides(store):
@@ -265,8 +271,8 @@ async def _without_end(store, keys):
 async def test_a_thousand_lapsed_reservations_are_counted_and_forgotten(server):
     server.command("FLUSHALL")
     clock = Clock(START)
-    await RedisStore.create(server.url, META, timeout_ms=PATIENT)
-    store = await RedisStore.open(server.url, META, timeout_ms=PATIENT, clock=clock)
+    await RedisStore.create(server.url, META, timeout_ms=PATIENT_MS)
+    store = await RedisStore.open(server.url, META, timeout_ms=PATIENT_MS, clock=clock)
     limit = charge(1000, unit=3600.0)
     await asyncio.gather(*(store.reserve([limit], LEASE) for _ in range(1000)))
     clock.pass_(LEASE)
@@ -286,7 +292,7 @@ async def test_a_thousand_lapsed_reservations_are_counted_and_forgotten(server):
     [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no"), ("appendfsync", "everysec")],
 )
 async def test_a_server_that_may_lose_data_is_refused(own_server, setting, value):
-    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT)
+    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT_MS)
     async with a_store_on(own_server) as store:
         await store.check()
         own_server.command("CONFIG", "SET", setting, value)
@@ -299,7 +305,7 @@ async def test_hidden_settings_need_a_word_of_the_operator(tmp_path):
     server = RedisServer(tmp_path, (*DURABLE, "--rename-command", "CONFIG", ""))
     server.start()
     try:
-        await RedisStore.create(server.url, META, timeout_ms=PATIENT)
+        await RedisStore.create(server.url, META, timeout_ms=PATIENT_MS)
         async with a_store_on(server) as store:
             with pytest.raises(StoreUnavailable, match="durability_confirmed"):
                 await store.check()
@@ -310,14 +316,14 @@ async def test_hidden_settings_need_a_word_of_the_operator(tmp_path):
 
 
 async def test_a_full_server_says_so(own_server):
-    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT)
+    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT_MS)
     async with a_store_on(own_server) as store:
         own_server.command("CONFIG", "SET", "maxmemory", "1mb")
         assert await why(store.suppress(refusal())) == "memory"
 
 
 async def test_a_replica_takes_nothing(own_server, server):
-    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT)
+    await RedisStore.create(own_server.url, META, timeout_ms=PATIENT_MS)
     async with a_store_on(own_server) as store:
         own_server.command("REPLICAOF", "127.0.0.1", str(free_port()))
         assert await why(store.suppress(refusal())) == "unreachable"
@@ -328,9 +334,9 @@ async def test_a_replica_takes_nothing(own_server, server):
 async def test_a_wrong_password_is_named(own_server):
     own_server.command("CONFIG", "SET", "requirepass", "secret")
     with pytest.raises(StoreUnavailable, match=r"(?i)auth"):
-        await RedisStore.peek(own_server.url, timeout_ms=PATIENT)
+        await RedisStore.peek(own_server.url, timeout_ms=PATIENT_MS)
     url = own_server.url.replace("redis://", "redis://:secret@")
-    assert await RedisStore.peek(url, timeout_ms=PATIENT) is None
+    assert await RedisStore.peek(url, timeout_ms=PATIENT_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -347,7 +353,7 @@ async def test_a_wrong_password_is_named(own_server):
 )
 async def test_a_url_that_cannot_be_meant_is_a_fault_of_the_configuration(url):
     with pytest.raises(ConfigurationError, match=r"\[store\] url"):
-        await RedisStore.open(url, META, timeout_ms=PATIENT)
+        await RedisStore.open(url, META, timeout_ms=PATIENT_MS)
 
 
 # TLS and Sentinel
@@ -370,24 +376,16 @@ def tls_server(tmp_path):
 
 
 async def test_tls_is_verified(tls_server):
-    assert await RedisStore.create(tls_server, META, timeout_ms=PATIENT) == META
-    store = await RedisStore.open(tls_server, META, timeout_ms=PATIENT)
+    assert await RedisStore.create(tls_server, META, timeout_ms=PATIENT_MS) == META
+    store = await RedisStore.open(tls_server, META, timeout_ms=PATIENT_MS)
     assert await store.suppress(refusal())
     await store.aclose()
     with pytest.raises(StoreUnavailable, match=r"(?i)certificate"):
-        await RedisStore.open(tls_server.partition("?")[0], META, timeout_ms=PATIENT)
-
-
-@pytest.fixture
-def group(tmp_path):
-    group = SentinelGroup(tmp_path)
-    group.start()
-    yield group
-    group.stop()
+        await RedisStore.open(tls_server.partition("?")[0], META, timeout_ms=PATIENT_MS)
 
 
 async def test_sentinel_fails_over_and_no_refusal_is_lost(group):
-    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT_MS))
     store = await RedisStore.open(group.url, META, timeout_ms=500)
     await store.check()
     await patiently(lambda: store.suppress_many([refusal(digest(n)) for n in range(100)]))
@@ -401,7 +399,7 @@ async def test_sentinel_fails_over_and_no_refusal_is_lost(group):
 
 
 async def test_a_refusal_that_no_replica_has_is_not_acknowledged(group):
-    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT_MS))
     store = await RedisStore.open(group.url, META, timeout_ms=500)
     group.replica.pause()
     try:
@@ -414,7 +412,7 @@ async def test_a_refusal_that_no_replica_has_is_not_acknowledged(group):
 
 
 async def test_a_sentinel_that_is_silent_does_not_hide_the_others(group):
-    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT))
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT_MS))
     with socket.create_server(("127.0.0.1", 0)) as hole:
         silent = f"127.0.0.1:{hole.getsockname()[1]}"
         url = group.url.replace("//", f"//{silent},")

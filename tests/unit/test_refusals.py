@@ -12,7 +12,7 @@ from relay.doors import refusals as refusals_module
 from relay.doors.refusals import Refusals
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.keys import rotated
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.records.facts import received_record
 from relay.records.search import found_by_id
 from relay.render.token import UnsubscribeToken, make_token, stream_number

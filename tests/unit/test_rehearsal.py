@@ -5,7 +5,8 @@ import re
 import pytest
 
 from relay.errors import ConfigurationError
-from relay.policy.rehearsal import differences, failures, read_rehearsals, require_cases_to_hold
+from relay.policy.rehearsing.rehearsal import read_rehearsals
+from relay.render.rehearsing import differences, failures, require_cases_to_hold
 from tests.support.policies import shipped_files, word_rule
 
 HEAD = '[stream]\npurpose = "marketing"\n'
@@ -127,6 +128,114 @@ def test_without_a_day_the_packs_were_just_reviewed():
 def test_what_does_not_hold_is_told(lines, told):
     mild = word_rule("offer", "mild").replace("[[rule]]", "[[stream.rule]]").replace("reject", "warn")
     assert said(case(lines, head=HEAD + mild)) == told
+
+
+LETTER = 'subject = "Spring"\nhtml = "<p>Hello.</p><img src=\\"https://t.example.org/o.gif\\" width=\\"1\\" height=\\"1\\">"\n'
+LAW = """[pack]
+version = "1"
+[[duty]]
+id = "label"
+do = "label"
+label = "SG"
+[[duty]]
+id = "footer"
+do = "footer"
+show = ["unsubscribe", "identity"]
+[[duty]]
+id = "pixels"
+do = "remove-pixels"
+if_impossible = "warn"
+[[duty]]
+id = "fields"
+do = "add-fields"
+fields = ["List-Id"]
+"""
+UNDER = f'{HEAD}packs = ["base", "law"]\nunsubscribe = {{ one_click = true }}\n'
+SEALED = """
+raw = '''
+From: news@example.com
+Subject: Spring
+Content-Type: multipart/signed; boundary="s"
+
+--s
+Content-Type: text/html
+
+<p>Hello.</p><img src="https://t.example.org/o.gif" width="1" height="1">
+--s--
+'''
+"""
+
+
+@pytest.mark.parametrize(
+    ("copy", "told"),
+    [
+        ('subject = "<ADV> Spring"', []),
+        ('subject = "Spring"', ["subject: expected Spring, found <ADV> Spring"]),
+        ("footer = true", []),
+        ('footer = "en"', []),
+        ("footer = false", ["footer: expected false, found true"]),
+        ('footer = "zh"', ["footer: expected zh, found en"]),
+        ('says = ["Sent by: Example Company Ltd.", "Unsubscribe (free"]', []),
+        ('says = ["Postal address"]', ['"Postal address" is not written into text part 1, html part 2']),
+        ('says = ["Hello."]', ['"Hello." is not written into text part 1, html part 2']),
+        ("pixels_removed = 1", []),
+        ("pixels_removed = 0", ["pixels removed: expected 0, found 1"]),
+        ('adds = ["list-id"]', []),
+        ("adds = []", ["fields added: expected none, found list-id"]),
+        ('removes = ["X-Internal-A"]', []),
+        ('removes = ["X-B"]', ["fields removed: expected x-b, found x-internal-a"]),
+        ('done = ["base/internal-fields", "law/label", "law/footer", "law/pixels", "law/fields"]', []),
+        ('done = ["law/label"]', ["duties done: expected law/label, found base/internal-fields, law/fields, law/footer, law/la"]),
+        ('left_out = ["law/pixels"]', ["left out: expected law/pixels, found none"]),
+        ('impossible = "law/footer"', ["a copy can be made in spite of law/footer"]),
+    ],
+)
+def test_a_case_says_what_the_copy_is_like(copy, told):
+    one = case(f'{LETTER}fields = {{ X-Internal-A = "1" }}\nexpect = "permit"\ncopy = {{ {copy} }}', head=UNDER, law=LAW)
+    found = said(one)
+    assert len(found) == len(told)
+    assert all(text.startswith(expected) for text, expected in zip(found, told, strict=True)), found
+
+
+def test_of_people_the_copy_is_as_they_wrote_it():
+    head = '[stream]\npurpose = "correspondence"\npacks = ["base", "law"]\n'
+    as_it_was = 'copy = { subject = "Spring", footer = false, pixels_removed = 0, adds = [], removes = [], done = [] }'
+    assert said(case(f'{LETTER}expect = "permit"\n{as_it_was}', head=head, law=LAW)) == []
+
+
+def test_a_case_says_that_there_is_no_copy_or_what_it_lacks():
+    assert said(case(f'{SEALED}expect = "permit"\ncopy = {{ impossible = "law/footer" }}', head=UNDER, law=LAW)) == []
+    (told,) = said(case(f'{SEALED}expect = "permit"\ncopy = {{ footer = true }}', head=UNDER, law=LAW))
+    assert told == "no copy can be made: law/footer: the message is signed or encrypted, so its text cannot have a footer"
+    pixels = LAW.replace('do = "footer"', 'do = "footer"\nif_impossible = "warn"')
+    both = 'copy = { left_out = ["law/footer", "law/pixels"], footer = false, pixels_removed = 0, subject = "<ADV> Spring" }'
+    assert said(case(f'{SEALED}expect = "permit"\n{both}', head=UNDER, law=pixels)) == []
+    shadow = UNDER + 'mode = "shadow"\n'
+    assert said(case(f'{SEALED}expect = "permit"\n{both}', head=shadow, law=LAW)) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ('expect = "reject"\ncopy = { footer = true }', "copy: only mail that the rules let leave has one"),
+        ('expect = "permit"\nphase = "rcpt"\ncopy = { footer = true }', "copy: only mail that the rules let leave has one"),
+        ('expect = "permit"\ncopy = { impossible = "a/b", footer = true }', "impossible says that there is no copy"),
+        ('expect = "permit"\ncopy = { footer = "Japanese" }', "copy.footer"),
+        ('expect = "permit"\ncopy = { label = "CN" }', "copy.label"),
+    ],
+)
+def test_what_cannot_be_said_of_a_copy_is_refused(lines, fault):
+    with pytest.raises(ConfigurationError) as refused:
+        case(lines)
+    assert fault in str(refused.value)
+    assert "tests/mine.toml: line" in str(refused.value)
+
+
+def test_a_duty_that_can_be_done_to_nobody_may_be_expected():
+    head = f'{UNDER}override = [{{ rule = "law/facts", action = "warn", reason = "r", by = "b", until = 2099-01-01 }}]\n'
+    needs = '[[rule]]\nid = "facts"\ncheck = "organisation-facts"\nfacts = ["legal_name"]\n'
+    lines = 'organisation = { legal_name = { zh = "", en = "" } }\nexpect = "defer"\nobjects = ["law/footer", "law/facts"]'
+    assert said(case(lines, head=head, law=LAW.replace("[[duty]]", f"{needs}[[duty]]", 1))) == []
 
 
 def test_a_rule_that_fails_is_no_answer():

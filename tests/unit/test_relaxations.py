@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from relay.records.monthly.relaxations import ALL_RULES, reigns, relaxations
 from relay.service.policies import Switch, read_folder
 from tests.support.months import EXEMPT, RELAXED

@@ -12,7 +12,7 @@ from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
 from relay.mail.message import Message
 from relay.render.signing import body_hash
-from relay.stores.contracts import FirstTry
+from relay.stores.ledger import FirstTry
 from tests.support.leaving import NEWS
 from tests.support.line import LineHouse
 from tests.support.mail_dkim import dns_records

@@ -8,17 +8,26 @@ import pytest
 
 from relay.config import parse_config
 from relay.errors import RecordsUnavailable, StoreUnavailable
-from relay.policy.charges import upstream_charges
-from relay.policy.reputation import DAY, Feedback, Measure, Tally
+from relay.policy.cases.reputation import DAY, Feedback, Measure, Tally
+from relay.policy.cases.transfers import Category, Crossing
+from relay.policy.deciding.charges import upstream_charges
 from relay.records.chain import line_of
 from relay.records.facts import collected_record
 from relay.records.feedback import FeedbackLog, feedback_of
 from relay.records.kinds import Kind, Person
 from relay.records.search import Query, search
 from relay.service.reputation import ReputationWatch
-from relay.stores.contracts import RowState, Settlement
-from relay.telemetry import stream_paused, stream_ratio, stream_sent, stream_warning, upstream_limit_used
-from tests.support.policies import newsletter
+from relay.stores.ledger import ClearRequest, RowState, Settlement
+from relay.telemetry import (
+    stream_paused,
+    stream_ratio,
+    stream_sent,
+    stream_warning,
+    transfer_persons,
+    transfer_persons_below,
+    upstream_limit_used,
+)
+from tests.support.policies import a_policy, newsletter
 from tests.support.records import KEYS, NOW, an_id, opened
 from tests.support.stores import digest, first_try, new_sqlite
 
@@ -216,3 +225,31 @@ async def test_the_share_of_an_upstreams_limits_is_shown(records, store, clock):
     await a_watch(records, store, clock).look()
     assert upstream_limit_used.labels("netease", "day")._value.get() == 0.75
     assert upstream_limit_used.labels("netease", "hour")._value.get() == 0.06
+
+
+GROUND = '[[transfer]]\nto = ["SG"]\nbasis = "{}"\nreference = "1"\nuntil = 2099-12-31\n'
+ELSEWHERE = "[[transferred]]\nyear = {}\nordinary = 7\n"
+COUNTING = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "cn-marketing"]')}
+
+
+def values(gauge):
+    """By the values of its labels."""
+    return {tuple(sample.labels.values()): sample.value for metric in gauge.collect() for sample in metric.samples}
+
+
+async def test_whose_data_left_is_shown_beside_what_the_grounds_allow(records, store, clock):
+    year = datetime.fromtimestamp(clock(), POLICY.zone).year
+    crossing = Crossing(year, Category.ORDINARY, clock() + DAY)
+    people = [ClearRequest(digest(n), (digest(n),), (), frozenset(), crossing=crossing) for n in range(3)]
+    await store.clear(digest("mail"), first_try(1).submission_id, people, 60.0, DAY)
+    tables = GROUND.format("exempt") + GROUND.format("standard-contract").replace("SG", "US") + ELSEWHERE.format(year)
+    policy = a_policy(changes=COUNTING, added={"organisation.toml": f"\n{tables}"})
+    await a_watch(records, store, clock, policy).look()
+    assert values(transfer_persons) == {("ordinary",): 10, ("sensitive",): 0}
+    assert values(transfer_persons_below) == {
+        ("ordinary", "exempt"): 100_000,
+        ("ordinary", "standard-contract"): 1_000_000,
+        ("sensitive", "standard-contract"): 10_000,
+    }
+    await a_watch(records, store, clock, a_policy(changes=COUNTING)).look()  # no ground: nobody leaves
+    assert (values(transfer_persons), values(transfer_persons_below)) == ({}, {})

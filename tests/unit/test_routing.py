@@ -94,8 +94,8 @@ def test_the_account_of_the_reverse_path_sends_and_without_one_the_authors(routi
         (LAN, ["abroad"], ["abroad", "home"], PATH, MESSAGE, {"US"}),
         (LAN, ["abroad", "home"], ["abroad", "home"], PATH, MESSAGE, {"US", "CN"}),  # it may fail over
         (LAN, ["abroad", "home"], ["abroad"], PATH, MESSAGE, {"US"}),  # no account there: it never leaves there
-        (LAN, ["unknown", "home"], ["unknown", "home"], PATH, None, {"CN"}),
-        (LAN, ["unknown"], ["unknown"], PATH, MESSAGE, set()),
+        (LAN, ["unknown", "home"], ["unknown", "home"], PATH, None, {"ZZ", "CN"}),
+        (LAN, ["unknown"], ["unknown"], PATH, MESSAGE, {"ZZ"}),
         (LAN, ["abroad"], [], PATH, MESSAGE, set()),
         (LAN, ["abroad", "home"], ["abroad", "home"], None, MESSAGE, {"US"}),  # netease takes no null reverse-path
         (LAN, ["abroad"], ["abroad"], None, None, set()),  # whose account is known with the message

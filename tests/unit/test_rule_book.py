@@ -69,3 +69,9 @@ def test_the_false_positives_of_every_kind_stand_in_the_book(book):
     rows = [line for line in book().splitlines() if re.search(r"\| [0-9,]{7,} × ", line)]
     assert {kind for line in rows for kind in re.findall(r"\(`([a-z-]+)`\)", line)} == PERSONAL.keys() | SECRETS.keys()
     assert any("(`us-ssn`)" in line and "(89 %)" in line for line in rows)
+
+
+def test_the_chinese_book_is_set_in_chinese():
+    """Colons, full stops and conjunctions of Chinese between Chinese words; examples and what laws are called aside."""
+    text = re.sub(r"`[^`]*`", "x", chinese())
+    assert re.findall(r".{0,9}(?:[\u4e00-\u9fff][:;] |。 (?!\|)|[A-Z]或|或 [\u4e00-\u9fff]).{0,9}", text) == []

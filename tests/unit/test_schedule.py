@@ -7,7 +7,7 @@ from relay.carrying.schedule import BackOff, Fate, Next, Wait, put_off, refused,
 from relay.mail import replies
 from relay.mail.envelope import Recipient
 from relay.mail.mailbox import Mailbox
-from relay.policy.case import Action, Objection, Ruling
+from relay.policy.cases.case import Action, Objection, Ruling
 from relay.stores.held import NEVER, HeldCopy, Lane, Why
 
 NOW = 1_800_000_000.0

@@ -8,13 +8,14 @@ import pytest
 
 from relay.errors import RecordsUnavailable
 from relay.keys import new_keys, rotated
+from relay.mail.mailbox import mask
 from relay.records import chain, search
 from relay.records.append import Records
 from relay.records.collected import addressee_named
 from relay.records.facts import received_record
 from relay.records.kinds import Kind
 from relay.records.reading import Reader
-from relay.records.search import Query, found_by_id, mask, verify
+from relay.records.search import Query, found_by_id, verify
 from tests.support.records import (
     KEYS,
     NOW,

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 
 import pytest
 
@@ -72,6 +73,20 @@ async def test_a_client_that_goes_on_has_heard_the_reply():
         assert house.line.concluded_ids == [house.line.submitted[0][0].id]
         await talker.say("NOOP")
         assert len(house.line.concluded_ids) == 1
+
+
+async def test_a_try_begins_when_its_client_is_told_to_send():
+    """However late the door gets to read: whoever gives this try up has had that reply."""
+    async with a_house(a_trusted_config()) as house, a_talker(house) as talker:
+        await open_transaction(talker)
+        before = time.monotonic()
+        assert (await talker.say("DATA")).startswith("354")
+        told = time.monotonic()
+        await asyncio.sleep(0.05)
+        await talker.send(b"x\r\n.\r\n")
+        assert (await talker.reply()).startswith("250")
+        (began,) = house.line.told_to_send
+        assert before < began < told
 
 
 async def test_a_pipelined_command_says_nothing_and_a_later_one_does():

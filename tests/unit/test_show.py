@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from relay.policy.show import show
+from relay.policy.telling.show import show
 from tests.support.policies import a_policy, newsletter
 from tests.unit.test_difference import EXEMPT, FACTS, NEWS, OVERRIDE, pacing
 
@@ -177,7 +177,7 @@ def test_hours_are_said_with_whose_clock_counts():
     assert naming(said(pacing('hours = ["Mon-Fri 09:00-21:00", "Sat 10:00-20:00"]'))[0], "leaves only") == [
         (
             "newsletter: leaves only Mon-Fri 09:00-21:00, Sat 10:00-20:00, by the recipient's clock"
-            " (Asia/Shanghai where the domain names no country; of several zones in all)."
+            " (Asia/Shanghai where nobody names the country; of several zones in all)."
         )
     ]
     assert naming(said(pacing('hours = "09:00-21:00"\nhours_zone = "organisation"'))[0], "leaves only") == [

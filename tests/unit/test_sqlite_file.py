@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.contracts import Cleared
-from relay.stores.sqlite import SQLiteStore
+from relay.stores.ledger import Cleared
+from relay.stores.sqlite import SQLiteStore, limits
 from relay.stores.sqlite.file import StoreFile, unavailable
 from tests.contract.test_meta import OPERATIONS
 from tests.support.clocks import Clock
@@ -85,6 +85,30 @@ async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_use
     await store.note_sending("news", "2026-11-21")
     assert (await store.sending_days(["news"]))["news"].days == 1
     await store.aclose()
+
+
+async def test_a_file_from_before_transfers_were_counted_goes_on_being_used(tmp_path):
+    path = tmp_path / "relay.db"
+    SQLiteStore.create(path, META)
+    older = sqlite3.connect(path)
+    older.executescript("DROP TABLE transferred; DROP TABLE transferred_persons")
+    older.close()
+    store = SQLiteStore.open(path, META)
+    assert await store.transfer_years() == []
+    await store.aclose()
+
+
+async def test_counting_what_is_reserved_reads_an_index_alone_also_in_an_older_file(tmp_path):
+    path = tmp_path / "relay.db"
+    SQLiteStore.create(path, META)
+    older = sqlite3.connect(path)
+    older.executescript("DROP INDEX reserved_counts; CREATE INDEX reserved_key ON reserved (key)")
+    older.close()
+    await SQLiteStore.open(path, META).aclose()
+    renewed = sqlite3.connect(path)
+    plan = [row[3] for row in renewed.execute(f"EXPLAIN QUERY PLAN {limits._COUNT}", (b"", 0, 0, 0, 0))]
+    renewed.close()
+    assert any("COVERING INDEX reserved_counts" in step for step in plan), plan
 
 
 def test_a_file_is_made_once_and_for_nobody_else_to_read(tmp_path):

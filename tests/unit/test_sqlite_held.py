@@ -14,11 +14,12 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.files import Turn
-from relay.stores.held import HeldUpdate, HoldFull, Why
+from relay.stores.held import BodyLost, HeldUpdate, HoldFull, Why
 from relay.stores.sqlite import SQLiteStore, held, turns
 from relay.stores.sqlite.bodies import ORPHANED
 from tests.support import store_processes
 from tests.support.clocks import Clock
+from tests.support.fixtures import a_clock, a_sqlite_store
 from tests.support.held import LANE, LEASE, OWNER, done, due_again, held_copy, held_message, hold, hold_one, key_of
 from tests.support.stores import META, START, digest, new_sqlite
 
@@ -27,11 +28,8 @@ COPY = held_copy(MESSAGE, "ada")
 OTHER = held_message(2, octets=100_000)
 
 
-@pytest.fixture
-async def store(tmp_path):
-    opened = await new_sqlite(tmp_path, Clock(START))
-    yield opened
-    await opened.aclose()
+clock = a_clock(START)
+store = a_sqlite_store()
 
 
 @pytest.fixture
@@ -194,7 +192,7 @@ async def test_a_body_that_is_not_as_it_was_written_is_missed_aloud_and_its_row_
     await hold(store, MESSAGE, [COPY])
     (name,) = files(folder)
     damage(folder / name)
-    with pytest.raises(StoreUnavailable, match=words) as caught:
+    with pytest.raises(BodyLost, match=words) as caught:
         await store.held_message(MESSAGE.id)
     assert caught.value.reason == "disk"
     assert str(folder / name) in str(caught.value)
@@ -207,13 +205,13 @@ async def test_a_body_that_is_not_as_it_was_written_is_missed_aloud_and_its_row_
 async def test_a_body_that_was_forgotten_while_it_was_asked_for_is_no_fault(store, monkeypatch):
     await hold(store, MESSAGE, [COPY])
     (copy,) = await store.claim(10, LEASE)
-    read, loop = store._holding._bodies.read, asyncio.get_running_loop()
+    read, loop = store._bodies.read, asyncio.get_running_loop()
 
     def late(body):
         asyncio.run_coroutine_threadsafe(done(store, copy), loop).result(30)
         return read(body)
 
-    monkeypatch.setattr(store._holding._bodies, "read", late)
+    monkeypatch.setattr(store._bodies, "read", late)
     assert await store.held_message(MESSAGE.id) is None
 
 
@@ -315,7 +313,7 @@ async def test_a_login_whose_time_is_over_is_removed_from_the_file(store):
     clock.pass_(61)
     (copy,) = await store.claim(10, LEASE)
     await due_again(store, copy, START + 90)
-    assert store._read(lambda db, now: db.execute("SELECT count(*) FROM held_credentials").fetchone()) == (0,)
+    assert store._reader.read(lambda db, now: db.execute("SELECT count(*) FROM held_credentials").fetchone()) == (0,)
 
 
 async def test_what_was_forgotten_is_overwritten_in_the_file(store, tmp_path):

@@ -7,7 +7,8 @@ import sqlite3
 
 import pytest
 
-from relay.stores.contracts import OverLimit
+from relay.policy.cases.transfers import Transferred
+from relay.stores.limits import OverLimit
 from relay.stores.sqlite import SQLiteStore
 from tests.support import store_processes
 from tests.support.stores import META, charge, digest, refusal
@@ -58,6 +59,16 @@ async def test_limits_are_exact_over_all_processes(path, started):
 def test_tries_of_one_submission_in_all_processes_deliver_each_recipient_once(path, started):
     cleared = together(started, store_processes.try_to_deliver, path, 60)
     assert sorted(number for numbers in cleared for number in numbers) == list(range(60))
+
+
+async def test_persons_whose_data_leave_are_counted_exactly_over_all_processes(path, started):
+    """Each process lets the same people leave, in an order of its own, while no more than twenty may."""
+    let = together(started, store_processes.let_leave, path, 20, 30)
+    left = {number for numbers in let for number in numbers}
+    assert len(left) == 20
+    store = SQLiteStore.open(path, META)
+    assert await store.transfer_years() == [Transferred(2027, 20)]
+    await store.aclose()
 
 
 def while_delivering(started, path, change):

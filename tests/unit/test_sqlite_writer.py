@@ -11,20 +11,18 @@ import pytest
 
 from relay import commits
 from relay.errors import StoreUnavailable
-from relay.stores.contracts import Reserved
+from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.clocks import Clock
+from tests.support.fixtures import a_clock, a_sqlite_store
 from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, new_sqlite, refusal, request
 from tests.support.waiting import until
 
 MAIL = digest("submission")
 
 
-@pytest.fixture
-async def store(tmp_path):
-    opened = await new_sqlite(tmp_path, Clock(START))
-    yield opened
-    await opened.aclose()
+clock = a_clock(START)
+store = a_sqlite_store()
 
 
 def commits_of(store) -> list[str]:
@@ -75,7 +73,7 @@ async def test_when_one_fails_the_others_are_done_once(store):
 
     run = store._writer.run
     await asyncio.gather(run(count), run(fail), run(count), return_exceptions=True)
-    assert store._read(lambda db, now: db.execute("SELECT tried_at FROM meta").fetchone()) == (2,)
+    assert store._reader.read(lambda db, now: db.execute("SELECT tried_at FROM meta").fetchone()) == (2,)
 
 
 async def test_an_operation_that_breaks_a_law_of_the_file_is_a_fault_of_the_store(store):
@@ -254,7 +252,7 @@ async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):
     for _ in range(20):
         clock.pass_(3600.0)
         await store.settle("00")
-    left = [store._read(rows_in(table)) for table in TABLES]
+    left = [store._reader.read(rows_in(table)) for table in TABLES]
     assert left == [0, 0, 0, 0]
     await store.aclose()
 

@@ -8,15 +8,15 @@ import pytest
 
 from relay.errors import ConfigurationError
 from relay.judging import reply_to
-from relay.policy.case import Action, Phase
-from relay.policy.decide import decide
-from relay.policy.difference import difference
-from relay.policy.model import Unsubscribe
-from relay.policy.organisation import Texts
-from relay.policy.parse import parse_policies
-from relay.policy.show import show
-from relay.policy.standing import ends_at, expired, expiring, wants
-from tests.support.policies import a_case, a_policy, noon, shipped_files
+from relay.policy.cases.case import Action, Phase
+from relay.policy.deciding.decide import decide
+from relay.policy.rules.organisation import Texts
+from relay.policy.sets.model import Unsubscribe
+from relay.policy.sets.parse import parse_policies
+from relay.policy.telling.difference import difference
+from relay.policy.telling.show import show
+from relay.policy.telling.standing import ends_at, expired, expiring, wants
+from tests.support.policies import a_case, a_policy, newsletter, noon, shipped_files
 
 LAST = date(2026, 11, 20)
 PACK = '[pack]\nversion = "1"\nexpires_on = 2026-11-20\n'
@@ -155,6 +155,20 @@ def test_a_rule_that_needs_nothing_is_refused():
         needing("")
 
 
+@pytest.mark.parametrize(
+    ("personalised", "url", "found"),
+    [("true", "", ["preferences_url"]), ("true", "https://www.example.com/settings", []), ("false", "", [])],
+)
+def test_where_a_program_chooses_readers_are_told_where_to_switch_it_off(personalised, url, found):
+    policy = newsletter('[[rule]]\nid = "p"\ncheck = "personalisation"\n', personalised=personalised)
+    facts = policy.organisation.model_copy(update={"preferences_url": url})
+    policy = replace(policy, organisation=facts, streams=tuple(replace(stream, facts=facts) for stream in policy.streams))
+    assert [(want.file, want.key) for want in wants(policy)] == [("organisation.toml", key) for key in found]
+    assert [objection.detail for objection in ruled(policy, LAST).objections] == found
+    said = " ".join(sentence.en for sentence in show(policy, LAST)[0].sentences)
+    assert ("a program chooses what each recipient is shown" in said) == (personalised == "true")
+
+
 # What a stream must offer --------------------------------------------------------------------------------------------
 
 OFFERS = '[pack]\nversion = "1"\n[[rule]]\nid = "offers"\ncheck = "stream-offers"\noffers = {}\n'
@@ -212,6 +226,50 @@ def test_of_what_a_rule_of_the_pack_asks_the_rule_speaks():
     ruling = ruled(policy, LAST)
     assert [one.rule for one in ruling.objections] == ["law/facts"]
     assert [want.rule for want in wants(policy)] == ["law/facts"]
+
+
+OVERRIDE = '[[override]]\nrule = "law/facts"\naction = "warn"\nreason = "r"\nby = "b"\nuntil = {}\n'
+EXEMPT = '\n[[exempt]]\nrecipients = ["{}"]\nrules = ["{}"]\nreason = "r"\nby = "b"\nuntil = 2099-01-01\n'
+FACTS = DUTY.format(NEEDS.format('facts = ["contact"]'))
+
+
+@pytest.mark.parametrize(
+    ("pack", "added"),
+    [
+        (FACTS, {"streams/newsletter.toml": OVERRIDE.format("2099-01-01")}),
+        (FACTS, {"organisation.toml": EXEMPT.format("ada@mail.example.org", "law/facts")}),
+        (FACTS, {"organisation.toml": EXEMPT.format("ada@mail.example.org", "*/fac?s")}),
+        (DUTY.format(NEEDS.format('facts = ["contact"]\naction = "warn"')), {}),
+        (DUTY.format(NEEDS.format('facts = ["contact"]\naction = "hold"')), {}),
+        (DUTY.format(NEEDS.format('facts = ["contact"]\nrecipient_domains = ["elsewhere.example"]')), {}),
+        (FACTS.replace("[[rule]]", f"{ABROAD}\n[[rule]]") + 'recipient_countries = ["US"]\n', {}),
+    ],
+    ids=["override", "exemption", "exemption by pattern", "only warns", "holds", "other domains", "other countries"],
+)
+def test_a_rule_that_may_not_stop_the_copy_does_not_speak_for_the_duty(pack, added):
+    """The copy could not be made: that would be 550 for good, and nothing is wrong with the mail."""
+    policy = a_policy(changes=USES, added=added, law=pack)
+    case = a_case(jurisdictions=frozenset({"US"}))
+    leading = decide(policy, policy.stream("newsletter"), case, Phase.DATA, noon(LAST)).leading
+    assert leading is not None
+    assert (leading.rule, leading.reply_code, leading.code, leading.detail) == ("law/footer", 451, "3.5", "contact")
+    assert ("law/footer", "contact") in [(want.rule, want.key) for want in wants(policy)]
+
+
+def test_in_shadow_mode_the_rule_speaks_and_the_copy_leaves_without_the_duty():
+    policy = under(FACTS)
+    shadow = replace(policy.stream("newsletter"), mode="shadow")
+    ruling = decide(policy, shadow, a_case(), Phase.DATA, noon(LAST))
+    assert [(one.rule, one.action, one.observed) for one in ruling.objections] == [("law/facts", Action.WARN, "shadow")]
+
+
+def test_in_shadow_mode_a_duty_that_cannot_be_done_keeps_nobody_back_where_no_rule_speaks_for_it():
+    policy = under(DUTY.format(""))
+    shadow = replace(policy.stream("newsletter"), mode="shadow")
+    ruling = decide(policy, shadow, a_case(), Phase.DATA, noon(LAST))
+    (said,) = ruling.objections
+    assert (ruling.action, said.rule, said.detail) == (Action.WARN, "law/footer", "contact")
+    assert (said.observed, said.asked_for) == ("shadow", Action.DEFER)
 
 
 def test_a_link_that_the_stream_does_not_have_cannot_be_shown():

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli.main import root
-from relay.policy.suppression import Purpose
-from relay.policy.thresholds import PAUSABLE
+from relay.policy.deciding.thresholds import PAUSABLE
+from relay.policy.suppressions.suppression import Purpose
 from tests.support.installation import Installation
 
 

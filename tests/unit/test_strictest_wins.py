@@ -1,5 +1,8 @@
 """Packs only add: the strictest of all decides, whatever their order, and what relaxes ends with its day."""
 
+import json
+import re
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import chain
 
@@ -8,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.errors import ConfigurationError
-from relay.policy.case import Action, Phase
-from relay.policy.decide import decide
-from relay.policy.parse import parse_policies
-from relay.policy.rehearsal import read_rehearsals
-from relay.policy.suppression import Reason
-from tests.support.policies import a_case, newsletter, noon, shipped_files
+from relay.policy.cases.case import Action, Phase
+from relay.policy.deciding.decide import decide
+from relay.policy.rehearsing.rehearsal import read_rehearsals
+from relay.policy.rules.rule import GUARDED
+from relay.policy.sets.parse import parse_policies
+from relay.policy.suppressions.suppression import Reason
+from tests.support.policies import a_case, a_policy, noon, shipped_files
 
 SHIPPED = shipped_files()
 LAWS = sorted(name[6:-5] for name in SHIPPED if name.startswith("packs/") and name != "packs/base.toml")
@@ -44,7 +48,7 @@ def judged(packs: dict[str, str], names: list[str], purpose: str, case, today: d
     """The ruling of a stream with these packs; `names` are of `packs` or of those that are shipped."""
     listed = ["base", *names]
     stream = f'purpose = "{purpose}"\nmatch = {{ identities = ["news@example.com"] }}\npacks = {listed}\n'
-    files = {name: octets for name, octets in SHIPPED.items() if name.startswith("packs/")}
+    files = {name: SHIPPED[name] for name in (f"packs/{pack}.toml" for pack in listed) if name in SHIPPED}
     files |= {f"packs/{name}.toml": text.encode() for name, text in packs.items()}
     files["streams/one.toml"] = stream.encode()
     files["organisation.toml"] = b'country = "ZZ"\ntime_zone = "UTC"\nstreams = ["one"]\n'
@@ -122,13 +126,60 @@ def _with_exemption(text: str) -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize(
-    "rule", ["base/suppression", "base/ownership", "base/one-from", "base/header-structure", "base/signature"]
-)
+GUARDS = {
+    "base/suppression": "refusals",
+    "base/ownership": "ownership",
+    "base/one-from": "structure",
+    "base/header-structure": "structure",
+    "gmail-yahoo-bulk/signed": "signature",
+}
+EVERY_PACK = a_policy(changes={"streams/newsletter.toml": ('packs = ["base"]', f"packs = {json.dumps(['base', *LAWS])}")})
+
+
+def test_the_shipped_rules_that_nobody_may_relax_are_these():
+    rules = EVERY_PACK.stream("newsletter").rules
+    assert {rule.name: rule.guards for rule in rules if rule.guards} == GUARDS
+    assert {rule.name for rule in rules if "signature" in rule.table.needs} == {"gmail-yahoo-bulk/signed"}
+
+
+@pytest.mark.parametrize("rule", sorted(GUARDS))
 def test_nothing_relaxes_refusals_ownership_structure_and_signature(rule):
+    """Whoever tries is told where, why, and what to do."""
+    pack, _, name = rule.partition("/")
+    protects, protects_zh = GUARDED[GUARDS[rule]]
+    used = {"streams/newsletter.toml": ('packs = ["base"]', f"packs = {json.dumps(['base', *({pack} - {'base'})])}")}
     override = f'[[override]]\nrule = "{rule}"\naction = "warn"\nreason = "r"\nby = "b"\nuntil = 2099-01-01\n'
-    with pytest.raises(ConfigurationError, match=rule):
-        newsletter(override)
-    exempt = EXEMPT.replace('"*/size", "base/mass*"', f'"{rule}"')
-    with pytest.raises(ConfigurationError, match=rule):
-        parse_policies(_with_exemption(exempt))
+    with pytest.raises(ConfigurationError) as refused:
+        a_policy(changes=used, added={"streams/newsletter.toml": override})
+    said = str(refused.value)
+    assert re.search(
+        rf'streams/newsletter\.toml: line \d+: override\.1\.rule: "{rule}" can never .+ {protects}; delete this \[\[over', said
+    )
+    assert f"{rule} 保护{protects_zh}，不可放宽；请删除此 [[override]]" in said
+    for pattern in (rule, f"{pack}/*", f"*/{name}", "*"):
+        with pytest.raises(ConfigurationError) as refused:
+            parse_policies(_with_exemption(EXEMPT.replace('"*/size", "base/mass*"', f'"{pattern}"')))
+        said = str(refused.value)
+        assert f'exempt.1.rules: "{pattern}" includes "{rule}", from which nobody is exempt: it protects {protects};' in said
+        assert f"{pattern} 包含 {rule}：该规则保护{protects_zh}，不可豁免" in said
+
+
+@pytest.mark.parametrize("offers", [["signature"], ["mailto", "signature"]])
+def test_a_rule_of_ones_own_on_the_signature_is_not_relaxed_either(offers):
+    """The property is the check's with its parameters, not that of a name."""
+    pack = f'[pack]\nversion = "1"\n[[rule]]\nid = "seal"\ncheck = "stream-offers"\noffers = {json.dumps(offers)}\n'
+    unsigned = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "law"]')}
+    policy = a_policy(changes=unsigned, law=pack)
+    shadow = replace(policy.stream("newsletter"), mode="shadow", signing_required=False)
+    ruling = decide(policy, shadow, a_case(), Phase.DATA, noon(FIRST))
+    assert [(one.rule, one.action) for one in ruling.objections] == [("law/seal", Action.DEFER)]
+    override = '[[override]]\nrule = "law/seal"\naction = "warn"\nreason = "r"\nby = "b"\nuntil = 2099-01-01\n'
+    with pytest.raises(ConfigurationError, match=r'"law/seal" can never be turned down: it protects the signature'):
+        a_policy(changes=unsigned, added={"streams/newsletter.toml": override}, law=pack)
+
+
+def test_what_providers_want_beside_the_signature_can_be_relaxed():
+    override = '[[override]]\nrule = "gmail-yahoo-bulk/one-click"\naction = "warn"\nreason = "r"\nby = "b"\nuntil = 2099-01-01\n'
+    used = {"streams/newsletter.toml": ('packs = ["base"]', 'packs = ["base", "gmail-yahoo-bulk"]')}
+    policy = a_policy(changes=used, added={"streams/newsletter.toml": override})
+    assert "gmail-yahoo-bulk/one-click" in policy.stream("newsletter").overrides

@@ -13,7 +13,7 @@ import pytest
 
 from relay.cli.opening import open_all
 from relay.errors import ConfigurationError, StoreUnavailable
-from relay.policy.suppression import ORGANISATION, Reason, Suppression
+from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.records.kinds import Kind, Record
 from relay.stores.formats import OWN_COLUMNS, is_formula
 from relay.stores.sqlite import SQLiteStore

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.policy.case import Action, Phase
-from relay.policy.decide import decide
-from relay.policy.model import Rates, Thresholds
-from relay.policy.reputation import Measure, Pause, Tally
-from relay.policy.show import show
-from relay.policy.suppression import Reason
-from relay.policy.thresholds import excesses, objection_to
+from relay.policy.cases.case import Action, Phase
+from relay.policy.cases.reputation import Measure, Pause, Tally
+from relay.policy.deciding.decide import decide
+from relay.policy.deciding.thresholds import excesses, objection_to
+from relay.policy.sets.model import Rates, Thresholds
+from relay.policy.suppressions.suppression import Reason
+from relay.policy.telling.show import show
 from tests.support.policies import a_case, a_policy, newsletter, noon
 
 SHIPPED = Thresholds()

@@ -1,6 +1,6 @@
 """How long refusals took to reach the store is counted before the journal forgets them."""
 
-from relay.policy.suppression import Reason
+from relay.policy.suppressions.suppression import Reason
 from relay.records.append import REMEMBERED_SECONDS
 from relay.records.timeliness import LONGER, Effects, effects_between
 from tests.support.records import opened, refuse

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from relay.ids import new_id
 from relay.keys import Key, new_keys, rotated
-from relay.render.token import TokenError, UnsubscribeToken, make_token, read_token, stream_number
+from relay.render.sealed import TokenError
+from relay.render.token import UnsubscribeToken, make_token, read_token, stream_number
 
 DAY = date(2026, 11, 20)
 KEY = Key(7, bytes(range(64)), DAY)

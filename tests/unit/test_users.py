@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.cli.users import users
-from relay.config import fold_login
 from relay.doors.users import User, Users, dump_users, hash_password, load_users, parse_users, save_users
 from relay.errors import ConfigurationError
+from relay.logins import fold_login
 from tests.support.clocks import Clock
 
 HASH = hash_password("right password")

@@ -1,14 +1,12 @@
 """Warming: what a worker knows of the days on which streams sent, and tells the store."""
 
-import pytest
-
 from relay.errors import StoreUnavailable
-from relay.policy.reputation import SendingDays
+from relay.policy.cases.reputation import SendingDays
 from relay.stores.closed import ClosedStore
 from relay.warming import Warming
-from tests.support.clocks import Clock
+from tests.support.fixtures import a_clock, a_sqlite_store
 from tests.support.policies import a_policy
-from tests.support.stores import START, new_sqlite
+from tests.support.stores import START
 
 WARM = a_policy(changes={"streams/newsletter.toml": ("identity = []", 'identity = []\nwarm_up = "200/day x1.5"')})
 NEWS = WARM.stream("newsletter")
@@ -16,11 +14,8 @@ NOON = 1_795_248_000.0  # 2026-11-21 16:00 in Shanghai
 MIDNIGHT = NOON + 8 * 3600
 
 
-@pytest.fixture
-async def store(tmp_path):
-    opened = await new_sqlite(tmp_path, Clock(START))
-    yield opened
-    await opened.aclose()
+clock = a_clock(START)
+store = a_sqlite_store()
 
 
 async def test_until_the_store_was_asked_it_is_the_first_day(store):

@@ -89,6 +89,20 @@ def test_a_remedy_says_how_much_is_allowed(octets, zh, en):
     [
         ("base/mass-disclosure", "2 shown, 1 allowed", "显示 2 个，限 1 个"),
         ("base/suppression", "unsubscribe", "收件人退订"),
+        ("content/hidden-text", "12 letters, by colour, in html part 1", "HTML 第 1 部分隐藏 12 个文字（颜色）"),
+        ("content/placeholders", "{{...}} in a link of html part 1", "HTML 第 1 部分的链接含 {{...}}"),
+        (
+            "content/personal-data",
+            "cn-id 1 (110***********002X), cn-mobile 2 (138******78) in attachment 2 (.csv)",
+            "附件 2（.csv）：居民身份证号码 1 个（110***********002X）、手机号码 2 个（138******78）",
+        ),
+        ("content/links", "mismatch: shows a.example, leads to b.example", "显示为 a.example，实际指向 b.example"),
+        ("service/promotional-content", "7 points: offer, sale x2, 3 more", "7 分：offer, sale x2，另有 3 个"),
+        ("sg/label", "no label of SG", "缺少 SG 的广告标识"),
+        ("base/subject-visible", "zero width space", "含看不见的字符 U+200B"),
+        ("cn-marketing/subject", "empty", "主题为空"),
+        ("base/generated", "45% of 60", "60 个收件人中的 45%"),
+        ("base/size", "14.2 MB", "14.2 MB"),
         ("office/words", "unsubscribe", "unsubscribe"),
         ("base/mass-disclosure", "2 of 1", "2 of 1"),  # as an earlier relay recorded it
     ],

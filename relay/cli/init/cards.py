@@ -119,6 +119,7 @@ def _public(answers: Answers, planned: Plan) -> list[str]:
         f"  location {path} {{",
         f"      proxy_pass http://{address}/u/;",
         "      proxy_set_header Host $host;",
+        "      proxy_set_header X-Forwarded-For $remote_addr;",
         "      access_log off;        # " + text("网址里有收件人的退订令牌", "the URL holds a recipient's token"),
         "  }",
         "",

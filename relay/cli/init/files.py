@@ -23,7 +23,7 @@ from relay.config import Config, parse_config
 from relay.errors import ConfigurationError
 from relay.hosts import split_host_port
 from relay.keys import dump_keys, new_keys
-from relay.policy.parse import parse_policies
+from relay.policy.sets.parse import parse_policies
 from relay.render.signing import Signer, load_signer
 from relay.service.policies import config_faults
 from relay.upstream.profile import load_profiles

@@ -15,14 +15,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from relay import telemetry
-from relay.config import Account, Config
+from relay.accounts import Account
+from relay.config import Config
 from relay.doors.mailbox.effects import UNREADABLE, Effects
 from relay.doors.mailbox.imap import CommandRefused, LoginRefused, MailboxUnavailable, Session, connected
 from relay.doors.refusals import Refusals
 from relay.errors import ConfigurationError, RecordsUnavailable, RelayError, StoreUnavailable
 from relay.hosts import split_host_port
 from relay.keys import Keys
-from relay.policy.sets import PolicySet
+from relay.policy.sets.policy_set import PolicySet
 from relay.records.append import Records
 from relay.records.collected import Handled, last_number, mailbox_digest, still_to_mark
 from relay.records.journal import replay

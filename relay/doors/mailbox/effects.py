@@ -16,12 +16,12 @@ from relay import telemetry
 from relay.doors.refusals import Refusals
 from relay.ids import new_id
 from relay.keys import Keys
-from relay.mail.bounces import Failure
-from relay.mail.letters import Letter, LetterKind, read_letter
+from relay.mail.incoming.bounces import Failure
+from relay.mail.incoming.letters import Letter, LetterKind, read_letter
 from relay.mail.message import Message, MessageError
-from relay.policy.bounces import BOUNCE_SECONDS, hard_bounce, is_confirmed
-from relay.policy.sets import PolicySet
-from relay.policy.suppression import ORGANISATION, Digest, Purpose, Reason, Suppression
+from relay.policy.sets.policy_set import PolicySet
+from relay.policy.suppressions.bounces import BOUNCE_SECONDS, hard_bounce, is_confirmed
+from relay.policy.suppressions.suppression import ORGANISATION, Digest, Purpose, Reason, Suppression
 from relay.records.append import Records
 from relay.records.collected import (
     Addressee,
@@ -32,8 +32,9 @@ from relay.records.collected import (
     mail_digests,
     was_collected,
 )
-from relay.records.facts import collected_record, suppressed_record
+from relay.records.facts import collected_record
 from relay.records.kinds import Person, Record
+from relay.records.suppressed import suppressed_record
 from relay.upstream.profile import Profile, ReplyClass, classify
 
 UNMATCHED, REPEATED, UNREADABLE = "unmatched", "repeated", "unreadable"
@@ -44,7 +45,7 @@ _MAX_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Concerned:
     """Whom a mail is about. `mailbox` is the mailbox key, "" when only the digest is known; `scope` is the token's."""
 
     digest: Digest
@@ -56,10 +57,10 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Effect:
     """What one mail says about one recipient; without a `reason` it is only put on record."""
 
-    target: Target
+    concerned: Concerned
     why: str
     reason: Reason | None
     origin: str = ""
@@ -110,57 +111,57 @@ class Effects:
         if was_collected(reader, octets):
             return REPEATED
         now = self._clock()
-        findings = list(self._findings(letter, now))
-        if not findings:
+        effects = list(self._effects_of(letter, now))
+        if not effects:
             return UNMATCHED
         records: list[Record] = []
         entries: list[Suppression] = []
-        for finding in findings:
-            entry = self._entry(finding, now)
-            records.append(self._collected(letter, finding, entry, octets, now))
+        for effect in effects:
+            entry = self._entry(effect, now)
+            records.append(self._collected(letter, effect, entry, octets, now))
             if entry:
                 entries.append(entry)
-                by = "recipient" if finding.origin != "bounce" else "relay"
-                records.append(suppressed_record(self._id(now), now, entry, by, finding.target.submission_id))
+                by = "recipient" if effect.origin != "bounce" else "relay"
+                records.append(suppressed_record(self._id(now), now, entry, by, effect.concerned.submission_id))
         await self._records.handle(place, records, entries)
-        for finding in findings:
+        for effect in effects:
             telemetry.event(
-                "collected", kind=letter.kind.value, mailbox=self._name, submission=finding.target.submission_id,
-                effect=finding.reason.value if finding.reason else "none",
+                "collected", kind=letter.kind.value, mailbox=self._name, submission=effect.concerned.submission_id,
+                effect=effect.reason.value if effect.reason else "none",
             )  # fmt: skip
         return letter.kind.value
 
     # What follows ----------------------------------------------------------------------------------------------------
 
-    def _findings(self, letter: Letter, now: float) -> Iterator[Finding]:
+    def _effects_of(self, letter: Letter, now: float) -> Iterator[Effect]:
         match letter.kind:
             case LetterKind.TOKEN:
-                for target in self._by_token(letter)[:1]:
-                    yield Finding(target, "mailto", Reason.UNSUBSCRIBE, "mailto")
+                for concerned in self._by_token(letter)[:1]:
+                    yield Effect(concerned, "mailto", Reason.UNSUBSCRIBE, "mailto")
             case LetterKind.WORDS:
                 answering = self._answering(letter)
                 if answering and self._may_be_refused(answering.stream):
-                    yield Finding(answering, "reply", Reason.OBJECTION, "reply")
+                    yield Effect(answering, "reply", Reason.OBJECTION, "reply")
             case LetterKind.COMPLAINT:
                 if complaining := self._complaining(letter):
                     reason = Reason.UNSUBSCRIBE if letter.opts_out else Reason.COMPLAINT
-                    yield Finding(complaining, "feedback", reason, "feedback")
+                    yield Effect(complaining, "feedback", reason, "feedback")
             case LetterKind.BOUNCE:
-                for target, failure in self._bounced(letter):
-                    yield self._judge(target, failure, now)
+                for concerned, failure in self._bounced(letter):
+                    yield self._judge(concerned, failure, now)
 
-    def _judge(self, target: Target, failure: Failure, now: float) -> Finding:
+    def _judge(self, concerned: Concerned, failure: Failure, now: float) -> Effect:
         """Whether the address is known to be invalid, by the rule that holds for the upstream's own replies too."""
         said = classify(self._profile, failure.code, failure.enhanced, failure.text)
         gone = said.reply_class is ReplyClass.RECIPIENT_GONE and said.permanent
         why = f"{failure.enhanced or failure.code} {said.reply_class.value}"
-        confirmed = gone and is_confirmed(failure.enhanced, target.submission_id, self._earlier(target, now))
-        return Finding(target, why, Reason.HARD_BOUNCE if confirmed else None, "bounce", gone)
+        confirmed = gone and is_confirmed(failure.enhanced, concerned.submission_id, self._earlier(concerned, now))
+        return Effect(concerned, why, Reason.HARD_BOUNCE if confirmed else None, "bounce", gone)
 
-    def _earlier(self, target: Target, now: float) -> frozenset[str]:
+    def _earlier(self, concerned: Concerned, now: float) -> frozenset[str]:
         reader = self._records.reader
-        digests = (target.digest, *(reader.digests(target.mailbox) if target.mailbox else ()))
-        return earlier_bounces(reader, digests, target.mailbox, now - BOUNCE_SECONDS)
+        digests = (concerned.digest, *(reader.digests(concerned.mailbox) if concerned.mailbox else ()))
+        return earlier_bounces(reader, digests, concerned.mailbox, now - BOUNCE_SECONDS)
 
     def _may_be_refused(self, stream: str) -> bool:
         """Words refuse marketing; in a person's own correspondence they are an answer to a person."""
@@ -169,14 +170,14 @@ class Effects:
 
     # Whom it is about ------------------------------------------------------------------------------------------------
 
-    def _by_token(self, letter: Letter) -> list[Target]:
-        targets = []
+    def _by_token(self, letter: Letter) -> list[Concerned]:
+        all_concerned = []
         for text in letter.tokens:
             if offer := self._refusals.read(text):
                 token = offer.token
                 found = addressee_named(self._records.reader, token.submission_id, token.recipient_digest)
-                targets.append(
-                    Target(
+                all_concerned.append(
+                    Concerned(
                         self._keys.addresses.digest(found.mailbox) if found else token.recipient_digest,
                         found.person.sealed if found else b"",
                         found.mailbox if found else "",
@@ -185,69 +186,69 @@ class Effects:
                         offer.scope,
                     )
                 )
-        return targets
+        return all_concerned
 
-    def _by_message_id(self, letter: Letter) -> dict[str, Target]:
+    def _by_message_id(self, letter: Letter) -> dict[str, Concerned]:
         """The recipients of the mails that it returns or answers, by mailbox key; the latest mail counts."""
-        found: dict[str, Target] = {}
+        found: dict[str, Concerned] = {}
         for message_id in letter.message_ids:
             for addressee in addressees_of(self._records.reader, message_id, self._hostname):
-                found.setdefault(addressee.mailbox, self._target(addressee))
+                found.setdefault(addressee.mailbox, self._concerned(addressee))
         return found
 
-    def _target(self, addressee: Addressee) -> Target:
+    def _concerned(self, addressee: Addressee) -> Concerned:
         digest = self._keys.addresses.digest(addressee.mailbox)
-        return Target(digest, addressee.person.sealed, addressee.mailbox, addressee.submission_id, addressee.stream)
+        return Concerned(digest, addressee.person.sealed, addressee.mailbox, addressee.submission_id, addressee.stream)
 
-    def _answering(self, letter: Letter) -> Target | None:
+    def _answering(self, letter: Letter) -> Concerned | None:
         """Its writer, where we wrote to that address; else the one recipient of the mail, who may have forwarded it."""
-        if targets := self._by_token(letter):
-            return next((target for target in targets if target.mailbox == letter.sender), targets[0])
+        if all_concerned := self._by_token(letter):
+            return next((concerned for concerned in all_concerned if concerned.mailbox == letter.sender), all_concerned[0])
         return _chosen(self._by_message_id(letter), (letter.sender,))
 
-    def _complaining(self, letter: Letter) -> Target | None:
-        if targets := self._by_token(letter):
-            return targets[0]
+    def _complaining(self, letter: Letter) -> Concerned | None:
+        if all_concerned := self._by_token(letter):
+            return all_concerned[0]
         return _chosen(self._by_message_id(letter), letter.addresses)
 
-    def _bounced(self, letter: Letter) -> list[tuple[Target, Failure]]:
+    def _bounced(self, letter: Letter) -> list[tuple[Concerned, Failure]]:
         """Each failure with the recipient whom it is about."""
-        if targets := self._by_token(letter):
-            about = [f for f in letter.failures if self._names(targets[0], f)] or list(letter.failures)
-            return [(targets[0], about[0])] if len(about) == 1 else []
+        if all_concerned := self._by_token(letter):
+            about = [f for f in letter.failures if self._names(all_concerned[0], f)] or list(letter.failures)
+            return [(all_concerned[0], about[0])] if len(about) == 1 else []
         known = self._by_message_id(letter)
         if len(letter.failures) == 1:
-            target = _chosen(known, letter.failures[0].addresses)
-            return [(target, letter.failures[0])] if target else []
+            concerned = _chosen(known, letter.failures[0].addresses)
+            return [(concerned, letter.failures[0])] if concerned else []
         named = [(next((known[a] for a in failure.addresses if a in known), None), failure) for failure in letter.failures]
-        return [(target, failure) for target, failure in named if target]
+        return [(concerned, failure) for concerned, failure in named if concerned]
 
-    def _names(self, target: Target, failure: Failure) -> bool:
-        return any(target.digest in self._keys.addresses.digests(address) for address in failure.addresses)
+    def _names(self, concerned: Concerned, failure: Failure) -> bool:
+        return any(concerned.digest in self._keys.addresses.digests(address) for address in failure.addresses)
 
     # What is written -------------------------------------------------------------------------------------------------
 
-    def _entry(self, finding: Finding, now: float) -> Suppression | None:
-        if finding.reason is None:
+    def _entry(self, effect: Effect, now: float) -> Suppression | None:
+        if effect.reason is None:
             return None
-        target = finding.target
-        if finding.reason is Reason.HARD_BOUNCE:
-            return hard_bounce(target.digest, target.sealed, finding.origin, now)
-        scope = target.scope if finding.reason is Reason.UNSUBSCRIBE else ORGANISATION
-        return Suppression(target.digest, scope, finding.reason, finding.origin, now, target.sealed)
+        concerned = effect.concerned
+        if effect.reason is Reason.HARD_BOUNCE:
+            return hard_bounce(concerned.digest, concerned.sealed, effect.origin, now)
+        scope = concerned.scope if effect.reason is Reason.UNSUBSCRIBE else ORGANISATION
+        return Suppression(concerned.digest, scope, effect.reason, effect.origin, now, concerned.sealed)
 
-    def _collected(self, letter: Letter, finding: Finding, entry: Suppression | None, octets: bytes, now: float) -> Record:
-        target = finding.target
+    def _collected(self, letter: Letter, effect: Effect, entry: Suppression | None, octets: bytes, now: float) -> Record:
+        concerned = effect.concerned
         return collected_record(
             self._id(now),
             now,
             what=letter.kind.value,
             mailbox=self._name,
-            person=Person(target.digest, target.sealed),
-            submission_id=target.submission_id,
-            stream=target.stream,
-            why=finding.why,
-            gone=finding.gone,
+            person=Person(concerned.digest, concerned.sealed),
+            submission_id=concerned.submission_id,
+            stream=concerned.stream,
+            why=effect.why,
+            gone=effect.gone,
             effect=entry.reason.value if entry else "",
             mark=mail_digests(self._keys, octets)[0],
         )
@@ -256,7 +257,7 @@ class Effects:
         return new_id(now, self._entropy(10))
 
 
-def _chosen(known: dict[str, Target], addresses: Sequence[str]) -> Target | None:
+def _chosen(known: dict[str, Concerned], addresses: Sequence[str]) -> Concerned | None:
     """The recipient who is named; else the only one there is."""
     named = next((known[address] for address in addresses if address in known), None)
     return named or (next(iter(known.values())) if len(known) == 1 else None)

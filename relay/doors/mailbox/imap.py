@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import relay
 from relay.doors.mailbox.folders import Folder, read_folder
-from relay.mail.mailbox import masked
+from relay.mail.mailbox import without_addresses
 
 PATIENCE_SECONDS = 60.0  # for one answer; a large mailbox takes its time to search
 MAX_LINE = 8 * 1024**2  # one answer to SEARCH may name a hundred thousand mails
@@ -265,5 +265,5 @@ def _quoted(text: str) -> bytes:
 def _shown(text: bytes) -> str:
     """What a server says, for the log: ASCII, short, every word that may be an address masked."""
     whole = text if len(text) <= _MAX_SAID else text[:_MAX_SAID].rpartition(b" ")[0]  # half an address shows no sign of being one
-    said = masked(whole.decode("utf-8", "replace"))
+    said = without_addresses(whole.decode("utf-8", "replace"))
     return "".join(character if " " <= character <= "~" else "?" for character in said[:200])

@@ -41,8 +41,11 @@ class Line(Protocol):
         """RCPT: a positive reply takes the recipient in."""
         ...
 
-    async def submit(self, submission: Submission, data: bytes) -> Reply:
-        """End of data; `submission` has its recipients now. The final reply."""
+    async def submit(self, submission: Submission, data: bytes, began: float) -> Reply:
+        """End of data; `submission` has its recipients now. The final reply.
+
+        `began` is when the client was told to send it, by the monotonic clock.
+        """
         ...
 
     async def refuse(self, submission: Submission, fault: MessageError) -> Reply:

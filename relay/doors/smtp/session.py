@@ -8,7 +8,7 @@ a listener whose networks name it.
 """
 
 import asyncio
-from dataclasses import replace
+import time
 from typing import cast
 
 from relay.doors.identities import identity_of_listener
@@ -200,6 +200,7 @@ class Session(Wire):
             raise Unacceptable(refused_by_limit("in_flight", replies.NO_MEMORY))
         self._room_needed(transaction.submission, transaction.size)
         self.answer(replies.START_DATA)
+        began = time.monotonic()  # before the client can have sent any of it
         await self.flush()
         held = _Held(self)
         try:
@@ -207,10 +208,10 @@ class Session(Wire):
         except BaseException:
             held.release()
             raise
-        submission = replace(transaction.submission, recipients=tuple(transaction.recipients.values()))
+        submission = transaction.submission.to(tuple(transaction.recipients.values()))
         self.stop_timer()
         # Sheltered: the client's disconnect does not cut a forward (its outcome would be unknown).
-        reply = await self.sheltered(self._submit(submission, octets, held))
+        reply = await self.sheltered(self._submit(submission, octets, began, held))
         self.transaction = None
         if reply.is_positive:
             self.new_budgets()
@@ -237,11 +238,11 @@ class Session(Wire):
         held.release()
         return fault
 
-    async def _submit(self, submission: Submission, octets: bytes | MessageError, held: "_Held") -> Reply:
+    async def _submit(self, submission: Submission, octets: bytes | MessageError, began: float, held: "_Held") -> Reply:
         try:
             if isinstance(octets, MessageError):
                 return await self.door.line.refuse(submission, octets)
-            return await self.door.line.submit(submission, octets)
+            return await self.door.line.submit(submission, octets, began)
         except Exception as error:  # noqa: BLE001 - law 1: a fault of ours is 451
             self.fault(error)
             return replies.INTERNAL

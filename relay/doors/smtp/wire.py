@@ -36,6 +36,7 @@ from relay.doors.smtp.arguments import Unacceptable
 from relay.doors.smtp.contracts import Door
 from relay.doors.smtp.intake import CHUNK, ClientGone, Inlet, Intake, LineTooLong
 from relay.doors.smtp.registry import plain_address, refused_by_limit
+from relay.loglines import fault_facts
 from relay.mail import replies
 from relay.mail.envelope import Recipient, Submission
 from relay.mail.reply import Reply
@@ -298,7 +299,7 @@ class Wire(SMTP):
     def fault(self, error: Exception) -> None:
         """Log a fault of ours."""
         submission = self.transaction.submission.id if self.transaction else ""
-        telemetry.event("internal_fault", submission=submission, **telemetry.fault_facts(error))
+        telemetry.event("internal_fault", submission=submission, **fault_facts(error))
 
     # Replies.
 
@@ -334,7 +335,7 @@ class Wire(SMTP):
         if self._answered and not self._was_heard:
             self._was_heard = self.intake.is_empty and not self._has_unread_octets()
         if self.transport is not None and not self.transport.is_closing():
-            self._writer.write(bytes(self._out))
+            cast(asyncio.Transport, self.transport).write(bytes(self._out))
         self._out.clear()
 
     def _has_unread_octets(self) -> bool:

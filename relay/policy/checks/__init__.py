@@ -6,10 +6,12 @@ docs/policies.md lists them.  A new check is a file here and a line below.
 
 from relay.policy.checks import (
     absolute,
+    archives,
     attachments,
     consent,
     disclosure,
     domains,
+    explicit,
     figures,
     hidden,
     label,
@@ -18,10 +20,12 @@ from relay.policy.checks import (
     organisation,
     ownership,
     personal,
+    personalisation,
     pictures,
     placeholders,
     prohibited,
     promotional,
+    recipient_domain,
     regulated,
     route,
     sender,
@@ -30,11 +34,14 @@ from relay.policy.checks import (
     structure,
     subject,
     suppression,
+    transactional,
     transfer,
+    transfer_consent,
+    transfer_count,
     unsubscribing,
     words,
 )
-from relay.policy.rule import Check
+from relay.policy.rules.rule import Check
 
 CHECKS: dict[str, Check] = {
     check.name: check
@@ -46,14 +53,18 @@ CHECKS: dict[str, Check] = {
         disclosure.CHECK,
         size.CHECK,
         domains.CHECK,
+        recipient_domain.CHECK,
         consent.CONSENT,
         consent.EVIDENCE,
         consent.AGE,
         consent.SOURCE,
         consent.MINORS,
         attachments.CHECK,
+        archives.ARCHIVES,
+        archives.MACROS,
         words.CHECK,
         label.CHECK,
+        explicit.CHECK,
         absolute.CHECK,
         regulated.CHECK,
         prohibited.CHECK,
@@ -65,13 +76,17 @@ CHECKS: dict[str, Check] = {
         sender.REPLY_ADDRESS,
         subject.FAKE_REPLY,
         subject.VISIBLE,
+        transactional.CHECK,
         route.CHECK,
         sources.GENERATED,
         sources.ROLE,
         transfer.CHECK,
+        transfer_count.CHECK,
+        transfer_consent.CHECK,
         personal.PERSONAL_DATA,
         personal.SECRETS_CHECK,
         personal.ADDRESS_LIST,
+        personalisation.CHECK,
         hidden.CHECK,
         links.CHECK,
         placeholders.CHECK,
@@ -81,5 +96,5 @@ CHECKS: dict[str, Check] = {
     )
 }
 
-PROTECTED = tuple(check.name for check in CHECKS.values() if check.protected)
-"""Checks that no stream, override, exemption or shadow mode relaxes."""
+PROTECTED = tuple(check.name for check in CHECKS.values() if check.guards)
+"""Checks whose rules stand in packs/base.toml alone, because guarding is all they do."""

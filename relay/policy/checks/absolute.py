@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from relay.policy.absolute import absolute_hits
-from relay.policy.case import Case
-from relay.policy.lexicon import Hit, seen
-from relay.policy.listed import ListedWords
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.policy.cases.case import Case
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.policy.words.absolute import absolute_hits
+from relay.policy.words.lexicon import seen
+from relay.policy.words.listed import ListedWords
+from relay.policy.words.terms import TermHit
 
 
 class AbsoluteTerms(ListedWords):
@@ -19,7 +20,7 @@ class AbsoluteTerms(ListedWords):
 
 
 def ask(case: Case, setting: Setting, parameters: AbsoluteTerms) -> Finding | None:
-    """Object to the terms of the tiers that neither their context nor a registered claim or mark explains."""
+    """Object to the terms of the tiers that neither their wording nor a registered claim or mark explains."""
     if case.message is None:
         return None
     content, countries = case.message.content, case.jurisdictions
@@ -31,22 +32,21 @@ def ask(case: Case, setting: Setting, parameters: AbsoluteTerms) -> Finding | No
 
 def _registered(countries: frozenset[str], setting: Setting) -> Iterator[str]:
     """The words that stand proved, wherever this recipient may be, and the names."""
-    for claim in setting.facts.claims(setting.today):
-        if not claim.countries or (countries and countries <= set(claim.countries)):
-            yield claim.text
+    for claim in setting.facts.claims_in(countries, setting.today):
+        yield claim.text
     for mark in setting.facts.mark:
         yield mark.text
 
 
-def _is_registered(hit: Hit, phrases: tuple[str, ...]) -> bool:
+def _is_registered(hit: TermHit, phrases: tuple[str, ...]) -> bool:
     return any(hit.is_within(phrase) for phrase in phrases)
 
 
 CHECK = Check(
     name="absolute-terms",
-    summary="Absolute terms of the tiers `tiers` (block, evidence, notice) outside the usual exempt contexts;"
+    summary="Absolute terms of the tiers `tiers` (block, evidence, notice) outside the usual exempt wordings;"
     " [[claim]] and [[mark]] in organisation.toml let their own words through",
-    summary_zh="含有 `tiers` 所列级别（block、evidence、notice）的绝对化用语，豁免语境除外；"
+    summary_zh="含有 `tiers` 所列级别（block、evidence、notice）的绝对化用语，豁免用法除外；"
     "organisation.toml 中 [[claim]]、[[mark]] 登记的原话放行",
     parameters=AbsoluteTerms,
     ask=ask,

@@ -1,28 +1,30 @@
 """Attachment types that receivers refuse or that harm them."""
 
-import unicodedata
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from relay.mail.decoding import one_form
-from relay.mail.mime import Attachment
-from relay.policy.case import Case, Spot
-from relay.policy.expression import extension
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.mail.parts.mime import Attachment
+from relay.mail.words.folding import as_seen
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.expression import extension
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
 
-def _extension(text: str) -> str:
+def _one_extension(text: str) -> str:
     folded = text.removeprefix(".").casefold()
     if not folded or "." in folded:
         raise ValueError(f'"{text}" is not one file extension such as "exe" / 不是单个扩展名，如 "exe"')
     return folded
 
 
+Extensions = Annotated[tuple[Annotated[str, AfterValidator(_one_extension)], ...], Field(strict=False)]
+
+
 class Attachments(RuleTable):
     """Parameters of attachment-types."""
 
-    extensions: Annotated[tuple[Annotated[str, AfterValidator(_extension)], ...], Field(strict=False)] = ()
+    extensions: Extensions = ()
     media_types: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$")], ...], Field(strict=False)
     ] = ()
@@ -40,22 +42,18 @@ def ask(case: Case, setting: Setting, parameters: Attachments) -> Finding | None
     if message is None:
         return None
     for attachment in message.attachments:
-        found = extension(_visible(attachment.filename or ""))
+        found = extension(as_seen(attachment.filename))  # the name as a computer reads it
         if found in parameters.extensions:
-            return Finding(f".{found}", spots=(_spot(attachment),))
+            return Finding(f".{found}", spots=(spot_of(attachment),))
         media_type = attachment.media_type.casefold()
         if media_type in parameters.media_types or f"{media_type.partition('/')[0]}/*" in parameters.media_types:
-            return Finding(media_type, spots=(_spot(attachment),))
+            return Finding(media_type, spots=(spot_of(attachment),))
     return None if message.structure.is_complete else UNREAD_PARTS
 
 
-def _spot(attachment: Attachment) -> Spot:
+def spot_of(attachment: Attachment) -> Spot:
+    """Where an attachment is."""
     return Spot(f"attachment {attachment.filename or attachment.media_type}")
-
-
-def _visible(filename: str) -> str:
-    """The name as a computer reads it: width folded, marks that reverse or hide letters removed."""
-    return "".join(c for c in one_form(filename) if unicodedata.category(c) not in ("Cf", "Cc"))
 
 
 CHECK = Check(

@@ -4,27 +4,28 @@ A recipient of whom the ledger knows nothing has agreed to nothing.  All that
 one rule asks, it asks of one grant; each rule finds a grant of its own.
 """
 
+from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from relay.policy.case import Case, Phase
-from relay.policy.consent import (
+from relay.policy.cases.case import Case, Phase
+from relay.policy.consents.consent import (
     REFUSED_SOURCES,
     AgeBand,
     Basis,
     ConsentEvent,
     Evidence,
     Ground,
-    Needs,
     Source,
     age_band,
-    grant_for,
     is_ended,
     is_purpose,
 )
-from relay.policy.rule import Check, Finding, Rests, RuleTable, Setting
-from relay.policy.table import Countries, Days
+from relay.policy.consents.needs import Needs, grant_for
+from relay.policy.rules.rule import Check, Finding, Rests, RuleTable, Setting
+from relay.policy.rules.table import Bases, Countries, Days
 
 
 def _purpose(text: str) -> str:
@@ -36,8 +37,7 @@ def _purpose(text: str) -> str:
     return text
 
 
-Purposes = Annotated[tuple[Annotated[str, AfterValidator(_purpose)], ...], Field(strict=False)]
-Bases = Annotated[tuple[Annotated[Basis, Field(strict=False)], ...], Field(strict=False)]
+ConsentPurposes = Annotated[tuple[Annotated[str, AfterValidator(_purpose)], ...], Field(strict=False)]
 Proofs = Annotated[tuple[Annotated[Evidence, Field(strict=False)], ...], Field(strict=False, min_length=1)]
 Sources = Annotated[tuple[Annotated[Source, Field(strict=False)], ...], Field(strict=False, min_length=1)]
 Bands = Annotated[tuple[Annotated[AgeBand, Field(strict=False)], ...], Field(strict=False, min_length=1)]
@@ -47,7 +47,7 @@ class Asking(RuleTable):
     """Which consent is meant."""
 
     consent_to: Annotated[
-        Purposes,
+        ConsentPurposes,
         Field(description="To what, each of them; default: the stream's own purpose and name / 同意的内容，默认为本邮件流"),
     ] = ()
 
@@ -61,7 +61,7 @@ class Consent(Asking):
 
     basis: Annotated[Bases, Field(description="Grounds that count; default: all / 可接受的依据，默认全部")] = ()
     interest_in: Annotated[
-        Countries, Field(description="Where a legitimate interest is enough too / 以正当利益为依据亦可的国家")
+        Countries, Field(description="Where a legitimate interest is enough too, of companies / 对企业以正当利益为依据亦可的国家")
     ] = ()
     confirmed: Annotated[bool, Field(description="Only what was confirmed from the mailbox / 仅限经邮箱确认的")] = False
 
@@ -76,6 +76,9 @@ class Age(Asking):
     """Parameters of consent-age."""
 
     max_age: Days = 2 * 366
+    notices: Annotated[
+        bool, Field(description="A notice of the consent that was sent counts as renewing it / 已发送的确认通知视为再次确认")
+    ] = False
 
 
 class Origin(RuleTable):
@@ -89,16 +92,23 @@ class Minors(Asking):
 
     ages: Bands = (AgeBand.UNDER_14,)
     guardian: Annotated[bool, Field(description="A guardian's consent is enough / 监护人同意即可")] = True
+    personalised: Annotated[
+        bool, Field(description="Only in streams whose content a program chooses / 仅用于按个人特征挑选内容的邮件流")
+    ] = False
 
 
 def ask(case: Case, setting: Setting, parameters: Consent) -> Finding | Rests:
     """Object unless each purpose has a grant that stands, on a ground that counts."""
     bases = frozenset(one.value for one in parameters.basis)
-    if bases and case.jurisdictions and case.jurisdictions <= set(parameters.interest_in):
-        bases |= {Basis.LEGITIMATE_INTEREST.value}
+    interest = bool(case.jurisdictions) and case.jurisdictions <= set(parameters.interest_in)
+    return resting(case, setting, parameters, Needs("", bases, confirmed=parameters.confirmed, interest=interest))
+
+
+def resting(case: Case, setting: Setting, parameters: Asking, needs: Needs) -> Finding | Rests:
+    """The grants that meet the needs, one for each purpose, or what is lacking."""
     grounds = []
     for purpose in parameters.wanted(setting):
-        found = grant_for(case.consents, Needs(purpose, bases, confirmed=parameters.confirmed), setting.today)
+        found = grant_for(case.consents, replace(needs, purpose=purpose, zone=setting.zone), setting.today)
         if isinstance(found, str):
             return Finding(found)
         grounds.append(Ground("", purpose, found.id, found.at, found.basis))
@@ -107,20 +117,21 @@ def ask(case: Case, setting: Setting, parameters: Consent) -> Finding | Rests:
 
 def ask_evidence(case: Case, setting: Setting, parameters: Proof) -> Finding | None:
     """Object where grants stand, and none of them is proven; where none stands, that is for `consent` to say."""
-    return _ask_more(case, setting, parameters, Needs("", evidence=frozenset(parameters.evidence)))
+    return _ask_more(case, setting, parameters, Needs("", evidence=frozenset(parameters.evidence), zone=setting.zone))
 
 
 def ask_age(case: Case, setting: Setting, parameters: Age) -> Finding | None:
     """Object where grants stand, and all of them are too old."""
-    return _ask_more(case, setting, parameters, Needs("", max_age=parameters.max_age))
+    return _ask_more(
+        case, setting, parameters, Needs("", max_age=parameters.max_age, notices=parameters.notices, zone=setting.zone)
+    )
 
 
 def _ask_more(case: Case, setting: Setting, parameters: Asking, needs: Needs) -> Finding | None:
     for purpose in parameters.wanted(setting):
-        if isinstance(grant_for(case.consents, Needs(purpose), setting.today), str):
+        if isinstance(grant_for(case.consents, Needs(purpose, zone=setting.zone), setting.today), str):
             continue
-        more = Needs(purpose, evidence=needs.evidence, max_age=needs.max_age)
-        found = grant_for(case.consents, more, setting.today)
+        found = grant_for(case.consents, replace(needs, purpose=purpose), setting.today)
         if isinstance(found, str):
             return Finding(found)
     return None
@@ -139,7 +150,7 @@ def ask_source(case: Case, setting: Setting, parameters: Origin) -> Finding | No
 def ask_minors(case: Case, setting: Setting, parameters: Minors) -> Finding | None:
     """Object to a child, unless a guardian agreed."""
     band = age_band(case.consents)
-    if band is None or band not in parameters.ages:
+    if band is None or band not in parameters.ages or (parameters.personalised and not setting.personalised):
         return None
     if parameters.guardian and all(_by_guardian(case.consents, one, setting) for one in parameters.wanted(setting)):
         return None
@@ -147,60 +158,55 @@ def ask_minors(case: Case, setting: Setting, parameters: Minors) -> Finding | No
 
 
 def _by_guardian(events: tuple[ConsentEvent, ...], purpose: str, setting: Setting) -> bool:
-    return not isinstance(grant_for(events, Needs(purpose, frozenset({Basis.GUARDIAN.value})), setting.today), str)
+    needs = Needs(purpose, frozenset({Basis.GUARDIAN.value}), zone=setting.zone)
+    return not isinstance(grant_for(events, needs, setting.today), str)
 
 
 _READS = ("recipient.consents", "stream.name", "stream.purpose")
+_check = partial(Check, phase=Phase.RCPT, scope="recipient", reads=_READS)
 
-CONSENT = Check(
+CONSENT = _check(
     name="consent",
     summary="The consent ledger has no consent of the recipient to each of `consent_to` (default: this stream) that stands,"
-    " on one of the grounds in `basis` (default: any; in the countries of `interest_in` a legitimate interest too); with"
-    " `confirmed`, only one confirmed from the mailbox counts",
+    " on one of the grounds in `basis` (default: any; in the countries of `interest_in` a legitimate interest too, with the"
+    " statement `corporate`); with `confirmed`, only one confirmed from the mailbox counts",
     summary_zh="同意台账中没有该收件人对 `consent_to` 各项（默认为本邮件流）仍然有效的同意，且依据须在 `basis` 中（默认不限；"
-    "`interest_in` 所列国家亦可为正当利益）；`confirmed` 为 true 时仅认可经邮箱确认的同意",
+    "`interest_in` 所列国家亦可为正当利益，须有 corporate 声明）；`confirmed` 为 true 时仅认可经邮箱确认的同意",
     parameters=Consent,
     ask=ask,
     reads=(*_READS, "recipient.countries"),
-    phase=Phase.RCPT,
-    scope="recipient",
     text="No recorded consent for this recipient and purpose",
     text_zh="没有该收件人对此用途的同意记录",
     fix="Record the consent with its evidence (relay consent add), or remove the recipient",
     fix_zh="请登记该收件人的同意及证据（relay consent add），或移除该收件人",
 )
 
-EVIDENCE = Check(
+EVIDENCE = _check(
     name="consent-evidence",
     summary="No consent of the recipient that stands has all of `evidence` (default: all); where none stands it says nothing",
     summary_zh="该收件人有效的同意都缺少 `evidence` 要求的证据（默认全部种类）；没有同意时本项不提示",
     parameters=Proof,
     ask=ask_evidence,
-    reads=_READS,
-    phase=Phase.RCPT,
-    scope="recipient",
     text="Consent evidence is incomplete",
     text_zh="同意证据不完整",
     fix="Complete the evidence of the consent (relay consent add), or ask the recipient anew",
     fix_zh="请补全同意证据（relay consent add），或重新征得同意",
 )
 
-AGE = Check(
+AGE = _check(
     name="consent-age",
-    summary="Every consent of the recipient that stands was given or renewed longer than `max_age` ago (default 2y)",
-    summary_zh="该收件人有效的同意均已超过 `max_age`（默认 2y）未再确认",
+    summary="Every consent of the recipient that stands was given or renewed longer than `max_age` ago (default 2y); with"
+    " `notices` a notice of it that was sent counts as renewing it",
+    summary_zh="该收件人有效的同意均已超过 `max_age`（默认 2y）未再确认；`notices` 为 true 时，已发送的确认通知视为再次确认",
     parameters=Age,
     ask=ask_age,
-    reads=_READS,
-    phase=Phase.RCPT,
-    scope="recipient",
     text="Consent is too old",
     text_zh="同意时间过久",
     fix="Ask the recipient whether the consent still stands, and record the answer (relay consent add --event renewed)",
     fix_zh="请向收件人确认是否仍然同意，并登记结果（relay consent add --event renewed）",
 )
 
-SOURCE = Check(
+SOURCE = _check(
     name="address-source",
     summary="The address is recorded as coming from one of `sources` (default purchased, scraped, generated, shared), and its"
     " owner agreed by no other way",
@@ -208,23 +214,21 @@ SOURCE = Check(
     parameters=Origin,
     ask=ask_source,
     reads=("recipient.consents",),
-    phase=Phase.RCPT,
-    scope="recipient",
     text="Address source is not permitted",
     text_zh="地址来源不合规",
     fix="Remove the recipient; an address that was bought or collected is not to be written to",
     fix_zh="请移除该收件人；购买或采集的地址不得发送",
 )
 
-MINORS = Check(
+MINORS = _check(
     name="minors",
-    summary="The recipient is recorded as a child of one of `ages` (default under_14), and no guardian agreed (`guardian`)",
-    summary_zh="收件人登记为 `ages` 中的未成年人（默认 under_14），且没有监护人同意（`guardian`）",
+    summary="The recipient is recorded as a child of one of `ages` (default under_14), and no guardian agreed (`guardian`); with"
+    " `personalised` only in streams that say so of themselves",
+    summary_zh="收件人登记为 `ages` 中的未成年人（默认 under_14），且没有监护人同意（`guardian`）；写 `personalised` 时仅用于写明"
+    " `personalised` 的邮件流",
     parameters=Minors,
     ask=ask_minors,
-    reads=_READS,
-    phase=Phase.RCPT,
-    scope="recipient",
+    reads=(*_READS, "stream.personalised"),
     text="Recipient is a minor",
     text_zh="收件人为未成年人，禁止营销",
     fix="Remove the recipient, or record the consent of a parent or guardian (relay consent add --basis guardian)",

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.policy.case import Case, Spot
-from relay.policy.rule import Check, Finding, RuleTable, Setting
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
 
 
 class Disclosure(RuleTable):

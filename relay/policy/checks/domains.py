@@ -4,10 +4,10 @@ from typing import Self
 
 from pydantic import model_validator
 
-from relay.policy.case import Case, Phase
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import Domains as DomainPatterns
-from relay.policy.table import domain_fits
+from relay.policy.cases.case import Case, Phase
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Domains as DomainPatterns
+from relay.policy.rules.table import domain_fits
 
 
 class Domains(RuleTable):

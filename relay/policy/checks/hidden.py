@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.content import Hidden
-from relay.policy.case import Case, Spot
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.mail.words.sight import Hidden
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
 HIDDEN = ", hidden"
 """What follows the place of a part in the place of what it hides."""

@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from relay.policy.case import Case
-from relay.policy.duty import Label
-from relay.policy.labels import labels_of
-from relay.policy.rule import Check, Finding, RuleTable, Setting
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.words.labels import labels_of
+
+Label = Literal["CN", "SG", "KR"]
+_SUBJECT = (Spot("subject"),)
 
 
 class SubjectLabel(RuleTable):
@@ -24,9 +26,9 @@ def ask(case: Case, setting: Setting, parameters: SubjectLabel) -> Finding | Non
     present = labels_of(case.message.subject)
     if parameters.expected == "absent":
         wrong = [label for label in parameters.labels if label in present]
-        return Finding(f"label of {', '.join(wrong)}") if wrong else None
+        return Finding(f"label of {', '.join(wrong)}", spots=_SUBJECT) if wrong else None
     missing = [label for label in parameters.labels if label not in present]
-    return Finding(f"no label of {', '.join(missing)}") if missing else None
+    return Finding(f"no label of {', '.join(missing)}", spots=_SUBJECT) if missing else None
 
 
 CHECK = Check(

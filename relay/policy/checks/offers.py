@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from relay.mail.replies import MISCONFIGURED
-from relay.policy.case import Case, Phase
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import ActionName
+from relay.policy.cases.case import Case, Phase
+from relay.policy.rules.rule import Check, Finding, Guarded, RuleTable, Setting
+from relay.policy.rules.table import ActionName
 
 Offer = Literal["signature", "one-click", "mailto", "unsubscribe"]
 
@@ -21,6 +21,11 @@ class Offers(RuleTable):
     @property
     def needs(self) -> tuple[str, ...]:
         return self.offers
+
+    @property
+    def guards(self) -> Guarded | None:
+        """The signature is nobody's to relax; the ways to unsubscribe that a provider wants are."""
+        return "signature" if "signature" in self.offers else None
 
 
 def lacking(setting: Setting, parameters: Offers) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from relay.mail.replies import MISCONFIGURED
-from relay.policy.case import Case, Phase
-from relay.policy.organisation import OrganisationFacts
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import ActionName, Days
+from relay.policy.cases.case import Case, Phase
+from relay.policy.rules.organisation import OrganisationFacts
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import ActionName, Days
 
 Needed = Literal[
     "legal_name", "legal_name.zh", "legal_name.en", "postal_address", "postal_address.zh", "postal_address.en",

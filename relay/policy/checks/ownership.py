@@ -1,7 +1,7 @@
 """Ownership: From and Sender belong to whoever logged in (RFC 6409 section 6.1)."""
 
-from relay.policy.case import Case, Spot
-from relay.policy.rule import Check, Finding, RuleTable, Setting
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
 
 
 def ask(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:
@@ -23,7 +23,7 @@ CHECK = Check(
     parameters=RuleTable,
     ask=ask,
     reads=("sender.identity", "sender.owns", "message.from", "message.sender"),
-    protected=True,
+    guards="ownership",
     text="The From or Sender address does not belong to the identity that is logged in",
     text_zh="发件人地址不属于当前登录的账号",
     fix="Log in with the account of the From address, or ask your administrator to add the address to your account",

@@ -1,6 +1,5 @@
 """Personal data, secrets, and lists of people's addresses, in what people read."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -9,27 +8,24 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from relay.mail.content import Content
-from relay.mail.decoding import one_form
-from relay.policy.case import Case, Spot
+from relay.mail.words.content import Content
+from relay.mail.words.folding import Folded, one_form, undisguised
+from relay.mail.words.sight import Text
+from relay.policy.cases.case import Case, Spot
 from relay.policy.detectors import (
     MOST_ADDRESSES,
     MOST_NUMBERS,
     PERSONAL,
     SECRETS,
     Hit,
+    Searched,
     addresses,
     personal_data,
     read_registers,
     secret_data,
 )
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
-from relay.policy.table import Domains, Strings, domain_fits
-
-_DISGUISED = re.compile(
-    "[\u00ad\u00b2\u00b3\u00b9\u200b-\u200f\u2060-\u2064\u2070-\u2089\u2460-\u249b\u24ea-\u24ff\ufe00-\ufe0f\ufeff\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]"
-)
-"""Digits and letters of other widths and forms, and what nobody sees: only a text that has them must be folded first."""
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Domains, Strings, domain_fits
 
 _SHOWN = 3  # kinds that a detail names
 TOO_MANY = Finding("more numbers than are looked at")
@@ -105,21 +101,28 @@ class _Searched:
 def _search(today: date) -> Callable[[Content], _Searched]:
     """The search of one day: who is not born yet has no number."""
 
+    def search_in(text: Text) -> Searched:
+        return personal_data(_searched_form(text), today)
+
     def search(content: Content) -> _Searched:
         found: dict[tuple[str, str], tuple[Hit, Spot]] = {}
         left = MOST_NUMBERS
         for text in content.every_text:
-            is_plain = _DISGUISED.search(text.shown) is None
-            searched = personal_data(text.shown if is_plain else text.normalised, today, left)
+            is_short = len(_searched_form(text)) < 2 * left  # and has no more groups of digits than are left
+            searched = text.once(search_in) if is_short else personal_data(_searched_form(text), today, left)
             left -= searched.numbers
             for hit in searched.hits:
                 known = found.get((hit.kind, hit.value))
                 if known is None or (hit.sure and not known[0].sure):
-                    span = (hit.start, hit.end) if is_plain else text.position(hit.start, hit.end)
+                    span = text.position(hit.start, hit.end) if text.is_disguised else (hit.start, hit.end)
                     found[hit.kind, hit.value] = (hit, Spot(text.where, *span))
         return _Searched(tuple(found.values()), left >= 0)
 
     return search
+
+
+def _searched_form(text: Text) -> str:
+    return text.normalised if text.is_disguised else text.shown
 
 
 def _compact(value: str) -> str:
@@ -139,7 +142,7 @@ def _finding(found: list[tuple[Hit, Spot]]) -> Finding:
     for hit, _ in found:
         samples.setdefault(hit.kind, hit)
         counts[hit.kind] = counts.get(hit.kind, 0) + 1
-    named = [f"{kind} {counts[kind]} ({hit.masked})" for kind, hit in samples.items()][:_SHOWN]
+    named = [f"{kind} {counts[kind]} ({hit.sample})" for kind, hit in samples.items()][:_SHOWN]
     return Finding(f"{', '.join(named)} in {found[0][1].where}", spots=tuple(spot for _, spot in found))
 
 
@@ -155,7 +158,19 @@ def ask_secrets(case: Case, setting: Setting, parameters: Secrets) -> Finding | 
 
 
 def _secrets(content: Content) -> list[tuple[Hit, Spot]]:
-    return [(hit, Spot(text.where, hit.start, hit.end)) for text in content.every_text for hit in secret_data(text.shown)]
+    return [one for text in content.every_text for one in text.once(_secrets_of)]
+
+
+def _secrets_of(text: Text) -> list[tuple[Hit, Spot]]:
+    """As it is shown, and as it reads without what disguises it: where a key ends, either may say."""
+    found = [(hit, Spot(text.where, hit.start, hit.end)) for hit in secret_data(text.shown)]
+    known = {(hit.kind, hit.start) for hit, _ in found}
+    folded = undisguised(text.shown) if text.is_disguised else Folded("")
+    for hit in secret_data(folded.text):
+        start, end = folded.shown(hit.start, hit.end)
+        if (hit.kind, start) not in known:
+            found.append((hit, Spot(text.where, start, end)))
+    return found
 
 
 def ask_addresses(case: Case, setting: Setting, parameters: AddressList) -> Finding | None:
@@ -178,11 +193,20 @@ def _addresses(content: Content) -> dict[str, str]:
     """The different addresses of a message in small letters, and their domains."""
     found: dict[str, str] = {}
     for text in content.every_text:
-        for start, end in addresses(text.shown):
-            address = text.shown[start:end].lower()
-            found[address] = address.rpartition("@")[2]
+        for address, domain in text.once(_addresses_in).items():
+            found[address] = domain
             if len(found) >= MOST_ADDRESSES:
                 return found
+    return found
+
+
+def _addresses_in(text: Text) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for start, end in addresses(text.shown):
+        address = text.shown[start:end].lower()
+        found[address] = address.rpartition("@")[2]
+        if len(found) >= MOST_ADDRESSES:
+            break
     return found
 
 

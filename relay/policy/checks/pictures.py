@@ -5,13 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.targets import as_ascii, target_of
-from relay.mail.visible import Image
-from relay.policy.case import Case
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
-from relay.policy.table import Domains, domain_fits
-
-_PIXEL = 3  # a picture of so many pixels a side shows nothing
+from relay.mail.page.targets import as_ascii
+from relay.mail.words.sight import Sight
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Domains, domain_fits
 
 
 class ImageOnly(RuleTable):
@@ -31,32 +29,30 @@ def ask_image_only(case: Case, setting: Setting, parameters: ImageOnly) -> Findi
     if case.message is None:
         return None
     content = case.message.content
-    pictured = {image.where for image in content.images if not is_pixel(image) and not image.hidden}
-    for text in content.texts:
-        if text.where not in pictured:
-            continue
-        letters = sum(1 for _ in islice(filter(str.isalnum, text.shown), parameters.fewer_than))
+    shown = {text.where: text.shown for text in content.texts}  # of a part without text nothing is here
+    for where in dict.fromkeys(where for sight in content.sights for where in sight.once(_with_pictures)):
+        letters = sum(1 for _ in islice(filter(str.isalnum, shown.get(where, "")), parameters.fewer_than))
         if letters < parameters.fewer_than:
-            return Finding(f"{letters} letters in {text.where}")
+            return Finding(f"{letters} letters in {where}", spots=(Spot(where),))
     return None if content.is_complete else UNREAD_PARTS
+
+
+def _with_pictures(sight: Sight) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([image.where for image in sight.images if not image.is_unseen]))
 
 
 def ask_tracking_pixel(case: Case, setting: Setting, parameters: TrackingPixel) -> Finding | None:
-    """Object to a remote picture that nobody can see."""
+    """Object to something remote that is fetched when the mail is opened, and that nobody can see."""
     if case.message is None:
         return None
     content = case.message.content
-    hosts = [host for image in content.images if is_pixel(image) and (host := target_of(image.src).host)]
-    foreign = [host for host in hosts if not domain_fits(host, parameters.trusted)]
+    foreign = [pixel for pixel in content.pixels if not domain_fits(pixel.host, parameters.trusted)]
     if foreign:
-        return Finding(f"{len(foreign)}, from {as_ascii(foreign[0])}")
+        spots = tuple(Spot(where) for where in dict.fromkeys(pixel.where for pixel in foreign))
+        forms = sorted({pixel.form for pixel in foreign} - {"img"})
+        others = f" ({', '.join(forms)})" if forms else ""
+        return Finding(f"{len(foreign)}, from {as_ascii(foreign[0].host)}{others}", spots=spots)
     return None if content.is_complete else UNREAD_PARTS
-
-
-def is_pixel(image: Image) -> bool:
-    """Whether nobody sees the picture: a few pixels, or hidden by its style."""
-    sides = [side for side in (image.width, image.height) if side is not None]
-    return bool(image.hidden) or (len(sides) == 2 and max(sides) <= _PIXEL) or 0 in sides
 
 
 IMAGE_ONLY = Check(
@@ -75,14 +71,17 @@ IMAGE_ONLY = Check(
 
 TRACKING_PIXEL = Check(
     name="tracking-pixel",
-    summary="A remote picture that nobody can see: three pixels or less, or hidden by its style",
-    summary_zh="含有人眼看不见的远程图片：不超过三个像素，或被样式隐藏",
+    summary="Something is fetched from elsewhere when the mail is opened and shows nothing: a picture, frame, player or object"
+    " of up to 3x3 pixels, without width or height, hidden or cut out by its style, by what it stands in or by a style element;"
+    " the background of an element that nobody sees; another style sheet, a font, a script, a sound without controls",
+    summary_zh="打开邮件时会从外部加载读者看不见的内容：不超过 3x3 像素、宽或高为 0、被自身样式、外层元素或样式表隐藏或裁剪的"
+    "图片、框架、播放器或对象；看不见的元素的背景图；外部样式表、字体、脚本、没有控件的声音",
     parameters=TrackingPixel,
     ask=ask_tracking_pixel,
     reads=("message.content",),
     inspects=True,
-    text="An invisible picture tells who opens the message",
-    text_zh="邮件含有跟踪打开行为的隐形图片",
-    fix="Switch open tracking off in your sending tool",
-    fix_zh="请在发送工具中关闭打开跟踪",
+    text="Something that nobody sees tells who opens the message",
+    text_zh="邮件含有读者看不见、可跟踪打开行为的外部内容",
+    fix="Switch open tracking off in your sending tool, and write styles into the message itself",
+    fix_zh="请在发送工具中关闭打开跟踪，并将样式直接写入邮件",
 )

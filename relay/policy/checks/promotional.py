@@ -5,11 +5,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
 
-from relay.mail.visible import Link
-from relay.policy.case import Case
-from relay.policy.lexicon import Hit, hits_of, seen
-from relay.policy.listed import ListedWords
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.mail.page.visible import Link
+from relay.policy.cases.case import Case
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.policy.words.lexicon import hits_of, seen
+from relay.policy.words.listed import ListedWords
+from relay.policy.words.terms import TermHit
 
 _CAMPAIGNS = ("promo", "sale", "offer", "marketing", "newsletter", "discount", "upsell", "crosssell", "cuxiao", "huodong")
 _CAMPAIGN_POINTS = 2
@@ -26,7 +27,7 @@ def ask(case: Case, setting: Setting, parameters: PromotionalContent) -> Finding
     if case.message is None:
         return None
     content = case.message.content
-    hits: dict[str, Hit] = {}
+    hits: dict[str, TermHit] = {}
     for hit in hits_of(content).get("promotional", ()):
         hits.setdefault(hit.term.word, hit)
     campaign = _CAMPAIGN_POINTS if any(map(_is_campaign, content.links)) else 0

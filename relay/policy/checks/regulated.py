@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from relay.policy.case import Case
-from relay.policy.lexicon import Hit, hits_of, read_list, seen
-from relay.policy.listed import ListedWords
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.policy.cases.case import Case
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, Setting
+from relay.policy.words.lexicon import hits_of, seen
+from relay.policy.words.listed import ListedWords
+from relay.policy.words.terms import TermHit, read_list
 
 Kind = Literal["banned", "promises", "goods", "notices"]
 
@@ -30,7 +31,7 @@ def ask(case: Case, setting: Setting, parameters: RegulatedTerms) -> Finding | N
     return found or (None if content.is_complete else UNREAD_PARTS)
 
 
-def _wrong(kind: Kind, hits: tuple[Hit, ...], setting: Setting) -> Iterator[Hit]:
+def _wrong(kind: Kind, hits: tuple[TermHit, ...], setting: Setting) -> Iterator[TermHit]:
     if kind in ("banned", "promises"):
         yield from (hit for hit in hits if hit.term.kind == kind)
         return

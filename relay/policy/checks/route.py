@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.policy.case import Case
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import Domains, domain_fits
+from relay.mail.mailbox import is_at_or_below
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Domains, domain_fits
 
 _PRIVATE = (".local", ".localdomain", ".localhost", ".lan", ".internal", ".intra", ".corp", ".home", ".private", ".test")
 
@@ -25,15 +26,12 @@ def ask(case: Case, setting: Setting, parameters: Route) -> Finding | None:
     for host in message.received_by:
         if "." not in host or host.endswith(_PRIVATE) or host[0] == "[" or domain_fits(host, parameters.hosts):
             continue
-        if not any(_is_under(host, owned) for owned in identity.owns):
-            return Finding("Received")
+        if not any(is_at_or_below(host, owned.rpartition("@")[2]) for owned in identity.owns):
+            return Finding("Received", spots=(Spot("Received"),))
     given = message.return_path
-    return Finding("Return-Path") if given is not None and not identity.may_use(given) else None
-
-
-def _is_under(host: str, owned: str) -> bool:
-    """Whether the host is in a domain that the identity may write as."""
-    return f".{host}".endswith("." + owned.rpartition("@")[2])
+    if given is None or identity.may_use(given):
+        return None
+    return Finding("Return-Path", spots=(Spot("Return-Path"),))
 
 
 CHECK = Check(

@@ -6,18 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.decoding import one_form
-from relay.mail.mailbox import Mailbox
-from relay.policy.case import Case
+from relay.mail.mailbox import Mailbox, is_at_or_below
+from relay.mail.words.folding import one_form
+from relay.policy.cases.case import Case, Spot
 from relay.policy.checks.subject import REPLY, hidden_character
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import Strings
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Strings
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:：，；]{1,64}@[^\s@<>\"'(),;:：，；]{1,253}")
 _DOMAIN = re.compile(r"(?<![\w.@-])(?:[a-z0-9-]{1,63}+\.){1,5}(?:com|cn|org|gov|edu)(?![\w-])")
 _COUNTER = re.compile(r"[(\[（【]\s*+[0-9]{1,3}\s*+[)\]）】]")
 _BADGES = frozenset("✓✔✅☑🗸🗹🔵🔒🔐🛡Ⓥⓥ")
 _LIKE_LATIN = ("CYRILLIC", "GREEK", "CHEROKEE", "ARMENIAN", "LISU", "COPTIC")
+_FROM = (Spot("From"),)
 NO_REPLY = (
     "noreply", "no-reply", "no_reply", "no.reply", "donotreply", "do-not-reply", "do_not_reply", "do.not.reply",
     "dontreply", "noresponse", "no-response", "unmonitored", "devnull", "nobody",
@@ -36,16 +37,16 @@ def ask_name(case: Case, setting: Setting, parameters: RuleTable) -> Finding | N
     name, author = one_form(raw).casefold(), message.authors[0]
     found = _foreign(name, author, _own_names(setting))
     if found:
-        return Finding(found)
+        return Finding(found, spots=_FROM)
     if _COUNTER.search(name):
-        return Finding("a counter")
+        return Finding("a counter", spots=_FROM)
     if REPLY.match(name):
-        return Finding("a reply prefix")
+        return Finding("a reply prefix", spots=_FROM)
     if not _BADGES.isdisjoint(raw):
-        return Finding("a badge")
+        return Finding("a badge", spots=_FROM)
     if hidden_character(raw):
-        return Finding("hidden characters")
-    return Finding("letters of two scripts in one word") if _is_mixed(raw) else None
+        return Finding("hidden characters", spots=_FROM)
+    return Finding("letters of two scripts in one word", spots=_FROM) if _is_mixed(raw) else None
 
 
 def _own_names(setting: Setting) -> str:
@@ -59,7 +60,7 @@ def _foreign(name: str, author: Mailbox, own: str) -> str:
         if found.rstrip(".") != author.key:
             return "another address"
     for found in _DOMAIN.findall(_ADDRESS.sub(" ", name)):
-        related = f".{author.domain}".endswith(f".{found}") or found.endswith(f".{author.domain}")
+        related = is_at_or_below(author.domain, found) or is_at_or_below(found, author.domain)
         if not related and found not in own:
             return "another domain"
     return ""
@@ -92,7 +93,8 @@ def ask_reply(case: Case, setting: Setting, parameters: ReplyAddress) -> Finding
     for mailbox in where or ():
         local_part = mailbox.key.rpartition("@")[0]
         if local_part.startswith(parameters.local_parts):
-            return Finding("Reply-To" if message.reply_to is not None else "From")
+            name = "Reply-To" if message.reply_to is not None else "From"
+            return Finding(name, spots=(Spot(name),))
     return None
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.policy.case import Case, Phase
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.table import Strings
+from relay.policy.cases.case import Case, Phase
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.rules.table import Strings
 
 ROLES = (
     "abuse", "admin", "administrator", "billing", "compliance", "dns", "ftp", "hostmaster", "legal", "list", "mailer-daemon",

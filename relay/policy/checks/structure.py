@@ -1,7 +1,7 @@
 """Structure: a header section that every receiver reads in the same way (RFC 5322 section 3.6)."""
 
-from relay.policy.case import Case, Spot
-from relay.policy.rule import Check, Finding, RuleTable, Setting
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
 
 _FROM = (Spot("From"),)
 
@@ -31,7 +31,7 @@ ONE_FROM = Check(
     parameters=RuleTable,
     ask=ask_one_from,
     reads=("message.from_fields", "message.from"),
-    protected=True,
+    guards="structure",
     reply_code=554,
     code="6.0",
     text="From must name exactly one sender address",
@@ -47,7 +47,7 @@ STRUCTURE = Check(
     parameters=RuleTable,
     ask=ask_structure,
     reads=("message.defects",),
-    protected=True,
+    guards="structure",
     reply_code=554,
     code="6.0",
     text="The message header is malformed",

@@ -1,8 +1,8 @@
 """Refusals: a recipient who must not be written to (law 6)."""
 
-from relay.policy.case import Case, Phase
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-from relay.policy.suppression import Reason, binding
+from relay.policy.cases.case import Case, Phase
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
+from relay.policy.suppressions.suppression import Reason, binding
 
 
 def ask(case: Case, setting: Setting, parameters: RuleTable) -> Finding | None:
@@ -22,7 +22,7 @@ CHECK = Check(
     ask=ask,
     reads=("recipient.suppressions", "stream.name", "stream.purpose", "stream.bound_by"),
     phase=Phase.RCPT,
-    protected=True,
+    guards="refusals",
     scope="recipient",
     text="This recipient has unsubscribed or must not be written to",
     text_zh="收件人已退订，或在禁发名单中",

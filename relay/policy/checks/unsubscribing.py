@@ -5,11 +5,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.content import Content
-from relay.mail.unsubscribing import leads_out, lines_of_words, says_unsubscribe
-from relay.mail.visible import Link
-from relay.policy.case import Case, Spot
-from relay.policy.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
+from relay.mail.page.unsubscribing import leads_out, lines_of_words, says_unsubscribe
+from relay.mail.page.visible import Link
+from relay.mail.words.content import Content
+from relay.mail.words.sight import Sight
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import UNREAD_PARTS, Check, Finding, RuleTable, Setting
 
 _HTML, _PLAIN = "html part", "text part"
 
@@ -29,7 +30,7 @@ def ask(case: Case, setting: Setting, parameters: UnsubscribeLink) -> Finding | 
     if not content.is_complete:
         return UNREAD_PARTS
     shown = {text.where: text.shown for text in content.texts}
-    forms = [where for where in _places(content) if where.startswith((_HTML, _PLAIN)) and not where.endswith(", alt")]
+    forms = [where for where in _places(content) if where.startswith((_HTML, _PLAIN)) and ", " not in where]
     for where in forms:
         links = [link for link in content.links if link.where == where]
         text = shown.get(where, "")
@@ -40,7 +41,13 @@ def ask(case: Case, setting: Setting, parameters: UnsubscribeLink) -> Finding | 
 
 def _places(content: Content) -> dict[str, None]:
     """Every part that shows something, be it a picture only."""
-    return dict.fromkeys(one.where for shown in (content.texts, content.links, content.images) for one in shown)
+    found = [sight.once(_places_of) for sight in content.sights]
+    return dict.fromkeys(place for shown in zip(*found, strict=True) for places in shown for place in places)
+
+
+def _places_of(sight: Sight) -> tuple[tuple[str, ...], ...]:
+    """Where its texts, its links and its pictures are."""
+    return tuple(tuple(dict.fromkeys([one.where for one in shown])) for shown in (sight.texts, sight.links, sight.images))
 
 
 def _plain_fault(text: str, links: Sequence[Link]) -> str:

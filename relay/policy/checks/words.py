@@ -1,25 +1,18 @@
 """Words in the subject, as people read them: width, case and hidden marks do not matter."""
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from relay.mail.decoding import one_form
-from relay.policy.case import Case, Spot
-from relay.policy.rule import Check, Finding, RuleTable, Setting
-
-
-def visible(text: str) -> str:
-    """Text as it is compared: NFKC, case-folded, without format and control characters."""
-    kept = "".join(c for c in one_form(text) if unicodedata.category(c) not in ("Cf", "Cc"))
-    return one_form(kept.casefold())
+from relay.mail.words.folding import caseless
+from relay.policy.cases.case import Case, Spot
+from relay.policy.rules.rule import Check, Finding, RuleTable, Setting
 
 
 def _word(text: str) -> str:
-    folded = visible(text).strip()
+    folded = caseless(text).strip()
     if not folded:
         raise ValueError("an empty word is in every subject / 不能填写空词")
     return folded
@@ -33,7 +26,7 @@ class Words(RuleTable):
 
 def ask(case: Case, setting: Setting, parameters: Words) -> Finding | None:
     """Object to the first listed word."""
-    found = _pattern(parameters.words).search(visible(case.message.subject)) if case.message else None
+    found = _pattern(parameters.words).search(caseless(case.message.subject)) if case.message else None
     return Finding(found[0], spots=(_spot(case.message.subject, found[0]),)) if case.message and found else None
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from relay.policy.detectors import accounts, contacts, identity, secrets
+from relay.policy.detectors import accounts, contacts, digits, identity, secrets
 from relay.policy.detectors.contacts import MOST_ADDRESSES, addresses, is_mobile_range
-from relay.policy.detectors.digits import MOST_NUMBERS, candidates
-from relay.policy.detectors.hit import MOST_HITS, Hit, Kind, Source
+from relay.policy.detectors.digits import MOST_NUMBERS, outline
+from relay.policy.detectors.hit import MOST_HITS, Hit, Kind, Scan
 from relay.policy.detectors.identity import is_county_of_its_time
 
 PERSONAL: dict[str, Kind] = {kind.name: kind for kind in (*identity.KINDS, *accounts.KINDS, *contacts.KINDS)}
@@ -50,9 +50,9 @@ def personal_data(text: str, until: date, most: int = MOST_NUMBERS) -> Searched:
 
     At most so many numbers are looked at: what has more is a table of people or of nothing, and takes a second.
     """
-    source = Source(text, until, most)
-    hits = _at_most(_personal(source))
-    return Searched(hits, source.numbers)
+    scan = Scan(text, until, most)
+    hits = _at_most(_personal(scan, outline(text)))
+    return Searched(hits, scan.numbers)
 
 
 def secret_data(text: str) -> tuple[Hit, ...]:
@@ -66,13 +66,16 @@ def read_registers() -> None:
     is_mobile_range("13800")
 
 
-def _personal(source: Source) -> Iterator[Hit]:
-    for found in candidates(source):
-        yield from identity.in_candidate(found)
-        yield from accounts.in_candidate(found)
-        yield from contacts.in_candidate(found)
-    yield from identity.in_text(source)
-    yield from accounts.in_text(source)
+def _personal(scan: Scan, drawn: bytes) -> Iterator[Hit]:
+    """The detectors whose hits this outline of the text allows."""
+    if digits.OUTLINE in drawn:
+        for found in digits.candidates(scan):
+            yield from identity.in_candidate(found)
+            yield from accounts.in_candidate(found)
+            yield from contacts.in_candidate(found)
+    yield from identity.in_text(scan)
+    if accounts.OUTLINE in drawn:
+        yield from accounts.in_text(scan)
 
 
 def _at_most(hits: Iterator[Hit]) -> tuple[Hit, ...]:

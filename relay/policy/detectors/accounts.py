@@ -7,11 +7,9 @@ credit code), by python-stdnum.
 import re
 from collections.abc import Iterator
 
-from stdnum import iban, luhn
-from stdnum.cn import uscc
-
 from relay.policy.detectors.digits import Candidate
-from relay.policy.detectors.hit import Hit, Kind, Source
+from relay.policy.detectors.hit import Hit, Kind, Scan
+from relay.policy.detectors.lists import registers
 
 BANK_CARD = Kind(
     "bank-card",
@@ -43,6 +41,7 @@ _COMPANY_LENGTH = 18
 _COMPANY_CODE = re.compile(r"(?:1[1239]|5[1239]|9[123]|Y1|N[1239])[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
 _CARD_GROUPS = frozenset({(4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (6, 10), (6, 13)})
 _IBAN_START = re.compile(r"[A-Z]{2}[0-9]{2}")
+OUTLINE = b"AA00"
 _IBAN_LENGTHS = {
     country: int(length)
     for country, length in re.findall(
@@ -58,16 +57,16 @@ _IBAN_LENGTHS = {
 
 def in_candidate(found: Candidate) -> Iterator[Hit]:
     """The card or company code that this number may be."""
-    if (issuer := _issuer(found.digits)) and luhn.is_valid(found.digits):
-        sure = found.groups in _CARD_GROUPS or issuer == "unionpay" or found.source.says(BANK_CARD, found.start, found.end)
+    if (issuer := _issuer(found.digits)) and registers().is_luhn(found.digits):
+        sure = found.groups in _CARD_GROUPS or issuer == "unionpay" or found.scan.says(BANK_CARD, found.start, found.end)
         yield Hit(BANK_CARD.name, found.start, found.end, found.digits, sure)
     if len(found.groups) == 1 and (hit := _company(found)):
         yield hit
 
 
-def in_text(source: Source) -> Iterator[Hit]:
+def in_text(scan: Scan) -> Iterator[Hit]:
     """The accounts that begin with letters."""
-    text, place = source.text, 0
+    text, place = scan.text, 0
     while match := _IBAN_START.search(text, place):
         place = match.end()
         if (before := text[match.start() - 1 : match.start()]) and before.isascii() and before.isalnum():
@@ -94,10 +93,14 @@ def _issuer(digits: str) -> str:
 def _company(found: Candidate) -> Hit | None:
     """A code that begins with these digits, or one letter before them; the digits of a longer word are none."""
     start = found.start - 1 if found.before(1) in ("Y", "N") else found.start
-    text = found.source.text
+    text = found.scan.text
     code, around = text[start : start + _COMPANY_LENGTH], text[max(0, start - 1) : start]
     around += text[start + _COMPANY_LENGTH : start + _COMPANY_LENGTH + 1]
-    if any(c.isascii() and c.isalnum() for c in around) or not _COMPANY_CODE.fullmatch(code) or not uscc.is_valid(code):
+    if (
+        any(c.isascii() and c.isalnum() for c in around)
+        or not _COMPANY_CODE.fullmatch(code)
+        or not registers().is_cn_company(code)
+    ):
         return None
     return Hit(CN_COMPANY.name, start, start + _COMPANY_LENGTH, code)
 
@@ -113,12 +116,7 @@ def _iban(text: str, start: int) -> Hit | None:
         value += character.strip()
         end += 1
     after = text[end : end + 1]
-    if (
-        not length
-        or (after.isascii() and after.isalnum())
-        or not _fits_97(value)
-        or not iban.is_valid(value, check_country=False)
-    ):
+    if not length or (after.isascii() and after.isalnum()) or not _fits_97(value) or not registers().is_iban(value):
         return None
     return Hit(IBAN.name, start, end, value)
 

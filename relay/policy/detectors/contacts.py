@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-import phonenumbers
-
 from relay.policy.detectors.digits import Candidate
 from relay.policy.detectors.hit import Hit, Kind
+from relay.policy.detectors.lists import registers
 
 CN_MOBILE = Kind(
     "cn-mobile",
@@ -27,10 +26,9 @@ MOST_ADDRESSES = 10_000
 """Distinct addresses that are counted of one text."""
 
 _COUNTRY = re.compile(r"(?:00)?86(?=1)")
-_MOBILES = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
 _MOST_LOCAL, _MOST_DOMAIN = 64, 253
 _LOCAL_BACKWARDS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]++")
-_DOMAIN = re.compile(r"[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++")
+_DOMAIN = re.compile(r"[A-Za-z0-9-]++(?>(?:\.[A-Za-z0-9-]++)+)")  # possessive, it takes a stop behind it before Python 3.11.5
 _TOP = re.compile("[A-Za-z]{2,24}")
 
 
@@ -39,14 +37,13 @@ def in_candidate(found: Candidate) -> Iterator[Hit]:
     prefix = _COUNTRY.match(found.digits)
     digits = found.digits[prefix.end() :] if prefix else found.digits
     if len(digits) == 11 and digits[0] == "1" and is_mobile_range(digits[:5]):
-        yield Hit(CN_MOBILE.name, found.start, found.end, digits, found.source.says(CN_MOBILE, found.start, found.end))
+        yield Hit(CN_MOBILE.name, found.start, found.end, digits, found.scan.says(CN_MOBILE, found.start, found.end))
 
 
 @lru_cache(maxsize=10_000)
 def is_mobile_range(first_five: str) -> bool:
     """Whether China has mobile numbers that begin so; five digits decide it for all eleven."""
-    number = phonenumbers.PhoneNumber(country_code=86, national_number=int(f"{first_five}000000"))
-    return phonenumbers.number_type(number) in _MOBILES
+    return registers().has_cn_mobile(first_five)
 
 
 def addresses(text: str) -> Iterator[tuple[int, int]]:

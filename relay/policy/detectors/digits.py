@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relay.policy.detectors.hit import Source
+from relay.policy.detectors.hit import Scan
 
-_RUN = re.compile("[0-9](?:[ \u00a0\u2000-\u200a\u2010-\u2013\u202f-]?[0-9]){5,}+")
+_RUN = re.compile("[0-9](?>(?:[ \u00a0\u2000-\u200a\u2010-\u2013\u202f-]?[0-9]){5,})")
 _SHORTEST, _LONGEST = 6, 21
+_BETWEEN = b" -" + "\u00a0\u2010\u202f".encode() + bytes(range(0x80, 0x94))  # in UTF-8; all of U+2000 to U+2013 ends in the last
+_DRAWN = bytes(ord("0" if chr(c).isdecimal() else "A" if chr(c).isupper() else "-") for c in range(128)) + b"-" * 128
+OUTLINE = b"0" * _SHORTEST
 _MOST_GROUPS = 6
 MOST_NUMBERS = 20_000
 """Groups of digits that are looked at in one message."""
@@ -31,29 +34,37 @@ _FIRST_GROUPS = {grouping[0] for grouping in _GROUPINGS}
 class Candidate:
     """A number: its digits (and the X that may end a Chinese one), where it stands, how it is grouped."""
 
-    source: Source
+    scan: Scan
     start: int
     end: int
     digits: str
     groups: tuple[int, ...]
 
     def before(self, count: int) -> str:
-        return self.source.text[max(0, self.start - count) : self.start]
+        return self.scan.text[max(0, self.start - count) : self.start]
 
     def after(self, count: int) -> str:
-        return self.source.text[self.end : self.end + count]
+        return self.scan.text[self.end : self.end + count]
 
 
-def candidates(source: Source) -> Iterator[Candidate]:
+def outline(text: str) -> bytes:
+    """The text with "0" for a digit and "A" for a capital, and without what may stand between the digits of a number.
+
+    It is drawn in a fraction of the time that a pattern takes to pass over the text, and few mails have OUTLINE in it.
+    """
+    return text.encode("utf-8", "surrogatepass").translate(_DRAWN, _BETWEEN)
+
+
+def candidates(scan: Scan) -> Iterator[Candidate]:
     """Every number of 6 to 21 digits, in order, as long as there are not too many."""
-    for run in _RUN.finditer(source.text):
+    for run in _RUN.finditer(scan.text):
         groups = _groups(run)
         for first, (start, end) in enumerate(groups):
-            source.numbers += 1
-            if source.numbers > source.most:
+            scan.numbers += 1
+            if scan.numbers > scan.most:
                 return
             if first == 0 or end - start >= _SHORTEST or end - start in _FIRST_GROUPS:
-                yield from _from_group(source, groups, first)
+                yield from _from_group(scan, groups, first)
 
 
 def _groups(run: re.Match[str]) -> list[tuple[int, int]]:
@@ -65,20 +76,20 @@ def _groups(run: re.Match[str]) -> list[tuple[int, int]]:
     return groups
 
 
-def _from_group(source: Source, groups: list[tuple[int, int]], first: int) -> Iterator[Candidate]:
+def _from_group(scan: Scan, groups: list[tuple[int, int]], first: int) -> Iterator[Candidate]:
     """The candidates that begin with this group: alone, with the next ones in a usual grouping, with all of its run."""
     digits, lengths = "", []
     for number in range(first, min(len(groups), first + _MOST_GROUPS)):
         start, end = groups[number]
-        digits += source.text[start:end]
+        digits += scan.text[start:end]
         lengths.append(end - start)
         if len(digits) > _LONGEST:
             return
         is_whole = first == 0 and number == len(groups) - 1
         if len(digits) >= _SHORTEST and (len(lengths) == 1 or is_whole or tuple(lengths) in _GROUPINGS):
-            yield Candidate(source, groups[first][0], end, digits, tuple(lengths))
-        if number == len(groups) - 1 and len(digits) == 17 and (after := _check_x(source.text, end)):
-            yield Candidate(source, groups[first][0], after, f"{digits}X", (*lengths[:-1], lengths[-1] + 1))
+            yield Candidate(scan, groups[first][0], end, digits, tuple(lengths))
+        if number == len(groups) - 1 and len(digits) == 17 and (after := _check_x(scan.text, end)):
+            yield Candidate(scan, groups[first][0], after, f"{digits}X", (*lengths[:-1], lengths[-1] + 1))
 
 
 def _check_x(text: str, end: int) -> int:

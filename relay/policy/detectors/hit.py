@@ -1,6 +1,6 @@
 """What a detector found: a kind and a place, and how sure it is.
 
-Whoever writes a hit down writes kind, count and `masked`: the value itself is
+Whoever writes a hit down writes kind, count and `sample`: the value itself is
 for telling two hits apart and for the allow lists, and never leaves memory.
 """
 
@@ -42,18 +42,18 @@ class Hit:
     shown: str | None = None
 
     @property
-    def masked(self) -> str:
+    def sample(self) -> str:
         """Enough to find the place again, too little to use: "110***********002X", "AKIA***"."""
-        return masked(self.value) if self.shown is None else f"{self.shown}***"
+        return _without_middle(self.value) if self.shown is None else f"{self.shown}***"
 
 
-def masked(value: str) -> str:
+def _without_middle(value: str) -> str:
     """Hide the middle; the shorter the value, the more of it."""
     head, tail = (3, 4) if len(value) >= 15 else (3, 2) if len(value) >= 11 else (1, 1)
     return value[:head] + "*" * max(3, len(value) - head - tail) + value[-tail:]
 
 
-class Source:
+class Scan:
     """A text that is searched; `until` is the last birthday there can be.
 
     What words stand anywhere in it is found once, and only for kinds that have a candidate.

@@ -10,15 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from functools import lru_cache
 
-from stdnum.br import cpf
-from stdnum.cn import ric
-from stdnum.exceptions import ValidationError
-from stdnum.jp import in_ as my_number
-from stdnum.kr import rrn
-from stdnum.us import ssn
-
 from relay.policy.detectors.digits import Candidate
-from relay.policy.detectors.hit import Hit, Kind, Source
+from relay.policy.detectors.hit import Hit, Kind, Scan
+from relay.policy.detectors.lists import registers
 
 CN_ID = Kind(
     "cn-id",
@@ -73,7 +67,8 @@ _PERMIT = re.compile(r"[CW][0-9A-Z][0-9]{7}|[HM](?:[0-9]{8}|[0-9]{10})|[LT][0-9]
 _TAIWAN_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYWZIO"  # the first letter stands for 10, the last for 35
 _NRIC_LETTERS = {"S": "JZIHGFEDCBA", "T": "JZIHGFEDCBA", "F": "XWUTRQPNMLK", "G": "XWUTRQPNMLK", "M": "XWUTRQPNJLK"}
 _NRIC_ADDED = {"S": 0, "F": 0, "T": 4, "G": 4, "M": 3}
-_CPF = re.compile(r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?![0-9])")
+_CPF_END = re.compile(r"-(?<=[0-9]{3}\.[0-9]{3}\.[0-9]{3}-)[0-9]{2}(?![0-9])")  # found by its hyphen, of which there are few
+_CPF_LENGTH = len("000.000.000-00")
 
 
 def in_candidate(found: Candidate) -> Iterator[Hit]:
@@ -83,15 +78,14 @@ def in_candidate(found: Candidate) -> Iterator[Hit]:
             yield hit
 
 
-def in_text(source: Source) -> Iterator[Hit]:
+def in_text(scan: Scan) -> Iterator[Hit]:
     """The numbers that are written with dots."""
-    text = source.text
-    if "." not in text or "-" not in text:
-        return
-    for match in _CPF.finditer(text):
-        digits = match[0].replace(".", "").replace("-", "")
-        if not text[match.start() - 1 : match.start()].isdigit() and cpf.is_valid(digits):
-            yield Hit(BR_CPF.name, match.start(), match.end(), digits)
+    text = scan.text
+    for match in _CPF_END.finditer(text):
+        start, end = match.end() - _CPF_LENGTH, match.end()
+        digits = text[start:end].replace(".", "").replace("-", "")
+        if not text[start - 1 : start].isdigit() and registers().is_br_cpf(digits):
+            yield Hit(BR_CPF.name, start, end, digits)
 
 
 def is_resident_id(number: str, until: date) -> bool:
@@ -105,11 +99,7 @@ def is_resident_id(number: str, until: date) -> bool:
 @lru_cache(maxsize=4096)
 def is_county_of_its_time(region_and_year: str) -> bool:
     """Whether the region was one when the person was born; raises confidence only, as the list of regions is never whole."""
-    try:
-        ric.get_birth_place(f"{region_and_year}01010000")
-    except (ValidationError, KeyError):  # KeyError: its province is known, its county is not
-        return False
-    return True
+    return registers().has_cn_county(region_and_year)
 
 
 def _is_day(text: str) -> bool:
@@ -124,11 +114,11 @@ def _hit(kind: Kind, found: Candidate, *, sure: bool = False, prefix: str = "", 
     """The hit with its letters; sure where a word of its kind is near."""
     start, end = found.start - len(prefix), found.end + suffix
     value = prefix + found.digits + "".join(c for c in found.after(suffix) if c.isalnum())
-    return Hit(kind.name, start, end, value, sure or found.source.says(kind, start, end))
+    return Hit(kind.name, start, end, value, sure or found.scan.says(kind, start, end))
 
 
 def _resident_id(found: Candidate) -> Hit | None:
-    if not is_resident_id(found.digits, found.source.until):
+    if not is_resident_id(found.digits, found.scan.until):
         return None
     return _hit(CN_ID, found, sure=is_county_of_its_time(found.digits[:10]))
 
@@ -190,26 +180,26 @@ def _singapore(found: Candidate) -> Hit | None:
 
 
 def _social_security(found: Candidate) -> Hit | None:
-    dashed = found.source.text[found.start : found.end]
-    return _hit(US_SSN, found) if found.groups == (3, 2, 4) and dashed.count("-") == 2 and ssn.is_valid(dashed) else None
+    dashed = found.scan.text[found.start : found.end]
+    return _hit(US_SSN, found) if found.groups == (3, 2, 4) and dashed.count("-") == 2 and registers().is_us_ssn(dashed) else None
 
 
 def _resident_registration(found: Candidate) -> Hit | None:
-    if not (found.groups == (6, 7) or (found.groups == (13,) and found.source.mentions(KR_RRN))):
+    if not (found.groups == (6, 7) or (found.groups == (13,) and found.scan.mentions(KR_RRN))):
         return None
-    return _hit(KR_RRN, found) if rrn.is_valid(found.digits) else None
+    return _hit(KR_RRN, found) if registers().is_kr_rrn(found.digits) else None
 
 
 def _individual_number(found: Candidate) -> Hit | None:
-    if found.groups not in ((12,), (4, 4, 4)) or not found.source.mentions(JP_MY_NUMBER):
+    if found.groups not in ((12,), (4, 4, 4)) or not found.scan.mentions(JP_MY_NUMBER):
         return None
-    return _hit(JP_MY_NUMBER, found) if my_number.is_valid(found.digits) else None
+    return _hit(JP_MY_NUMBER, found) if registers().is_jp_my_number(found.digits) else None
 
 
 def _cpf(found: Candidate) -> Hit | None:
-    if len(found.groups) > 1 or not found.source.mentions(BR_CPF):
+    if len(found.groups) > 1 or not found.scan.mentions(BR_CPF):
         return None
-    return _hit(BR_CPF, found) if cpf.is_valid(found.digits) else None
+    return _hit(BR_CPF, found) if registers().is_br_cpf(found.digits) else None
 
 
 _BY_LENGTH: dict[int, tuple[Callable[[Candidate], Hit | None], ...]] = {

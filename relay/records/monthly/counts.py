@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.ids import is_id, time_of
-from relay.policy.suppression import Reason
+from relay.policy.suppressions.suppression import Reason
 from relay.records.kinds import Kind, Record
 from relay.records.wording import own_rule_texts
 
@@ -94,6 +94,7 @@ class Month:
         self.untold = 0
         self.events: list[Event] = []
         self.pauses: list[Event] = []  # and their ends
+        self.thresholds: list[Event] = []  # of persons whose data left the country
         self.adapted: Counter[tuple[str, str]] = Counter()  # upstream and kind
         self.open: set[str] = set()  # received, not finished yet
 
@@ -228,8 +229,9 @@ class Month:
             case Kind.ADAPTED:
                 if not facts["ended"]:
                     self.adapted[facts["upstream"], facts["kind"]] += 1
-            case Kind.PAUSED | Kind.RESUMED:
-                self.pauses.append(Event(record.kind, record.at, facts))
+            case Kind.PAUSED | Kind.RESUMED | Kind.THRESHOLD:
+                into = self.thresholds if record.kind is Kind.THRESHOLD else self.pauses
+                into.append(Event(record.kind, record.at, facts))
             case _:  # a report that leaves something out in silence would be believed
                 raise ValueError(f"the monthly report does not know what to make of a record of kind {record.kind}")
 

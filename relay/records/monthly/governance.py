@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from relay.mail.mailbox import masked
+from relay.mail.mailbox import without_addresses
 from relay.records.kinds import Kind
 from relay.records.monthly.counts import Event
 from relay.records.monthly.relaxations import ALL_RULES, Relaxation
@@ -18,7 +18,7 @@ def policies(view: View) -> Section:
     columns += [view.t("放宽之处", "Laxer lines"), view.t("变化", "What changed")]
     rows: list[list[Cell]] = [
         [
-            view.time(one.at), masked(one.by), masked(one.reason), one.hash,
+            view.time(one.at), without_addresses(one.by), without_addresses(one.reason), one.hash,
             Mark(str(one.laxer), "look") if one.laxer else 0, _changes(view, one),
         ]
         for one in view.material.applied
@@ -36,7 +36,7 @@ def _changes(view: View, applied: Applied) -> str:
         return view.t("存档中已没有这套或前一套策略", "This set or the one before is no longer kept")
     marked = sorted(applied.changes, key=lambda change: not change.laxer)
     lines = [
-        f"{view.t('放宽：', 'laxer: ') if change.laxer else ''}{masked(view.t(change.text_zh, change.text_en))}"
+        f"{view.t('放宽：', 'laxer: ') if change.laxer else ''}{without_addresses(view.t(change.text_zh, change.text_en))}"
         for change in marked[:_SHOWN_CHANGES]
     ]
     if len(marked) > _SHOWN_CHANGES:
@@ -77,10 +77,10 @@ def _relaxation(view: View, one: Relaxation) -> list[Cell]:
     how = word(OBSERVED, one.what)[view.language]
     if one.mailboxes:
         how += view.t(f"（{one.mailboxes} 个邮箱）", f" ({one.mailboxes} mailboxes)")
-    rules = view.t("全部规则", "every rule") if one.rules == ALL_RULES else masked(one.rules)
+    rules = view.t("全部规则", "every rule") if one.rules == ALL_RULES else without_addresses(one.rules)
     used = sum(times for key, times in view.counts.observed.items() if _is_use(one, *key))
     return [
-        rules, one.stream or view.t("全部", "all"), how, masked(one.by), masked(one.reason),
+        rules, one.stream or view.t("全部", "all"), how, without_addresses(one.by), without_addresses(one.reason),
         str(one.until) if one.until else view.t("直到修改", "until changed"),
         f"{view.time(one.since)} – {view.time(one.ended)}", used,
     ]  # fmt: skip
@@ -112,10 +112,11 @@ def _pause(view: View, event: Event) -> list[Cell]:
     what = KINDS[event.kind][view.language]
     if "since" in facts:
         what += view.t(f"（自 {view.time(facts['since'])} 起暂停）", f" (paused since {view.time(facts['since'])})")
-    by = view.t("系统", "the relay") if facts["by"] == "relay" else masked(facts["by"])
+    by = view.t("系统", "the relay") if facts["by"] == "relay" else without_addresses(facts["by"])
     return [
         view.time(event.at), view.stream(facts["stream"]), what, word(MEASURES, facts["measure"])[view.language], by,
-        masked(reason), counts["delivered"] + counts["refused"], counts["refused"] + counts["returned"], counts["complaints"],
+        without_addresses(reason), counts["delivered"] + counts["refused"], counts["refused"] + counts["returned"],
+        counts["complaints"],
     ]  # fmt: skip
 
 
@@ -129,6 +130,30 @@ def adaptations(view: View) -> Section:
         view.t("因上游答复而作的调整", "Adapted to upstreams' replies"),
         [] if rows else [note],
         [Part(Table("adaptations", view.t("调整", "Adaptations"), columns, rows))],
+    )
+
+
+def transfers(view: View) -> Section:
+    """Which grounds for sending personal data abroad are nearly or wholly used up."""
+    columns = [
+        view.t("时间", "Time"), view.t("年份", "Year"), view.t("类别", "Category"), view.t("依据", "Ground"),
+        view.t("人数", "Persons"), view.t("须少于", "Fewer than"), view.t("占比", "Share"),
+    ]  # fmt: skip
+    names = {"ordinary": view.t("一般", "ordinary"), "sensitive": view.t("敏感", "sensitive")}
+    rows: list[list[Cell]] = [
+        [view.time(event.at), str(said["year"]), names[said["category"]], said["basis"], said["persons"], said["below"],
+         said["share"]]
+        for event in view.counts.thresholds
+        for said in (event.facts,)
+    ]  # fmt: skip
+    note = view.t(
+        "本节点本月没有记录出境人数接近上限；当前人数见 relay transfers。",
+        "This node wrote down no count that neared its threshold in this month; relay transfers shows where they stand.",
+    )
+    return Section(
+        view.t("个人信息出境", "Personal data abroad"),
+        [] if rows else [note],
+        [Part(Table("transfers", view.t("出境人数", "Persons whose data left"), columns, rows))],
     )
 
 
@@ -174,7 +199,7 @@ def suppression_list(view: View) -> Section:
 
 def _event(view: View, event: Event) -> str:
     shown = ("ring", "store", "store_id", "why", "by")
-    return masked(", ".join(str(event.facts[name]) for name in shown if name in event.facts))
+    return without_addresses(", ".join(str(event.facts[name]) for name in shown if name in event.facts))
 
 
 def unsaid(view: View) -> Section:

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 
-from relay.mail.mailbox import masked
+from relay.mail.mailbox import without_addresses
 from relay.records.monthly.charts import Column, bar_chart, column_chart
 from relay.records.monthly.counts import AGES, DAY, HOUR, Fate, rate
 from relay.records.monthly.view import COMPLAINTS, DEAD_ADDRESSES, GROUPS, Cell, Chart, Part, Section, Table, View
@@ -106,7 +106,7 @@ def rules(view: View) -> Section:
     met = {name: rule for name, rule in view.counts.rules.items() if rule.refused or rule.deferred or rule.warned}
     ranked = sorted(met.items(), key=lambda item: (-item[1].refused - item[1].deferred, -item[1].warned, item[0]))
     rows: list[list[Cell]] = [
-        [name, masked(rule.text[view.language]), rule.cite or "–", rule.refused, rule.deferred, rule.warned]
+        [name, without_addresses(rule.text[view.language]), rule.cite or "–", rule.refused, rule.deferred, rule.warned]
         for name, rule in ranked
     ]
     bars = [Column(name, (rule.refused, rule.deferred)) for name, rule in ranked if rule.refused or rule.deferred]
@@ -213,7 +213,7 @@ def _returned_row(view: View, label: str, stream: str | None) -> list[Cell]:
 def limits(view: View) -> Section:
     """Which sending limits were met."""
     met = view.counts.limits.most_common()
-    bars = [Column(masked(name), (times,)) for name, times in met]
+    bars = [Column(without_addresses(name), (times,)) for name, times in met]
     title = view.t("因限额而暂缓的收件人", "Recipients deferred by a limit")
     description = view.t("每个限额的次数。", "How often each limit was met.")
     chart = Chart(title, bar_chart("limits", title, description, bars[:_SHOWN_BARS], ("waiting",)))
@@ -225,7 +225,7 @@ def limits(view: View) -> Section:
         )
     ]
     columns = [view.t("限额", "Limit"), view.t("次数", "Times")]
-    rows: list[list[Cell]] = [[masked(name), times] for name, times in met]
+    rows: list[list[Cell]] = [[without_addresses(name), times] for name, times in met]
     return Section(
         view.t("达到的限额", "Limits met"),
         notes if met else [view.t("本月没有达到发送限额。", "No sending limit was met in this month."), *notes],

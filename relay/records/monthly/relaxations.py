@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Protocol
 
-from relay.policy.sets import PolicySet
+from relay.policy.sets.policy_set import PolicySet
 
 ALL_RULES = "*"
 

@@ -26,6 +26,7 @@ def sections(view: View) -> list[Section]:
         governance.relaxed(view),
         governance.pauses(view),
         governance.adaptations(view),
+        governance.transfers(view),
         governance.suppression_list(view),
         governance.unsaid(view),
     ]

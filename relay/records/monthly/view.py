@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 
-from relay.mail.mailbox import masked
-from relay.policy.difference import Change
+from relay.mail.mailbox import without_addresses
+from relay.policy.telling.difference import Change
 from relay.records.monthly.counts import OTHERS, Fate, Month, rate
 from relay.records.monthly.relaxations import Reign, Relaxation
 from relay.records.search import Verdict
@@ -191,7 +191,7 @@ class View:
             (self.t("完整性", "Integrity"), self._integrity(verdict)),
         ]
         if name := m.legal_name.get(self.language):
-            rows.insert(0, (self.t("单位", "Organisation"), masked(name)))
+            rows.insert(0, (self.t("单位", "Organisation"), without_addresses(name)))
         return rows
 
     def stream(self, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.stores.adaptations import MOST, NEVER, Adaptation, Kind, Scope
 
 _KEEP = """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relay.stores.held import Why
 from relay.stores.sqlite.bodies import submission_of
+from relay.stores.sqlite.file import has
 
 _FORGET = (
     "DELETE FROM held_copies WHERE message = ?",
@@ -39,13 +40,13 @@ COMMIT
 def files_of(path: Path) -> list[str]:
     """The names of all bodies; none in a file from before copies were held. Raises sqlite3.Error."""
     with _opened(path) as db:
-        return [file for (file,) in db.execute("SELECT file FROM held_messages ORDER BY id")] if _has_tables(db) else []
+        return [file for (file,) in db.execute("SELECT file FROM held_messages ORDER BY id")] if has(db, "held_messages") else []
 
 
 def leave_out(path: Path, files: Collection[str]) -> None:
     """Take the messages with these bodies out of a copy, and every login. Raises sqlite3.Error."""
     with _opened(path) as db:
-        if not _has_tables(db):
+        if not has(db, "held_messages"):
             return
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN")
@@ -74,7 +75,7 @@ def park(path: Path, until: float) -> int:
     Until then at least: an old backup's would be over at once, and their senders be told that nobody got them.
     """
     with _opened(path) as db:
-        if not _has_tables(db):
+        if not has(db, "held_messages"):
             return 0
         db.execute(_PROLONG, (until, Why.REPORT))
         parked = db.execute(_PARK, (Why.RULE, Why.REPORT)).rowcount
@@ -86,7 +87,3 @@ def park(path: Path, until: float) -> int:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)) as db:
         yield db
-
-
-def _has_tables(db: sqlite3.Connection) -> bool:
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'held_messages'").fetchone() is not None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from relay.errors import StoreUnavailable
 from relay.files import sync_folder, write_private
+from relay.stores.held import BodyLost
 
 FOLDER = "held"
 ORPHANED = 3600.0
@@ -56,19 +57,19 @@ class Bodies:
         return Body(name, len(octets), hashlib.sha256(octets).digest())
 
     def read(self, body: Body) -> bytes:
-        """Raises StoreUnavailable when it is missing or is not what was written."""
+        """Raises BodyLost when it is missing or is not what was written, and StoreUnavailable when the disk does not give it."""
         path = self.folder / body.file
         try:
             octets = path.read_bytes()
         except FileNotFoundError:
             fault = "is missing"
         except OSError as error:
-            fault = f"cannot be read: {error.strerror}"
+            raise StoreUnavailable("disk", f"{path} cannot be read: {error.strerror}") from None
         else:
             if hashlib.sha256(octets).digest() == body.sha256:
                 return octets
             fault = "is damaged"
-        raise StoreUnavailable(
+        raise BodyLost(
             "disk",
             f"{path} {fault}: it is the body of the held submission {submission_of(body.file)};"
             " restore the file, or drop the submission",

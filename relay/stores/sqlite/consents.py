@@ -4,23 +4,36 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from relay.policy.consent import ENDING, ConsentEvent, Ground, overlaps
-from relay.policy.suppression import Digest
+from relay.policy.consents.consent import ENDING, NAMES_COUNTRY, ConsentEvent, Ground, overlaps
+from relay.policy.suppressions.suppression import Digest
 from relay.stores.consents import in_order
 from relay.stores.sqlite import numbers
+from relay.stores.sqlite.many import all_of, in_parts
 
 _COLUMNS = "id, digest, sealed, event, at, recorded_at, evidence, by, purpose, basis, said, number"
 _ADD = f"INSERT OR IGNORE INTO consents ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - column names
-_AT_ONCE = 200  # digests in one statement
 _ENDING = ", ".join(f"'{event}'" for event in sorted(ENDING))
+_ALL = f"SELECT {_COLUMNS} FROM consents WHERE"  # noqa: S608 - column names
+_NAMING = f"SELECT {_COLUMNS} FROM consents INDEXED BY consents_country WHERE instr(said, '{NAMES_COUNTRY}') > 0"  # noqa: S608 - names
+_ANY_NAMING = f"{_NAMING} LIMIT 1"
 
 
 def find(db: sqlite3.Connection, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
     """All events of each recipient, in their order."""
+    return _find(db, recipients, _ALL)
+
+
+def naming_country(db: sqlite3.Connection, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
+    """Those of them that name a country; where no event of anybody does, nobody is looked for."""
+    if db.execute(_ANY_NAMING).fetchone() is None:
+        return [()] * len(recipients)
+    return _find(db, recipients, f"{_NAMING} AND")
+
+
+def _find(db: sqlite3.Connection, recipients: Sequence[Sequence[Digest]], select: str) -> list[tuple[ConsentEvent, ...]]:
     found: dict[Digest, list[ConsentEvent]] = {}
-    for part in _parts(recipients):
-        marks = ",".join("?" * len(part))
-        for row in db.execute(f"SELECT {_COLUMNS} FROM consents WHERE digest IN ({marks})", part):  # noqa: S608 - marks only
+    for marks, part in in_parts(all_of(recipients)):
+        for row in db.execute(f"{select} digest IN ({marks})", part):
             found.setdefault(row[1], []).append(ConsentEvent(*row))
     if not found:
         return [()] * len(recipients)
@@ -34,7 +47,7 @@ def record(db: sqlite3.Connection, events: Sequence[ConsentEvent]) -> int:
         row = astuple(event)[:-1]
         if not event.is_ending:
             new += db.execute(_ADD, (*row, 0)).rowcount
-        elif db.execute("SELECT 1 FROM consents WHERE id = ?", (event.id,)).fetchone() is None:
+        elif db.execute("SELECT 1 FROM consents WHERE digest = ? AND id = ?", (event.digest, event.id)).fetchone() is None:
             number = number or numbers.take(db)
             new += db.execute(_ADD, (*row, number)).rowcount
     return new
@@ -42,9 +55,10 @@ def record(db: sqlite3.Connection, events: Sequence[ConsentEvent]) -> int:
 
 def withdrawn(db: sqlite3.Connection, asked: Sequence[tuple[Sequence[Digest], Sequence[Ground]]]) -> list[Ground | None]:
     """Of each recipient the first ground that does not stand any more, None where all do."""
+    if not any(grounds for _, grounds in asked):  # most mail rests on no consent
+        return [None] * len(asked)
     ends: dict[Digest, list[tuple[float, str]]] = {}
-    for part in _parts([digests for digests, grounds in asked if grounds]):
-        marks = ",".join("?" * len(part))
+    for marks, part in in_parts(all_of(digests for digests, grounds in asked if grounds)):
         rows = db.execute(
             f"SELECT digest, at, purpose FROM consents WHERE digest IN ({marks}) AND event IN ({_ENDING})",  # noqa: S608 - marks
             part,
@@ -63,12 +77,10 @@ def _ends(end: tuple[float, str], ground: Ground) -> bool:
     return at >= ground.at and overlaps(purpose, ground.purpose)
 
 
-def _parts(recipients: Sequence[Sequence[Digest]]) -> list[list[Digest]]:
-    digests = list({digest for generations in recipients for digest in generations})
-    return [digests[start : start + _AT_ONCE] for start in range(0, len(digests), _AT_ONCE)]
-
-
-def page(db: sqlite3.Connection, after: str, size: int) -> list[ConsentEvent]:
-    """The next events in the order of their ids."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM consents WHERE id > ? ORDER BY id LIMIT ?", (after, size))  # noqa: S608
+def page(db: sqlite3.Connection, after: tuple[Digest, str], size: int) -> list[ConsentEvent]:
+    """The next events in the order of the table: digest, id."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM consents WHERE (digest, id) > (?, ?) ORDER BY digest, id LIMIT ?",  # noqa: S608 - column names
+        (*after, size),
+    )
     return [ConsentEvent(*row) for row in rows]

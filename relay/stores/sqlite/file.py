@@ -28,7 +28,9 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
-    """What a fault of SQLite or of the file system means to the relay."""
+    """What a fault of SQLite or of the file system means to the relay; it may have been told in its words already."""
+    if isinstance(error, StoreUnavailable):
+        return error
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, OSError) or code is None:
         return StoreUnavailable("disk" if isinstance(error, OSError) else "unreachable", f"relay.db: {error}")
@@ -36,6 +38,11 @@ def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
         return StoreUnavailable("removed", "relay.db was removed or replaced while it was open")
     remedy = "; stop the relay and restore the backup" if code & 0xFF in _DAMAGED else ""
     return StoreUnavailable(_REASONS.get(code & 0xFF, "unreachable"), f"relay.db: {error}{remedy}")
+
+
+def has(db: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has a table, or an index, of this name."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 class StoreFile:

@@ -4,13 +4,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from relay.policy.suppression import Digest
-from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
+from relay.policy.suppressions.suppression import Digest
+from relay.stores.held import Credentials, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
 from relay.stores.sqlite import ledger, turns
 from relay.stores.sqlite.bodies import Body, submission_of
-
-Credentials = tuple[Digest, bytes, float]
-"""An owner, its sealed login, and when that must be gone."""
 
 _OCTETS = "octets"
 _FREED = 200  # copies in one step: everybody else waits for as long
@@ -59,8 +56,8 @@ def hold(
     credentials: Credentials | None,
 ) -> bool:
     """Keep what is not held yet; whether `body` is the message's from now on, and not one that it had already."""
-    done = ledger.hold(db, now, key, message.id, rows)
-    wanted = [copy for copy in copies if copy.recipient not in done]
+    done, doubtful = ledger.hold(db, now, key, message.id, rows)
+    wanted = [copy.in_doubt(now) if copy.recipient in doubtful else copy for copy in copies if copy.recipient not in done]
     is_new = bool(wanted) and _body(db, message.id) is None
     if is_new:
         require_room(db, message.id, body.octets, max_octets)
@@ -111,7 +108,7 @@ def free_some(db: sqlite3.Connection, owner: Digest, why: Why, at: float) -> int
         [(at, message, recipient) for message, recipient, _, _ in found],
     )
     for priority, lane in {(priority, lane) for _, _, priority, lane in found}:
-        turns.changed(db, Lane(priority, lane))
+        turns.rest(db, Lane(priority, lane), 0)
     return len(found)
 
 

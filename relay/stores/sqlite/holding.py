@@ -1,4 +1,4 @@
-"""Held copies where rows and body files change together: files in a thread, rows in a transaction."""
+"""Held copies, where rows and body files change together: files in a thread, rows in a transaction."""
 
 import asyncio
 import sqlite3
@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 from relay.errors import StoreUnavailable
-from relay.policy.suppression import Digest
-from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, HoldFull, Lane, Why
+from relay.policy.suppressions.suppression import Digest
+from relay.stores.held import Credentials, Held, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
 from relay.stores.sqlite import held, turns
 from relay.stores.sqlite.bodies import FOLDER, Bodies
 from relay.stores.sqlite.file import StoreFile
-from relay.stores.sqlite.schema import Identity
-from relay.stores.sqlite.writer import Operation, Writer
+from relay.stores.sqlite.identity import Identity
+from relay.stores.sqlite.reader import Reader
+from relay.stores.sqlite.writer import Writer
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -26,17 +27,11 @@ SWEEP_EVERY = 3600.0
 _THREADS = 8  # files that wait for the disk at the same time
 
 
-class Read(Protocol):
-    """Runs a short query on the loop."""
+class HeldInSQLite(Held):
+    """`Held` on one relay.db and the folder beside it."""
 
-    def __call__(self, query: Operation[T]) -> T: ...
-
-
-class Holding:
-    """What is held in one relay.db and the folder beside it."""
-
-    def __init__(self, file: StoreFile, identity: Identity, writer: Writer, read: Read, clock: Callable[[], float]) -> None:
-        self._file, self._identity, self._writer, self._read, self._clock = file, identity, writer, read, clock
+    def __init__(self, file: StoreFile, identity: Identity, reader: Reader, writer: Writer, clock: Callable[[], float]) -> None:
+        self._file, self._identity, self._reader, self._writer, self._clock = file, identity, reader, writer, clock
         self._bodies = Bodies(file.path.parent / FOLDER)
         self._threads = ThreadPoolExecutor(_THREADS, "held bodies")  # their own: look-ups of names must not wait for this disk
         self._swept_at: float | None = None
@@ -47,12 +42,13 @@ class Holding:
         message: HeldMessage,
         copies: Sequence[HeldCopy],
         rows: Mapping[Digest, str],
+        *,
         max_octets: int,
-        credentials: held.Credentials | None,
+        credentials: Credentials | None = None,
     ) -> None:
-        """Write the body, then the rows; a body that no row names in the end goes again."""
+        """As the contract says: the body first, then the rows; a body that no row names in the end goes again."""
         octets = len(message.body)
-        self._read(lambda db, now: held.require_room(db, message.id, octets, max_octets))  # before it is written for nothing
+        self._reader.read(lambda db, now: held.require_room(db, message.id, octets, max_octets))  # else it is written for nothing
         body = await self._beside(self._bodies.write, message.id, message.body)
         try:
             is_new = await self._writer.run(
@@ -62,7 +58,7 @@ class Holding:
             await self._remove([body.file])
             raise
         except StoreUnavailable as fault:
-            if fault.reason != "timeout" and not self._read(lambda db, now: held.names_file(db, body.file)):
+            if fault.reason != "timeout" and not self._reader.read(lambda db, now: held.names_file(db, body.file)):
                 await self._remove([body.file])
             raise  # what was late may be committed yet: then the body is needed, else the sweep removes it
         if not is_new:
@@ -70,15 +66,14 @@ class Holding:
 
     async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
         """Ask first, write only if something is due; a lease need not outlive a power cut, which nobody who has it does."""
-        is_due = self._read(turns.any_due)
+        is_due = self._reader.read(turns.any_due)
         await self._sweep()
         if not is_due:
             return []
         return await self._writer.run(lambda db, now: turns.claim(db, now, most, lease_seconds), durable=False)
 
-    async def message(self, message: str, *, with_body: bool) -> HeldMessage | None:
-        """Raises StoreUnavailable when the row is there and its body is not."""
-        found = self._read(lambda db, now: held.message_of(db, message))
+    async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
+        found = self._reader.read(lambda db, now: held.message_of(db, message))
         if found is None:
             return None
         facts, body = found
@@ -87,16 +82,19 @@ class Holding:
         try:
             return replace(facts, body=await self._beside(self._bodies.read, body))
         except StoreUnavailable:
-            if self._read(lambda db, now: held.message_of(db, message)) is None:  # forgotten meanwhile
+            if self._reader.read(lambda db, now: held.message_of(db, message)) is None:  # forgotten meanwhile
                 return None
             raise
 
-    async def update(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None) -> int:
-        """Forget the rows, then the files."""
+    async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
+        """As the contract says: the rows first, then the files."""
         heard, files = await self._writer.run(lambda db, now: held.update(db, updates, resting))
         if files:
             await self._remove(files)
         return heard
+
+    async def held_copies(self, after: tuple[str, Digest] | None, most: int, message: str | None = None) -> list[HeldCopy]:
+        return self._reader.read(lambda db, now: held.copies_after(db, after, most, message))
 
     async def free_owner(self, owner: Digest, why: Why) -> int:
         """In steps, so that nobody waits for a large backlog to be freed."""
@@ -105,14 +103,25 @@ class Holding:
             freed += some
         return freed
 
+    async def wake_lane(self, lane: Lane) -> None:
+        await self._writer.run(lambda db, now: turns.rest(db, lane, 0))
+
+    async def held_totals(self) -> HeldTotals:
+        return self._reader.snapshot(lambda db, now: held.totals(db))
+
     async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
         """At every login: who has nothing held costs a look."""
-        if not self._read(lambda db, now: held.holds_for(db, owner)):
+        if not self._reader.read(lambda db, now: held.holds_for(db, owner)):
             return False
         return await self._writer.run(lambda db, now: held.keep_credentials(db, now, owner, sealed, until))
 
-    def close(self) -> None:
-        """Let the threads end."""
+    async def credentials_of(self, owner: Digest) -> bytes | None:
+        return self._reader.read(lambda db, now: held.credentials_of(db, now, owner))
+
+    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
+        await self._writer.run(lambda db, now: held.drop_credentials(db, owner, sealed))
+
+    def _end_threads(self) -> None:
         self._threads.shutdown(wait=False)
 
     async def _beside(self, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:

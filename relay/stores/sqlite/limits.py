@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.policy.limits import Charge
-from relay.stores.contracts import OverLimit, Reserved
+from relay.policy.timing.limits import Charge
+from relay.stores.limits import OverLimit, Reserved
 
 BUCKETS = 60
 LATE = 3600.0
@@ -28,16 +28,17 @@ _ALL = (1 << 63) - 1
 _MICROSECONDS = 1_000_000
 _TIME_OCTETS, _RANDOM_OCTETS = 7, 9
 
+# Of both: ?1 key, ?2 now, ?3 first, ?4 oldest, ?5 newest (`Usage._window`).
 _COUNT = """
-SELECT (SELECT coalesce(sum(count), 0) FROM spent WHERE key = :key AND bucket BETWEEN :oldest AND :newest)
-         + coalesce(sum(CASE WHEN lease_until <= :now AND bucket >= :oldest THEN count END), 0),
-       coalesce(sum(CASE WHEN lease_until > :now THEN count END), 0)
-  FROM reserved WHERE key = :key AND bucket BETWEEN :first AND :newest
+SELECT (SELECT coalesce(sum(count), 0) FROM spent WHERE key = ?1 AND bucket BETWEEN ?4 AND ?5)
+         + coalesce(sum(CASE WHEN lease_until <= ?2 AND bucket >= ?4 THEN count END), 0),
+       coalesce(sum(CASE WHEN lease_until > ?2 THEN count END), 0)
+  FROM reserved WHERE key = ?1 AND bucket BETWEEN ?3 AND ?5
 """
 _OLDEST = """
-SELECT bucket, count FROM spent WHERE key = :key AND bucket BETWEEN :oldest AND :newest
+SELECT bucket, count FROM spent WHERE key = ?1 AND bucket BETWEEN ?4 AND ?5
  UNION ALL
-SELECT bucket, count FROM reserved WHERE key = :key AND bucket BETWEEN :oldest AND :newest AND lease_until <= :now
+SELECT bucket, count FROM reserved WHERE key = ?1 AND bucket BETWEEN ?4 AND ?5 AND lease_until <= ?2
  ORDER BY bucket
 """
 _RESERVE = "INSERT INTO reserved (id, number, key, bucket, count, length, lease_until, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -72,26 +73,26 @@ class Usage:
         """Hold all charges, or none and say which limit is in the way."""
         added: dict[int, int] = {}
         met: list[tuple[Charge, _Used, int]] = []
-        for charge in charges:
-            used = self._of(charge)
+        counted = [(charge, self._of(charge)) for charge in charges]
+        for charge, used in counted:
             mine = added.get(id(used), 0)
             if used.spent + used.held + mine + charge.count > charge.window.count:
                 met.append((charge, used, mine))
             added[id(used)] = mine + charge.count
         if met:
             return self._over(met)
-        return self._hold(charges, lease_seconds)
+        return self._hold(counted, lease_seconds)
 
     def used(self, charges: Sequence[Charge]) -> list[int]:
         """What counts against the limit of each charge."""
         return [used.spent + used.held for used in map(self._of, charges)]
 
-    def _hold(self, charges: Sequence[Charge], lease_seconds: float) -> Reserved:
+    def _hold(self, counted: Sequence[tuple[Charge, _Used]], lease_seconds: float) -> Reserved:
         name = _microseconds(self._now).to_bytes(_TIME_OCTETS, "big") + os.urandom(_RANDOM_OCTETS)
         lease_until = self._now + lease_seconds
         rows: list[tuple[Any, ...]] = []
-        for number, charge in enumerate(charges):
-            window, used = charge.window, self._of(charge)
+        for number, (charge, used) in enumerate(counted):
+            window = charge.window
             ends = window.day_ends if window.day else lease_until + window.length + LATE
             rows.append((name, number, charge.key, used.bucket, charge.count, used.length, lease_until, ends))
             used.held += charge.count
@@ -109,15 +110,15 @@ class Usage:
             used.spent, used.held = self._db.execute(_COUNT, self._window(charge, used)).fetchone()
         return used
 
-    def _window(self, charge: Charge, used: _Used) -> dict[str, Any]:
+    def _window(self, charge: Charge, used: _Used) -> tuple[bytes, float, int, int, int]:
         """The buckets that count: of what was spent from `oldest`, of what is held from `first`.
 
         There is no upper end but the day's: after a clock has stepped back,
         what it counted before still counts.
         """
         if charge.window.day:
-            return {"key": charge.key, "now": self._now, "first": used.bucket, "oldest": used.bucket, "newest": used.bucket}
-        return {"key": charge.key, "now": self._now, "first": 0, "oldest": used.bucket - BUCKETS, "newest": _ALL}
+            return charge.key, self._now, used.bucket, used.bucket, used.bucket
+        return charge.key, self._now, 0, used.bucket - BUCKETS, _ALL
 
     def _over(self, met: list[tuple[Charge, _Used, int]]) -> OverLimit:
         blocked = [(c, used, mine) for c, used, mine in met if used.spent + mine + c.count > c.window.count]

@@ -8,7 +8,7 @@ clocks of several nodes say.
 import sqlite3
 from collections.abc import Sequence
 
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 
 _NEXT = "UPDATE sequence SET last = last + 1 WHERE one = 1"  # RETURNING would take four times as long
 _LAST = "SELECT last FROM sequence WHERE one = 1"

@@ -4,8 +4,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from relay.policy.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally, first_day
-from relay.stores.contracts import RowState, Settlement
+from relay.policy.cases.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally, first_day
+from relay.stores.ledger import RowState, Settlement
 
 _PAUSE = """
 INSERT INTO streams (stream, paused_at, by, measure, reason, reason_zh) VALUES (:stream, :at, :by, :measure, :reason, :reason_zh)
@@ -13,6 +13,7 @@ INSERT INTO streams (stream, paused_at, by, measure, reason, reason_zh) VALUES (
    SET paused_at = :at, by = :by, measure = :measure, reason = :reason, reason_zh = :reason_zh
 """
 _PAUSED = "SELECT stream, paused_at, by, measure, reason, reason_zh FROM streams WHERE paused_at IS NOT NULL"
+_PAUSED_ONE = f"{_PAUSED} AND stream = ?"
 _RESUME = """
 INSERT INTO streams (stream, counted_from) VALUES (?1, ?2)
     ON CONFLICT (stream) DO UPDATE SET counted_from = ?2, paused_at = NULL, by = '', measure = '', reason = '', reason_zh = ''
@@ -35,7 +36,7 @@ INSERT INTO sending_days (stream, days, last) VALUES (?1, 1, ?2)
 
 def pause_of(db: sqlite3.Connection, stream: str) -> Pause | None:
     """The pause in force on one stream."""
-    row = db.execute(f"{_PAUSED} AND stream = ?", (stream,)).fetchone() if stream else None
+    row = db.execute(_PAUSED_ONE, (stream,)).fetchone() if stream else None
     return _pause(*row) if row else None
 
 

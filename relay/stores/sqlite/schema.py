@@ -1,14 +1,11 @@
-"""The tables of relay.db, and who a file says it is.
+"""The tables of relay.db: the first, and what came after them, in the order of its time (`migration`).
 
 Keys are digests, so every table is a b-tree in the order of its key and has no
 row numbers.  What the laws forbid, the file forbids too: suppressions are
 never deleted, consents never changed.
 """
 
-import sqlite3
-
-from relay.errors import StoreUnavailable
-from relay.stores.contracts import StoreMeta
+from relay.policy.consents.consent import NAMES_COUNTRY
 
 TABLES = """
 CREATE TABLE meta (
@@ -36,21 +33,6 @@ CREATE TABLE suppressions (
 ) WITHOUT ROWID;
 CREATE TRIGGER suppressions_are_lifted_not_deleted BEFORE DELETE ON suppressions
 BEGIN SELECT RAISE(ABORT, 'suppressions are lifted, never deleted'); END;
-CREATE TABLE consents (
-    id TEXT NOT NULL PRIMARY KEY,
-    digest BLOB NOT NULL,
-    sealed BLOB NOT NULL,
-    event TEXT NOT NULL,
-    at REAL NOT NULL,
-    recorded_at REAL NOT NULL,
-    evidence TEXT NOT NULL,
-    by TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX consents_of ON consents (digest);
-CREATE TRIGGER consents_stay BEFORE DELETE ON consents
-BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END;
-CREATE TRIGGER consents_stay_as_they_are BEFORE UPDATE ON consents
-BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END;
 CREATE TABLE spent (
     key BLOB NOT NULL,
     bucket INTEGER NOT NULL,                -- a sixtieth of the window since the epoch; a day: 20261121
@@ -70,7 +52,6 @@ CREATE TABLE reserved (
     ends REAL NOT NULL,                     -- of the day, or of anybody's interest
     PRIMARY KEY (id, number)
 ) WITHOUT ROWID;
-CREATE INDEX reserved_key ON reserved (key);
 CREATE TABLE submissions (
     key BLOB NOT NULL PRIMARY KEY,
     submission_id TEXT NOT NULL,
@@ -86,7 +67,7 @@ CREATE TABLE ledger (
     state TEXT NOT NULL,
     reply TEXT NOT NULL,
     submission_id TEXT NOT NULL,            -- the try that wrote it
-    lease_until REAL NOT NULL,
+    lease_until REAL NOT NULL,              -- leaving, answered: until when that is so; settled: when somebody asked last
     asked_by TEXT NOT NULL,                 -- the try that asked about it last: its client must hear the outcome
     PRIMARY KEY (key, recipient)
 ) WITHOUT ROWID;
@@ -205,8 +186,31 @@ CREATE TABLE IF NOT EXISTS sending_days (
 ) WITHOUT ROWID;
 """
 
-_LATER = {"feedback_sent": REPUTATION, "held_credentials_end": HELD, "sending_days": SENDING, "adaptations": ADAPTATIONS}
-"""Made where they lack, so that a file from before they existed goes on being used; the name of what is made last of each."""
+TRANSFERS = """
+CREATE TABLE IF NOT EXISTS transferred_persons (
+    year INTEGER NOT NULL,
+    category TEXT NOT NULL,                 -- ordinary, sensitive
+    person BLOB NOT NULL,                   -- as the ledger names a recipient
+    PRIMARY KEY (year, category, person)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS transferred (
+    year INTEGER NOT NULL,
+    category TEXT NOT NULL,
+    persons INTEGER NOT NULL,
+    PRIMARY KEY (year, category)
+) WITHOUT ROWID;
+"""
+
+ANSWERS = """
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB NOT NULL,
+    submission_id TEXT NOT NULL,            -- the try that was closed
+    until REAL NOT NULL,
+    told BLOB NOT NULL,                     -- JSON: recipient, state, reply, when that try asked
+    PRIMARY KEY (key, submission_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS answers_until ON answers (until);
+"""
 
 NUMBERS = (
     "CREATE TABLE sequence (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL)",
@@ -221,109 +225,37 @@ NUMBERS = (
 )
 """The commit sequence, and what finds the copies that are on their way to a mailbox; made where they lack."""
 
-
 CONSENTS = (
-    "ALTER TABLE consents ADD COLUMN purpose TEXT NOT NULL DEFAULT ''",  # '': of an earlier version, which named none
-    "ALTER TABLE consents ADD COLUMN basis TEXT NOT NULL DEFAULT 'explicit'",
-    "ALTER TABLE consents ADD COLUMN said TEXT NOT NULL DEFAULT ''",  # JSON: how it came about
-    "ALTER TABLE consents ADD COLUMN number INTEGER NOT NULL DEFAULT 0",  # of the step, where it ends consents
+    """CREATE TABLE consents (
+    id TEXT NOT NULL,                       -- of one event of the mailbox: another may have one that is called the same
+    digest BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    event TEXT NOT NULL,
+    at REAL NOT NULL,
+    recorded_at REAL NOT NULL,
+    evidence TEXT NOT NULL,
+    by TEXT NOT NULL,
+    purpose TEXT NOT NULL DEFAULT '',       -- '': of an earlier version, which named none
+    basis TEXT NOT NULL DEFAULT 'explicit',
+    said TEXT NOT NULL DEFAULT '',          -- JSON: how it came about
+    number INTEGER NOT NULL DEFAULT 0,      -- of the step, where it ends consents
+    PRIMARY KEY (digest, id)
+) WITHOUT ROWID""",
+    """CREATE TRIGGER consents_stay BEFORE DELETE ON consents
+BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END""",
+    """CREATE TRIGGER consents_stay_as_they_are BEFORE UPDATE ON consents
+BEGIN SELECT RAISE(ABORT, 'consents are append-only'); END""",
 )
-"""What consents are to, on what ground, and what proves them; made where they lack."""
+"""What people agreed to, on what ground, and what proves it."""
 
+CONSENT_COUNTRIES = f"CREATE INDEX consents_country ON consents (digest) WHERE instr(said, '{NAMES_COUNTRY}') > 0"
+"""Of the events that name a country, so that it is empty while none does; made where it lacks."""
 
-def create_tables(db: sqlite3.Connection, meta: StoreMeta) -> None:
-    """Make a fresh store of an empty file, whole or not at all."""
-    db.executescript(f"BEGIN IMMEDIATE; {TABLES} {REPUTATION} {HELD} {SENDING} {ADAPTATIONS}")
-    _add_numbers(db)
-    _add_consents(db)
-    db.execute("INSERT INTO meta VALUES (1, ?, ?, ?, NULL)", (meta.store_id, meta.schema, _lines(meta.fingerprints)))
-    db.execute("COMMIT")
+TRIES = ("ALTER TABLE submissions ADD COLUMN lasts_until REAL NOT NULL DEFAULT 0",)
+"""Where more than one try knows a submission: until when it is remembered once one of them writes a row; made where it lacks."""
 
-
-def add_tables(db: sqlite3.Connection) -> None:
-    """Give a file of an earlier version what it lacks."""
-    for last, tables in _LATER.items():
-        if not _has(db, last):
-            db.executescript(f"BEGIN IMMEDIATE; {tables} COMMIT;")
-    if not _has(db, "sequence"):
-        db.execute("BEGIN IMMEDIATE")
-        _add_numbers(db)
-        db.execute("COMMIT")
-    if not _has_column(db, "consents", "number"):
-        db.execute("BEGIN IMMEDIATE")
-        _add_consents(db)
-        db.execute("COMMIT")
-
-
-def _add_consents(db: sqlite3.Connection) -> None:
-    """As `_add_numbers`."""
-    if not _has_column(db, "consents", "number"):
-        for statement in CONSENTS:
-            db.execute(statement)
-
-
-def _add_numbers(db: sqlite3.Connection) -> None:
-    """Inside a transaction: another process may have been first."""
-    if not _has(db, "sequence"):
-        for statement in NUMBERS:
-            db.execute(statement)
-
-
-def _has(db: sqlite3.Connection, name: str) -> bool:
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
-
-
-def _has_column(db: sqlite3.Connection, table: str, name: str) -> bool:
-    return db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, name)).fetchone() is not None
-
-
-def read_meta(db: sqlite3.Connection) -> StoreMeta:
-    """Who this file says it is. Raises StoreUnavailable when it says nothing."""
-    if not _has(db, "meta"):
-        raise StoreUnavailable("empty", "the store has lost its tables; restore the backup")
-    row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
-    if row is None:
-        raise StoreUnavailable("empty", "the store does not know who it is; restore the backup")
-    return StoreMeta(row[0], row[1], frozenset(row[2].split()))
-
-
-def add_fingerprints(db: sqlite3.Connection, fingerprints: frozenset[str]) -> None:
-    """Let the meta name these generations too."""
-    (known,) = db.execute("SELECT fingerprints FROM meta").fetchone()
-    db.execute("UPDATE meta SET fingerprints = ?", (_lines(fingerprints.union(known.split())),))
-
-
-def try_disk(db: sqlite3.Connection, now: float) -> None:
-    """Change something, so that the commit has something to write."""
-    db.execute("UPDATE meta SET tried_at = ?", (now,))
-
-
-class Identity:
-    """Compares the meta with what this process expects; asked in every transaction."""
-
-    def __init__(self, expected: StoreMeta) -> None:
-        self.expected = expected
-        self._accepted: tuple[str, int, str] | None = None
-
-    def require(self, db: sqlite3.Connection) -> None:
-        """Raise StoreUnavailable unless this is our store, written with keys that we have."""
-        row = db.execute("SELECT store_id, schema, fingerprints FROM meta").fetchone()
-        if row is None or row != self._accepted:
-            require_same(read_meta(db), self.expected)
-            self._accepted = row
-
-
-def require_same(found: StoreMeta, expected: StoreMeta) -> None:
-    """Raise StoreUnavailable unless `found` is the expected store and all its key generations are at hand."""
-    if found.store_id != expected.store_id:
-        raise StoreUnavailable("foreign", f"this is store {found.store_id}, not {expected.store_id}")
-    if found.schema != expected.schema:
-        raise StoreUnavailable("schema", f"the store has schema {found.schema}, this version reads {expected.schema}")
-    if lacking := found.fingerprints - expected.fingerprints:
-        raise StoreUnavailable(
-            "keys", f"the key file lacks generations that the store was written with: {' '.join(sorted(lacking))}"
-        )
-
-
-def _lines(fingerprints: frozenset[str]) -> str:
-    return "\n".join(sorted(fingerprints))
+RESERVED = (
+    "DROP INDEX IF EXISTS reserved_key",  # of the key alone: each row that it found had to be looked up
+    "CREATE INDEX reserved_counts ON reserved (key, bucket, lease_until, count)",
+)
+"""All that counting what is reserved against a limit reads; made where it lacks."""

@@ -1,42 +1,34 @@
-"""The embedded store as one object: reads inline, writes through the writer thread."""
+"""The embedded store as one object: reads inline, writes through the writer thread; what is held: `holding`."""
 
 import asyncio
+import math
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 from relay.errors import StoreUnavailable
-from relay.policy.consent import ConsentEvent
-from relay.policy.limits import Charge
-from relay.policy.reputation import Feedback, Pause, SendingDays, Tally
-from relay.policy.suppression import Digest, Reason, Suppression
+from relay.policy.cases.reputation import Feedback, Pause, SendingDays, Tally
+from relay.policy.cases.transfers import Transferred
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import Digest, Reason, Suppression
+from relay.policy.timing.limits import Charge
 from relay.stores.adaptations import Adaptation
-from relay.stores.contracts import (
-    Clearance,
-    ClearRequest,
-    Entry,
-    EntryRow,
-    FirstTry,
-    OverLimit,
-    Reserved,
-    Row,
-    Settlement,
-    Store,
-    StoreMeta,
-)
+from relay.stores.contracts import Store, StoreMeta
 from relay.stores.entries import require_recordable, require_recordable_rows
-from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
-from relay.stores.sqlite import adaptations, consents, held, ledger, limits, reputation, schema, suppressions, turns
+from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, FirstTry, Row, Settlement
+from relay.stores.limits import OverLimit, Reserved
+from relay.stores.lookup import Found
+from relay.stores.sqlite import adaptations, consents, held, identity, ledger, limits, reputation, suppressions, transfers
 from relay.stores.sqlite.file import StoreFile, unavailable
-from relay.stores.sqlite.holding import Holding
-from relay.stores.sqlite.schema import Identity
-from relay.stores.sqlite.writer import Operation, Writer
-
-T = TypeVar("T")
+from relay.stores.sqlite.holding import HeldInSQLite
+from relay.stores.sqlite.identity import Identity
+from relay.stores.sqlite.migration import add_tables, create_tables
+from relay.stores.sqlite.reader import Reader
+from relay.stores.sqlite.writer import Writer
+from relay.stores.suppressions import EntryRow
 
 PATIENCE = 10.0
 """Seconds that a write waits for its turn and the disk before its caller hears that the store is unavailable."""
@@ -47,87 +39,75 @@ _SWEEP_ROWS = 200
 _SWEEP_SUBMISSIONS = 10
 
 
-class SQLiteStore(Store):
+class SQLiteStore(HeldInSQLite, Store):
     """One process's view of relay.db. Make it after forking, use it from one event loop."""
 
     name = "sqlite"
 
     def __init__(self, path: Path, expected: StoreMeta, clock: Callable[[], float], patience: float) -> None:
-        self._clock = clock
-        self._file = StoreFile(path)
-        self._identity = Identity(expected)
-        self._reader: sqlite3.Connection | None = self._file.connect()
+        file, ours = StoreFile(path), Identity(expected)
+        db = file.connect()
         try:
-            self._file.remember()
-            self._identity.require(self._reader)
-            schema.add_tables(self._reader)
-            self._writer = Writer(self._file, self._identity, clock, patience, _sweep)
-            self._holding = Holding(self._file, self._identity, self._writer, self._read, clock)
+            file.remember()
+            ours.require(db)
+            add_tables(db)
+            writer = Writer(file, ours, clock, patience, _sweep)
         except BaseException:
-            self._reader.close()
+            db.close()
             raise
+        super().__init__(file, ours, Reader(db, file, ours, clock, writer.fail), writer, clock)
 
     @classmethod
     def create(cls, path: Path, meta: StoreMeta) -> None:
         """Make a fresh file. Raises StoreUnavailable when it exists or cannot be made."""
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            db = StoreFile(path).connect()
-            try:
-                schema.create_tables(db, meta)
-            finally:
-                db.close()
+            with closing(StoreFile(path).connect()) as db:
+                create_tables(db, meta)
         except (sqlite3.Error, OSError) as error:
-            raise _as_unavailable(error) from None
+            raise unavailable(error) from None
 
     @classmethod
     def read_meta(cls, path: Path) -> StoreMeta:
         """Who an existing file says it is. Raises StoreUnavailable."""
-        if not path.exists() or path.stat().st_size == 0:
-            raise StoreUnavailable("empty", f"{path} is missing or empty; restore the backup")
+        _require_file(path)
         try:
-            db = StoreFile(path).connect()
-            try:
-                return schema.read_meta(db)
-            finally:
-                db.close()
+            with closing(StoreFile(path).connect()) as db:
+                return identity.read_meta(db)
         except (sqlite3.Error, OSError) as error:
-            raise _as_unavailable(error) from None
+            raise unavailable(error) from None
 
     @classmethod
     def open(
         cls, path: Path, expected: StoreMeta, *, clock: Callable[[], float] | None = None, patience: float = PATIENCE
     ) -> "SQLiteStore":
         """Open an existing store. Raises StoreUnavailable when it is not the expected one."""
-        if not path.exists() or path.stat().st_size == 0:
-            raise StoreUnavailable("empty", f"{path} is missing or empty; restore the backup")
+        _require_file(path)
         try:
             return cls(path, expected, clock or time.time, patience)
         except (sqlite3.Error, OSError) as error:
-            raise _as_unavailable(error) from None
+            raise unavailable(error) from None
 
     async def check(self) -> None:
-        self._read(_nothing)
+        self._reader.check()
         if self._writer.failed:  # say so until a commit has worked again
-            await self._writer.run(schema.try_disk)
+            await self._writer.run(identity.try_disk)
 
     async def meta(self) -> StoreMeta:
-        return self._snapshot(lambda db, now: schema.read_meta(db))
+        return self._reader.snapshot(lambda db, now: identity.read_meta(db))
 
     async def extend(self, fingerprints: frozenset[str]) -> None:
-        await self._writer.run(lambda db, now: schema.add_fingerprints(db, fingerprints))
+        await self._writer.run(lambda db, now: identity.add_fingerprints(db, fingerprints))
 
     async def aclose(self) -> None:
         await self._writer.close()
-        self._holding.close()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._end_threads()
+        self._reader.close()
 
     # Suppressions
 
     async def find(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
-        return self._read(lambda db, now: suppressions.find(db, now, recipients))
+        return self._reader.read(lambda db, now: suppressions.find(db, now, recipients))
 
     async def suppress(self, entry: Suppression) -> bool:
         require_recordable(entry)
@@ -151,13 +131,13 @@ class SQLiteStore(Store):
         return await self._writer.run(lambda db, now: suppressions.lift(db, now, digests, scope, reason, consent, note))
 
     async def history(self, digests: Sequence[Digest]) -> tuple[list[Suppression], list[ConsentEvent]]:
-        return self._snapshot(lambda db, now: suppressions.history(db, digests))
+        return self._reader.snapshot(lambda db, now: suppressions.history(db, digests))
 
     async def export(self) -> AsyncIterator[Suppression]:
         place = suppressions.START
         while True:
             # pages of their own transaction: a long one would keep the write-ahead log from being reused
-            entries, place = self._read(lambda db, now, after=place: suppressions.page(db, after, _PAGE))  # type: ignore[misc]
+            entries, place = self._reader.read(lambda db, now, after=place: suppressions.page(db, after, _PAGE))  # type: ignore[misc]
             if not entries:
                 return
             for entry in entries:
@@ -165,23 +145,25 @@ class SQLiteStore(Store):
             await asyncio.sleep(0)
 
     async def count(self) -> dict[tuple[str, str], int]:
-        self._read(_nothing)
-        return await asyncio.to_thread(self._count)
+        return await self._reader.aside(suppressions.count)
+
+    async def look_up(self, recipients: Sequence[Sequence[Digest]], *, with_consents: bool = False) -> list[Found]:
+        return self._reader.read(lambda db, now: suppressions.look_up(db, now, recipients, with_consents=with_consents))
 
     # Consents
 
     async def consents(self, recipients: Sequence[Sequence[Digest]]) -> list[tuple[ConsentEvent, ...]]:
-        return self._read(lambda db, now: consents.find(db, recipients))
+        return self._reader.read(lambda db, now: consents.find(db, recipients))
 
     async def record_consents(self, events: Sequence[ConsentEvent]) -> int:
         return await self._writer.run(lambda db, now: consents.record(db, events))
 
     async def export_consents(self) -> AsyncIterator[ConsentEvent]:
-        after = ""
-        while events := self._read(lambda db, now, after=after: consents.page(db, after, _PAGE)):  # type: ignore[misc]
+        after = b"", ""
+        while events := self._reader.read(lambda db, now, after=after: consents.page(db, after, _PAGE)):  # type: ignore[misc]
             for event in events:
                 yield event
-            after = events[-1].id
+            after = events[-1].digest, events[-1].id
             await asyncio.sleep(0)
 
     # Limits
@@ -190,7 +172,7 @@ class SQLiteStore(Store):
         return await self._writer.run(lambda db, now: limits.Usage(db, now).reserve(charges, lease_seconds))
 
     async def used(self, charges: Sequence[Charge]) -> list[int]:
-        return self._snapshot(lambda db, now: limits.Usage(db, now).used(charges))
+        return self._reader.snapshot(lambda db, now: limits.Usage(db, now).used(charges))
 
     async def settle(self, reservation: str) -> None:
         await self._writer.run(lambda db, now: limits.settle(db, now, reservation))
@@ -211,12 +193,15 @@ class SQLiteStore(Store):
         lanes: Sequence[Digest] = (),
         *,
         with_consents: bool = False,
+        transferred_in: int | None = None,
+        age: float = 0.0,
     ) -> Entry:
-        found, agreed, waiting = (
-            self._read(  # beside the writers
+        began_at = self._clock() - age if age > 0 else math.inf  # before it waits for its turn
+        found, left, waiting = (
+            self._reader.snapshot(  # beside the writers
                 lambda db, now: (
-                    suppressions.find(db, now, asked),
-                    consents.find(db, asked) if with_consents else [],
+                    suppressions.look_up(db, now, asked, with_consents=with_consents),
+                    transfers.find(db, transferred_in, recipients) if transferred_in is not None else [],
                     held.waiting(db, lanes),
                 )
             )
@@ -224,12 +209,13 @@ class SQLiteStore(Store):
             else ([], [], frozenset())
         )
         entry = await self._writer.run(  # nothing has left yet: a power cut may take it back
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream), durable=False
+            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream, began_at),
+            durable=False,
         )
-        return replace(entry, suppressions=tuple(found), consents=tuple(agreed), waiting=waiting)
+        return Entry(entry.first, entry.rows, entry.pause, tuple(found), tuple(left), waiting)
 
     async def rows(self, key: Digest) -> tuple[Row, ...]:
-        return self._read(lambda db, now: ledger.rows(db, now, key))
+        return self._reader.read(lambda db, now: ledger.rows(db, now, key))
 
     async def clear(
         self, key: Digest, submission_id: str, requests: Sequence[ClearRequest], lease_seconds: float, ttl_seconds: float
@@ -241,13 +227,21 @@ class SQLiteStore(Store):
     async def finish(self, key: Digest, settlements: Sequence[Settlement]) -> None:
         await self._writer.run(lambda db, now: ledger.finish(db, now, key, settlements))
 
-    async def close(self, key: Digest, submission_id: str, *, durable: bool = True) -> None:
-        await self._writer.run(lambda db, now: ledger.close(db, key, submission_id), durable=durable)
+    async def close(self, key: Digest, closing: Closing) -> None:
+        await self._writer.run(lambda db, now: ledger.close(db, now, key, closing), durable=closing.durable)
+
+    # Transfers
+
+    async def transferred(self, year: int, recipients: Sequence[Digest]) -> list[Transferred]:
+        return self._reader.read(lambda db, now: transfers.find(db, year, recipients)) if recipients else []
+
+    async def transfer_years(self) -> list[Transferred]:
+        return self._reader.read(lambda db, now: transfers.years(db))
 
     # Reputation
 
     async def paused(self) -> dict[str, Pause]:
-        return self._read(lambda db, now: reputation.paused(db))
+        return self._reader.read(lambda db, now: reputation.paused(db))
 
     async def pause(self, pause: Pause, counted_from: float | None = None) -> bool:
         return await self._writer.run(lambda db, now: reputation.pause(db, pause, counted_from))
@@ -259,12 +253,12 @@ class SQLiteStore(Store):
         await self._writer.run(lambda db, now: reputation.note(db, now, feedback))
 
     async def tallies(self, windows: Mapping[str, int]) -> dict[str, Tally]:
-        return self._snapshot(lambda db, now: reputation.tallies(db, now, windows))
+        return self._reader.snapshot(lambda db, now: reputation.tallies(db, now, windows))
 
     # Adaptations
 
     async def adaptations(self) -> list[Adaptation]:
-        return self._read(adaptations.adaptations)
+        return self._reader.read(adaptations.adaptations)
 
     async def adapt(self, adaptation: Adaptation) -> bool:
         return await self._writer.run(lambda db, now: adaptations.adapt(db, now, adaptation))
@@ -273,103 +267,17 @@ class SQLiteStore(Store):
         return await self._writer.run(lambda db, now: adaptations.end(db, now, key))
 
     async def take_ended(self) -> list[Adaptation]:
-        if not self._read(adaptations.has_ended):  # the usual case: nothing to write
+        if not self._reader.read(adaptations.has_ended):  # the usual case: nothing to write
             return []
         return await self._writer.run(adaptations.take_ended)
 
-    # Held copies
-
-    async def hold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        *,
-        max_octets: int,
-        credentials: tuple[Digest, bytes, float] | None = None,
-    ) -> None:
-        await self._holding.hold(key, message, copies, rows, max_octets, credentials)
-
-    async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:
-        return await self._holding.claim(most, lease_seconds)
-
-    async def held_message(self, message: str, *, with_body: bool = True) -> HeldMessage | None:
-        return await self._holding.message(message, with_body=with_body)
-
-    async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
-        return await self._holding.update(updates, resting)
-
-    async def held_copies(self, after: tuple[str, Digest] | None, most: int, message: str | None = None) -> list[HeldCopy]:
-        return self._read(lambda db, now: held.copies_after(db, after, most, message))
-
-    async def free_owner(self, owner: Digest, why: Why) -> int:
-        return await self._holding.free_owner(owner, why)
-
-    async def wake_lane(self, lane: Lane) -> None:
-        await self._writer.run(lambda db, now: turns.rest(db, lane, 0))
-
-    async def held_totals(self) -> HeldTotals:
-        return self._snapshot(lambda db, now: held.totals(db))
-
-    async def keep_credentials(self, owner: Digest, sealed: bytes, until: float) -> bool:
-        return await self._holding.keep_credentials(owner, sealed, until)
-
-    async def credentials_of(self, owner: Digest) -> bytes | None:
-        return self._read(lambda db, now: held.credentials_of(db, now, owner))
-
-    async def drop_credentials(self, owner: Digest, sealed: bytes) -> None:
-        await self._writer.run(lambda db, now: held.drop_credentials(db, owner, sealed))
+    # Days on which streams send
 
     async def note_sending(self, stream: str, day: str) -> None:
         await self._writer.run(lambda db, now: reputation.note_sending(db, stream, day), durable=False)
 
     async def sending_days(self, streams: Sequence[str]) -> dict[str, SendingDays]:
-        return self._read(lambda db, now: reputation.sending_days(db, streams))
-
-    def _snapshot(self, query: Operation[T]) -> T:
-        """Run some short indexed queries that must agree with each other."""
-
-        def together(db: sqlite3.Connection, now: float) -> T:
-            db.execute("BEGIN")
-            try:
-                return query(db, now)
-            finally:
-                if db.in_transaction:
-                    db.execute("COMMIT")
-
-        return self._read(together)
-
-    def _read(self, query: Operation[T]) -> T:
-        """Run one short indexed query; who the store is, is asked afterwards, since what it has lost it does not get back."""
-        db = self._reader
-        if db is None:
-            raise StoreUnavailable("unreachable", "the store is closed")
-        try:
-            try:
-                answer = query(db, self._clock())
-            finally:  # a store that has lost its tables says so, whatever the query said
-                self._identity.require(db)
-            self._file.verify()
-        except (sqlite3.Error, OSError) as error:
-            self._writer.fail()  # `check` says so until a commit has worked
-            raise _as_unavailable(error) from None
-        return answer
-
-    def _count(self) -> dict[tuple[str, str], int]:
-        """Millions of rows take a second: with a connection of its own, beside the loop."""
-        try:
-            db = self._file.connect()
-            try:
-                return suppressions.count(db, self._clock())
-            finally:
-                db.close()
-        except (sqlite3.Error, OSError) as error:
-            raise _as_unavailable(error) from None
-
-
-def _nothing(db: sqlite3.Connection, now: float) -> None:
-    """What is asked when only the store itself matters."""
+        return self._reader.read(lambda db, now: reputation.sending_days(db, streams))
 
 
 def _sweep(db: sqlite3.Connection, now: float) -> bool:
@@ -377,8 +285,11 @@ def _sweep(db: sqlite3.Connection, now: float) -> bool:
     more_submissions = ledger.sweep(db, now, _SWEEP_SUBMISSIONS)
     more_feedback = reputation.sweep(db, now, _SWEEP_ROWS)
     more_credentials = held.sweep(db, now, _SWEEP_ROWS)
-    return more_limits or more_submissions or more_feedback or more_credentials
+    more_persons = transfers.sweep(db, now, _SWEEP_ROWS)
+    return more_limits or more_submissions or more_feedback or more_credentials or more_persons
 
 
-def _as_unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
-    return error if isinstance(error, StoreUnavailable) else unavailable(error)
+def _require_file(path: Path) -> None:
+    """Raise StoreUnavailable where there is no file, or nothing in it."""
+    if not path.exists() or path.stat().st_size == 0:
+        raise StoreUnavailable("empty", f"{path} is missing or empty; restore the backup")

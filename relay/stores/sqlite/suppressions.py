@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from relay.policy.consent import ConsentEvent
-from relay.policy.suppression import Digest, Reason, Suppression
-from relay.stores.contracts import EntryRow, Octets
+from relay.policy.consents.consent import ConsentEvent
+from relay.policy.suppressions.suppression import Digest, Reason, Suppression
 from relay.stores.entries import entry_of, gravest_first, lifted_by, require_liftable, row_of
+from relay.stores.lookup import NOTHING, Found
 from relay.stores.sqlite import consents
+from relay.stores.sqlite.many import all_of, in_parts
 from relay.stores.sqlite.numbers import Withdrawing
+from relay.stores.suppressions import EntryRow, Octets
 
 Place = tuple[bytes, str, str, int]
 """Where an entry lies in the order of the table."""
@@ -21,7 +23,6 @@ _COLUMNS = (
     " sequence, in_flight"
 )
 _IN_FORCE = "lifted_at IS NULL AND (expires_at IS NULL OR expires_at > ?)"
-_AT_ONCE = 200  # digests in one statement
 _TOGETHER = 100  # rows between two looks at the clock
 _SAID = "digest, scope, reason, origin, at, sealed, note"
 _INTO = f"INTO suppressions ({_SAID}, expires_at, again_at, number, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?"
@@ -41,16 +42,21 @@ UPDATE suppressions SET again_at = :again
 
 def find(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Digest]]) -> list[tuple[Suppression, ...]]:
     """All entries in force on each recipient, gravest first."""
-    digests = list({digest for generations in recipients for digest in generations})
     found: dict[Digest, list[Suppression]] = {}
-    for start in range(0, len(digests), _AT_ONCE):
-        part = digests[start : start + _AT_ONCE]
-        marks = ",".join("?" * len(part))
+    for marks, part in in_parts(all_of(recipients)):
         for row in db.execute(f"SELECT {_COLUMNS} FROM suppressions WHERE digest IN ({marks}) AND {_IN_FORCE}", (*part, now)):  # noqa: S608 - marks only
             found.setdefault(row[0], []).append(_entry(row))
     if not found:
         return [()] * len(recipients)
     return [gravest_first(e for digest in generations for e in found.get(digest, ())) for generations in recipients]
+
+
+def look_up(db: sqlite3.Connection, now: float, recipients: Sequence[Sequence[Digest]], *, with_consents: bool) -> list[Found]:
+    """All entries in force on each recipient, what each agreed to if that is asked, and where each is."""
+    entries = find(db, now, recipients)
+    events = consents.find(db, recipients) if with_consents else consents.naming_country(db, recipients)
+    there = zip(entries, events, strict=True)
+    return [Found.of(some, told, with_consents=with_consents) if some or told else NOTHING for some, told in there]
 
 
 def record(db: sqlite3.Connection, now: float, entry: Suppression) -> bool:

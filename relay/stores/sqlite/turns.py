@@ -13,7 +13,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
-from relay.policy.suppression import Digest
+from relay.policy.suppressions.suppression import Digest
 from relay.stores.held import HeldCopy, Lane, Why
 
 QUANTUM = 256 * 1024

@@ -15,7 +15,7 @@ from relay.commits import Commits, Unserved, begin_immediate
 from relay.errors import StoreUnavailable
 from relay.files import Turn
 from relay.stores.sqlite.file import StoreFile, unavailable
-from relay.stores.sqlite.schema import Identity
+from relay.stores.sqlite.identity import Identity
 from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""Mail that came in: bounces, complaints, refusals in words. The door is `letters`."""

@@ -1,0 +1,1 @@
+"""HTML as people see it: what styles hide, how it nests, where its links lead. The door is `visible`."""

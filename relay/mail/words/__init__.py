@@ -1,0 +1,1 @@
+"""What people read of a message, and the form in which words are searched. The door is `content`."""

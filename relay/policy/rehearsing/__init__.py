@@ -1,0 +1,1 @@
+"""Messages that a set is tried on before it comes into force. The door is `rehearsal`."""

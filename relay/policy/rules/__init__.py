@@ -1,0 +1,1 @@
+"""What a rule is: the tables that people write, expressions, duties. The door is `rule`."""

@@ -1,0 +1,1 @@
+"""Who must not be written to, and when an address is known to be dead. The door is `suppression`."""
