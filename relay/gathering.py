@@ -23,7 +23,7 @@ from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.policy.suppressions.suppression import Digest, Suppression
 from relay.records.append import Records
 from relay.stores.contracts import Store
-from relay.stores.ledger import Entry, FirstTry
+from relay.stores.ledger import Entry, FirstTry, Opening
 from relay.stores.lookup import Found
 
 Mail = Mapping[str, DomainMail]
@@ -162,10 +162,11 @@ async def gather(
     asked = [keys.addresses.digests(recipient.key) for recipient in submission.recipients]
     pending = _pending(asked, records)  # first, as above
     asking = _asking(policy, submission.stream, upstream_countries, today)
-    entry = await store.open_submission(
-        key, proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes,
+    opening = Opening(
+        proposal, ledger_ttl, tuple(rows.values()), submission.stream, asked, lanes,
         with_consents=asking.consents, transferred_in=asking.year, age=age,
     )  # fmt: skip
+    entry = await store.open_submission(key, opening)
     known = _known(submission.recipients, entry.found, entry.transferred, asked, pending, mail)
     return Gathered(cases_of(submission, message, policy, known, upstream_countries, entry.pause), entry, key, rows)
 

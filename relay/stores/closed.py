@@ -12,7 +12,7 @@ from relay.policy.timing.limits import Charge
 from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import Store, StoreMeta
 from relay.stores.held import Credentials, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
-from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, FirstTry, Row, Settlement
+from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, Opening, Row, Settlement
 from relay.stores.limits import OverLimit, Reserved
 from relay.stores.lookup import Found
 from relay.stores.suppressions import EntryRow
@@ -89,20 +89,7 @@ class ClosedStore(Store):
     async def refund(self, reservation: str) -> None:
         self._refuse()
 
-    async def open_submission(
-        self,
-        key: Digest,
-        proposal: FirstTry,
-        ttl_seconds: float,
-        recipients: Sequence[Digest] = (),
-        stream: str = "",
-        asked: Sequence[Sequence[Digest]] = (),
-        lanes: Sequence[Digest] = (),
-        *,
-        with_consents: bool = False,
-        transferred_in: int | None = None,
-        age: float = 0.0,
-    ) -> Entry:
+    async def open_submission(self, key: Digest, opening: Opening) -> Entry:
         self._refuse()
 
     async def transferred(self, year: int, recipients: Sequence[Digest]) -> list[Transferred]:

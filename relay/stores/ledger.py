@@ -57,6 +57,28 @@ class FirstTry:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A try that begins, and what it wants to know.
+
+    Its message began to come `age` seconds ago.  The submission is remembered for `ttl_seconds` from now on, whenever the
+    first try was.
+
+    In the same round trip: is `stream` paused, what is known of each of `asked` (as `look_up` answers), which of `recipients`
+    are counted in the year `transferred_in` (as `transferred` answers), and in which of `lanes` do copies wait?
+    """
+
+    proposal: FirstTry
+    ttl_seconds: float
+    recipients: Sequence[Digest] = ()
+    stream: str = ""
+    asked: Sequence[Sequence[Digest]] = ()
+    lanes: Sequence[Digest] = ()
+    with_consents: bool = False
+    transferred_in: int | None = None
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An open submission in the ledger, as `open_submission` answers it, and the facts that it was asked for.
 
@@ -196,29 +218,12 @@ class Ledger(Protocol):
     the first try still ran has a client of its own who waits.
     """
 
-    async def open_submission(
-        self,
-        key: Digest,
-        proposal: FirstTry,
-        ttl_seconds: float,
-        recipients: Sequence[Digest] = (),
-        stream: str = "",
-        asked: Sequence[Sequence[Digest]] = (),
-        lanes: Sequence[Digest] = (),
-        *,
-        with_consents: bool = False,
-        transferred_in: int | None = None,
-        age: float = 0.0,
-    ) -> Entry:
-        """Insert the submission if absent and return it with all its rows; those of `recipients` belong to this try now.
+    async def open_submission(self, key: Digest, opening: Opening) -> Entry:
+        """Insert the submission if absent and return it with all its rows; those of its `recipients` belong to this try now.
 
-        A try whose message began to come `age` seconds ago may be late: its client gave it up, came again, and was answered.
+        A try whose message began to come a while ago may be late: its client gave it up, came again, and was answered.
         Recipients about whom such a try asked after this one had begun are found `answered`, as that one ended (`close`).
         Of them this try owns nothing; where they are all that it names, the ledger does not know it.
-
-        It is remembered for `ttl_seconds` from now on, whenever the first try was.  In the same round trip: is `stream`
-        paused, what is known of each of `asked` (as `look_up` answers), which of `recipients` are counted in the year
-        `transferred_in` (as `transferred` answers), and in which of `lanes` do copies wait?
         """
         ...
 

@@ -14,7 +14,7 @@ from relay.errors import StoreUnavailable
 from relay.policy.consents.consent import Details, Ground
 from relay.policy.consents.needs import Needs, grant_for
 from relay.policy.suppressions.suppression import ORGANISATION, Reason, stream_scope
-from relay.stores.ledger import Cleared, Refused, Withdrawn
+from relay.stores.ledger import Cleared, Opening, Refused, Withdrawn
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, START, consent, digest, first_try, new_sqlite, refusal, request
 
@@ -34,7 +34,7 @@ def ground(at=START - 10, purpose=NEWS):
 
 async def clear(store, *asked):
     first = first_try()
-    await store.open_submission(MAIL, first, 3600.0)
+    await store.open_submission(MAIL, Opening(first, 3600.0))
     return await store.clear(MAIL, first.submission_id, asked, 30.0, 3600.0)
 
 
@@ -100,9 +100,9 @@ async def test_a_consent_lifts_no_refusal_by_itself(store):
 async def test_the_ledger_is_told_when_a_submission_is_opened_if_it_is_asked_for(store):
     await store.record_consents([consent(BOB)])
     people = [(ADA,), (BOB,)]
-    entry = await store.open_submission(MAIL, first_try(), 60.0, asked=people, with_consents=True)
+    entry = await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people, with_consents=True))
     assert [one.consents for one in entry.found] == await store.consents(people) == [(), (consent(BOB),)]
-    entry = await store.open_submission(MAIL, first_try(), 60.0, asked=people)
+    entry = await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people))
     assert [one.consents for one in entry.found] == [(), ()]
 
 
@@ -147,7 +147,7 @@ async def test_nobody_is_cleared_above_the_number_of_the_end_of_their_consent(st
     await store.record_consents([consent(who, number=n) for n, who in enumerate(people)])
     keys = [digest(f"mail {n}") for n in range(12)]
     for number, key in enumerate(keys):
-        await store.open_submission(key, first_try(number), 3600.0)
+        await store.open_submission(key, Opening(first_try(number), 3600.0))
 
     async def leave(number):
         asked = replace(request(people[number]), grounds=(ground(),))

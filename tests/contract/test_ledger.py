@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from relay.policy.suppressions.suppression import BINDS, ORGANISATION, Purpose, Reason, stream_scope
-from relay.stores.ledger import Cleared, Closing, Refused, Row, RowState, Settlement, Taken
+from relay.stores.ledger import Cleared, Closing, Opening, Refused, Row, RowState, Settlement, Taken
 from relay.stores.limits import OverLimit, Reserved
 from tests.support.stores import ADA, BOB, EVE, START, charge, consent, delivered, digest, fill, first_try, refusal, request
 
@@ -19,7 +19,7 @@ AGAIN = request(may_repeat=True)
 
 
 async def opened(store, key=MAIL, proposal=ONE):
-    return await store.open_submission(key, proposal, TTL)
+    return await store.open_submission(key, Opening(proposal, TTL))
 
 
 async def cleared(store, *requests, key=MAIL, submission_id=ONE.submission_id, lease=LEASE):
@@ -44,7 +44,7 @@ async def test_opening_answers_what_is_in_force_on_each_who_is_asked_about(store
     await store.suppress(refusal(EVE, Reason.LEGAL))
     people = [(ADA, old), (BOB,), (EVE,)]
     for proposal in (ONE, TWO):  # the first try and a resend
-        entry = await store.open_submission(MAIL, proposal, TTL, asked=people)
+        entry = await store.open_submission(MAIL, Opening(proposal, TTL, asked=people))
         assert [one.suppressions for one in entry.found] == await store.find(people)
         assert [len(one.suppressions) for one in entry.found] == [1, 0, 1]
 
@@ -64,7 +64,7 @@ async def test_of_two_tries_at_once_one_is_the_first(store):
 async def test_submissions_do_not_know_each_other(store):
     await opened(store)
     await cleared(store)
-    other = await store.open_submission(digest("other"), TWO, TTL)
+    other = await store.open_submission(digest("other"), Opening(TWO, TTL))
     assert (other.first, other.rows) == (TWO, ())
 
 
@@ -228,7 +228,7 @@ async def test_closing_what_is_not_open_is_no_fault(store):
 async def test_a_resend_keeps_open_what_it_asked_about(store):
     await opened(store)
     await cleared(store, request(ADA), request(BOB))
-    await store.open_submission(MAIL, TWO, TTL, [ADA])
+    await store.open_submission(MAIL, Opening(TWO, TTL, [ADA]))
     await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id), delivered(BOB, "", ONE.submission_id)])
     await store.close(MAIL, Closing(ONE.submission_id))
     assert await states(store) == {ADA: RowState.DELIVERED}
@@ -238,7 +238,7 @@ async def test_a_resend_keeps_open_what_it_asked_about(store):
 
 async def test_a_resend_that_came_before_the_claim_keeps_it_open_too(store):
     await opened(store)
-    await store.open_submission(MAIL, TWO, TTL, [ADA])
+    await store.open_submission(MAIL, Opening(TWO, TTL, [ADA]))
     await cleared(store)
     assert isinstance((await cleared(store, submission_id=TWO.submission_id))[0], Taken)
     await store.finish(MAIL, [delivered(ADA, "", ONE.submission_id)])
@@ -249,7 +249,7 @@ async def test_a_resend_that_came_before_the_claim_keeps_it_open_too(store):
 async def test_the_same_bytes_to_others_at_the_same_time_are_closed_apart(store):
     await opened(store)
     await cleared(store, request(ADA))
-    await store.open_submission(MAIL, TWO, TTL, [BOB])
+    await store.open_submission(MAIL, Opening(TWO, TTL, [BOB]))
     await cleared(store, request(BOB), submission_id=TWO.submission_id)
     await store.finish(MAIL, [delivered(BOB, "", TWO.submission_id)])
     await store.close(MAIL, Closing(TWO.submission_id))

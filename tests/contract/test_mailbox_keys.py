@@ -7,7 +7,7 @@ import pytest
 from relay.keys import new_keys
 from relay.mail.mailbox import Mailbox
 from relay.policy.suppressions.suppression import ORGANISATION, Reason
-from relay.stores.ledger import Cleared, ClearRequest, Refused
+from relay.stores.ledger import Cleared, ClearRequest, Opening, Refused
 from tests.support.mailboxes import DIFFERENT, EQUAL
 from tests.support.stores import digest, first_try, refusal
 
@@ -19,7 +19,7 @@ async def clearance(store, spelling: str):
     mailbox = Mailbox.parse(spelling)
     digests = ADDRESSES.digests(mailbox.key)
     asked = ClearRequest(digests[0], digests, (ORGANISATION,), frozenset(Reason))
-    await store.open_submission(digest(spelling), first_try(), 60.0)
+    await store.open_submission(digest(spelling), Opening(first_try(), 60.0))
     (answer,) = await store.clear(digest(spelling), first_try().submission_id, [asked], 30.0, 3600.0)
     return answer
 

@@ -8,7 +8,7 @@ from relay.errors import StoreUnavailable
 from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.stores.entries import row_of
 from relay.stores.held import Why
-from relay.stores.ledger import Closing
+from relay.stores.ledger import Closing, Opening
 from tests.support.held import LANE, OWNER, ROOM, done, held_copy, held_message
 from tests.support.stores import ADA, META, charge, consent, delivered, digest, first_try, refusal, request
 
@@ -34,7 +34,7 @@ OPERATIONS = {
     "reserve": lambda s: s.reserve([charge(1)], 30.0),
     "settle": lambda s: s.settle("00" * 12),
     "refund": lambda s: s.refund("00" * 12),
-    "open_submission": lambda s: s.open_submission(MAIL, first_try(), 60.0),
+    "open_submission": lambda s: s.open_submission(MAIL, Opening(first_try(), 60.0)),
     "rows": lambda s: s.rows(MAIL),
     "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0, 3600.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
@@ -117,8 +117,8 @@ async def test_letting_go_twice_is_no_fault(store):
 async def test_what_was_acknowledged_outlives_the_process(another):
     one = await another(META)
     await one.suppress(refusal())
-    await one.open_submission(MAIL, first_try(), 60.0)
+    await one.open_submission(MAIL, Opening(first_try(), 60.0))
     await one.aclose()
     two = await another(META)
     assert await two.find([(ADA,)]) == [(refusal(),)]
-    assert (await two.open_submission(MAIL, first_try(2), 60.0)).first == first_try(1)
+    assert (await two.open_submission(MAIL, Opening(first_try(2), 60.0))).first == first_try(1)

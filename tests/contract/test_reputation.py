@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from relay.policy.cases.reputation import DAY, KEPT_DAYS, Feedback, Measure, Pause, SendingDays, Tally
-from relay.stores.ledger import Cleared, Closing, Paused, Refused, RowState, Settlement, Taken
+from relay.stores.ledger import Cleared, Closing, Opening, Paused, Refused, RowState, Settlement, Taken
 from relay.stores.sqlite import SQLiteStore
 from tests.support.stores import ADA, BOB, EVE, META, START, digest, first_try, refusal, request
 
@@ -35,7 +35,7 @@ def complaint(number=1, at=START, stream="news", measure=Measure.COMPLAINTS, who
 
 
 async def send(store, *settlements, key=MAIL):
-    await store.open_submission(key, TRY, TTL)
+    await store.open_submission(key, Opening(TRY, TTL))
     await store.clear(key, TRY.submission_id, [asking(s.recipient) for s in settlements], LEASE, TTL)
     await store.finish(key, settlements)
 
@@ -125,16 +125,16 @@ async def test_a_complaint_counts_on_the_day_its_mail_was_sent(store):
 
 
 async def test_a_paused_stream_is_told_with_everything_else(store):
-    assert (await store.open_submission(MAIL, TRY, TTL, stream="news")).pause is None
+    assert (await store.open_submission(MAIL, Opening(TRY, TTL, stream="news"))).pause is None
     assert await store.pause(PAUSE)
     assert await store.paused() == {"news": PAUSE}
-    assert (await store.open_submission(MAIL, TRY, TTL, stream="news")).pause == PAUSE
-    assert (await store.open_submission(digest("new"), TRY, TTL, stream="news")).pause == PAUSE
-    assert (await store.open_submission(MAIL, TRY, TTL, stream="offers")).pause is None
+    assert (await store.open_submission(MAIL, Opening(TRY, TTL, stream="news"))).pause == PAUSE
+    assert (await store.open_submission(digest("new"), Opening(TRY, TTL, stream="news"))).pause == PAUSE
+    assert (await store.open_submission(MAIL, Opening(TRY, TTL, stream="offers"))).pause is None
 
 
 async def test_nothing_of_a_paused_stream_is_cleared(store):
-    await store.open_submission(MAIL, TRY, TTL)
+    await store.open_submission(MAIL, Opening(TRY, TTL))
     await store.pause(PAUSE)
     answers = await store.clear(MAIL, TRY.submission_id, [asking(ADA), asking(BOB, "offers"), asking(EVE, "")], LEASE, TTL)
     assert answers == [Paused(PAUSE), Cleared(), Cleared()]

@@ -7,6 +7,7 @@ import pytest
 from relay.policy.consents.consent import Details
 from relay.policy.consents.residence import Residence
 from relay.policy.suppressions.suppression import ORGANISATION, Reason
+from relay.stores.ledger import Opening
 from relay.stores.lookup import Found
 from relay.stores.sqlite import SQLiteStore
 from relay.stores.sqlite import consents as consents_table
@@ -40,7 +41,7 @@ def recorded(country: str, at=START - 10) -> Residence:
 
 async def residences(store, recipients=PEOPLE, **options):
     found = [one.residence for one in await store.look_up(recipients, **options)]
-    entry = await store.open_submission(MAIL, first_try(), 60.0, asked=recipients, **options)
+    entry = await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=recipients, **options))
     assert [one.residence for one in entry.found] == found
     return found
 
@@ -49,7 +50,7 @@ async def test_of_nobody_nothing_is_known(store):
     assert await store.look_up([]) == []
     assert await store.look_up(PEOPLE) == [Found()] * 3
     assert await store.look_up(PEOPLE, with_consents=True) == [Found()] * 3
-    assert (await store.open_submission(MAIL, first_try(), 60.0)).found == ()
+    assert (await store.open_submission(MAIL, Opening(first_try(), 60.0))).found == ()
 
 
 @pytest.mark.parametrize("with_consents", [False, True])
@@ -63,7 +64,7 @@ async def test_everything_on_a_recipient_comes_together(store, with_consents):
     assert [one.consents for one in found] == (told if with_consents else [()] * 3)
     assert [len(events) for events in told] == [1, 1, 2]
     assert [one.residence for one in found] == [recorded("KR"), None, recorded("DE")]
-    entry = await store.open_submission(MAIL, first_try(), 60.0, asked=PEOPLE, with_consents=with_consents)
+    entry = await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=PEOPLE, with_consents=with_consents))
     assert list(entry.found) == found
 
 
@@ -128,14 +129,14 @@ async def test_in_sqlite_one_look_at_an_empty_index_is_all_while_nobody_said_it(
         people = [(digest(n),) for n in range(1000)]
         await store.record_consents([consent(digest(n), number=n) for n in range(1000)])
         with Statements(store) as asked:
-            await store.open_submission(MAIL, first_try(), 60.0, asked=people)
+            await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people))
         assert asked.of_consents == 1
         await store.record_consents([living("KR", digest(7), number=2000)])
         with Statements(store) as asked:
-            await store.open_submission(MAIL, first_try(), 60.0, asked=people)
+            await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people))
         assert asked.of_consents == 6, "one, and one for two hundred recipients"
         with Statements(store) as asked:
-            await store.open_submission(MAIL, first_try(), 60.0, asked=people, with_consents=True)
+            await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people, with_consents=True))
         assert asked.of_consents == 5, "all events tell it too: nobody is looked up twice"
     finally:
         await store.aclose()
@@ -166,7 +167,7 @@ async def test_in_redis_it_is_the_same_call_and_one_look_more_while_nobody_said_
 
         async def cost(**options) -> dict[str, int]:
             redis_server.command("CONFIG", "RESETSTAT")
-            await store.open_submission(MAIL, first_try(), 60.0, asked=people, **options)
+            await store.open_submission(MAIL, Opening(first_try(), 60.0, asked=people, **options))
             return calls(redis_server)
 
         await cost()  # of the first try, which writes the submission down

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from relay.policy.cases.reputation import Measure, Pause
 from relay.policy.cases.transfers import Category, Crossing, Transferred
-from relay.stores.ledger import Cleared, Paused, Refused, Settlement, Taken
+from relay.stores.ledger import Cleared, Opening, Paused, Refused, Settlement, Taken
 from relay.stores.limits import OverLimit
 from relay.stores.transfers import Exhausted
 from tests.support.stores import ADA, BOB, EVE, START, charge, digest, fill, first_try, refusal, request
@@ -127,9 +127,9 @@ async def test_opening_a_submission_answers_it_too(store):
     await clear(store, leaving(ADA))
     rows = [ADA, BOB]
     asked = [(ADA,), (BOB,)]
-    entry = await store.open_submission(digest(2), first_try(2), TTL, rows, asked=asked, transferred_in=YEAR)
+    entry = await store.open_submission(digest(2), Opening(first_try(2), TTL, rows, asked=asked, transferred_in=YEAR))
     assert list(entry.transferred) == await store.transferred(YEAR, rows)
-    other = await store.open_submission(digest(3), first_try(3), TTL, rows, asked=asked)
+    other = await store.open_submission(digest(3), Opening(first_try(3), TTL, rows, asked=asked))
     assert other.transferred == ()
 
 

@@ -10,7 +10,7 @@ from relay.holding.codec import held_key
 from relay.mail import replies
 from relay.records.kinds import Kind
 from relay.stores.held import Why
-from relay.stores.ledger import Cleared, RowState, Settlement
+from relay.stores.ledger import Cleared, Opening, RowState, Settlement
 from tests.support.fixtures import a_courier_house, an_upstream
 from tests.support.service import OFFICE, message
 from tests.support.stores import request
@@ -38,7 +38,7 @@ def killed_after_the_dot(house):
     """The worker of a turn that had the copy died, and nobody heard the reply; the ledger's names of message and recipient."""
     (copy,) = house.held()
     key = held_key(house.line.keys, copy.message)
-    house.run(house.store.open_submission(key, _first(house, copy.message), 86400.0, [copy.recipient]))
+    house.run(house.store.open_submission(key, Opening(_first(house, copy.message), 86400.0, [copy.recipient])))
     assert house.run(house.store.clear(key, KILLED, [request(copy.recipient)], 30.0, 86400.0)) == [Cleared()]
     return key, copy.recipient
 

@@ -7,7 +7,7 @@ from typing import Any
 from relay.policy.suppressions.suppression import Digest
 from relay.stores.contracts import Store
 from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, Lane, Why
-from relay.stores.ledger import FirstTry
+from relay.stores.ledger import FirstTry, Opening
 from tests.support.stores import START, digest
 
 DAY = 86400.0
@@ -40,7 +40,7 @@ def key_of(message: HeldMessage) -> Digest:
 
 async def opened(store: Store, message: HeldMessage, lanes: Sequence[Digest] = (), key: Digest | None = None):
     proposal = FirstTry(message.id, message.at, "Fri, 15 Jan 2027 08:00:00 +0000", f"<{message.id}@relay.example.com>")
-    return await store.open_submission(key or key_of(message), proposal, TTL, lanes=lanes)
+    return await store.open_submission(key or key_of(message), Opening(proposal, TTL, lanes=lanes))
 
 
 async def hold(store: Store, message: HeldMessage, copies: Sequence[HeldCopy], key: Digest | None = None, **facts) -> None:

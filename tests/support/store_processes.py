@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relay.errors import StoreUnavailable
 from relay.policy.cases.transfers import Category, Crossing
-from relay.stores.ledger import Cleared
+from relay.stores.ledger import Cleared, Opening
 from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.held import held_copy, held_message, hold
@@ -70,7 +70,7 @@ def try_to_deliver(path, worker, start, answers, recipients):
         start.wait()
         name = first_try(worker).submission_id
         key = digest("submission")
-        await store.open_submission(key, first_try(worker), HOUR)
+        await store.open_submission(key, Opening(first_try(worker), HOUR))
 
         async def one(number: int) -> int | None:
             (answer,) = await store.clear(key, name, [request(digest(number))], 60.0, HOUR)

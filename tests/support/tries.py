@@ -1,6 +1,6 @@
 """Tries of one submission, as the ledger sees them."""
 
-from relay.stores.ledger import Closing, FirstTry, Settlement, Taken
+from relay.stores.ledger import Closing, FirstTry, Opening, Settlement, Taken
 from tests.support.held import REPLY, ROOM, TTL, held_copy, held_message, key_of
 from tests.support.stores import START, request
 
@@ -19,7 +19,7 @@ class Try:
     async def open(self, age: float = 0.0):
         """Come to the ledger; this try began so many seconds ago."""
         first = FirstTry(self.id, START, "Fri, 15 Jan 2027 08:00:00 +0000", f"<{self.id}@relay.example.com>")
-        return await self.store.open_submission(KEY, first, TTL, tuple(self.rows), age=age)
+        return await self.store.open_submission(KEY, Opening(first, TTL, tuple(self.rows), age=age))
 
     async def hold(self):
         await self.store.hold(KEY, self.message, self.copies, self.rows, max_octets=ROOM)

@@ -26,7 +26,7 @@ from relay.policy.suppressions.suppression import Reason
 from relay.records.facts import finished_record, received_record
 from relay.service.policies import PolicyArchive
 from relay.stores.adaptations import Adaptation, Kind, Scope
-from relay.stores.ledger import Closing
+from relay.stores.ledger import Closing, Opening
 from tests.support import stores
 from tests.support.beginner import begin
 from tests.support.held import LEASE, OWNER, held_copy, held_message, hold, lane
@@ -134,7 +134,7 @@ async def keys_of(server):
         await store.suppress(refusal(EVE, Reason.HARD_BOUNCE, expires_at=START + 10**9))
         await store.lift([ADA], "organisation", refusal().reason, consent(said=Details(country="KR").dump()), "")
         key = digest("a message")
-        await store.open_submission(key, first_try(), 86400.0, [BOB])
+        await store.open_submission(key, Opening(first_try(), 86400.0, [BOB]))
         await store.clear(key, first_try().submission_id, [stores.request(BOB, charge(5)), stores.request(EVE)], 60.0, 3600.0)
         abroad = Crossing(2026, Category.ORDINARY, time.time() + 86400.0)
         await store.clear(
@@ -142,7 +142,7 @@ async def keys_of(server):
         )
         await store.finish(key, [replace(stores.delivered(EVE), stream="news")])
         answered, known = digest("an answered one"), first_try(3).submission_id
-        await store.open_submission(answered, first_try(3), 86400.0, [ADA])
+        await store.open_submission(answered, Opening(first_try(3), 86400.0, [ADA]))
         await store.finish(answered, [stores.delivered(ADA, "", known)])
         await store.close(answered, Closing(known, remember=900.0))
         pause = Pause("offers", START, "Wang Min", Measure.MANUAL, "wrong prices", "wrong prices")

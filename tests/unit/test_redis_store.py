@@ -10,7 +10,7 @@ import trustme
 from relay.errors import ConfigurationError, StoreUnavailable
 from relay.policy.suppressions.suppression import Reason
 from relay.stores.contracts import StoreMeta
-from relay.stores.ledger import Cleared
+from relay.stores.ledger import Cleared, Opening
 from relay.stores.limits import OverLimit, Reserved
 from relay.stores.redis.store import RedisStore
 from tests.support.clocks import Clock
@@ -111,7 +111,7 @@ async def test_what_was_acknowledged_survives_a_power_cut(own_server):
     async with a_store_on(own_server) as store:
         for n in range(300):
             assert await store.suppress(refusal(digest(n)))
-        await store.open_submission(MAIL, first_try(), 600.0)
+        await store.open_submission(MAIL, Opening(first_try(), 600.0))
         assert await store.clear(MAIL, "one", [request(ADA)], LEASE, 3600.0) == [Cleared()]
         await store.finish(MAIL, [delivered(ADA)])
         own_server.kill()
@@ -172,9 +172,9 @@ async def test_a_caller_that_gives_up_leaves_the_next_answer_right(store):
 
 async def test_a_failing_operation_does_not_sink_those_beside_it(store, server):
     """A key of a foreign type breaks the ledger of one submission; its neighbours in the same call are answered."""
-    await store.open_submission(MAIL, first_try(), 600.0)
+    await store.open_submission(MAIL, Opening(first_try(), 600.0))
     broken = digest("broken")
-    await store.open_submission(broken, first_try(), 600.0)
+    await store.open_submission(broken, Opening(first_try(), 600.0))
     client = store._link._client
     await client.delete(b"{relay}:l:" + broken)
     await client.set(b"{relay}:l:" + broken, "not a hash")
@@ -253,7 +253,7 @@ async def test_the_servers_own_clock_decides(store):
 
 
 async def test_what_ran_out_leaves_redis(store, server):
-    await store.open_submission(MAIL, first_try(), 0.05)
+    await store.open_submission(MAIL, Opening(first_try(), 0.05))
     await store.reserve([charge(1)], LEASE)
     while int(await store._link._client.execute_command("EXISTS", b"{relay}:l:" + MAIL)):
         await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.stores.held import HeldCopy, HoldFull, Why
-from relay.stores.ledger import Closing, RowState, Settlement
+from relay.stores.ledger import Closing, Opening, RowState, Settlement
 from relay.stores.redis.store import RedisStore
 from tests.support.fixtures import a_clock, a_redis_store, an_emptied_redis
 from tests.support.held import LEASE, OWNER, REPLY, ROOM, done, held_copy, held_message, hold, key_of, lane, opened
@@ -172,7 +172,9 @@ async def resent(store, number: int = 2, people: Any = COPIES) -> None:
 
 
 async def opened_again(store, number: int = 2) -> None:
-    await store.open_submission(key_of(MESSAGE), replace(first_try(), submission_id=held_message(number).id), 3600.0, tuple(ROWS))
+    await store.open_submission(
+        key_of(MESSAGE), Opening(replace(first_try(), submission_id=held_message(number).id), 3600.0, tuple(ROWS))
+    )
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2])

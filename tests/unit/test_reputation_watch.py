@@ -17,7 +17,7 @@ from relay.records.feedback import FeedbackLog, feedback_of
 from relay.records.kinds import Kind, Person
 from relay.records.search import Query, search
 from relay.service.reputation import ReputationWatch
-from relay.stores.ledger import ClearRequest, RowState, Settlement
+from relay.stores.ledger import ClearRequest, Opening, RowState, Settlement
 from relay.telemetry import (
     stream_paused,
     stream_ratio,
@@ -62,7 +62,7 @@ def came_back(number=1, *, sent=1, at=NOW, effect="complaint", gone=False, strea
 
 async def sent(store, recipients, stream="newsletter"):
     key, first = digest(os.urandom(4)), first_try(1)
-    await store.open_submission(key, first, DAY)
+    await store.open_submission(key, Opening(first, DAY))
     outcomes = [Settlement(digest(n), RowState.DELIVERED, "250 OK", "", first.submission_id, stream) for n in range(recipients)]
     await store.finish(key, outcomes)
 

@@ -11,6 +11,7 @@ import pytest
 
 from relay import commits
 from relay.errors import StoreUnavailable
+from relay.stores.ledger import Opening
 from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.clocks import Clock
@@ -180,7 +181,7 @@ def disk():
 
 
 async def test_a_full_disk_is_said_and_leaves_nothing_half_done(store, disk, tmp_path):
-    await store.open_submission(MAIL, first_try(), 60.0)
+    await store.open_submission(MAIL, Opening(first_try(), 60.0))
     await store.suppress(refusal(ADA))
     disk.fill((tmp_path / "relay.db-wal").stat().st_size)
     for work in (
@@ -245,7 +246,7 @@ async def test_what_nobody_needs_is_swept_a_bounded_amount_at_a_time(tmp_path):
     clock = Clock(START)
     store = await new_sqlite(tmp_path, clock)
     for n in range(30):
-        await store.open_submission(digest(n), first_try(), 60.0)
+        await store.open_submission(digest(n), Opening(first_try(), 60.0))
         await store.clear(digest(n), first_try().submission_id, [request(ADA, charge(1, key=n))], 30.0, 3600.0)
         await store.finish(digest(n), [delivered(ADA)])
         await store.reserve([charge(1, key=("held", n))], 30.0)

@@ -9,7 +9,7 @@ import pytest
 from relay import writeahead
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.files import Turn
-from relay.stores.ledger import Closing
+from relay.stores.ledger import Closing, Opening
 from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 from tests.support.clocks import Clock
 from tests.support.records import a_record, opened
@@ -95,7 +95,7 @@ async def test_submissions_that_nobody_clears_do_not_make_a_large_log(tmp_path, 
     store = await new_sqlite(tmp_path, Clock(START))
     sizes = []
     for number in range(200):
-        await store.open_submission(digest(number), first_try(number), 60.0)
+        await store.open_submission(digest(number), Opening(first_try(number), 60.0))
         await store.close(digest(number), Closing(first_try(number).submission_id, durable=False))
         sizes.append(next(tmp_path.glob("*.db-wal")).stat().st_size)
     assert max(sizes) == max(sizes[:50])

@@ -27,6 +27,7 @@ from relay.stores.ledger import (
     Closing,
     Entry,
     FirstTry,
+    Opening,
     Paused,
     Refused,
     Row,
@@ -195,26 +196,14 @@ class RedisStore(HeldInRedis, LookUpInRedis, TransfersInRedis, Store):
 
     # Ledger
 
-    async def open_submission(
-        self,
-        key: Digest,
-        proposal: FirstTry,
-        ttl_seconds: float,
-        recipients: Sequence[Digest] = (),
-        stream: str = "",
-        asked: Sequence[Sequence[Digest]] = (),
-        lanes: Sequence[Digest] = (),
-        *,
-        with_consents: bool = False,
-        transferred_in: int | None = None,
-        age: float = 0.0,
-    ) -> Entry:
+    async def open_submission(self, key: Digest, opening: Opening) -> Entry:
+        proposal, recipients, year = opening.proposal, opening.recipients, opening.transferred_in
         first = [proposal.submission_id, repr(proposal.at), proposal.date, proposal.message_id]
-        words = [key, *listed(first), ttl_seconds, *listed(recipients), age, stream, *listed(lanes)]
-        opening = self._link.operate("open", words)
-        leaving = self.transferred(transferred_in or 0, recipients if transferred_in is not None else [])
-        looking = self.look_up(asked, with_consents=with_consents)
-        opened, found, left = await asyncio.gather(opening, looking, leaving)  # one call: in one tick
+        words = [key, *listed(first), opening.ttl_seconds, *listed(recipients), opening.age, opening.stream]
+        asking = self._link.operate("open", [*words, *listed(opening.lanes)])
+        leaving = self.transferred(year or 0, recipients if year is not None else [])
+        looking = self.look_up(opening.asked, with_consents=opening.with_consents)
+        opened, found, left = await asyncio.gather(asking, looking, leaving)  # one call: in one tick
         kept, rows, pause, waiting = opened
         submission_id, at, date, message_id = (value.decode() for value in kept)
         tried = FirstTry(submission_id, float(at), date, message_id)

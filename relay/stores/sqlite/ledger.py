@@ -17,6 +17,7 @@ from relay.stores.ledger import (
     Closing,
     Entry,
     FirstTry,
+    Opening,
     Paused,
     Refused,
     Row,
@@ -89,31 +90,23 @@ UPDATE submissions SET submission_id = '', date = '', message_id = '', expires_a
 """
 
 
-def open_submission(
-    db: sqlite3.Connection,
-    now: float,
-    key: Digest,
-    proposal: FirstTry,
-    ttl_seconds: float,
-    recipients: Sequence[Digest],
-    stream: str,
-    began_at: float,
-) -> Entry:
-    """Insert the submission if absent and return it with its rows; those of `recipients` belong to this try now.
+def open_submission(db: sqlite3.Connection, now: float, key: Digest, opening: Opening, began_at: float) -> Entry:
+    """Insert the submission if absent and return it with its rows; those of its `recipients` belong to this try now.
 
     Not so those whom a try was answered for that asked later than `began_at`: this one comes late.
     """
-    pause = reputation.pause_of(db, stream)
-    late = answers.find(db, now, key, recipients, began_at)
-    told, recipients = tuple(late.values()), [recipient for recipient in recipients if recipient not in late]
+    proposal, expires_at = opening.proposal, now + opening.ttl_seconds
+    pause = reputation.pause_of(db, opening.stream)
+    late = answers.find(db, now, key, opening.recipients, began_at)
+    told, recipients = tuple(late.values()), [recipient for recipient in opening.recipients if recipient not in late]
     if told and not recipients:
         return Entry(proposal, told, pause)
-    is_new = _insert(db, key, proposal, now + ttl_seconds)
+    is_new = _insert(db, key, proposal, expires_at)
     if not is_new and not _is_known(db, now, key):  # it had expired
-        is_new = _insert(db, key, proposal, now + ttl_seconds)
+        is_new = _insert(db, key, proposal, expires_at)
     if is_new:
         return Entry(proposal, told, pause)
-    db.execute(_PROLONG, {"until": now + ttl_seconds, "try": proposal.submission_id, "key": key})
+    db.execute(_PROLONG, {"until": expires_at, "try": proposal.submission_id, "key": key})
     first = _first_try(db, key, proposal)
     db.executemany(_FORGET_ANSWERED, [(key, recipient) for recipient in recipients])
     db.executemany(_ASK, [(proposal.submission_id, key, recipient, now) for recipient in recipients])

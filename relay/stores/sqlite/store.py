@@ -18,7 +18,7 @@ from relay.policy.timing.limits import Charge
 from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import Store, StoreMeta
 from relay.stores.entries import require_recordable, require_recordable_rows
-from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, FirstTry, Row, Settlement
+from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, Opening, Row, Settlement
 from relay.stores.limits import OverLimit, Reserved
 from relay.stores.lookup import Found
 from relay.stores.sqlite import adaptations, consents, held, identity, ledger, limits, reputation, suppressions, transfers
@@ -182,35 +182,22 @@ class SQLiteStore(HeldInSQLite, Store):
 
     # Ledger
 
-    async def open_submission(
-        self,
-        key: Digest,
-        proposal: FirstTry,
-        ttl_seconds: float,
-        recipients: Sequence[Digest] = (),
-        stream: str = "",
-        asked: Sequence[Sequence[Digest]] = (),
-        lanes: Sequence[Digest] = (),
-        *,
-        with_consents: bool = False,
-        transferred_in: int | None = None,
-        age: float = 0.0,
-    ) -> Entry:
-        began_at = self._clock() - age if age > 0 else math.inf  # before it waits for its turn
+    async def open_submission(self, key: Digest, opening: Opening) -> Entry:
+        began_at = self._clock() - opening.age if opening.age > 0 else math.inf  # before it waits for its turn
+        year = opening.transferred_in
         found, left, waiting = (
             self._reader.snapshot(  # beside the writers
                 lambda db, now: (
-                    suppressions.look_up(db, now, asked, with_consents=with_consents),
-                    transfers.find(db, transferred_in, recipients) if transferred_in is not None else [],
-                    held.waiting(db, lanes),
+                    suppressions.look_up(db, now, opening.asked, with_consents=opening.with_consents),
+                    transfers.find(db, year, opening.recipients) if year is not None else [],
+                    held.waiting(db, opening.lanes),
                 )
             )
-            if asked or lanes
+            if opening.asked or opening.lanes
             else ([], [], frozenset())
         )
         entry = await self._writer.run(  # nothing has left yet: a power cut may take it back
-            lambda db, now: ledger.open_submission(db, now, key, proposal, ttl_seconds, recipients, stream, began_at),
-            durable=False,
+            lambda db, now: ledger.open_submission(db, now, key, opening, began_at), durable=False
         )
         return Entry(entry.first, entry.rows, entry.pause, tuple(found), tuple(left), waiting)
 
