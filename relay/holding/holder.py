@@ -36,7 +36,7 @@ from relay.policy.sets.policy_set import Stream
 from relay.policy.suppressions.suppression import Digest
 from relay.routing import Route
 from relay.stores.contracts import Store
-from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Holding, Lane, Why
 from relay.upstream.delivery import Upstreams
 
 _log = logging.getLogger("relay.holding")
@@ -169,7 +169,7 @@ class Holder:
                     await asyncio.sleep(0)
             identity, most = consignment.submission.identity, self._config.hold.max_bytes
             login = None if self.has_account(identity, _names(consignment.routes)) else self._custody.sealed_for(identity)
-            await self.store.hold(consignment.key, message, copies, rows, max_octets=most, credentials=login)
+            await self.store.hold(consignment.key, Holding(message, copies, rows, max_octets=most, credentials=login))
         except HoldFull as fault:
             telemetry.count_refusal("hold")
             return fault

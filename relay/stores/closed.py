@@ -11,7 +11,7 @@ from relay.policy.suppressions.suppression import Digest, Reason, Suppression
 from relay.policy.timing.limits import Charge
 from relay.stores.adaptations import Adaptation
 from relay.stores.contracts import Store, StoreMeta
-from relay.stores.held import Credentials, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Lane, Why
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, Holding, Lane, Why
 from relay.stores.ledger import Clearance, ClearRequest, Closing, Entry, Opening, Row, Settlement
 from relay.stores.limits import OverLimit, Reserved
 from relay.stores.lookup import Found
@@ -139,16 +139,7 @@ class ClosedStore(Store):
     async def take_ended(self) -> list[Adaptation]:
         self._refuse()
 
-    async def hold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        *,
-        max_octets: int,
-        credentials: Credentials | None = None,
-    ) -> None:
+    async def hold(self, key: Digest, holding: Holding) -> None:
         self._refuse()
 
     async def claim(self, most: int, lease_seconds: float) -> list[HeldCopy]:

@@ -99,6 +99,20 @@ class HeldCopy:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """What is to be kept of one message: its copies, and with which reply the ledger's row of each digest becomes HELD.
+
+    The bodies of all that is held may have `max_octets`.  `credentials` replace the owner's login, unless that may stay longer.
+    """
+
+    message: HeldMessage
+    copies: Sequence[HeldCopy]
+    rows: Mapping[Digest, str]
+    max_octets: int
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeldUpdate:
     """What becomes of a copy: `after` takes the place of `before`, None when it is done and forgotten.
 
@@ -134,26 +148,16 @@ class BodyLost(StoreUnavailable):
 class Held(Protocol):
     """Copies that leave later."""
 
-    async def hold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        *,
-        max_octets: int,
-        credentials: Credentials | None = None,
-    ) -> None:
+    async def hold(self, key: Digest, holding: Holding) -> None:
         """Keep the copies of one message, all or none; durable when it returns.
 
-        In the same step the ledger rows `rows` (digest and reply) of the submission `key` become HELD, so that a resend
-        finds them.  A repetition adds what is missing and changes nothing else.  `credentials` replace the owner's login,
-        unless that may stay longer.
+        In the same step its ledger rows of the submission `key` become HELD, so that a resend finds them.  A repetition adds
+        what is missing and changes nothing else.
 
         Who is delivered or held already, by whatever try, is left alone.  Whom another try may have reached, nobody knows,
         is kept as Why.UNKNOWN.
 
-        Raises HoldFull when the bodies would be over `max_octets`, and StoreUnavailable.  The latter also where another try
+        Raises HoldFull when the bodies would be over its `max_octets`, and StoreUnavailable.  The latter also where another try
         is sending to one this moment or was answered meanwhile that one is refused, or the submission is closed.
         """
         ...

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.held import NEVER, HeldUpdate, HoldFull, Why
+from relay.stores.held import NEVER, HeldUpdate, HoldFull, Holding, Why
 from relay.stores.ledger import Cleared, Closing, Row, RowState, Settlement, Taken
 from tests.support.held import (
     DAY,
@@ -176,7 +176,7 @@ async def test_a_report_that_is_held_has_a_row_of_its_own(store, number):
     people = [digest(who) for who in range(number)]
     await store.finish(key, [Settlement(who, RowState.REFUSED, "550 no", submission_id=MESSAGE.id) for who in people])
     copies = [held_copy(MESSAGE, who, lane("report", 0), why=Why.REPORT) for who in range(number)]
-    await store.hold(key, MESSAGE, copies, {report: REPLY}, max_octets=10_000)
+    await store.hold(key, Holding(MESSAGE, copies, {report: REPLY}, max_octets=10_000))
     states = {row.recipient: row.state for row in await store.rows(key)}
     assert states == dict.fromkeys(people, RowState.REFUSED) | {report: RowState.HELD}
     assert len(await every_copy(store)) == number
@@ -209,7 +209,7 @@ async def test_what_another_try_was_answered_for_meanwhile_is_not_held_beside_it
     await hold(store, again, [held_copy(again, "ada")], key=key_of(MESSAGE))
     await store.close(key_of(MESSAGE), Closing(again.id))
     copy = held_copy(MESSAGE, "ada")
-    await store.hold(key_of(MESSAGE), MESSAGE, [copy], {copy.recipient: REPLY}, max_octets=1 << 30)
+    await store.hold(key_of(MESSAGE), Holding(MESSAGE, [copy], {copy.recipient: REPLY}, max_octets=1 << 30))
     assert [copy.message for copy in await every_copy(store)] == [again.id]
     assert (await store.held_totals()).octets == again.octets
 

@@ -7,7 +7,7 @@ import pytest
 from relay.errors import StoreUnavailable
 from relay.policy.suppressions.suppression import ORGANISATION, Reason
 from relay.stores.entries import row_of
-from relay.stores.held import Why
+from relay.stores.held import Holding, Why
 from relay.stores.ledger import Closing, Opening
 from tests.support.held import LANE, OWNER, ROOM, done, held_copy, held_message
 from tests.support.stores import ADA, META, charge, consent, delivered, digest, first_try, refusal, request
@@ -39,7 +39,9 @@ OPERATIONS = {
     "clear": lambda s: s.clear(MAIL, first_try().submission_id, [request()], 30.0, 3600.0),
     "finish": lambda s: s.finish(MAIL, [delivered(ADA)]),
     "close": lambda s: s.close(MAIL, Closing("")),
-    "hold": lambda s: s.hold(MAIL, held_message(), [held_copy(held_message(), "ada")], {ADA: "450 later"}, max_octets=ROOM),
+    "hold": lambda s: s.hold(
+        MAIL, Holding(held_message(), [held_copy(held_message(), "ada")], {ADA: "450 later"}, max_octets=ROOM)
+    ),
     "claim": lambda s: s.claim(10, 600.0),
     "held_message": lambda s: s.held_message(held_message().id),
     "update_held": lambda s: done(s, held_copy(held_message(), "ada")),

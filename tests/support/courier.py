@@ -20,7 +20,7 @@ from relay.mail.mailbox import Mailbox
 from relay.records.kinds import Kind, Record
 from relay.records.reading import Reader
 from relay.records.search import Query, search
-from relay.stores.held import HeldCopy, HeldMessage, Why
+from relay.stores.held import HeldCopy, HeldMessage, Holding, Why
 from tests.support.clocks import Clock
 from tests.support.line import LineHouse
 from tests.support.waiting import wait_until
@@ -91,7 +91,7 @@ class CourierHouse(LineHouse):
                 for to in recipients
             ]
             kept = HeldMessage(one.id, head, body, len(body), now, expiry(one, stream))
-            self.run(self.store.hold(held_key(keys, f"{one.id} as sent"), kept, copies, {}, max_octets=1 << 30))
+            self.run(self.store.hold(held_key(keys, f"{one.id} as sent"), Holding(kept, copies, {}, max_octets=1 << 30)))
 
     def whys(self) -> dict[Why, int]:
         """What is held now, by its reason."""

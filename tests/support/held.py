@@ -6,7 +6,7 @@ from typing import Any
 
 from relay.policy.suppressions.suppression import Digest
 from relay.stores.contracts import Store
-from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, Lane, Why
+from relay.stores.held import HeldCopy, HeldMessage, HeldUpdate, Holding, Lane, Why
 from relay.stores.ledger import FirstTry, Opening
 from tests.support.stores import START, digest
 
@@ -48,7 +48,7 @@ async def hold(store: Store, message: HeldMessage, copies: Sequence[HeldCopy], k
     await opened(store, message, key=key)
     rows = {copy.recipient: REPLY for copy in copies if copy.why is not Why.REPORT}
     facts.setdefault("max_octets", ROOM)
-    await store.hold(key or key_of(message), message, copies, rows, **facts)
+    await store.hold(key or key_of(message), Holding(message, copies, rows, **facts))
 
 
 async def hold_one(store: Store, number: int = 1, in_lane: Lane = LANE, octets: int = 1000, **facts) -> HeldCopy:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from relay.errors import StoreUnavailable
 from relay.policy.cases.transfers import Category, Crossing
+from relay.stores.held import Holding
 from relay.stores.ledger import Cleared, Opening
 from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
@@ -148,6 +149,6 @@ def hold_unopened(path):
 
     async def work() -> None:
         message = held_message(octets=200_000)
-        await open_here(path).hold(digest("submission"), message, [held_copy(message, "ada")], {}, max_octets=1 << 30)
+        await open_here(path).hold(digest("submission"), Holding(message, [held_copy(message, "ada")], {}, max_octets=1 << 30))
 
     asyncio.run(work())

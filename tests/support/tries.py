@@ -1,5 +1,6 @@
 """Tries of one submission, as the ledger sees them."""
 
+from relay.stores.held import Holding
 from relay.stores.ledger import Closing, FirstTry, Opening, Settlement, Taken
 from tests.support.held import REPLY, ROOM, TTL, held_copy, held_message, key_of
 from tests.support.stores import START, request
@@ -22,7 +23,7 @@ class Try:
         return await self.store.open_submission(KEY, Opening(first, TTL, tuple(self.rows), age=age))
 
     async def hold(self):
-        await self.store.hold(KEY, self.message, self.copies, self.rows, max_octets=ROOM)
+        await self.store.hold(KEY, Holding(self.message, self.copies, self.rows, max_octets=ROOM))
 
     async def close(self, **facts):
         await self.store.close(KEY, Closing(self.id, **facts))

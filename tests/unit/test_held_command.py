@@ -17,7 +17,7 @@ from relay.mail.envelope import Client, Identity, IdentityKind, Recipient, Submi
 from relay.mail.mailbox import Mailbox
 from relay.policy.suppressions.suppression import Purpose
 from relay.records.kinds import Kind
-from relay.stores.held import NEVER, HeldCopy, HeldMessage, HeldUpdate, Why
+from relay.stores.held import NEVER, HeldCopy, HeldMessage, HeldUpdate, Holding, Why
 from relay.stores.ledger import FirstTry
 from tests.support.redis_server import RedisServer
 from tests.support.small import SMALL_CONFIG
@@ -97,7 +97,7 @@ async def _hold(opened, message, stream, recipients, facts):
         copies.append(
             HeldCopy(message, recipient_digest(keys, recipient), lane, owner_of(keys, "only", NEWS), sealed=sealed, **facts)
         )
-    await opened.store.hold(keys.addresses.lasting_digest(message), kept, copies, {}, max_octets=1 << 30)
+    await opened.store.hold(keys.addresses.lasting_digest(message), Holding(kept, copies, {}, max_octets=1 << 30))
 
 
 @pytest.fixture(params=["sqlite", "redis"])

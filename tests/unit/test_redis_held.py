@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.held import NEVER, BodyLost, HeldUpdate, HoldFull, Why
+from relay.stores.held import NEVER, BodyLost, HeldUpdate, HoldFull, Holding, Why
 from relay.stores.ledger import ClearRequest, RowState, Settlement
 from relay.stores.redis.store import RedisStore
 from tests.support.fixtures import a_clock, a_redis_store, a_sentinel_group, an_emptied_redis
@@ -132,7 +132,7 @@ async def test_of_two_who_hold_one_message_at_once_one_body_is_kept_whole(server
     await opened(store, MESSAGE)
     rows = {digest("ada"): "450 not now"}
     holding = [
-        node.hold(key_of(MESSAGE), message, [held_copy(message, "ada")], rows, max_octets=ROOM)
+        node.hold(key_of(MESSAGE), Holding(message, [held_copy(message, "ada")], rows, max_octets=ROOM))
         for node, message in zip((store, other), messages, strict=True)
     ]
     await asyncio.gather(*holding)

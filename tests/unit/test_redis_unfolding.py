@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from relay.errors import StoreUnavailable
-from relay.stores.held import HeldCopy, HoldFull, Why
+from relay.stores.held import HeldCopy, HoldFull, Holding, Why
 from relay.stores.ledger import Closing, Opening, RowState, Settlement
 from relay.stores.redis.store import RedisStore
 from tests.support.fixtures import a_clock, a_redis_store, an_emptied_redis
@@ -39,7 +39,7 @@ async def hold_and_die(server, clock, step: str, number: int, **facts) -> None:
 
     async def doing(dying: RedisStore) -> None:
         await opened(dying, MESSAGE)
-        await dying.hold(key_of(MESSAGE), MESSAGE, COPIES, ROWS, max_octets=ROOM, **facts)
+        await dying.hold(key_of(MESSAGE), Holding(MESSAGE, COPIES, ROWS, max_octets=ROOM, **facts))
 
     await die_before(server.url, clock, step, doing, number)
 
@@ -167,7 +167,7 @@ async def resent(store, number: int = 2, people: Any = COPIES) -> None:
     """The client comes again, is answered that all of it is held, and goes on."""
     again = held_message(number)
     copies = [replace(copy, message=again.id) for copy in people]
-    await store.hold(key_of(MESSAGE), again, copies, {copy.recipient: REPLY for copy in copies}, max_octets=ROOM)
+    await store.hold(key_of(MESSAGE), Holding(again, copies, {copy.recipient: REPLY for copy in copies}, max_octets=ROOM))
     await store.close(key_of(MESSAGE), Closing(again.id))
 
 
@@ -222,7 +222,7 @@ async def test_a_part_is_held_though_another_was_answered_before_it_had_its_plac
         return answer
 
     monkeypatch.setattr(store._link, "operate", beside)
-    await store.hold(key_of(MESSAGE), MESSAGE, COPIES, ROWS, max_octets=ROOM)
+    await store.hold(key_of(MESSAGE), Holding(MESSAGE, COPIES, ROWS, max_octets=ROOM))
     there = await store.held_copies(None, 1000)
     assert {copy.recipient for copy in there if copy.message == MESSAGE.id} == set(ROWS)
     assert len(there) == len(COPIES) + len(others)

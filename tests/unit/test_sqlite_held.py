@@ -14,7 +14,7 @@ import pytest
 
 from relay.errors import StoreUnavailable
 from relay.files import Turn
-from relay.stores.held import BodyLost, HeldUpdate, HoldFull, Why
+from relay.stores.held import BodyLost, HeldUpdate, HoldFull, Holding, Why
 from relay.stores.sqlite import SQLiteStore, held, turns
 from relay.stores.sqlite.bodies import ORPHANED
 from tests.support import store_processes
@@ -241,7 +241,8 @@ async def test_when_the_disk_has_no_room_for_the_row_nothing_is_kept(store, fold
     message = held_message()
     with pytest.raises(StoreUnavailable) as caught:
         await store.hold(
-            key_of(message), message, [held_copy(message, who, sealed=bytes(5000)) for who in range(9)], {}, max_octets=9999
+            key_of(message),
+            Holding(message, [held_copy(message, who, sealed=bytes(5000)) for who in range(9)], {}, max_octets=9999),
         )
     assert caught.value.reason == "disk"
     assert (files(folder), await store.held_copies(None, 10)) == ([], [])

@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.errors import StoreUnavailable
 from relay.policy.suppressions.suppression import Digest
-from relay.stores.held import BodyLost, Credentials, Held, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.held import BodyLost, Held, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Holding, Lane, Why
 from relay.stores.redis.link import Argument, RedisLink
 from relay.stores.redis.words import listed, parts
 
@@ -29,50 +29,35 @@ class HeldInRedis(Held):
         self._link = link
         self._bodies = asyncio.Semaphore(_BODIES)
 
-    async def hold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        *,
-        max_octets: int,
-        credentials: Credentials | None = None,
-    ) -> None:
+    async def hold(self, key: Digest, holding: Holding) -> None:
         """As the contract says. Of more than a hundred copies one short step makes all known that was brought before."""
+        message, credentials = holding.message, holding.credentials
         body = os.urandom(12).hex()
         pieces = [message.body[i : i + _PIECE] for i in range(0, len(message.body), _PIECE)] or [b""]
         if len(pieces) > 1:
-            await self._keep_pieces(message, body, pieces, max_octets)
+            await self._keep_pieces(message, body, pieces, holding.max_octets)
         first = pieces[0] if len(pieces) == 1 else b""
         fields: list[Argument] = [message.head, message.octets, repr(message.at), repr(message.expires_at)]
         login: list[Argument] = [] if credentials is None else [*credentials[:2], repr(credentials[2])]
-        words = [key, message.id, *listed(fields), max_octets, body, len(pieces), first, *listed(login)]
-        if len(copies) <= _HELD:
-            asked = [*words, *listed(rows.items()), *listed(map(_new_words, copies))]
+        words = [key, message.id, *listed(fields), holding.max_octets, body, len(pieces), first, *listed(login)]
+        if len(holding.copies) <= _HELD:
+            asked = [*words, *listed(holding.rows.items()), *listed(map(_new_words, holding.copies))]
             _require_held(await self._link.operate("hold", asked, on_replica=True, octets=len(first)), message)
             return
-        brought = await self._fold(key, message, copies, rows, max_octets, body)
+        brought = await self._fold(key, holding, body)
         _require_held(await self._link.operate("hold_folded", [*words, brought], on_replica=True, octets=len(first)), message)
         await self._unfold([key, message.id, body, *listed(login[:1])])
 
-    async def _fold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        max_octets: int,
-        body: str,
-    ) -> int:
+    async def _fold(self, key: Digest, holding: Holding, body: str) -> int:
         """Bring copies, and the rows that have none, before they are made known; how many of both the store has then."""
+        message, copies, rows = holding.message, holding.copies, holding.rows
         whose = {copy.recipient for copy in copies}
         brought = 0
         for some in parts(copies, _HELD):
             replies = [(copy.recipient, rows[copy.recipient]) for copy in some if copy.recipient in rows]
             if some[-1] is copies[-1]:
                 replies += [(digest, reply) for digest, reply in rows.items() if digest not in whose]
-            words = [key, message.id, message.octets, max_octets, body, *listed(replies), *listed(map(_new_words, some))]
+            words = [key, message.id, message.octets, holding.max_octets, body, *listed(replies), *listed(map(_new_words, some))]
             answer = await self._link.operate("fold", words)
             if isinstance(answer, bytes):
                 _require_held(answer, message)

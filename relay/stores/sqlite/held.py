@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from relay.policy.suppressions.suppression import Digest
-from relay.stores.held import Credentials, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.held import HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Holding, Lane, Why
 from relay.stores.sqlite import ledger, turns
 from relay.stores.sqlite.bodies import Body, submission_of
 
@@ -44,23 +44,15 @@ def require_room(db: sqlite3.Connection, message: str, octets: int, max_octets: 
         raise HoldFull(f"{held} octets are held; {octets} more would be over {max_octets}")
 
 
-def hold(
-    db: sqlite3.Connection,
-    now: float,
-    key: Digest,
-    message: HeldMessage,
-    body: Body,
-    copies: Sequence[HeldCopy],
-    rows: Mapping[Digest, str],
-    max_octets: int,
-    credentials: Credentials | None,
-) -> bool:
+def hold(db: sqlite3.Connection, now: float, key: Digest, holding: Holding, body: Body) -> bool:
     """Keep what is not held yet; whether `body` is the message's from now on, and not one that it had already."""
-    done, doubtful = ledger.hold(db, now, key, message.id, rows)
-    wanted = [copy.in_doubt(now) if copy.recipient in doubtful else copy for copy in copies if copy.recipient not in done]
+    message = holding.message
+    done, doubtful = ledger.hold(db, now, key, message.id, holding.rows)
+    left = [copy for copy in holding.copies if copy.recipient not in done]
+    wanted = [copy.in_doubt(now) if copy.recipient in doubtful else copy for copy in left]
     is_new = bool(wanted) and _body(db, message.id) is None
     if is_new:
-        require_room(db, message.id, body.octets, max_octets)
+        require_room(db, message.id, body.octets, holding.max_octets)
         facts = (body.octets, body.sha256, message.head, message.at, message.expires_at, now)
         db.execute("INSERT INTO held_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (message.id, body.file, *facts))
     changes = _Changes(db)
@@ -68,8 +60,8 @@ def hold(
         changes.keep(copy, message.expires_at, now)
     if is_new:
         changes.counts[_OCTETS] += body.octets
-    if credentials is not None and changes.lanes:
-        keep_credentials(db, now, *credentials)
+    if holding.credentials is not None and changes.lanes:
+        keep_credentials(db, now, *holding.credentials)
     changes.write()
     return is_new
 

@@ -10,7 +10,7 @@ from typing import TypeVar, TypeVarTuple
 
 from relay.errors import StoreUnavailable
 from relay.policy.suppressions.suppression import Digest
-from relay.stores.held import Credentials, Held, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Lane, Why
+from relay.stores.held import Held, HeldCopy, HeldMessage, HeldTotals, HeldUpdate, HoldFull, Holding, Lane, Why
 from relay.stores.sqlite import held, turns
 from relay.stores.sqlite.bodies import FOLDER, Bodies
 from relay.stores.sqlite.file import StoreFile
@@ -36,24 +36,14 @@ class HeldInSQLite(Held):
         self._threads = ThreadPoolExecutor(_THREADS, "held bodies")  # their own: look-ups of names must not wait for this disk
         self._swept_at: float | None = None
 
-    async def hold(
-        self,
-        key: Digest,
-        message: HeldMessage,
-        copies: Sequence[HeldCopy],
-        rows: Mapping[Digest, str],
-        *,
-        max_octets: int,
-        credentials: Credentials | None = None,
-    ) -> None:
+    async def hold(self, key: Digest, holding: Holding) -> None:
         """As the contract says: the body first, then the rows; a body that no row names in the end goes again."""
+        message, room = holding.message, holding.max_octets
         octets = len(message.body)
-        self._reader.read(lambda db, now: held.require_room(db, message.id, octets, max_octets))  # else it is written for nothing
+        self._reader.read(lambda db, now: held.require_room(db, message.id, octets, room))  # else it is written for nothing
         body = await self._beside(self._bodies.write, message.id, message.body)
         try:
-            is_new = await self._writer.run(
-                lambda db, now: held.hold(db, now, key, message, body, copies, rows, max_octets, credentials)
-            )
+            is_new = await self._writer.run(lambda db, now: held.hold(db, now, key, holding, body))
         except HoldFull:
             await self._remove([body.file])
             raise
