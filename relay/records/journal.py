@@ -15,8 +15,8 @@ from relay import telemetry
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.policy.suppressions.suppression import REFUSALS, Digest, Suppression
 from relay.records.append import REMEMBERED_SECONDS, Records
-from relay.records.journalled import applied_record
 from relay.records.kinds import Record
+from relay.records.suppressed import applied_record
 
 _BATCH = 500
 _log = logging.getLogger("relay.records")

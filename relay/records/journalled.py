@@ -13,7 +13,8 @@ from typing import Any
 from relay.policy.suppressions.suppression import Reason, Suppression
 from relay.records import chain
 from relay.records.chain import Line
-from relay.records.kinds import Kind, Person, Record
+from relay.records.kinds import Kind
+from relay.records.suppressed import applied_record
 
 ENTRY = "digest, scope, reason, origin, at, sealed, note, expires_at, again_at, sequence"
 LAST_AT = "coalesce(again_at, at)"
@@ -59,20 +60,6 @@ def tell_applied(connection: sqlite3.Connection, carried: Sequence[tuple[int, Su
         if found is not None:
             connection.execute("UPDATE refusals SET sequence = ? WHERE number = ?", (entry.number, number))
             yield chain.line_of(applied_record(found[0], now, entry))
-
-
-def applied_record(record_id: str, at: float, entry: Suppression) -> Record:
-    """The store has brought a suppression in force; `entry` is as the store says it."""
-    facts = {
-        "person": 0,
-        "scope": entry.scope,
-        "reason": entry.reason.value,
-        "origin": entry.origin,
-        "since": entry.at,
-        "number": entry.number,
-        "in_flight": list(entry.in_flight),
-    }
-    return Record(Kind.APPLIED, record_id, at, (Person(entry.digest, entry.sealed),), facts)
 
 
 def entry_of(row: tuple[Any, ...]) -> Suppression:

@@ -24,7 +24,7 @@ from relay.policy.cases.transfers import Category, Threshold
 from relay.policy.consents.consent import ConsentEvent, Ground
 from relay.policy.consents.residence import Residence
 from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
-from relay.records import chain, facts, journalled, suppressed
+from relay.records import chain, facts, suppressed
 from relay.records.adapted import adapted_record
 from relay.records.consented import consent_record, consents_record
 from relay.records.handled import handled_record
@@ -185,7 +185,7 @@ def examples() -> dict[Kind, list[Record]]:
             handled_record(submission.id, [bob], "drop", by="Wang Min", reason="a test campaign", at=_AT + 60, person=_person)
         ],
         Kind.SUPPRESSED: [suppressed.suppressed_record(_id(3), _AT + 90, refusal, "recipient", submission.id), imported],
-        Kind.APPLIED: [journalled.applied_record(_id(3), _AT + 91, came)],
+        Kind.APPLIED: [suppressed.applied_record(_id(3), _AT + 91, came)],
         Kind.COLLECTED: [bounced],
         Kind.LIFTED: [lifted],
         Kind.CONSENT: [

@@ -24,12 +24,11 @@ from relay.policy.suppressions.suppression import Reason
 from relay.policy.telling.show import show
 from relay.records.evidence import History, Material, build_evidence, policy_hashes
 from relay.records.facts import collected_record, finished_record, received_record
-from relay.records.journalled import applied_record
 from relay.records.reading import Reader
 from relay.records.returned import returned_texts
 from relay.records.rulebook import Applied, KeptSet, Rulebook
 from relay.records.search import Query, search
-from relay.records.suppressed import lifted_record, suppressed_record
+from relay.records.suppressed import applied_record, lifted_record, suppressed_record
 from relay.upstream.profile import ReplyClass
 from tests.support.policies import shipped_files, word_rule
 from tests.support.records import (
