@@ -12,6 +12,7 @@ from relay.cli.false_positives import chapter
 from relay.cli.left_out import LEFT_OUT
 from relay.cli.shipped import shipped_policies
 from relay.policy.cases.case import Action
+from relay.policy.rehearsing.rehearsal_file import filled
 from relay.policy.rules.duty import DutyTable
 from relay.policy.rules.rule import Rule, RuleTable
 from relay.policy.rules.table import PURPOSES
@@ -228,16 +229,8 @@ class _Examples:
 def _written(case: Mapping[str, Any]) -> str:
     """What the case says itself, with the first of its words."""
     one = next(iter(case.get("each", [])), "")
-    said = {name: _value(_filled(value, one)) for name, value in case.items() if name not in _OF_CASE}
+    said = {name: _value(filled(value, one)) for name, value in case.items() if name not in _OF_CASE}
     return ", ".join(f"`{name} = {value}`".replace("\n", " ") for name, value in said.items())
-
-
-def _filled(value: Any, one: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(inner, one) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, one) for inner in value]
-    return value.replace("{}", one) if isinstance(value, str) else value
 
 
 def _value(value: Any) -> str:

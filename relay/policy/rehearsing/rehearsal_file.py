@@ -292,12 +292,13 @@ def _has_slot(value: Any) -> bool:
 
 
 def _with(case: dict[str, Any], one: str) -> dict[str, Any]:
-    return {key: value if key == "each" else _filled(value, one) for key, value in case.items()}
+    return {key: value if key == "each" else filled(value, one) for key, value in case.items()}
 
 
-def _filled(value: Any, one: str) -> Any:
+def filled(value: Any, one: str) -> Any:
+    """What a case says, with one of its `each` in every slot."""
     if isinstance(value, dict):
-        return {key: _filled(inner, one) for key, inner in value.items()}
+        return {key: filled(inner, one) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, one) for inner in value]
+        return [filled(inner, one) for inner in value]
     return value.replace(_SLOT, one) if isinstance(value, str) else value
