@@ -139,16 +139,10 @@ class Resumption:
 
     def _piece(self, opened: Reopened, copy: HeldCopy) -> Piece | None:
         """The copy, opened, in the lane of its like; None when it cannot be opened."""
-        detail = self._detail(copy)
+        detail = self._codec.detail_of(copy)
         if detail is None or copy.lane != unreadable_lane(self._line.keys, copy.message):
             return Piece(copy, detail) if detail else None
         return Piece(replace(copy, lane=self._lane(opened.submission, copy, detail)), detail)
-
-    def _detail(self, copy: HeldCopy) -> Detail | None:
-        try:
-            return self._codec.read_detail(copy.message, copy.sealed)
-        except ValueError:
-            return None
 
     def _lane(self, submission: Submission, copy: HeldCopy, detail: Detail) -> Lane:
         """Where a copy belongs that could not be opened for a while; where its stream is gone, where it is."""

@@ -21,7 +21,7 @@ from relay.mail.mailbox import Mailbox
 from relay.mail.reply import parse_reply
 from relay.policy.sets.policy_set import Stream
 from relay.policy.suppressions.suppression import Digest, Purpose
-from relay.stores.held import Lane, Why
+from relay.stores.held import HeldCopy, Lane, Why
 from relay.stores.ledger import FirstTry
 
 _DAY = 86400.0
@@ -131,6 +131,13 @@ class Codec:
             said = self._open("copy", submission_id, sealed)
             notify = None if said["notify"] is None else frozenset(said["notify"])
             return Detail(Recipient(_mailbox(said["to"]), notify, said["orcpt"]), *said["said"])
+
+    def detail_of(self, copy: HeldCopy) -> Detail | None:
+        """What is kept of the recipient of a held copy; None when it cannot be opened."""
+        try:
+            return self.read_detail(copy.message, copy.sealed)
+        except ValueError:
+            return None
 
     def body(self, submission_id: str, octets: bytes) -> bytes:
         """The message as it was received."""

@@ -109,7 +109,7 @@ class HeldMail:
             message, submission = found
             if not stream or (submission and submission.stream == stream):
                 leaving = copy.leased_until > self._clock()
-                seen.append(Seen(copy, message, submission, self._detail(copy), leaving))
+                seen.append(Seen(copy, message, submission, self._codec.detail_of(copy), leaving))
         return seen
 
     async def _message(self, message_id: str) -> tuple[HeldMessage, Submission | None] | None:
@@ -120,12 +120,6 @@ class HeldMail:
             return message, self._codec.read_head(message.id, message.head)[0]
         except ValueError:
             return message, None
-
-    def _detail(self, copy: HeldCopy) -> Detail | None:
-        try:
-            return self._codec.read_detail(copy.message, copy.sealed)
-        except ValueError:
-            return None
 
 
 class Intervention:

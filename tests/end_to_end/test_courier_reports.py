@@ -286,7 +286,7 @@ def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkey
     resumption = house.courier._resume.__self__
     passes: list[None] = []
     opened: list[int] = []
-    detail = resumption._detail
+    detail = resumption._codec.detail_of
 
     def noted(copy):
         opened.append(len(passes))
@@ -297,7 +297,7 @@ def test_a_report_on_thousands_keeps_nobody_else_waiting(house, upstream, monkey
             passes.append(None)
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(resumption, "_detail", noted)
+    monkeypatch.setattr(resumption._codec, "detail_of", noted)
     beside: dict[str, bool] = {}
     for place, name in ((house.line.dispatcher.renderer, "report"), (carrying, "report_records")):
         monkeypatch.setattr(place, name, noting_its_thread(getattr(place, name), house, name, beside))
