@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from relay.config import Smtp
-from relay.mail.message import Message, MessageError
+from relay.mail.message import Message, MessageError, too_large
 
 T = TypeVar("T")
 
@@ -37,6 +38,14 @@ class MessageReader:
                 "base/loop", "4.6", f"More than {smtp.max_received} Received fields: this message goes in a circle", "received"
             )
         return message
+
+    def parse_file(self, path: Path, largest: int) -> Message:
+        """Read the message in a file, which may have `largest` octets. Raises MessageError and OSError."""
+        with path.open("rb") as file:
+            octets = file.read(largest + 1)
+        if len(octets) > largest:
+            raise too_large(largest)
+        return self.parse(octets)
 
     async def read(self, data: bytes | bytearray) -> Message:
         """As `parse`; a large message in a thread. Raises MessageError."""

@@ -18,7 +18,7 @@ from relay.errors import RuleFailed
 from relay.linting import Found, Position, unreadable
 from relay.linting import lint as lint_message
 from relay.mail.envelope import Identity, IdentityKind
-from relay.mail.message import Message, MessageError, too_large
+from relay.mail.message import Message, MessageError
 from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.reading import MessageReader
 from relay.records.wording import detail_words
@@ -60,7 +60,7 @@ class _Desk:
     def judge(self, path: Path) -> tuple[str, list[Found]]:
         """The stream that the file was judged by, and what its rules have against it."""
         try:
-            message = self._read(path)
+            message = self._reader.parse_file(path, largest_message(self._config.smtp, None))
         except MessageError as fault:
             stream = self._named or self._policy.streams[0]
             return stream.name, [unreadable(stream, fault)]
@@ -71,14 +71,6 @@ class _Desk:
         except RuleFailed as fault:
             why = f"{type(fault.__cause__).__name__}: {fault.__cause__}"
             fail(FINDINGS, f"{path}：规则 {fault.rule} 无法求值：{why}", f"{path}: {fault}: {why}")
-
-    def _read(self, path: Path) -> Message:
-        largest = largest_message(self._config.smtp, None)
-        with path.open("rb") as file:
-            octets = file.read(largest + 1)
-        if len(octets) > largest:
-            raise too_large(largest)
-        return self._reader.parse(octets)
 
     def _stream(self, name: str) -> Stream:
         try:

@@ -17,7 +17,7 @@ from relay.logins import fold_login
 from relay.mail import replies
 from relay.mail.envelope import Client, Credentials, Identity, IdentityKind, Recipient, Submission
 from relay.mail.mailbox import Mailbox, MailboxError
-from relay.mail.message import Message, MessageError, too_large
+from relay.mail.message import Message, MessageError
 from relay.pipeline import Line
 from relay.records.wording import own_rule_texts
 from relay.stores.opening import STORE_NAME
@@ -49,11 +49,7 @@ def require_used(config: Config) -> None:
 def read_message(line: Line, path: Path, largest: int) -> Message:
     """The message in the file; ends with the door's own verdict when it is over a bound or cannot be read as one."""
     try:
-        with path.open("rb") as file:
-            octets = file.read(largest + 1)
-        if len(octets) > largest:
-            raise too_large(largest)
-        return line.reader.parse(octets)
+        return line.reader.parse_file(path, largest)
     except MessageError as fault:
         reply = replies.refused(fault.rule, fault.text, detail=fault.detail)
         (said, fix) = own_rule_texts(fault.rule, fault.text, fault.bound)
