@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from relay.commits import begin_immediate
 from relay.files import Turn
 
 WRITER_PRAGMAS = ("PRAGMA busy_timeout = 0", "PRAGMA synchronous = NORMAL", "PRAGMA wal_autocheckpoint = 0")
@@ -79,3 +80,43 @@ class WriteAheadLog:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             finally:
                 self._turn.give_up()
+
+
+class WriterInTurn:
+    """A writer of one database, whose transactions stand in line with those of all processes.
+
+    These steps are alike whatever is written; the others, and what each is for: `relay.commits.Medium`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, turn: Turn, log: WriteAheadLog) -> None:
+        self._connection = connection
+        self._turn = turn
+        self._log = log
+
+    def begin(self, *, wait: bool) -> bool:
+        """Stand in line with the writers of all processes, then open a transaction."""
+        self._log.require()
+        if not self._turn.take(wait=wait):
+            return False
+        if begin_immediate(self._connection, wait=wait):
+            return True
+        self._turn.give_up()
+        return False
+
+    def commit(self) -> bool:
+        """Let everybody see it, and the next one write."""
+        self._connection.execute("COMMIT")
+        self._turn.give_up()
+        return self._log.committed()
+
+    def sync(self) -> None:
+        """Make it durable."""
+        self._log.sync()
+
+    def abandon(self) -> None:
+        """Leave nothing of an open transaction."""
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        with suppress(OSError):
+            self._turn.give_up()

@@ -11,13 +11,13 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from relay.commits import Commits, Unserved, begin_immediate
+from relay.commits import Commits, Unserved
 from relay.errors import RecordsFull, RecordsUnavailable
 from relay.files import Turn, sync_folder
 from relay.keys import Keys, Ring
@@ -28,7 +28,7 @@ from relay.records.collected import Handled
 from relay.records.journalled import ENTRY, LAST_AT, Said, entry_of, is_said_again, keep, tell_applied
 from relay.records.kinds import Kind, Person, Record
 from relay.records.reading import Reader
-from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
+from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog, WriterInTurn
 
 REMEMBERED_SECONDS = 86400.0
 """How long an applied refusal can be applied again, should the store lose it."""
@@ -57,19 +57,17 @@ class _Job:
         return any(line.kind in _NEED_ROOM for line in self.lines)
 
 
-class Records:
+class Records(WriterInTurn):
     """The records of this node. One instance per process, opened after the fork; any number of processes."""
 
     def __init__(self, path: Path, keys: Keys, min_free: int, clock: Callable[[], float], *, opened: "_Opened") -> None:
+        super().__init__(opened.connection, opened.turn, opened.log)
         self.path = path
         self._folder = os.fspath(path.parent)  # text, since it is looked at for every message
         self.keys = keys
         self._people: Callable[[Ring, str], Person] = lru_cache(_PEOPLE)(_person)
         self._min_free = min_free
         self._clock = clock
-        self._turn = opened.turn
-        self._connection = opened.connection
-        self._log = opened.log
         self.reader = opened.reader
         self._files = opened.files
         self._closing = opened.closing
@@ -216,17 +214,7 @@ class Records:
         if free < self._min_free:
             raise RecordsFull(f"{self._folder} has {free} octets left; [records] min_free asks for {self._min_free}")
 
-    # The steps of a transaction (`relay.commits.Medium`)
-
-    def begin(self, *, wait: bool) -> bool:
-        """Stand in line with the writers of all processes, then open a transaction."""
-        self._log.require()
-        if not self._turn.take(wait=wait):
-            return False
-        if begin_immediate(self._connection, wait=wait):
-            return True
-        self._turn.give_up()
-        return False
+    # The steps of a transaction that the records have of their own (`relay.commits.Medium`)
 
     def write(self, jobs: Sequence[_Job]) -> Sequence[tuple[int, ...] | RecordsUnavailable]:
         """Chain the records of all jobs; those that the nearly full disk does not allow are refused one by one."""
@@ -236,27 +224,9 @@ class Records:
         written = iter(self._insert([job for job in jobs if job not in refused]))
         return [refused.get(job) or next(written) for job in jobs]
 
-    def commit(self) -> bool:
-        """Let everybody see it, and the next one write."""
-        self._connection.execute("COMMIT")
-        self._turn.give_up()
-        return self._log.committed()
-
-    def sync(self) -> None:
-        """Make it durable."""
-        self._log.sync()
-
     def confirm(self) -> None:
         """Look at the files: what was committed to one that is gone was not written."""
         self._files.check()
-
-    def abandon(self) -> None:
-        """Leave nothing of an open transaction."""
-        with suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        with suppress(OSError):
-            self._turn.give_up()
 
     def told(self, fault: Exception) -> Exception:
         """RecordsUnavailable, unless it is a fault of ours."""

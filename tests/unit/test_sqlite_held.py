@@ -237,7 +237,7 @@ async def test_when_the_disk_has_no_room_for_the_body_nothing_is_kept(store, fol
 
 
 async def test_when_the_disk_has_no_room_for_the_row_nothing_is_kept(store, folder):
-    store._writer._db.execute("PRAGMA max_page_count = 1")  # as many as there are: SQLite's own "disk is full"
+    store._writer._connection.execute("PRAGMA max_page_count = 1")  # as many as there are: SQLite's own "disk is full"
     message = held_message()
     with pytest.raises(StoreUnavailable) as caught:
         await store.hold(
@@ -246,7 +246,7 @@ async def test_when_the_disk_has_no_room_for_the_row_nothing_is_kept(store, fold
         )
     assert caught.value.reason == "disk"
     assert (files(folder), await store.held_copies(None, 10)) == ([], [])
-    store._writer._db.execute("PRAGMA max_page_count = 1000000")
+    store._writer._connection.execute("PRAGMA max_page_count = 1000000")
     await hold(store, message, [held_copy(message, "ada")])
     await store.check()
 

@@ -29,7 +29,7 @@ store = a_sqlite_store()
 def commits_of(store) -> list[str]:
     """What the write connection is told from now on."""
     told: list[str] = []
-    store._writer._db.set_trace_callback(told.append)
+    store._writer._connection.set_trace_callback(told.append)
     return told
 
 

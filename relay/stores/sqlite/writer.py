@@ -8,15 +8,14 @@ says that it need not be (`relay.commits`).
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
-from relay.commits import Commits, Unserved, begin_immediate
+from relay.commits import Commits, Unserved
 from relay.errors import StoreUnavailable
 from relay.files import Turn
 from relay.stores.sqlite.file import StoreFile, unavailable
 from relay.stores.sqlite.identity import Identity
-from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
+from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog, WriterInTurn
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection, float], T]
@@ -26,7 +25,7 @@ SWEEP_EVERY = 1.0
 _UNSERVED = {"closed": "unreachable", "crowded": "timeout", "late": "timeout"}
 
 
-class Writer:
+class Writer(WriterInTurn):
     """Runs operations in order, each exactly once or not at all, for one event loop.
 
     `sweep` removes what nobody needs any more, a bounded amount at a time, and
@@ -41,11 +40,11 @@ class Writer:
         self._file, self._identity, self._clock, self._sweep = file, identity, clock, sweep
         self._swept_at = 0.0
         self._is_closed = False
-        self._db = file.connect()
+        connection = file.connect()
         for pragma in WRITER_PRAGMAS:
-            self._db.execute(pragma)
-        self._turn = Turn(file.path.with_name(file.path.name + ".lock"))
-        self._log = WriteAheadLog(file.path, file.connect, self._turn)
+            connection.execute(pragma)
+        turn = Turn(file.path.with_name(file.path.name + ".lock"))
+        super().__init__(connection, turn, WriteAheadLog(file.path, file.connect, turn))
         self._commits: Commits[Operation[Any], Any] = Commits(self, file.path.name, patience=patience, for_absent=False)
 
     def run(self, operation: Operation[T], *, durable: bool = True) -> Coroutine[Any, Any, T]:
@@ -63,50 +62,30 @@ class Writer:
         await self._commits.finish()
         await asyncio.to_thread(self._commits.close)
         self._log.close()
-        self._db.close()
+        self._connection.close()
         self._turn.close()
 
     def fail(self) -> None:
         """Count as failed until a transaction after this has been committed; that an older one reaches the disk mends nothing."""
         self.failed, self._is_whole = True, False
 
-    # The steps of a transaction (`relay.commits.Medium`)
-
-    def begin(self, *, wait: bool) -> bool:
-        """Stand in line with the writers of all processes, then open a transaction."""
-        self._log.require()
-        if not self._turn.take(wait=wait):
-            return False
-        if begin_immediate(self._db, wait=wait):
-            return True
-        self._turn.give_up()
-        return False
+    # The steps of a transaction that the store has of its own (`relay.commits.Medium`)
 
     def write(self, jobs: Sequence[Operation[Any]]) -> Sequence[Any]:
         """Do all of them together; when one fails, do each by itself instead."""
-        self._identity.require(self._db)
+        self._identity.require(self._connection)
         now = self._clock()
         try:
-            answers = [operation(self._db, now) for operation in jobs]
+            answers = [operation(self._connection, now) for operation in jobs]
         except Exception:
-            if not self._db.in_transaction:  # SQLite gave up the whole transaction: a full disk, an I/O error
+            if not self._connection.in_transaction:  # SQLite gave up the whole transaction: a full disk, an I/O error
                 raise
-            self._db.execute("ROLLBACK")
-            self._db.execute("BEGIN IMMEDIATE")  # it is our turn still
+            self._connection.execute("ROLLBACK")
+            self._connection.execute("BEGIN IMMEDIATE")  # it is our turn still
             answers = [self._attempt(operation, now) for operation in jobs]
         self._is_whole = not any(isinstance(answer, StoreUnavailable) for answer in answers)
         self._tidy(now)
         return answers
-
-    def commit(self) -> bool:
-        """Let everybody see it, and the next one write."""
-        self._db.execute("COMMIT")
-        self._turn.give_up()
-        return self._log.committed()
-
-    def sync(self) -> None:
-        """Make it durable."""
-        self._log.sync()
 
     def confirm(self) -> None:
         """What was committed to a file that is gone was not written."""
@@ -117,11 +96,7 @@ class Writer:
     def abandon(self) -> None:
         """Leave nothing of an open transaction."""
         self.fail()
-        with suppress(sqlite3.Error):
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        with suppress(OSError):
-            self._turn.give_up()
+        super().abandon()
 
     def told(self, fault: Exception) -> Exception:
         """StoreUnavailable, or what the operation itself refused."""
@@ -134,17 +109,17 @@ class Writer:
         return unavailable(fault) if isinstance(fault, sqlite3.Error | OSError) else fault
 
     def _attempt(self, operation: Operation[Any], now: float) -> Any:
-        self._db.execute("SAVEPOINT attempt")
+        self._connection.execute("SAVEPOINT attempt")
         try:
-            answer = operation(self._db, now)
+            answer = operation(self._connection, now)
         except Exception as error:
-            if not self._db.in_transaction:
+            if not self._connection.in_transaction:
                 raise
-            self._db.execute("ROLLBACK TO attempt")
+            self._connection.execute("ROLLBACK TO attempt")
             answer = self.told(error)
-        self._db.execute("RELEASE attempt")
+        self._connection.execute("RELEASE attempt")
         return answer
 
     def _tidy(self, now: float) -> None:
-        if abs(now - self._swept_at) >= SWEEP_EVERY and not self._sweep(self._db, now):
+        if abs(now - self._swept_at) >= SWEEP_EVERY and not self._sweep(self._connection, now):
             self._swept_at = now
