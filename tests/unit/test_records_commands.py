@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from relay.answer import ReportFate, Result, Standing
 from relay.cli.evidence import evidence
+from relay.cli.main import root
 from relay.cli.opening import open_all
 from relay.cli.records import records
 from relay.errors import RecordsUnavailable
@@ -79,7 +80,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(command, *arguments: str):
-    result = CliRunner().invoke(command, list(arguments))
+    result = CliRunner().invoke(root, [command.name, *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
