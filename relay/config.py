@@ -330,6 +330,8 @@ def find_config(named: str | None) -> Path:
     for candidate in filter(None, candidates):
         if Path(candidate).is_file():
             return Path(candidate)
+    if named and Path(named).is_dir():
+        raise ConfigurationError(f"{named} is a folder; name the file in it, such as {Path(named, 'config.toml')}")
     tried = ", ".join(filter(None, candidates))
     raise ConfigurationError(
         f"no configuration found (tried {tried}); run `relay init`, or copy config.example.toml to config.toml and edit it"

@@ -65,6 +65,8 @@ def test_the_file_is_for_the_relay_only_and_holds_no_password(folder):
         (["add", "a@example.com"], "short", "8 printable characters"),
         (["add", "a@example.com", "--owns", "nonsense"], "long enough", "nonsense"),
         (["remove", "nobody@example.com"], None, "There is no user"),
+        (["add", "a@example.com"], None, "No password came"),
+        (["add", " "], "long enough", "Name the user"),
     ],
 )
 def test_what_cannot_be_done_is_said(folder, arguments, password, text):
