@@ -96,7 +96,7 @@ class _Root(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as fault:
             if near := get_close_matches(args[0], VERBS, 1):
-                fault.message += f" Did you mean '{near[0]}'?"
+                raise click.UsageError(f"{fault.message} Did you mean '{near[0]}'?", ctx) from None
             raise
 
 

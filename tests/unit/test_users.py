@@ -75,6 +75,13 @@ def test_what_cannot_be_done_is_said(folder, arguments, password, text):
     assert text in result.output
 
 
+def test_no_file_is_written_that_could_not_be_read_again(folder):
+    relay_users("add", "news@example.com", password="a password")
+    result = relay_users("add", "a" * 256, password="a password")
+    assert "user.2.name: String should have at most 255 characters" in str(result.exception)
+    assert set(load_users(folder / "users.toml")) == {"news@example.com"}
+
+
 def test_a_name_is_taken_once(folder):
     relay_users("add", "news@example.com", password="a password")
     assert relay_users("add", "NEWS@example.com", password="a password").exit_code == 1
