@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli import policy as command
+from relay.cli.output import understand_language
 from relay.errors import ConfigurationError
 from relay.keys import load_keys
 from relay.policy.sets.parse import parse_policies
@@ -36,6 +37,9 @@ def whole_desk(desk):
     """With them."""
     shutil.copytree(SHIPPED / "tests", desk / "policies" / "tests")
     return desk
+
+
+understand_language(command.policy)  # as the root does for every verb
 
 
 def run(*arguments: str):
