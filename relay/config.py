@@ -25,7 +25,7 @@ from relay.mail.mailbox import MailboxError, a_label
 from relay.policy.opting_in.opt_in import SignUp, sign_up_faults
 from relay.policy.rules.table import fold_mailbox
 from relay.policy.sets.faults import Faults
-from relay.toml import Duration, Size, StrictTable
+from relay.toml import Duration, Lasting, Size, StrictTable
 
 
 class Listen(StrictTable):
@@ -137,15 +137,15 @@ class Consents(StrictTable):
 
 
 class Delivery(StrictTable):
-    patience: Duration = 20.0
-    past_dot: Duration = 30.0
-    ledger_ttl: Duration = 5 * 86400.0
+    patience: Lasting = 20.0
+    past_dot: Lasting = 30.0
+    ledger_ttl: Lasting = 5 * 86400.0
     on_transient: Literal["hold", "defer"] = "hold"
 
 
 class Hold(StrictTable):
     max_bytes: Size = 1024**3
-    first_retry: Duration = Field(default=60.0, ge=1)
+    first_retry: Lasting = 60.0
     longest_retry: Duration = 3600.0
 
     @model_validator(mode="after")
@@ -159,16 +159,16 @@ class Smtp(StrictTable):
     max_connections: int = Field(default=1000, ge=1)
     max_connections_per_address: int = Field(default=50, ge=1)
     max_recipients: int = Field(default=1000, ge=1, le=10_000)
-    max_message_size: Size = 32 * 1024**2
+    max_message_size: Size = Field(default=32 * 1024**2, ge=1)
     max_line_length: int = Field(default=1024**2, ge=998)
     max_header_fields: int = Field(default=1000, ge=10)
-    max_header_size: Size = 256 * 1024
+    max_header_size: Size = Field(default=256 * 1024, ge=1)
     max_received: int = Field(default=50, ge=1)
     max_commands: int = Field(default=100_000, ge=10)
     max_errors: int = Field(default=20, ge=1)
-    max_in_flight: Size = 256 * 1024**2
-    command_timeout: Duration = 300.0
-    data_timeout: Duration = 600.0
+    max_in_flight: Size = Field(default=256 * 1024**2, ge=1)
+    command_timeout: Lasting = 300.0
+    data_timeout: Lasting = 600.0
     line_ends: Literal["normalise", "reject"] = "normalise"
 
 
@@ -180,7 +180,7 @@ class Dns(StrictTable):
 
 
 class Collector(StrictTable):
-    poll: Duration = 60.0
+    poll: Lasting = 60.0
     look_back: Duration = 30 * 86400.0
 
 
@@ -330,6 +330,8 @@ def find_config(named: str | None) -> Path:
     for candidate in filter(None, candidates):
         if Path(candidate).is_file():
             return Path(candidate)
+    if named and Path(named).is_dir():
+        raise ConfigurationError(f"{named} is a folder; name the file in it, such as {Path(named, 'config.toml')}")
     tried = ", ".join(filter(None, candidates))
     raise ConfigurationError(
         f"no configuration found (tried {tried}); run `relay init`, or copy config.example.toml to config.toml and edit it"

@@ -16,6 +16,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
+_HINTS = {
+    "Invalid value": '; a text stands in quotes, as "text" / 文字须加英文双引号，如 "text"',
+    "Cannot declare": "; this table is there already: write all of its keys in one place / 此表已存在，请把各键写在同一处",
+    "Cannot overwrite": "; this key is there already / 此键已存在",
+    "Illegal character '\\n'": "; the quote at the end of the line is missing / 行末缺少引号",
+    "Unescaped '\\'": "; write / instead of \\ in paths / 路径中请用 / 代替 \\",
+}
+
+
 class StrictTable(BaseModel):
     """A table in which a key that nobody knows is a fault."""
 
@@ -33,6 +42,12 @@ def parse_duration(value: Any) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def _parse_lasting(value: Any) -> float:
+    if (seconds := parse_duration(value)) < 1:
+        raise ValueError("expected 1s or longer / 应不短于 1s")
+    return seconds
+
+
 def parse_size(value: Any) -> int:
     """Read "32MiB", "256KiB" or a number of octets."""
     match = re.fullmatch(r"(\d+)(KiB|MiB|GiB|)", str(value)) if isinstance(value, str | int) else None
@@ -42,6 +57,8 @@ def parse_size(value: Any) -> int:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Lasting = Annotated[float, BeforeValidator(_parse_lasting)]
+"""A duration in which something has to be done: none at all would undo it."""
 Size = Annotated[int, BeforeValidator(parse_size)]
 
 
@@ -60,7 +77,7 @@ def parse_toml(octets: bytes, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
-        hint = ""
+        hint = next((hint for words, hint in _HINTS.items() if words in str(error)), "")
         if re.search("[\u201c\u201d\u2018\u2019\uff02\uff1d]", text):
             hint = '; the file has typographic quotes (“ ”): use plain " / 文件中有中文引号（“ ”），请改用英文直引号 "'
         raise ConfigurationError(f"{source}: {error}{hint}") from None

@@ -55,7 +55,7 @@ def backup(out: Path) -> None:
     except StoreUnavailable:
         raise
     except (sqlite3.Error, OSError) as fault:
-        fail(UNREACHABLE, f"备份失败：{fault}", f"The backup failed: {fault}")
+        fail(UNREACHABLE, f"无法备份到 {out}：{fault}", f"{out}: the backup failed: {fault}")
     say(
         f"已备份到 {out}（{len(files)} 个文件）。内含密钥，请妥善保管。",
         f"{out} holds {len(files)} files, the keys among them: keep it where only you can read it.",

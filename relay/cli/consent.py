@@ -48,6 +48,12 @@ def purpose_given(purpose: str) -> str:
             f"“{purpose}”不是用途，例如 marketing、marketing:newsletter、share:Partner",
             f'"{purpose}" is no purpose; write it like marketing, marketing:newsletter, share:Partner',
         )
+    if (load_config(option("config")).policies_path / "streams" / f"{purpose}.toml").is_file():
+        warn(
+            f"注意：“{purpose}”是自定用途，与同名邮件流无关；该邮件流的用途写作 marketing:{purpose}",
+            f'Note: "{purpose}" is a purpose of your own and has nothing to do with the stream of that name:'
+            f" write marketing:{purpose} for it",
+        )
     return purpose
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from relay.cli.opening import Opened
-from relay.cli.output import USAGE, fail, require_folder, text, warn
+from relay.cli.output import USAGE, fail, named, require_folder, text, warn
 from relay.keys import Keys
 from relay.mail.mailbox import Mailbox, MailboxError
 from relay.policy.consents.residence import COUNTRIES, NO_COUNTRY, NO_COUNTRY_ZH
@@ -112,7 +112,7 @@ def opened_faults(rejects: Path | None) -> Iterator[Faults]:
         yield Faults(None)
     else:
         require_folder(rejects)
-        with rejects.open("w", encoding="utf-8-sig", newline="") as file:
+        with named(rejects), rejects.open("w", encoding="utf-8-sig", newline="") as file:
             yield Faults(file)
 
 
@@ -128,21 +128,29 @@ class Utf8:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that only its owner reads and that appears whole or not at all; "-" is stdout."""
+    """A file that only its owner reads and that appears whole or not at all; "-" is stdout.
+
+    A device or a pipe is written to and never replaced: it is the machine's. So it is with what a link points to.
+    """
     if str(path) == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     require_folder(path)
-    draft = path.with_name(f"{path.name}.part")
+    if path.exists() and not path.is_file():
+        with named(path), path.open("wb") as device:
+            yield device
+        return
+    target = path.resolve()
+    draft = target.with_name(f"{target.name}.part")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
     except OSError as error:
         fail(USAGE, f"{path}：无法写入：{error.strerror}", f"{path}: cannot be written: {error.strerror}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with named(path), os.fdopen(descriptor, "wb") as file:
             yield file
-        draft.replace(path)
+        draft.replace(target)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -5,16 +5,19 @@ A verb's module is imported when that verb is asked for: `relay --version`,
 """
 
 import gc
+import os
 import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from relay import __version__
-from relay.cli.output import CONFIGURATION, UNREACHABLE, USAGE, fail, text, understand_language
+from relay.cli.output import CONFIGURATION, DISK_FULL, FINDINGS, UNREACHABLE, USAGE, fail, text, understand_language
 from relay.errors import ConfigurationError, RecordsUnavailable, StoreUnavailable
 
 
@@ -66,6 +69,8 @@ class _Root(click.Group):
         except (StoreUnavailable, RecordsUnavailable) as fault:
             fail(UNREACHABLE, f"无法使用存储：{fault}", f"The store cannot be used: {fault}")
         except OSError as fault:  # a file that was named on the command line
+            if fault.errno in DISK_FULL:
+                _fail_on_full_disk(fault)
             if fault.filename is None:
                 raise
             fail(USAGE, f"{fault.filename}：{fault.strerror}", f"{fault.filename}: {fault.strerror}")
@@ -84,6 +89,24 @@ class _Root(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(text("命令", "Commands")):
             formatter.write_dl([(name, text(verb.zh, verb.en)) for name, verb in VERBS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a verb that is mistyped gets the nearest of the table, which click does not know."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as fault:
+            if near := get_close_matches(args[0], VERBS, 1):
+                raise click.UsageError(f"{fault.message} Did you mean '{near[0]}'?", ctx) from None
+            raise
+
+
+def _fail_on_full_disk(fault: OSError) -> NoReturn:
+    """Say what could not be written. What stdout still holds is let go, or Python's own end would meet the same fault."""
+    if fault.filename is None:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    zh, en = (fault.filename, fault.filename) if fault.filename else ("标准输出", "The output")
+    fail(FINDINGS, f"无法写入 {zh}：{fault.strerror}", f"{en} cannot be written: {fault.strerror}")
 
 
 def _imported(name: str) -> ModuleType:
@@ -111,7 +134,14 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     gc.disable()  # until the verb is imported
-    root(prog_name="relay")
+    try:
+        root(prog_name="relay")
+    except OSError as fault:  # texts of click itself, as of --help
+        if fault.errno not in DISK_FULL:
+            raise
+        with suppress(click.exceptions.Exit):
+            _fail_on_full_disk(fault)
+        sys.exit(FINDINGS)
 
 
 if __name__ == "__main__":

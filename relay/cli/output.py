@@ -6,8 +6,10 @@ LC_MESSAGES, LANG).  Both texts are written where the fact
 is known, Chinese first: `say("已完成", "done")`.
 """
 
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ FINDINGS = 1  # findings, or refused
 USAGE = 2
 CONFIGURATION = 3  # configuration or policy invalid
 UNREACHABLE = 4  # store or upstream
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ASKED = "relay.language"
 
 
@@ -131,6 +134,17 @@ def write_new(path: Path, octets: bytes) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)  # half a file helps nobody, and would stand in the way of the next try
         _fail_to_write(path, error)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Lend a full disk the name of the file that was being written: a write that fails says none."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in DISK_FULL and fault.filename is None:
+            fault.filename = str(path)
+        raise
 
 
 def _fail_to_overwrite(path: Path) -> NoReturn:

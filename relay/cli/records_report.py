@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from relay.cli.opening import Ours, ours, reading
-from relay.cli.output import FINDINGS, counted, emit_json, fail, language, option, require_folder, say, text
+from relay.cli.output import FINDINGS, counted, emit_json, fail, language, named, option, require_folder, say, text
 from relay.config import Config, load_config
 from relay.errors import ConfigurationError
 from relay.policy.sets.policy_set import PolicySet
@@ -50,9 +50,7 @@ def report(month: str, out: Path, as_json: bool) -> None:
         material = _material(config, reader, progress, (month, we, since, until, now))
     view = View(material, language())
     for path, octets in ((html, page(view)), (csv, spreadsheet(view))):
-        partial = path.with_name(f".{path.name}.part")
-        partial.write_bytes(octets)
-        partial.replace(path)
+        _put(path, octets)
     number = material.counts.records.total()
     if as_json:
         emit_json({"html": str(html), "csv": str(csv), "records": number, "intact": view.is_sound})
@@ -64,6 +62,18 @@ def report(month: str, out: Path, as_json: bool) -> None:
             f"第 {broken.seq} 条记录有问题：{broken.why}；报告中已注明",
             f"Record {broken.seq} is broken: {broken.why}; the report says so",
         )
+
+
+def _put(path: Path, octets: bytes) -> None:
+    """Write a file whole or not at all, in place of the one of an earlier run."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with named(path):
+            partial.write_bytes(octets)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _bounds(month: str, zone: tzinfo, now: float) -> tuple[float, float]:

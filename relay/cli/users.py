@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from relay.cli.output import FINDINGS, OK, counted, emit_json, fail, option, say
+from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say
 from relay.config import load_config
 from relay.doors.users import User, hash_password, is_right, load_users, save_users
 from relay.errors import ConfigurationError
@@ -34,6 +34,8 @@ def add(name: str, owns: tuple[str, ...], password_stdin: bool) -> None:
     """Add a user, asking for the password / 添加用户."""
     path, held = _open()
     folded = fold_login(name)
+    if not folded.strip():
+        fail(USAGE, "请写明用户名。", "Name the user: with an empty name nobody can log in.")
     if folded in held:
         fail(FINDINGS, f"用户 {folded} 已存在。", f"The user {folded} is there already.")
     owned = frozenset(map(_owned, owns)) or _default_owned(name)
@@ -132,8 +134,15 @@ def _default_owned(name: str) -> frozenset[str]:
 
 def _password(from_stdin: bool, *, confirm: bool = True) -> str:
     """From standard input or asked on the terminal; never an argument, which other users of the machine could see."""
-    if from_stdin:
-        text = sys.stdin.readline().rstrip("\r\n")
+    if from_stdin or not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        if not line:
+            fail(
+                USAGE,
+                "没有收到密码：请在终端运行，或用 --password-stdin 从标准输入给出。",
+                "No password came: run this at a terminal, or give it on standard input with --password-stdin.",
+            )
+        text = line.rstrip("\r\n")
     else:
         text = click.prompt("密码 / Password", hide_input=True, confirmation_prompt=confirm, err=True)
     if confirm and (len(text) < _MIN_PASSWORD or not text.isprintable()):

@@ -144,8 +144,13 @@ def _spelled(owned: str) -> str:
 
 
 def save_users(path: Path, users: Iterable[User]) -> None:
-    """Write users.toml with mode 0600, whole or not at all."""
-    write_private(path, dump_users(users).encode())
+    """Write users.toml with mode 0600, whole or not at all.
+
+    Raises ConfigurationError where it could not be read again.
+    """
+    octets = dump_users(users).encode()
+    parse_users(octets, str(path))
+    write_private(path, octets)
 
 
 def hash_password(password: str) -> str:

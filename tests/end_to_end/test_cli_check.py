@@ -39,7 +39,12 @@ password_file = "secret"
 imap = "127.0.0.1:{mailbox.tls_port}"
 imap_ca_file = "{mailbox.ca_file}"
 """
-    return Installation(tmp_path).add(account).set("addresses", f'["{upstream.address}"]', table="[upstream]")
+    return (
+        Installation(tmp_path)
+        .add(account)
+        .set("addresses", f'["{upstream.address}"]', table="[upstream]")
+        .set("auth", '"account"', table="[upstream]")
+    )
 
 
 def check(place, *options, lang="en"):
@@ -56,7 +61,11 @@ def test_all_is_well(place):
 
 
 def test_bounces_that_nobody_reads_are_still_to_do(tmp_path, upstream):
-    place = Installation(tmp_path).set("addresses", f'["{upstream.address}"]', table="[upstream]")
+    place = (
+        Installation(tmp_path)
+        .set("addresses", f'["{upstream.address}"]', table="[upstream]")
+        .set("auth", '"account"', table="[upstream]")
+    )
     english, chinese = check(place), check(place, lang="zh")
     assert english.returncode == chinese.returncode == FINDINGS
     [to_do] = re.findall(r"^ +1\. (.*)$", english.stdout, re.MULTILINE)
@@ -148,3 +157,16 @@ def test_beside_a_running_relay(tmp_path):
         done = relay.command("check", "--json")
     assert done.returncode == FINDINGS
     assert json.loads(done.stdout)["faults"] == []
+
+
+def test_an_upstream_that_is_asked_for_no_password_can_judge_none(place):
+    place.set("auth", '"none"', table="[upstream]")
+    english, chinese = check(place), check(place, lang="zh")
+    assert english.returncode == chinese.returncode == CONFIGURATION
+    [line] = [line for line in english.stdout.splitlines() if "✗" in line and "[[listen]]" in line]
+    assert line.strip().startswith(
+        '1. ✗ config.toml [[listen]] "submission": upstream up has auth = "none" and can judge no password'
+    )
+    assert "登录都会得到 454" in chinese.stdout
+    place.add('[auth]\nmode = "users"\nusers_file = "users.toml"\n').write_users("news@acme-mail.cn")
+    assert "can judge no password" not in check(place).stdout

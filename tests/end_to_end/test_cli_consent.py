@@ -58,3 +58,14 @@ def test_a_list_comes_in_once_and_goes_out_safe_to_open(relay, tmp_path, languag
     assert proofs
     assert all(proof.startswith("'=") for proof in proofs)
     assert not any(one in exported.read_text("utf-8") for one in people)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_bare_name_of_a_stream_is_told_to_be_another_purpose(relay, language):
+    officer, bob = Terminal(relay, language), f"bare.{language}@example.org"
+    for words in (["add", bob, "--to", "newsletter"], ["withdraw", bob, "--from", "newsletter"]):
+        said = officer.run("consent", *words, "--evidence", "x")
+        assert officer.choose("该邮件流的用途写作 marketing:newsletter", "write marketing:newsletter for it") in said
+    assert officer.choose("注意", "Note") not in officer.run(
+        "consent", "add", bob, "--to", "share:Partner", "--evidence", "x", quiet=True
+    )

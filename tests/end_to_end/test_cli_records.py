@@ -3,8 +3,11 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -102,3 +105,13 @@ def test_the_log_names_no_recipient(relay):
 
 
 UPSTREAM = '[[upstream]]\nname = "up"\naddresses = ["127.0.0.1:25"]\ntls = "none"\n'
+
+
+def test_a_report_that_finds_no_room_leaves_nothing_behind(relay, tmp_path):
+    limited = ["prlimit", "--fsize=4096", sys.executable, "-m", "relay", "--config", relay.config, "--lang", "en"]
+    month = datetime.now(UTC).strftime("%Y-%m")
+    command = [*limited, "records", "report", "--month", month, "--out", tmp_path / "report.html"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path}/report.html cannot be written: File too large\n"
+    assert list(tmp_path.iterdir()) == []

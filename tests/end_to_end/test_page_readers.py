@@ -20,7 +20,7 @@ TITLES = {
     "all": ("已退订", "You are unsubscribed"),
     "all later": ("已退订", "You are unsubscribed"),
     "forged": ("链接无效", "This link does not work"),
-    "help": ("您的邮件为什么是这个结果", "What happened to your mail, and why"),
+    "help": ("您的邮件处理结果及原因", "What happened to your mail, and why"),
     "no help": ("没有这条说明", "No such explanation"),
     "not now": ("暂时无法退订", "Not possible right now"),
 }

@@ -144,6 +144,13 @@ def test_a_secret_that_systemd_hands_over_comes_first(tmp_path, monkeypatch):
     assert config.secret("other/news") == tmp_path / "other" / "news"
 
 
+def test_a_folder_in_the_place_of_the_file_is_told_so(tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=f"^{tmp_path} is a folder; name the file in it, such as {tmp_path}/config.toml$"
+    ):
+        find_config(str(tmp_path))
+
+
 def test_the_configuration_is_looked_for_in_its_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RELAY_CONFIG", raising=False)

@@ -74,6 +74,13 @@ def test_an_unknown_verb_is_a_usage_error():
     result = CliRunner().invoke(root, ["spam"])
     assert result.exit_code == 2
     assert "No such command" in result.output
+    assert "Did you mean" not in result.output
+
+
+def test_a_mistyped_verb_is_told_the_nearest():
+    result = CliRunner().invoke(root, ["polcy", "show"])
+    assert result.exit_code == 2
+    assert "No such command 'polcy'. Did you mean 'policy'?" in result.output
 
 
 def test_version_loads_no_library_that_it_does_not_need():

@@ -65,12 +65,21 @@ def test_the_file_is_for_the_relay_only_and_holds_no_password(folder):
         (["add", "a@example.com"], "short", "8 printable characters"),
         (["add", "a@example.com", "--owns", "nonsense"], "long enough", "nonsense"),
         (["remove", "nobody@example.com"], None, "There is no user"),
+        (["add", "a@example.com"], None, "No password came"),
+        (["add", " "], "long enough", "Name the user"),
     ],
 )
 def test_what_cannot_be_done_is_said(folder, arguments, password, text):
     result = relay_users(*arguments, password=password)
     assert result.exit_code != 0
     assert text in result.output
+
+
+def test_no_file_is_written_that_could_not_be_read_again(folder):
+    relay_users("add", "news@example.com", password="a password")
+    result = relay_users("add", "a" * 256, password="a password")
+    assert "user.2.name: String should have at most 255 characters" in str(result.exception)
+    assert set(load_users(folder / "users.toml")) == {"news@example.com"}
 
 
 def test_a_name_is_taken_once(folder):

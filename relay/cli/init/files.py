@@ -7,7 +7,7 @@ both languages stay.
 import os
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from relay.cli.init.answers import Answers, Both
 from relay.cli.init.authority import issue, make_authority
+from relay.cli.output import named
 from relay.cli.shipped import shipped_policies
 from relay.config import Config, parse_config
 from relay.errors import ConfigurationError
@@ -98,7 +99,7 @@ def in_the_way(planned: Plan) -> list[Path]:
 
 
 def write(planned: Plan) -> None:
-    """Write all files; where one cannot be written, those before it are removed again, and shipped ones put back.
+    """Write all files; where one cannot be written, those before it and new folders go again, and shipped ones come back.
 
     Raises OSError.
     """
@@ -107,9 +108,16 @@ def write(planned: Plan) -> None:
             path.unlink()
             undo.callback(path.write_bytes, octets)
         for made in planned.files:
+            for folder in reversed([one for one in made.path.parents if not one.exists()]):
+                undo.callback(_remove_empty, folder)
             write_new(made.path, made.octets, made.mode)
             undo.callback(made.path.unlink, missing_ok=True)
         undo.pop_all()
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _as_shipped(config: Config) -> dict[Path, bytes]:
@@ -126,10 +134,14 @@ def write_new(path: Path, octets: bytes, mode: int) -> None:
     """
     _make_folder(path.parent, private=mode == _SECRET)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SECRET)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with named(path), os.fdopen(descriptor, "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)  # half a file would stand in the way of the next try
+        raise
     if os.name == "posix":
         folder, own_group = path.parent.stat(), os.getgid()
         if os.geteuid() == 0:

@@ -230,7 +230,7 @@ MINORS = _check(
     ask=ask_minors,
     reads=(*_READS, "stream.personalised"),
     text="Recipient is a minor",
-    text_zh="收件人为未成年人，禁止营销",
+    text_zh="收件人为未成年人",
     fix="Remove the recipient, or record the consent of a parent or guardian (relay consent add --basis guardian)",
     fix_zh="请移除该收件人，或登记监护人的同意（relay consent add --basis guardian）",
 )

@@ -161,8 +161,13 @@ def _said(fault: Any, model: type[BaseModel]) -> tuple[str, str]:
     if kind == "value_error":
         text, _, text_zh = str(told["error"]).rpartition(" / ")
         return (text, text_zh) if text else (text_zh, "")
+    if isinstance(given := fault["input"], dict | list) and kind in ("tuple_type", "model_type"):
+        name = ".".join(part for part in fault["loc"] if isinstance(part, str))
+        header = f"[[{name}]]" if isinstance(given, dict) else f"[{name}]"
+        return f"write {header} above its keys", f"请在这些键之前写 {header}"
     said = _FORMS.get(told.get("pattern", ""), _SAID.get(kind, (fault["msg"], "")))
-    text, text_zh = (part.format(**told) for part in said)
+    told_zh = {**told, "expected": str(told.get("expected", "")).replace(", ", "、").replace(" or ", " 或 ")}
+    text, text_zh = said[0].format(**told), said[1].format(**told_zh)
     if kind == "extra_forbidden":
         keys = ", ".join(_keys_beside(fault["loc"], model))
         return f"{text}; there are {keys}" if keys else text, text_zh
