@@ -21,7 +21,7 @@ from relay.cli.policy_replay import replay_command
 from relay.cli.policy_test import test
 from relay.cli.standing import look_at_packs
 from relay.config import Config, load_config
-from relay.policy.consents.moment import parse_moment
+from relay.policy.consents.moment import day_of, parse_moment
 from relay.policy.telling.schema import KINDS
 from relay.policy.telling.schema import schema as schema_of
 from relay.policy.telling.show import examples_left, show
@@ -78,7 +78,7 @@ def show_policy(at: str | None, as_json: bool) -> None:
     if switch is None:
         fail(FINDINGS, "当时没有生效的策略", "no policy set was in force then")
     shown = archive.load(switch.hash)
-    sections = show(shown, datetime.fromtimestamp(asked, shown.zone).date())
+    sections = show(shown, day_of(asked, shown.zone))
     if as_json:
         emit_json({"switch": asdict(switch), "sections": [asdict(section) for section in sections]})
         return

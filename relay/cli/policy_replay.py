@@ -1,7 +1,7 @@
 """`relay policy replay`: recorded decisions judged by a policy set that is not in force yet. Reads alone."""
 
 import time
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from datetime import time as clock
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from relay.cli.opening import reading
 from relay.cli.output import FINDINGS, OK, USAGE, counted, emit_json, fail, option, say, text
 from relay.config import load_config
 from relay.policy.cases.case import Action
+from relay.policy.consents.moment import end_of
 from relay.policy.sets.parse import parse_policies
 from relay.policy.sets.policy_set import PolicySet
 from relay.rejudging import Rejudged, rejudge
@@ -35,8 +36,8 @@ def replay_command(since: str, until: str | None, folder: Path | None, as_json: 
     """Which recorded verdicts another set would change, and for how many; exit 1 when some / 用另一套策略重判已有记录."""
     config = load_config(option("config"))
     new = parse_policies(read_folder(folder or config.policies_path))
-    start = _start(since, new)
-    end = _start(until, new) + timedelta(days=1).total_seconds() if until else time.time()
+    start = datetime.combine(_day(since), clock(), new.zone).timestamp()
+    end = end_of(_day(until), new.zone) if until else time.time()
     archive = PolicyArchive(config.data_path)
     with reading(config) as reader:
         rejudged = rejudge(reader, new, archive.find, start, end)
@@ -47,9 +48,9 @@ def replay_command(since: str, until: str | None, folder: Path | None, as_json: 
     raise click.exceptions.Exit(FINDINGS if rejudged.changes or rejudged.untaken else OK)
 
 
-def _start(day: str, policy: PolicySet) -> float:
+def _day(day: str) -> date:
     try:
-        return datetime.combine(date.fromisoformat(day), clock(), policy.zone).timestamp()
+        return date.fromisoformat(day)
     except ValueError:
         fail(USAGE, f"“{day}”不是日期，如 2027-03-31", f'"{day}" is not a date such as 2027-03-31')
 

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple
 
-from relay.policy.consents.moment import parse_moment
+from relay.policy.consents.moment import bounded, parse_moment
 from relay.policy.suppressions.suppression import ORGANISATION, Reason, Suppression
 from relay.stores.tables import Fault, Lines, Row, Table, rows
 
@@ -326,4 +326,4 @@ def _text(value: object) -> str:
 
 
 def _moment(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat()
+    return "" if at is None else datetime.fromtimestamp(bounded(at), UTC).isoformat()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -125,6 +127,17 @@ def test_a_sender_whom_no_stream_takes_is_counted(house, other):
 def test_only_the_asked_days_count(house, other):
     told, _ = replayed(house, other(), "--since", "2020-01-01", "--until", "2020-12-31")
     assert told["recipients"] == 0
+
+
+def test_the_last_hour_of_a_day_of_25_hours_belongs_to_it(upstream, tmp_path):
+    zone = ZoneInfo("America/New_York")
+    policy = {"organisation.toml": [('time_zone = "[^"]*"', 'time_zone = "America/New_York"')]}
+    late = datetime(2026, 11, 1, 23, 30, tzinfo=zone).timestamp()
+    with LineHouse(tmp_path, upstream, policy=policy, clock=lambda: late) as house:
+        folder = house.relay.folder / "policies"
+        assert house.send(NEWS, ["ada@example.org"], message()).code == 250
+        days = [replayed(house, folder, "--since", day, "--until", day)[0]["recipients"] for day in ("2026-11-01", "2026-11-02")]
+    assert days == [1, 0]
 
 
 def test_people_are_told_in_sentences(house, other):

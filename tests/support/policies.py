@@ -1,5 +1,6 @@
 """Policy sets and cases for tests: the shipped set with changes, and one recipient of one message."""
 
+import re
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def word_rule(word: str, name: str = "no-word") -> str:
 
 def shipped_files() -> dict[str, bytes]:
     return read_folder(SHIPPED)
+
+
+def lasting(pack: str) -> str:
+    """The text of a pack without an end: by the machine's clock a shipped one expires some day, and then its mail waits (451)."""
+    return re.sub("(?m)^expires_on = .*$", "expires_on = 9999-12-31", pack)
 
 
 def nested(depth: int) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from relay.cli import check_forms
 from relay.cli.findings import Findings
 from tests.support.opt_in import FORM, SENDER, a_config
-from tests.support.policies import SHIPPED
+from tests.support.policies import SHIPPED, lasting
 from tests.support.small import SMALL_CONFIG
 
 
@@ -16,6 +16,8 @@ def found(tmp_path, monkeypatch):
     """What `relay check` finds; `changes` are (file, old, new) in the policies."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(SHIPPED, tmp_path / "policies")
+    for path in (tmp_path / "policies" / "packs").iterdir():
+        path.write_text(lasting(path.read_text("utf-8")), "utf-8")
 
     def look(form=FORM, config=SMALL_CONFIG, changes=()):
         for name, old, new in changes:

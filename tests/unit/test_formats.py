@@ -180,6 +180,12 @@ def test_our_own_export_comes_back_as_it_was(entry, address):
     )  # fmt: skip
 
 
+def test_an_entry_that_ends_beyond_all_calendars_is_exported_all_the_same():
+    """`--expires 9999999d` is taken, and one entry must not keep the others from being exported."""
+    entry = Suppression(b"x" * 16, ORGANISATION, Reason.HARD_BOUNCE, "cli", NOON, expires_at=NOON + 9_999_999 * 86400.0)
+    assert own_row(entry, ADA, ())[OWN_COLUMNS.index("expires_at")] == "9000-01-01T00:00:00+00:00"
+
+
 def test_a_lifted_entry_is_left_out():
     entry = Suppression(b"x" * 16, ORGANISATION, Reason.MANUAL, "cli", NOON, lifted_at=NOON + 1, lifted_by="reason: x")
     file = io.StringIO()

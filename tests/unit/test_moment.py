@@ -1,11 +1,11 @@
 """Times as people, spreadsheets and services write them: one reading for all lists and commands."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from relay.policy.consents.moment import parse_moment
+from relay.policy.consents.moment import LATEST, end_of, parse_moment
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 HOUR, DAY = 3600, 86400
@@ -87,3 +87,21 @@ def test_what_ends_something_in_an_hour_that_comes_twice_ends_it_the_second_time
     """So that a withdrawal is never taken for older than the consent that it ends."""
     told = [parse_moment(text, zone, is_end=is_end) for is_end in (False, True)]
     assert told == [datetime.fromisoformat(one).timestamp() for one in (given, ended)]
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "ended"),
+    [
+        (date(2026, 12, 31), "Asia/Shanghai", datetime(2026, 12, 31, 16, tzinfo=UTC)),
+        (date(2028, 2, 28), "UTC", datetime(2028, 2, 29, tzinfo=UTC)),
+        (date(2026, 11, 1), "America/New_York", datetime(2026, 11, 2, 5, tzinfo=UTC)),  # 25 hours
+        (date(2027, 3, 14), "America/New_York", datetime(2027, 3, 15, 4, tzinfo=UTC)),  # 23 hours
+    ],
+)
+def test_a_day_is_over_at_midnight_however_long_it_was(day, zone, ended):
+    assert end_of(day, ZoneInfo(zone)) == ended.timestamp()
+
+
+@pytest.mark.parametrize("day", [date(8999, 12, 31), date(9000, 1, 1), date.max])
+def test_a_day_that_stands_for_never_ends_with_the_last_that_can_be_meant(day):
+    assert end_of(day) == LATEST

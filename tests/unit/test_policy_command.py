@@ -265,6 +265,13 @@ def test_show_remembers_the_past(desk):
     assert run("show", "--at", "yesterday").exit_code == 2
 
 
+def test_show_at_the_end_of_the_calendar_says_the_set_in_force(desk):
+    apply(desk)
+    for at in ("9999-12-31", "9999-12-31T23:59:59-12:00"):
+        result = run("show", "--at", at)
+        assert result.exit_code == 0, result.output
+
+
 def test_show_without_a_set_says_so(desk):
     result = run("show")
     assert result.exit_code == 1

@@ -60,6 +60,14 @@ def test_an_override_ends_with_its_day_or_with_its_set():
     assert cut.ended == at(12)
 
 
+def test_an_override_may_stand_until_the_last_day_of_the_calendar():
+    """People write it for "never"; the next day of it is none."""
+    lasting = parse_policies(with_lines(newsletter=RELAXED.replace("2026-11-20", "9999-12-31")))
+    SETS[lasting.hash] = lasting
+    (override,) = relaxations(held(((5,), lasting)), ZONE)
+    assert (override.until, override.ended) == (date.max, at(30))
+
+
 def test_an_exemption_tells_how_many_mailboxes_but_not_which():
     (exempt,) = [one for one in relaxations(held(((5,), RELAXING)), ZONE) if one.what == "exempt"]
     assert (exempt.rules, exempt.stream, exempt.mailboxes, exempt.by) == ("base/mass-*", "", 2, "Li Na")

@@ -64,6 +64,12 @@ def test_a_pack_expires_as_its_last_day_ends_where_the_organisation_is():
     assert ends_at(under()) == {"law": datetime(2026, 11, 20, 16, tzinfo=UTC).timestamp()}
 
 
+def test_a_pack_may_stand_until_the_last_day_of_the_calendar():
+    """People write it for "never"; the next day of it is none."""
+    for policy in (under(PACK.replace("2026-11-20", "9999-12-31")), under(organisation=EXTEND.format("9999-12-31"))):
+        assert datetime.fromtimestamp(ends_at(policy)["law"], UTC).year > 8000
+
+
 @pytest.mark.parametrize(
     ("until", "today", "action"),
     [

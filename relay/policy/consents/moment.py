@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 
 EARLIEST = 0.0
 LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+_LAST_DAY = date(8999, 12, 31)
 OUTSIDE = "lies outside of the years 1970 to 8999; leave it out where there is no such day"
 OUTSIDE_ZH = "不在 1970 至 8999 年之间；没有这一天的，请留空"
 
@@ -77,6 +78,12 @@ def bounded(at: float) -> float:
 def day_of(at: float, zone: tzinfo = UTC) -> date:
     """The day of a moment, where the clocks are those of the zone."""
     return datetime.fromtimestamp(bounded(at), zone).date()
+
+
+def end_of(day: date, zone: tzinfo = UTC) -> float:
+    """When the day is over, where the clocks are those of the zone; of one beyond the last bound, when that day is over."""
+    following = min(day, _LAST_DAY) + timedelta(days=1)
+    return datetime.combine(following, time.min, zone).timestamp()
 
 
 def after_months(day: date, months: int) -> date:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from itertools import product
 
 from relay.policy.cases.transfers import Category, Threshold, Transferred
@@ -10,6 +10,7 @@ from relay.policy.checks.offers import Offers, lacking
 from relay.policy.checks.organisation import OrganisationNeeds, missing
 from relay.policy.checks.personalisation import PREFERENCES, Personalisation, has_no_way_out
 from relay.policy.checks.transfer_count import TransferCountRule
+from relay.policy.consents.moment import end_of
 from relay.policy.sets.crosscheck import ORGANISATION
 from relay.policy.sets.policy_set import PolicySet, Stream
 from relay.policy.telling.sentences import Sentence
@@ -79,8 +80,7 @@ def used_packs(policy: PolicySet) -> dict[str, date]:
 
 def ends_at(policy: PolicySet) -> dict[str, float]:
     """When each such pack expires, in seconds: as its last day ends where the organisation is."""
-    midnights = {name: datetime.combine(day, time.min, policy.zone) for name, day in used_packs(policy).items()}
-    return {name: (midnight + timedelta(days=1)).timestamp() for name, midnight in midnights.items()}
+    return {name: end_of(day, policy.zone) for name, day in used_packs(policy).items()}
 
 
 def expired(policy: PolicySet, today: date) -> Iterator[tuple[str, Sentence]]:

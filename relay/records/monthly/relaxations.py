@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, tzinfo
 from typing import Protocol
 
+from relay.policy.consents.moment import end_of
 from relay.policy.sets.policy_set import PolicySet
 
 ALL_RULES = "*"
@@ -107,6 +108,4 @@ def _of(reign: Reign, zone: tzinfo) -> Iterator[Relaxation]:
 
 def _end(last_day: date, reign: Reign, zone: tzinfo) -> float:
     """The end of the day that a relaxation names, or of the set."""
-    day_after = last_day + timedelta(days=1)
-    midnight = datetime(day_after.year, day_after.month, day_after.day, tzinfo=zone).timestamp()
-    return min(midnight, reign.until)
+    return min(end_of(last_day, zone), reign.until)
