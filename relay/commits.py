@@ -30,6 +30,7 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 BUSY_SECONDS = 5.0  # for a stranger who holds SQLite's own lock without standing in line
 _BUSY_PAUSE = 0.01
 _GROUP = 500  # jobs in one commit
+_TURNS = 3  # of the loop before a group begins: what they bring goes along, and an idle loop is through with them at once
 _UNKEPT = 1.0  # seconds until the disk has what nobody waits for
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
 
@@ -134,7 +135,7 @@ class Commits(Generic[Job, Answer]):
         self._unanswered.append(waiting)
         if not self._is_under_way:
             self._is_under_way = True
-            loop.call_soon(self._start)  # who comes in the same moment goes along
+            loop.call_soon(self._gather, _TURNS)
         return await waiting.future
 
     async def finish(self) -> None:
@@ -209,7 +210,16 @@ class Commits(Generic[Job, Answer]):
 
     # In the loop
 
+    def _gather(self, turns: int) -> None:
+        """A commit and its wait for the disk cost nearly as much for one job as for many: let those come who are about to."""
+        if turns and self._loop is not None:
+            self._loop.call_soon(self._gather, turns - 1)
+        else:
+            self._start()
+
     def _start(self) -> None:
+        if not self._thread.is_alive():  # closed since this step was due
+            return
         try:
             begun = self._medium.begin(wait=False)
         except Exception as error:  # noqa: BLE001 - everybody is told, and the next group may do better
@@ -285,7 +295,7 @@ class Commits(Generic[Job, Answer]):
     def _go_on(self) -> None:
         self._group, self._answers = [], ()
         if self._waiting and self._loop is not None:
-            self._loop.call_soon(self._start)  # who was answered goes first
+            self._loop.call_soon(self._gather, _TURNS)  # who was answered goes first
             return
         self._is_under_way = False
         if self._idle is not None and not self._idle.done():

@@ -86,6 +86,14 @@ async def test_jobs_that_wait_share_one_commit_and_get_their_own_answers(writer,
     assert medium.steps == ["begin", "write", "commit", "sync", "confirm"]
 
 
+async def test_jobs_that_the_next_turns_of_the_loop_bring_share_the_commit(writer, medium):
+    first = asyncio.ensure_future(writer.submit("a"))
+    for _ in range(module._TURNS):
+        await asyncio.sleep(0)
+    assert (await writer.submit("b"), await first) == ("B", "A")
+    assert medium.groups == [["a", "b"]]
+
+
 async def test_the_disk_is_waited_for_only_when_a_job_needs_it(writer, medium):
     assert await writer.submit("a", durable=False) == "A"
     assert medium.steps == ["begin", "write", "commit", "confirm"]
@@ -200,6 +208,17 @@ async def test_closing_at_once_tells_those_who_wait(writer, medium):
     with pytest.raises(ValueError, match="closed"):
         await waiting
     assert "commit" not in medium.steps
+
+
+async def test_a_group_that_was_to_begin_does_not_after_closing(writer, medium):
+    waiting = asyncio.ensure_future(writer.submit("a"))
+    await asyncio.sleep(0)
+    writer.close()
+    with pytest.raises(ValueError, match="closed"):
+        await waiting
+    for _ in range(2 * module._TURNS):
+        await asyncio.sleep(0)
+    assert medium.steps == ["abandon"]
 
 
 def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
