@@ -190,7 +190,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=EVENTS, data=st.data())
 async def test_what_stands_does_not_depend_on_the_order_of_recording(store, told, data):
     """A person's events in any order and any parts: the same view, and the one that a withdrawal has the last word in."""

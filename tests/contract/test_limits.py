@@ -239,7 +239,7 @@ STEPS = st.lists(
 _runs = iter(range(10**9))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, count=st.integers(1, 4), start=st.floats(0, 100))
 async def test_no_window_ever_holds_more_than_the_limit(store, clock, steps, count, start):
     """Whatever the order of steps: in no window of that length more was settled than the limit says."""
@@ -263,7 +263,7 @@ async def test_no_window_ever_holds_more_than_the_limit(store, clock, steps, cou
         assert len(within) <= count
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(waits=st.lists(st.floats(0, 40), min_size=1, max_size=12), start=st.floats(0, 100))
 async def test_waiting_as_told_is_enough(store, clock, waits, start):
     """`retry_after` is honest: nobody who waits for it is sent away again, and it is not a bucket too long."""

@@ -247,7 +247,7 @@ def messages(draw) -> bytes:
 def test_any_message_arrives_octet_for_octet_and_verifies(house, upstream, login):
     copies = []
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, suppress_health_check=list(HealthCheck))
     @given(messages())
     def arrives(data):
         line, deliveries = send(house, upstream, login, data)

@@ -228,7 +228,7 @@ PEOPLE = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(login=st.sampled_from([NEWS, OFFICE, SHOP]), people=PEOPLE, shown=PEOPLE, subject=WORDS, files=FILES, html=st.booleans())
 def test_all_three_agree_on_mail_at_random(house, upstream, login, people, shown, subject, files, html):
     attached = [Attached(name, "application/octet-stream", b"x" * (30_000 if name == "big.bin" else 3)) for name in files]

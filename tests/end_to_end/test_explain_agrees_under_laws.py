@@ -259,7 +259,7 @@ def test_all_three_agree_that_no_copy_can_be_made(lawful, upstream):
     assert "signed or encrypted" in expected["eve@books.fr"].impossible
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     login=st.sampled_from([NEWS, NEWS, NEWS, SHOP, OFFICE, FAR, LATE]),
     people=st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=5, unique=True),

@@ -201,7 +201,7 @@ PEOPLE = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(login=st.sampled_from([NEWS, OFFICE, SHOP]), people=PEOPLE)
 def test_explain_dry_run_and_the_line_agree(house, upstream, login, people):
     number = next(NUMBERS)  # the same octets again would be another try of the same mail

@@ -236,7 +236,7 @@ def test_a_part_in_an_unknown_encoding_cannot_be_looked_into():
 ENCODE: dict[str, Callable[[bytes], bytes]] = {"base64": encodebytes, "quoted-printable": quopri.encodestring, "8bit": bytes}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=300), st.integers(1, 9), st.sampled_from(["base64", "quoted-printable", "8bit"]))
 def test_slices_are_the_whole(start, times, encoding):
     octets = start * times * 200

@@ -79,7 +79,6 @@ def names_of(copy: Copy) -> list[bytes]:
 # Law 3 -----------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)  # signing takes what it takes on a busy machine
 @given(messages, st.booleans(), st.booleans())
 def test_the_message_leaves_octet_for_octet_and_verifies(message, sets_unsubscribe, both):
     signers = BOTH if both else BOTH[:1]
@@ -94,9 +93,7 @@ def test_the_message_leaves_octet_for_octet_and_verifies(message, sets_unsubscri
     assert own_signatures(copy, signers) == [True] * len(signers)
 
 
-@settings(
-    max_examples=8, deadline=None, phases=[Phase.generate]
-)  # perl starts once an example; shrinking would start it for minutes
+@settings(max_examples=8, phases=[Phase.generate])  # perl starts once an example; shrinking would start it for minutes
 @given(st.lists(messages, min_size=20, max_size=40))
 def test_an_independent_verifier_agrees(batch):
     copies = [render_copy(prepared(message, sets_unsubscribe=True), [recipient()], URL) for message in batch]
@@ -169,7 +166,6 @@ def test_copies_that_differ_in_nothing_are_signed_once(sets_unsubscribe, signatu
     assert all(own_signatures(copy, (signer,)) == [True] for copy in copies)
 
 
-@settings(deadline=None)
 @given(messages, st.booleans(), st.booleans())
 def test_a_copy_of_many_is_what_it_is_alone(message, web, mail):
     """What the copies share and what they were made of before leaves no trace in them."""

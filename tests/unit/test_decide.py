@@ -77,7 +77,7 @@ def test_a_warning_permits():
 
 
 @given(st.permutations(["reject", "defer", "warn", "hold", "defer"]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_gravest_wins_in_every_order(actions):
     policy = newsletter("".join(a_rule(f"r{i}", action) for i, action in enumerate(actions)))
     ruling = ruled(policy, a_case())
@@ -91,7 +91,7 @@ def test_the_gravest_wins_in_every_order(actions):
     st.sampled_from(["enforce", "shadow"]),
     st.sampled_from([None, Reason.UNSUBSCRIBE]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_adding_a_rule_never_makes_a_ruling_laxer(actions, added, mode, suppressed):
     rules = "".join(a_rule(f"r{i}", action) for i, action in enumerate(actions))
     case = a_case(suppressed=suppressed)
@@ -437,7 +437,7 @@ recipients = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(["warn", "hold", "defer", "reject"]), st.sampled_from(sorted(ABOUT))), max_size=3),
     st.sampled_from(['"enforce"', '"shadow"']),

@@ -103,7 +103,7 @@ def test_the_first_set_brings_its_streams():
 
 
 @given(*[st.sampled_from(["reject", "defer", "hold", "warn"])] * 2)
-@settings(deadline=None, max_examples=16)
+@settings(max_examples=16)
 def test_a_lower_action_is_laxer_and_a_higher_one_is_not(before, after):
     order = ["warn", "hold", "defer", "reject"]
     changes = difference(newsletter(RULE.format(before)), newsletter(RULE.format(after)))

@@ -4,7 +4,7 @@ from html import unescape
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
@@ -394,7 +394,6 @@ SLOTS = st.builds(
 )
 
 
-@settings(deadline=None)  # a busy machine takes what it takes
 @given(STATIC, st.lists(st.tuples(SLOTS, STATIC), max_size=3), st.sampled_from([b"", b"the end"]))
 def test_the_hash_of_the_pieces_is_that_of_the_body(head, rest, end):
     pieces = [head, *(piece for pair in rest for piece in pair)]

@@ -136,7 +136,7 @@ def inside(hours, zones, moment: float) -> bool:
     return all(map(covered, zones))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(SPANS, min_size=1, max_size=3).map(tuple), PLACES, MOMENTS)
 def test_at_the_opening_it_is_open_and_a_second_earlier_it_is_not(hours, zones, now):
     moment = opening(hours, zones, now)
@@ -149,7 +149,7 @@ def test_at_the_opening_it_is_open_and_a_second_earlier_it_is_not(hours, zones, 
         assert not inside(hours, counted, moment - 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SPANS, PLACES.filter(lambda zones: len(zones) == 1), MOMENTS)
 def test_nothing_is_open_between_now_and_the_opening(span, zones, now):
     moment = opening((span,), zones, now)

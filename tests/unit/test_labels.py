@@ -5,7 +5,7 @@ from itertools import product
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mail.message import Message
@@ -242,7 +242,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)  # a busy machine takes what it takes
 @given(
     st.lists(PIECES, max_size=8).map("".join),
     st.lists(st.sampled_from(LABELS), unique=True, min_size=1),

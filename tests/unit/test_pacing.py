@@ -190,7 +190,7 @@ def test_each_recipient_of_a_message_has_hours_of_their_own():
     assert [ruling.leading.retry_after if ruling.leading else 0 for ruling in found] == [0, 1800, 27000, 0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["mail.example.org", "example.de", "example.us", "example.ru", "example.cl"]),
     st.sampled_from([HOURS, 'hours = ["Mon-Fri 22:00-02:30", "Sun 12:00-13:00"]', 'hours = "Sat-Sun 01:45-03:15"']),

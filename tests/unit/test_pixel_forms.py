@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import dkim
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
@@ -127,7 +127,6 @@ PIECES = st.lists(
 )
 
 
-@settings(deadline=None)  # a busy machine takes what it takes
 @given(PIECES)
 def test_among_others_exactly_the_unseen_goes(pieces):
     html, expected = "", ""

@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import dkim
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import RenderingImpossible
@@ -89,7 +89,6 @@ FILLING = st.lists(st.sampled_from(["<p>Hello</p>", "\r\n", " ", "=3D", "x" * 80
 )
 
 
-@settings(deadline=None)  # a busy machine takes what it takes
 @given(
     st.lists(st.tuples(FILLING, st.sampled_from(PIXELS)), min_size=1, max_size=4),
     FILLING,

@@ -289,7 +289,7 @@ async def test_draining_cuts_what_is_busy_at_the_deadline():
         await waiting
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=30),
     st.integers(1, 3),

@@ -6,7 +6,7 @@ import email.policy
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mail.envelope import Identity, IdentityKind, Recipient, Submission
@@ -182,7 +182,6 @@ def test_a_header_that_is_not_7_bit_is_encoded(subject):
     st.text(max_size=80),
     st.sampled_from([None, "HDRS", "FULL"]),
 )
-@settings(deadline=None)
 def test_every_report_is_7_bit_and_has_three_parts(body, subject, ret):
     try:
         message = a_message(f"Subject: {subject}", body=body)

@@ -234,7 +234,7 @@ async def test_a_browser_that_calls_itself_by_strange_octets_is_let_through(door
     assert [event.event for event in await door.events()] == ["requested", "confirmed"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60), st.sampled_from([FORM, "/u/confirm/abc"]), st.booleans())
 async def test_whatever_is_posted_the_door_stands(door, octets, path, is_field):
     body = b"email=" + octets + b"&confirm=" + octets if is_field else octets

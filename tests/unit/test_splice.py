@@ -3,7 +3,7 @@
 import binascii
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import DutyImpossible, RenderingImpossible
@@ -44,7 +44,6 @@ def opened(raw: bytes) -> tuple[bytes, Octets]:
     return message.body, Octets(message.body, message.structure.parts[0])
 
 
-@settings(deadline=None)  # a busy machine takes what it takes
 @given(RAW)
 def test_a_cut_keeps_what_stands_before_and_behind_it(raw):
     body, part = opened(raw)
@@ -60,7 +59,6 @@ def test_a_cut_keeps_what_stands_before_and_behind_it(raw):
         assert binascii.a2b_qp(spliced.tail) == part.text[place:]
 
 
-@settings(deadline=None)
 @given(RAW, st.integers(0, 30), st.integers(1, 30))
 def test_what_is_cut_out_takes_nothing_else_with_it(raw, start, length):
     _, part = opened(raw)

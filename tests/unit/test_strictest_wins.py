@@ -56,7 +56,7 @@ def judged(packs: dict[str, str], names: list[str], purpose: str, case, today: d
     return decide(policy, policy.stream("one"), case, Phase.DATA, noon(today))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     made=st.lists(a_pack(), max_size=3),
     laws=st.lists(st.sampled_from(LAWS), unique=True, max_size=4) if LAWS else st.just([]),
@@ -100,7 +100,7 @@ until = {FIRST}
 CROWD = b"From: boss@another.example\r\nTo: a@example.org, b@example.org\r\nSubject: Spring\r\n\r\nHello\r\n"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(late=DAYS, exempt=st.booleans(), suppressed=st.sampled_from([None, *Reason]))
 def test_what_relaxes_ends_with_its_day_and_never_reaches_who_refused_or_who_owns(late, exempt, suppressed):
     policy = parse_policies(_with_exemption(EXEMPT if exempt else ""))

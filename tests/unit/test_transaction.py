@@ -337,7 +337,7 @@ def test_octets_without_such_a_dot_are_not_copied():
 CODES = st.sampled_from(["250 ok", "354 go on", "451 later", "550 no", "421 bye", LOST, None, "what"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(CODES, CODES, CODES, CODES, CODES, st.booleans())
 def test_only_the_upstreams_own_250_delivers_and_only_silence_after_the_dot_is_unknown(mail, ada, bob, data, dot, pipelining):
     async def story():
