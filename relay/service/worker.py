@@ -42,6 +42,7 @@ from relay.tasks import spawn
 _log = logging.getLogger("relay.service")
 STATUS_SECONDS = 1.0
 CANNOT_START = 1  # exit status; the reason was told over the channel
+_SELDOM = 5000  # objects more than before: no cycle has a mail in it, only sessions that have ended are found, of some 30 each
 _SUPERVISOR = "the supervisor's keys"
 
 
@@ -213,6 +214,7 @@ async def work(orders: dict[str, Any]) -> None:
         await channel.send({"failed": str(error), "configuration": isinstance(error, ConfigurationError)})
         sys.exit(CANNOT_START)
     gc.freeze()  # what a worker is made of stays: no collection goes through it while mail waits
+    gc.set_threshold(_SELDOM)
     gc.enable()
     await worker.run()
 

@@ -1,6 +1,7 @@
 """Intake: data ends at CRLF "." CRLF and nowhere else, however the octets arrive; nothing over a bound is kept."""
 
 import asyncio
+import gc
 import itertools
 import random
 import tracemalloc
@@ -131,6 +132,25 @@ async def test_a_longer_line_is_found_wherever_it_is(where):
     with pytest.raises(DataLineTooLong):
         await read(intake, max_line=998)
     assert await intake.line(100) == b"NOOP\r\n"
+
+
+async def refused(octets: bytes, **bounds) -> bool:
+    try:
+        await read(an_intake(octets), **bounds)
+    except (DataLineTooLong, NoRoom, TooBig):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("bounds", [{"max_size": 9}, {"max_line": 9}, {"grow": lambda octets: False}])
+async def test_what_is_refused_waits_for_no_garbage_collection(bounds):
+    gc.collect()
+    gc.disable()
+    try:
+        assert await refused(b"a" * 200_000 + b"\r\n.\r\n", **bounds)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 async def test_no_room_is_said_after_the_end():

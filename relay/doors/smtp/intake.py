@@ -150,7 +150,7 @@ class _Keeper:
     """Watches the bounds while a message grows in `buffer`."""
 
     def __init__(self, buffer: bytearray, max_size: int, window: int, grow: Callable[[int], bool]) -> None:
-        self.refusal: Exception | None = None
+        self.refusal: type[Exception] | None = None  # raised where it is told: one that was made here would keep the message
         self._buffer, self._window, self._grow = buffer, window, grow
         self._max_stuffed = max_size + max_size // 16 + len(TERMINATOR)
         self._line_start = 2
@@ -160,11 +160,11 @@ class _Keeper:
         if self.refusal:
             return
         if not self._grow(octets):
-            self.refusal = NoRoom()
+            self.refusal = NoRoom
         elif len(self._buffer) > self._max_stuffed + CHUNK:
-            self.refusal = TooBig()
+            self.refusal = TooBig
         elif self._has_long_line():
-            self.refusal = DataLineTooLong()
+            self.refusal = DataLineTooLong
 
     def drop_what_is_refused(self) -> None:
         if self.refusal:
