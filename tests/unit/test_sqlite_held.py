@@ -3,11 +3,10 @@
 import asyncio
 import multiprocessing
 import os
-import resource
 import sqlite3
 import stat
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -21,7 +20,7 @@ from tests.support import store_processes
 from tests.support.clocks import Clock
 from tests.support.fixtures import a_clock, a_sqlite_store
 from tests.support.held import LANE, LEASE, OWNER, done, due_again, held_copy, held_message, hold, hold_one, key_of
-from tests.support.stores import META, START, digest, new_sqlite
+from tests.support.stores import META, START, digest, largest_file, new_sqlite
 
 MESSAGE = held_message(octets=200_000)
 COPY = held_copy(MESSAGE, "ada")
@@ -213,17 +212,6 @@ async def test_a_body_that_was_forgotten_while_it_was_asked_for_is_no_fault(stor
 
     monkeypatch.setattr(store._bodies, "read", late)
     assert await store.held_message(MESSAGE.id) is None
-
-
-@contextmanager
-def largest_file(octets):
-    """No file of this process may grow beyond that: the fault that a full disk is."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_when_the_disk_has_no_room_for_the_body_nothing_is_kept(store, folder):

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import resource
 import sqlite3
 import threading
 from contextlib import closing
@@ -16,7 +15,20 @@ from relay.stores.limits import Reserved
 from relay.stores.sqlite import SQLiteStore
 from tests.support.clocks import Clock
 from tests.support.fixtures import a_clock, a_sqlite_store
-from tests.support.stores import ADA, BOB, META, START, charge, delivered, digest, first_try, new_sqlite, refusal, request
+from tests.support.stores import (
+    ADA,
+    BOB,
+    META,
+    START,
+    charge,
+    delivered,
+    digest,
+    first_try,
+    largest_file,
+    new_sqlite,
+    refusal,
+    request,
+)
 from tests.support.waiting import until
 
 MAIL = digest("submission")
@@ -160,53 +172,32 @@ def test_an_event_loop_that_ends_in_the_middle_keeps_nobody_waiting(tmp_path):
     asyncio.run(left.aclose())
 
 
-class SmallDisk:
-    """No file may grow beyond what it has now, until `free`."""
-
-    def __init__(self) -> None:
-        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill(self, octets: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, self._before[1]))
-
-    def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
-
-
-@pytest.fixture
-def disk():
-    made = SmallDisk()
-    yield made
-    made.free()
-
-
-async def test_a_full_disk_is_said_and_leaves_nothing_half_done(store, disk, tmp_path):
+async def test_a_full_disk_is_said_and_leaves_nothing_half_done(store, tmp_path):
     await store.open_submission(MAIL, Opening(first_try(), 60.0))
     await store.suppress(refusal(ADA))
-    disk.fill((tmp_path / "relay.db-wal").stat().st_size)
-    for work in (
-        store.suppress_many([refusal(digest(n), note="x" * 500) for n in range(2000)]),
-        store.clear(MAIL, first_try().submission_id, [request(BOB, charge(1))], 30.0, 3600.0),
-        store.finish(MAIL, [delivered(BOB)]),
-    ):
-        with pytest.raises(StoreUnavailable) as caught:
-            await work
-        assert caught.value.reason == "disk"
-    assert len((await store.find([(ADA,)]))[0]) == 1  # what is known is still known
-    assert await store.find([(digest(1),)]) == [()]
-    assert await store.rows(MAIL) == ()
+    with largest_file((tmp_path / "relay.db-wal").stat().st_size):
+        for work in (
+            store.suppress_many([refusal(digest(n), note="x" * 500) for n in range(2000)]),
+            store.clear(MAIL, first_try().submission_id, [request(BOB, charge(1))], 30.0, 3600.0),
+            store.finish(MAIL, [delivered(BOB)]),
+        ):
+            with pytest.raises(StoreUnavailable) as caught:
+                await work
+            assert caught.value.reason == "disk"
+        assert len((await store.find([(ADA,)]))[0]) == 1  # what is known is still known
+        assert await store.find([(digest(1),)]) == [()]
+        assert await store.rows(MAIL) == ()
 
 
-async def test_a_full_disk_is_what_check_says_until_a_commit_works_again(store, disk, tmp_path):
+async def test_a_full_disk_is_what_check_says_until_a_commit_works_again(store, tmp_path):
     await store.suppress(refusal(ADA))
     await store.check()
-    disk.fill((tmp_path / "relay.db-wal").stat().st_size)
-    with pytest.raises(StoreUnavailable):
-        await store.suppress(refusal(BOB))
-    with pytest.raises(StoreUnavailable) as caught:
-        await store.check()
+    with largest_file((tmp_path / "relay.db-wal").stat().st_size):
+        with pytest.raises(StoreUnavailable):
+            await store.suppress(refusal(BOB))
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.check()
     assert caught.value.reason == "disk"
-    disk.free()
     await store.check()
     assert await store.suppress(refusal(BOB))
     assert isinstance(await store.reserve([charge(1)], 30.0), Reserved)
