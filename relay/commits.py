@@ -30,7 +30,7 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 BUSY_SECONDS = 5.0  # for a stranger who holds SQLite's own lock without standing in line
 _BUSY_PAUSE = 0.01
 _GROUP = 500  # jobs in one commit
-_TURNS = 3  # of the loop before a group begins: what they bring goes along, and an idle loop is through with them at once
+_TURNS = 12  # of the loop before a group begins: what they bring goes along; an idle loop is through with them in 10 us
 _UNKEPT = 1.0  # seconds until the disk has what nobody waits for
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
 

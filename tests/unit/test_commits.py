@@ -225,7 +225,8 @@ def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
     async def leave() -> None:
         medium.gate.clear()
         asyncio.ensure_future(writer.submit("a"))  # noqa: RUF006 - that nobody waits for it is the point
-        await asyncio.sleep(0)
+        for _ in range(2 * module._TURNS):  # until the group has begun
+            await asyncio.sleep(0)
 
     asyncio.run(leave())
     medium.gate.set()
