@@ -1,6 +1,6 @@
 """Commits that callers share: a thread waits for the lock and the disk, the event loop does everything else.
 
-    loop     begin     open a transaction, if it is nobody else's turn
+    loop     begin     some turns after the first job, open a transaction, if it is nobody else's turn
     thread   begin     else wait for the turn there
     loop     write     everything that waits, in one go; commit it to the page cache and give up the turn
     thread   sync      wait until the disk has it, if one of the jobs needs that; other processes write meanwhile
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
-from relay.tasks import Alarm
+from relay.tasks import Alarm, after_turns
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
@@ -30,7 +30,6 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 BUSY_SECONDS = 5.0  # for a stranger who holds SQLite's own lock without standing in line
 _BUSY_PAUSE = 0.01
 _GROUP = 500  # jobs in one commit
-_TURNS = 12  # of the loop before a group begins: what they bring goes along; an idle loop is through with them in 10 us
 _UNKEPT = 1.0  # seconds until the disk has what nobody waits for
 _WAITING = 50_000  # jobs that may wait; more mean that the disk does not keep up
 
@@ -135,7 +134,7 @@ class Commits(Generic[Job, Answer]):
         self._unanswered.append(waiting)
         if not self._is_under_way:
             self._is_under_way = True
-            loop.call_soon(self._gather, _TURNS)
+            after_turns(loop, self._start)
         return await waiting.future
 
     async def finish(self) -> None:
@@ -209,13 +208,6 @@ class Commits(Generic[Job, Answer]):
             self._waiting.clear()
 
     # In the loop
-
-    def _gather(self, turns: int) -> None:
-        """A commit and its wait for the disk cost nearly as much for one job as for many: let those come who are about to."""
-        if turns and self._loop is not None:
-            self._loop.call_soon(self._gather, turns - 1)
-        else:
-            self._start()
 
     def _start(self) -> None:
         if not self._thread.is_alive():  # closed since this step was due
@@ -295,7 +287,7 @@ class Commits(Generic[Job, Answer]):
     def _go_on(self) -> None:
         self._group, self._answers = [], ()
         if self._waiting and self._loop is not None:
-            self._loop.call_soon(self._gather, _TURNS)  # who was answered goes first
+            after_turns(self._loop, self._start)  # who was answered goes first
             return
         self._is_under_way = False
         if self._idle is not None and not self._idle.done():

@@ -8,6 +8,7 @@ import pytest
 
 from relay import commits as module
 from relay.commits import Commits, begin_immediate
+from relay.tasks import TURNS
 from tests.support.waiting import until
 
 
@@ -88,7 +89,7 @@ async def test_jobs_that_wait_share_one_commit_and_get_their_own_answers(writer,
 
 async def test_jobs_that_the_next_turns_of_the_loop_bring_share_the_commit(writer, medium):
     first = asyncio.ensure_future(writer.submit("a"))
-    for _ in range(module._TURNS):
+    for _ in range(TURNS - 1):
         await asyncio.sleep(0)
     assert (await writer.submit("b"), await first) == ("B", "A")
     assert medium.groups == [["a", "b"]]
@@ -216,7 +217,7 @@ async def test_a_group_that_was_to_begin_does_not_after_closing(writer, medium):
     writer.close()
     with pytest.raises(ValueError, match="closed"):
         await waiting
-    for _ in range(2 * module._TURNS):
+    for _ in range(2 * TURNS):
         await asyncio.sleep(0)
     assert medium.steps == ["abandon"]
 
@@ -225,7 +226,7 @@ def test_a_loop_that_ended_in_between_leaves_nothing_open(writer, medium):
     async def leave() -> None:
         medium.gate.clear()
         asyncio.ensure_future(writer.submit("a"))  # noqa: RUF006 - that nobody waits for it is the point
-        for _ in range(2 * module._TURNS):  # until the group has begun
+        for _ in range(2 * TURNS):  # until the group has begun
             await asyncio.sleep(0)
 
     asyncio.run(leave())
