@@ -597,6 +597,15 @@ def test_a_page_that_says_its_charset_twice_is_read(head):
     assert undeclared("html", octets).is_complete
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["<input value=赌博>", "<input type=submit value=赌博>", "<input placeholder=赌博>", "<textarea placeholder=赌博></textarea>",
+     "<select><option label=赌博></select>", "<select><optgroup label=赌博><option>a</select>"],
+)  # fmt: skip
+def test_what_the_fields_of_a_form_say_is_read(field):
+    assert "赌博" in "".join(seen(page(field)).values())
+
+
 def test_html_without_anything():
     content = message(("text/html", "")).content
     assert (content.is_complete, seen(content)) == (True, {"subject": "Hi"})
