@@ -20,6 +20,7 @@ from relay.mail.parts.mime import Part
 
 _TOKEN = re.compile(rb"=(?:[\r\n].*+|\Z)|==|=[0-9A-Fa-f]{2}|.", re.DOTALL)
 """What `a2b_qp` makes one octet of, or none of a "=" at the end of a line; "==" is no quoted-printable and is read as one "="."""
+_BLANK_END = re.compile(rb"=[ \t]++(?:[\r\n]|\Z)")
 _WIDTH, _QUANTUM = 76, 3  # characters of a line of base64, and octets that four of them stand for
 _PLAIN = ("7bit", "8bit", "binary")
 
@@ -76,6 +77,8 @@ class Octets:
         if self.encoding == "base64":
             self._read_base64(raw)
         else:
+            if _BLANK_END.search(raw):  # some readers take blanks behind a "=" off, some do not
+                raise DutyImpossible("a text of the message is in quoted-printable that readers may decode in different ways")
             decoded = [binascii.a2b_qp(line) for line in self._lines]
             self._ends = list(accumulate(map(len, decoded)))
             self.text = b"".join(decoded)

@@ -524,6 +524,88 @@ def test_what_is_signed_and_wrapped_is_unread_and_what_is_encrypted_is_sealed(fi
     assert a_part(*fields, body=wrapped(oid)).is_complete is is_complete
 
 
+@pytest.mark.parametrize("blanks", [" ", "\t", " \t  "])
+@pytest.mark.parametrize("kind", ["plain", "html"])
+def test_blanks_behind_a_soft_line_break_hide_nothing(kind, blanks):
+    """RFC 2045 section 6.7 (3): readers take them off."""
+    head = f"Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    content = Message.parse(f"{head}=E8={blanks}\r\n=B5=8C=E5=8D={blanks}\r\n=9A\r\n".encode()).content
+    assert [text.shown.strip() for text in content.texts] == ["赌博"]
+
+
+def undeclared(kind, octets, fields=""):
+    encoded = base64.b64encode(octets).decode()
+    head = f"Content-Type: text/{kind}\r\n{fields}Content-Transfer-Encoding: base64\r\n\r\n"
+    return Message.parse(f"{head}{encoded}\r\n".encode()).content
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "<meta charset=big5>",
+        "<META http-equiv='Content-Type' content='text/html; charset=Big5'>",
+        "<meta content='text/html; charset=big5' http-equiv=content-type>",
+        '<meta charset = "BIG5" >',
+    ],
+)
+def test_a_page_without_a_charset_is_read_in_its_own(meta):
+    content = undeclared("html", f"{meta}<p>賭博網站</p>".encode("big5"))
+    assert (seen(content), content.is_complete) == ({"html part 1": "賭博網站"}, True)
+
+
+@pytest.mark.parametrize("charset", ["big5", "iso-2022-jp", "utf-7", "x-user-defined"])
+def test_a_page_that_readers_take_for_two_charsets_is_said_to_be_unread(charset):
+    assert not undeclared("html", f"<meta charset={charset}><p>赌博\x1b$B</p>".encode()).is_complete
+
+
+@pytest.mark.parametrize(
+    "meta", ["<!-- <meta charset=big5> -->", "<meta data-charset=big5>", "<meta content='text/html; charset=big5'>"]
+)
+def test_a_charset_that_browsers_do_not_find_hides_nothing(meta):
+    assert not undeclared("html", f"{meta}<p>赌博网站</p>".encode("gbk")).is_complete
+    assert undeclared("html", f"{meta}<p>Hello</p>".encode()).is_complete
+
+
+@pytest.mark.parametrize("fields", ["", "Content-Disposition: attachment; filename=a.csv\r\n"])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_mark_of_byte_order_says_how_a_text_is_read(codec, fields):
+    content = undeclared("csv", "\ufeff赌博\r\n".encode(codec), fields)
+    assert ("".join(seen(content).values()), content.is_complete) == ("赌博", True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "octets"),
+    [
+        ("csv; charset=gbk", b"\xff\xfe" + "赌博\0".encode("gbk")),
+        ("csv", b"\xff\xfe" + "赌博".encode("gbk")),
+    ],
+)
+def test_a_mark_of_byte_order_that_some_readers_pass_over_is_doubtful(kind, octets):
+    assert not undeclared(kind, octets).is_complete
+
+
+def test_a_saved_page_is_read_in_its_own_charset_and_not_in_that_of_the_part():
+    page, fields = "<meta charset=big5><p>賭博</p>".encode("big5"), "Content-Disposition: attachment; filename=a.htm\r\n"
+    assert not undeclared("html; charset=utf-8", page, fields).is_complete
+    assert undeclared("html; charset=big5", page, fields).is_complete
+    assert undeclared("html; charset=utf-8", page).is_complete
+
+
+@pytest.mark.parametrize("head", ["<meta charset=utf-8>", "<meta charset=gb2312>"])
+def test_a_page_that_says_its_charset_twice_is_read(head):
+    octets = f"{head}<p>优惠</p>".encode("utf-8" if "utf" in head else "gbk")
+    assert undeclared("html", octets).is_complete
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["<input value=赌博>", "<input type=submit value=赌博>", "<input placeholder=赌博>", "<textarea placeholder=赌博></textarea>",
+     "<select><option label=赌博></select>", "<select><optgroup label=赌博><option>a</select>"],
+)  # fmt: skip
+def test_what_the_fields_of_a_form_say_is_read(field):
+    assert "赌博" in "".join(seen(page(field)).values())
+
+
 def test_html_without_anything():
     content = message(("text/html", "")).content
     assert (content.is_complete, seen(content)) == (True, {"subject": "Hi"})

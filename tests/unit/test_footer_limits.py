@@ -61,6 +61,7 @@ IMPOSSIBLE = {
     "charset utf-16": a_message("Content-Type: text/plain; charset=utf-16", body=b"x\r\n"),
     "Content-Transfer-Encoding that nobody knows": a_message("Content-Transfer-Encoding: x-uuencode", body=b"x\r\n"),
     "base64 that": a_message("Content-Transfer-Encoding: base64", body=b"QUJD\r\nQ\r\nQUJD\r\n"),
+    "quoted-printable that": a_message("Content-Transfer-Encoding: quoted-printable", body=b"a= \r\nb\r\n"),
     "hides what stands at its end": page("<html><body style='display:none'><p>Hello</p>"),
     "the HTML hides": page("<html><body><p>Hello</p><template>x"),
     "or is nested too deeply to be read": page("".join(f"<p><b id={n}><!--</b>--></p>" for n in range(1500))),

@@ -48,6 +48,8 @@ _FRAMES = tag_names("iframe object video")
 _NAMED = _FRAMES | tag_names(
     "a area audio base bgsound embed feimage font frame image img input link script source style title track"
 )
+_SPEAKING = ("title", "value", "placeholder", "label")
+_OLD = "[hidden],[bgcolor],[background],[title],input[value],[placeholder],[label]"
 _MAX_SELECTORS = 200
 _MAX_MATCHED = 20_000_000  # characters of the page for each class of each selector
 _LAST_LINKS = 30
@@ -246,10 +248,10 @@ class _Reading:
 
     def _take_old_attributes(self) -> None:
         """What HTML hides without a style; what it paints and says beside the text is kept for later: a walk costs more."""
-        found = {node.mem_id: node for node in self.tree.css("[hidden],[bgcolor],[background],[title]")}  # some come twice
+        found = {node.mem_id: node for node in self.tree.css(_OLD)}  # some come twice
         said = [(node, node.attributes) for node in found.values()]
         self.painted = {node.mem_id: read_colour(attributes.get("bgcolor") or "") for node, attributes in said}
-        self.titled = [(node, title) for node, attributes in said if (title := attributes.get("title"))]
+        self.titled = [(node, text) for node, attributes in said for name in _SPEAKING if (text := attributes.get(name))]
         for node, attributes in said:
             if attributes.get("background"):
                 self.behind.append(node)

@@ -7,6 +7,7 @@ superset, as senders confuse its names.
 """
 
 import binascii
+import codecs
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -29,6 +30,25 @@ _CHARSETS = {
 # RFC 2047 section 2; blanks inside the text are not allowed there but are common, and readers decode them.
 _ENCODED_WORD = re.compile(r"=\?([!-<>@-~]{1,75})\?([BbQq])\?([^?\r\n]*)\?=")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
+_CHARSET = rb"\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{1,40})"
+_META = re.compile(rb"<meta[\s/][^<>]*?charset" + _CHARSET, re.IGNORECASE)
+_HTTP_EQUIV = rb"http-equiv\s*=\s*[\"']?content-type[\"']?"
+_CONTENT = rb"content\s*=\s*[\"'][^\"'<>]*?charset"
+_PLAIN_META = re.compile(
+    rb"<meta\s+(?:charset|"
+    + _HTTP_EQUIV
+    + rb"\s+"
+    + _CONTENT
+    + rb"|(?=[^<>]*"
+    + _HTTP_EQUIV
+    + rb")"
+    + _CONTENT
+    + rb")"
+    + _CHARSET,
+    re.IGNORECASE,
+)
+_PRESCAN = 1024  # octets of a page in which browsers look for its charset
+_BOM = "\ufeff"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -47,7 +67,14 @@ def decode_transfer(octets: bytes, encoding: str) -> bytes:
     """The octets of a part without their Content-Transfer-Encoding (RFC 2045 section 6), as lenient readers take it off."""
     if encoding == "base64":
         return decode_base64(octets)
-    return binascii.a2b_qp(octets) if encoding == "quoted-printable" else octets
+    return _decode_quoted(octets) if encoding == "quoted-printable" else octets
+
+
+def _decode_quoted(octets: bytes) -> bytes:
+    """Blanks at the end of a line are none of its, behind a "=" too (RFC 2045 section 6.7 rule 3); `binascii` leaves them."""
+    if b"= " in octets or b"=\t" in octets:
+        octets = b"\r\n".join([line.rstrip(b" \t\r") for line in octets.split(b"\n")])
+    return binascii.a2b_qp(octets)
 
 
 def guessed_codec(octets: bytes) -> str:
@@ -64,6 +91,39 @@ def guessed_codec(octets: bytes) -> str:
 def decode_octets(octets: bytes, charset: str = "") -> str:
     """Octets as text; without a charset as one guesses."""
     return octets.decode(charset_named(charset) if charset else guessed_codec(octets), "replace")
+
+
+def decode_file(octets: bytes, charset: str, is_html: bool, is_saved: bool) -> tuple[str, bool]:
+    """A text that may say its charset itself, and whether every reader takes it for the same.
+
+    A mark of byte order and, in HTML, a meta element hold where the part names no charset, and in a file that people save,
+    which loses what the part named.
+    """
+    is_marked = octets.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    said, is_plain = ("utf-16", b"\0" in octets) if is_marked else _in_meta(octets) if is_html else ("", True)
+    if not said or (charset and not is_saved and not is_marked):
+        return decode_octets(octets, charset), True
+    if not is_known_charset(said):
+        return decode_octets(octets, charset), False
+    text, other = octets.decode(charset_named(said), "replace"), decode_octets(octets, charset)
+    if text.lstrip(_BOM) == other.lstrip(_BOM):
+        return other, True
+    if charset:
+        return other, False
+    return text, is_plain and (is_marked or guessed_codec(octets) != "utf-8")
+
+
+def _in_meta(octets: bytes) -> tuple[str, bool]:
+    """The charset that a page says of itself, "" where it does not, and whether every browser finds it there.
+
+    They look for it as in the HTML Living Standard (prescan), and in no comment.
+    """
+    found = _META.search(octets, 0, _PRESCAN)
+    if found is None:
+        return "", True
+    name = found[1].decode().lower()
+    is_plain = _PLAIN_META.match(octets, found.start(), _PRESCAN) is not None and b"<!--" not in octets[: found.start()]
+    return "utf-8" if name.startswith("utf-16") else name, is_plain
 
 
 def decode_unstructured(value: bytes) -> str:

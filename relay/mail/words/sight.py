@@ -8,7 +8,7 @@ of its sender or of a recipient comes into it.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from relay.mail.page.conditional import only_in_outlook
 from relay.mail.page.dynamic import UNDRAWN, as_drawn
 from relay.mail.page.pixels import Pixel
 from relay.mail.page.visible import Image, Link, Page, read_page
-from relay.mail.parts.decoding import decode_octets, decode_transfer
+from relay.mail.parts.decoding import decode_file, decode_transfer
 from relay.mail.words.folding import Folded, fold, is_disguised
 
 LONGEST_KEPT = 128 * 1024
@@ -125,15 +125,21 @@ def _read(source: Source, most: int = LONGEST_KEPT) -> Sight:
     octets = decode_transfer(source.octets, source.encoding)
     if len(octets) > most:
         return Sight(len(octets), (), is_complete=False)
-    text = decode_octets(octets, source.charset)
+    is_saved = source.where.startswith("attachment")
+    text, is_certain = decode_file(octets, source.charset, source.kind != "text", is_saved)
+    sight = _sight_of_text(len(octets), text, source)
+    return sight if is_certain else replace(sight, is_complete=False)
+
+
+def _sight_of_text(length: int, text: str, source: Source) -> Sight:
     if source.kind == "text":
         links = tuple([Link(url, url, source.where, tag="text") for url in _urls(text)])
-        return Sight(len(octets), (_text(source.where, text, wraps=True),) if text else (), links)
+        return Sight(length, (_text(source.where, text, wraps=True),) if text else (), links)
     if source.kind == "amp":
-        return _sight_of_pages(len(octets), read_page(as_drawn(text), source.where, UNDRAWN))
+        return _sight_of_pages(length, read_page(as_drawn(text), source.where, UNDRAWN))
     page, outlook = read_page(text, source.where), only_in_outlook(text)
     page.is_complete = page.is_complete and outlook is not None
-    return _sight_of_pages(len(octets), page, read_page(outlook, f"{source.where}, Outlook") if outlook else None)
+    return _sight_of_pages(length, page, read_page(outlook, f"{source.where}, Outlook") if outlook else None)
 
 
 _kept = lru_cache(maxsize=MOST_KEPT)(_read)
