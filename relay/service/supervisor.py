@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -166,14 +167,14 @@ class Supervisor:
         """Take up what `relay policy apply` puts in force, and look after the workers."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            try:
-                in_force = self._archive.in_force()
-                if in_force is not None and in_force != self._policy and not self._reloading.locked():
-                    await self._switch(in_force)
-                for hand in self._hands:
-                    await hand.look_after()
-            except (RelayError, OSError):
-                _log.exception("the policy set in force cannot be taken up; the one before stays")
+            await _attempt(self._take_up(), "the policy set in force cannot be taken up; the one before stays")
+            for hand in self._hands:
+                await _attempt(hand.look_after(), f"{hand.name} cannot be looked after")
+
+    async def _take_up(self) -> None:
+        in_force = self._archive.in_force()
+        if in_force is not None and in_force != self._policy and not self._reloading.locked():
+            await self._switch(in_force)
 
     async def _reload(self) -> None:
         """SIGHUP: apply the configured folder."""
@@ -264,3 +265,11 @@ def _bind_one(listen: Listen, host: str, port: int, *, shared: bool = True) -> s
         bound.close()
         raise ConfigurationError(f'[[listen]] "{listen.name}": {listen.address}: {error.strerror}') from error
     return bound
+
+
+async def _attempt(work: Coroutine[Any, Any, None], what: str) -> None:
+    """One look: whatever its fault is, the next one comes in a second, and nothing else is left without."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - a watch that ended would leave a silent worker alone for good
+        _log.exception(what)
