@@ -162,13 +162,12 @@ class OptIn:
         now = self._clock()
         request = self._request_id(form, mailbox, now)
         kept = await self._kept(form, mailbox, now)
-        if kept is None and not self._persons.lets(person_of(mailbox), now):
+        if kept is None and not (self._persons.lets(person_of(mailbox), now) and self._domains.lets(mailbox.domain, now)):
             kept = Kept.TOO_MANY
         kept = kept or await self._recorded(form, mailbox, wish, request, now)
         if kept is not None:
             consent_requests_total.labels(kept.value).inc()
             return Asked(kept=kept)
-        self._domains.ask(mailbox.domain, now)
         return Asked(request, None, mailbox, self._mail(form, mailbox, request, now, wish.language))
 
     async def _recorded(self, form: SignUp, mailbox: Mailbox, wish: Wish, request: str, now: float) -> Kept | None:

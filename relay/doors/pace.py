@@ -72,9 +72,12 @@ class DomainPace:
         asked, answered = self._times(domain, now)
         return len(asked) < self._first + self._each_answer * len(answered)
 
-    def ask(self, domain: str, now: float) -> None:
-        """Count one that is asked."""
+    def lets(self, domain: str, now: float) -> bool:
+        """Count one more that is asked, if it may be."""
+        if not self.is_open(domain, now):
+            return False
         self._times(domain, now)[0].append(now)
+        return True
 
     def answer(self, domain: str, now: float) -> None:
         """Count one that has answered."""

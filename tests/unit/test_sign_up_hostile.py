@@ -85,6 +85,13 @@ async def test_whoever_owns_all_mailboxes_of_a_domain_is_not_flooded_with_invent
     assert await asked_at(desk, ["x@example.org"]) == 1
 
 
+async def test_not_by_asking_for_all_of_them_at_once_either(desk):
+    """All were let through while the first was being recorded."""
+    told = await asyncio.gather(*(desk.ask(f"x{number}@example.org") for number in range(2 * UNANSWERED_AT_DOMAIN)))
+    assert (told.count("sent"), told.count("too_many")) == (UNANSWERED_AT_DOMAIN, UNANSWERED_AT_DOMAIN)
+    assert len(desk.line.mails) == UNANSWERED_AT_DOMAIN
+
+
 async def test_where_people_confirm_more_may_sign_up(desk):
     assert await asked_at(desk, [f"x{number}@example.org" for number in range(UNANSWERED_AT_DOMAIN)]) == UNANSWERED_AT_DOMAIN
     assert await asked_at(desk, ["y@example.org"]) == 0
