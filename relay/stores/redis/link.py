@@ -20,7 +20,7 @@ from relay.data_files import data_file
 from relay.errors import StoreUnavailable
 from relay.stores.contracts import StoreMeta
 from relay.stores.redis.address import clients_of, is_watched
-from relay.tasks import after_turns, spawn
+from relay.tasks import spawn
 
 Argument = bytes | str | int | float
 
@@ -195,7 +195,7 @@ class RedisLink:
     def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
-            after_turns(asyncio.get_running_loop(), self._send_waiting)
+            asyncio.get_running_loop().call_soon(self._send_waiting)
 
     def _send_waiting(self) -> None:
         self._is_scheduled = False
