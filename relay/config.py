@@ -145,7 +145,7 @@ class Delivery(StrictTable):
 
 class Hold(StrictTable):
     max_bytes: Size = 1024**3
-    first_retry: Lasting = 60.0
+    first_retry: Duration = Field(default=60.0, ge=1)
     longest_retry: Duration = 3600.0
 
     @model_validator(mode="after")

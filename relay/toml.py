@@ -43,8 +43,8 @@ def parse_duration(value: Any) -> float:
 
 
 def _parse_lasting(value: Any) -> float:
-    if (seconds := parse_duration(value)) < 1:
-        raise ValueError("expected 1s or longer / 应不短于 1s")
+    if not (seconds := parse_duration(value)):
+        raise ValueError("expected longer than 0s / 应长于 0s")
     return seconds
 
 

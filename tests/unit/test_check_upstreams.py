@@ -15,7 +15,10 @@ TABLE = '[[upstream]]\nname = "{name}"\nprovider = "generic"\naddresses = {addre
 
 @pytest.fixture
 def place(tmp_path):
-    return Installation(tmp_path)
+    """Its upstreams ask for no login, so passwords are those of users.toml."""
+    installation = Installation(tmp_path)
+    installation.add('[auth]\nmode = "users"\nusers_file = "users.toml"\n')
+    return installation
 
 
 async def found(place):

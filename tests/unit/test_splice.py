@@ -1,6 +1,7 @@
 """Places in quoted-printable: a cut is made between octets as `a2b_qp` reads them, or not at all."""
 
 import binascii
+import re
 
 import pytest
 from hypothesis import given
@@ -32,11 +33,11 @@ PIECES = st.sampled_from(
         b"\t",
         b"=\r\n",
         b"\r\n",
-        b"= \r\n",
         b"x" * 9,
     ]
 )
-RAW = st.lists(PIECES, max_size=14).map(b"".join)
+BLANK_END = re.compile(rb"=[ \t]+(?:[\r\n]|\Z)")  # readers differ about it, and nothing is written there
+RAW = st.lists(PIECES, max_size=14).map(b"".join).filter(lambda raw: BLANK_END.search(raw) is None)
 
 
 def opened(raw: bytes) -> tuple[bytes, Octets]:
