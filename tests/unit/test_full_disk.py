@@ -11,10 +11,14 @@ import pytest
 from relay.cli.lists import opened_faults, written
 from relay.stores.tables import Fault
 from tests.support.beginner import write_answers
+from tests.support.needs import full_device
 
 ROOT = Path(__file__).resolve().parents[2]
-FULL = Path("/dev/full")
-pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs a device that is always full")
+
+
+@pytest.fixture
+def full():
+    return full_device()
 
 
 def relay(*arguments, most_octets=None, **streams):
@@ -29,21 +33,21 @@ def relay(*arguments, most_octets=None, **streams):
 
 
 @pytest.mark.parametrize("arguments", [["schema", "stream"], ["schema", "stream", "--lang", "zh"], ["--help"], ["--version"]])
-def test_output_that_finds_no_room(arguments):
-    with FULL.open("w") as full:
-        done = relay(*arguments, stdout=full)
+def test_output_that_finds_no_room(arguments, full):
+    with full.open("w") as output:
+        done = relay(*arguments, stdout=output)
     said = "无法写入 标准输出" if "zh" in arguments else "The output cannot be written"
     assert (done.returncode, done.stderr) == (1, f"{said}{'：' if 'zh' in arguments else ': '}No space left on device\n")
 
 
-def test_a_list_goes_into_a_device_and_never_into_its_place(tmp_path):
+def test_a_list_goes_into_a_device_and_never_into_its_place(tmp_path, full):
     link = tmp_path / "list.csv"
-    link.symlink_to(FULL)
+    link.symlink_to(full)
     with pytest.raises(OSError, match="No space left") as fault, written(link) as file:
         file.write(b"address\n")
     assert fault.value.filename == str(link)
-    assert link.readlink() == FULL
-    assert FULL.is_char_device()
+    assert link.readlink() == full
+    assert full.is_char_device()
     assert list(tmp_path.iterdir()) == [link]
 
 
@@ -56,9 +60,9 @@ def test_a_list_takes_the_place_of_what_a_link_points_to(tmp_path):
     assert (link.readlink(), target.read_bytes()) == (target, b"new")
 
 
-def test_bad_rows_that_find_no_room(tmp_path):
+def test_bad_rows_that_find_no_room(tmp_path, full):
     rejects = tmp_path / "rejects.csv"
-    rejects.symlink_to(FULL)
+    rejects.symlink_to(full)
     with pytest.raises(OSError, match="No space left") as fault, opened_faults(rejects) as faults:
         faults.add(Fault(1, "nobody", "不是邮箱", "no mailbox"))
     assert fault.value.filename == str(rejects)

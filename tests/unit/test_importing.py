@@ -18,6 +18,7 @@ from relay.keys import load_keys
 from relay.records.kinds import Kind
 from relay.stores.entries import row_of
 from relay.stores.sqlite import SQLiteStore
+from tests.support.needs import full_device
 from tests.support.stores import digest, new_sqlite, refusal
 from tests.support.suppressing import Relay, a_small_relay, relays_on_both_stores
 from tests.support.waiting import wait_until
@@ -120,11 +121,10 @@ def test_what_was_written_before_the_store_failed_is_recorded_and_the_next_impor
     assert small.json("import", path, "--reason", "unsubscribe", code=1)["new"] == 698 - sum(steps[:2])
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_told_and_the_next_import_writes_all(small, short_parts, monkeypatch):
-    path = a_list(small)
+    full, path = full_device(), a_list(small)
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "TemporaryFile", lambda **_: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115, PTH123
+        patch.setattr(importing, "TemporaryFile", lambda **_: full.open("r+b", buffering=0))
         result = small("import", path, "--reason", "unsubscribe", code=4)
     assert f"{small.folder / 'data'}: the disk is full" in result.stderr
     assert small.json("import", path, "--reason", "unsubscribe", code=1)["new"] == 698
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_and_the_next_import_writes_all(small, short_parts, 
 
 def test_a_process_that_dies_is_told_and_nothing_is_lost(small, short_parts, processes, monkeypatch):
     tell = importing._tell
-    killed = []
+    killed: list[object] = []
 
     def kill_later(process, message):
         tell(process, message)
