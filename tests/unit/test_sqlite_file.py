@@ -75,12 +75,17 @@ async def test_another_schema_is_not_guessed(tmp_path):
     assert caught.value.reason == "schema"
 
 
-async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_used(tmp_path):
-    path = tmp_path / "relay.db"
+def older_file(folder, script):
+    """A file as an earlier version left it: one of today's, changed by the script."""
+    path = folder / "relay.db"
     SQLiteStore.create(path, META)
-    older = sqlite3.connect(path)
-    older.execute("DROP TABLE sending_days")
-    older.close()
+    with closing(sqlite3.connect(path)) as today:
+        today.executescript(script)
+    return path
+
+
+async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_used(tmp_path):
+    path = older_file(tmp_path, "DROP TABLE sending_days")
     store = SQLiteStore.open(path, META)
     await store.note_sending("news", "2026-11-21")
     assert (await store.sending_days(["news"]))["news"].days == 1
@@ -88,22 +93,14 @@ async def test_a_file_from_before_days_of_sending_were_counted_goes_on_being_use
 
 
 async def test_a_file_from_before_transfers_were_counted_goes_on_being_used(tmp_path):
-    path = tmp_path / "relay.db"
-    SQLiteStore.create(path, META)
-    older = sqlite3.connect(path)
-    older.executescript("DROP TABLE transferred; DROP TABLE transferred_persons")
-    older.close()
+    path = older_file(tmp_path, "DROP TABLE transferred; DROP TABLE transferred_persons")
     store = SQLiteStore.open(path, META)
     assert await store.transfer_years() == []
     await store.aclose()
 
 
 async def test_counting_what_is_reserved_reads_an_index_alone_also_in_an_older_file(tmp_path):
-    path = tmp_path / "relay.db"
-    SQLiteStore.create(path, META)
-    older = sqlite3.connect(path)
-    older.executescript("DROP INDEX reserved_counts; CREATE INDEX reserved_key ON reserved (key)")
-    older.close()
+    path = older_file(tmp_path, "DROP INDEX reserved_counts; CREATE INDEX reserved_key ON reserved (key)")
     await SQLiteStore.open(path, META).aclose()
     renewed = sqlite3.connect(path)
     plan = [row[3] for row in renewed.execute(f"EXPLAIN QUERY PLAN {limits._COUNT}", (b"", 0, 0, 0, 0))]
