@@ -17,9 +17,6 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 _IN_A_PASS = 50  # steps of about a tenth of a millisecond
-TURNS = 12
-"""Turns of the loop in which those come who are about to: messages that go together are a turn or two apart."""
-
 _EARLY = 0.001  # seconds that a timer may be early: the loop counts in milliseconds
 _running: set[asyncio.Task[Any]] = set()
 _log = logging.getLogger("relay.tasks")
@@ -57,14 +54,6 @@ async def in_steps(make: Callable[[S], T], of: Iterable[S]) -> list[T]:
 async def beside(work: Callable[[], T], *, size: int) -> T:
     """Do it at once where it is about few; else in a thread, so that everybody else is heard meanwhile."""
     return work() if size <= _IN_A_PASS else await asyncio.to_thread(work)
-
-
-def after_turns(loop: asyncio.AbstractEventLoop, call: Callable[[], object], turns: int = TURNS) -> None:
-    """Call it so many turns of the loop later: what they bring can go along, and an idle loop is through with each in 0.6 us."""
-    if turns:
-        loop.call_soon(after_turns, loop, call, turns - 1)
-    else:
-        call()
 
 
 class Turns:

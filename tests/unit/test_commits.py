@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from relay import commits as module
-from relay.commits import Commits, begin_immediate
-from relay.tasks import TURNS
+from relay.commits import TURNS, Commits, begin_immediate
 from tests.support.waiting import until
 
 
