@@ -20,6 +20,7 @@ from relay.mail.page.open_elements import tag_names
 from relay.mail.page.pixels import Pixel, loading_in
 from relay.mail.page.selecting import Selecting, TooMuch
 from relay.mail.page.sizes import is_dot
+from relay.mail.page.spoken import SPEAKING, spoken_by
 from relay.mail.page.styles import (
     MAX_SHEET,
     MAX_STYLE,
@@ -48,8 +49,7 @@ _FRAMES = tag_names("iframe object video")
 _NAMED = _FRAMES | tag_names(
     "a area audio base bgsound embed feimage font frame image img input link script source style title track"
 )
-_SPEAKING = ("title", "value", "placeholder", "label")
-_OLD = "[hidden],[bgcolor],[background],[title],input[value],[placeholder],[label]"
+_OLD = f"[hidden],[bgcolor],[background],{SPEAKING}"
 _MAX_SELECTORS = 200
 _MAX_MATCHED = 20_000_000  # characters of the page for each class of each selector
 _LAST_LINKS = 30
@@ -251,7 +251,7 @@ class _Reading:
         found = {node.mem_id: node for node in self.tree.css(_OLD)}  # some come twice
         said = [(node, node.attributes) for node in found.values()]
         self.painted = {node.mem_id: read_colour(attributes.get("bgcolor") or "") for node, attributes in said}
-        self.titled = [(node, text) for node, attributes in said for name in _SPEAKING if (text := attributes.get(name))]
+        self.titled = [(node, text) for node, attributes in said for text in spoken_by(node.tag, attributes)]
         for node, attributes in said:
             if attributes.get("background"):
                 self.behind.append(node)
