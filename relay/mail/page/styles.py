@@ -134,7 +134,7 @@ def read_style(text: str) -> Style:
 
 
 def _style(text: str) -> Style:
-    said = _declarations(text)
+    said = declarations(text)
     colour = read_colour(said.get("color", ""))
     behind = said.get("background-color") or said.get("background", "")
     background = read_colour(behind)
@@ -239,7 +239,8 @@ def _rules(text: str) -> Iterator[tuple[str, Style, bool, bool]]:
                 yield selectors, read_style(said), everywhere, "!important" in said
 
 
-def _declarations(text: str) -> dict[str, str]:
+def declarations(text: str) -> dict[str, str]:
+    """What a style says, by property, in lower case."""
     if "/*" in text:
         text = _COMMENT.sub("", text)
     if "\\" in text:

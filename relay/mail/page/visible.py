@@ -1,8 +1,7 @@
 """HTML as people see it: its text, links and pictures, and the text that is there but not seen.
 
-Lexbor reads the page as a browser does, style elements aside; what Outlook
-alone reads is in `conditional`.  It takes long for pages nested beyond measure, so
-those are not read, and said to be unread.
+Lexbor reads the page as a browser does, style elements aside; what Outlook alone reads is in
+`conditional`.  Pages nested beyond measure take long: they are not read, and said to be unread.
 """
 
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from relay.mail.page.conditional import MOST_COMMENTS, conditional_comments
+from relay.mail.page.doubts import take_doubtful
 from relay.mail.page.legibility import attribute, legibility_of
 from relay.mail.page.looks import Looks, small_rules
 from relay.mail.page.nesting import is_readable
@@ -101,8 +101,11 @@ class Page:
     is_complete: bool = True
 
 
-def read_page(html: str, where: str, without: str = "", mark: str = "") -> Page:
-    """Read an HTML part, less the elements of the selector `without`; `mark` is an attribute that pixels are found by."""
+def read_page(html: str, where: str, without: str = "", mark: str = "", *, surely: str = "") -> Page:
+    """Read an HTML part, less the elements of the selector `without`; `mark` is an attribute that pixels are found by.
+
+    `surely`: less whatever some reader may not see, a link to that aside.
+    """
     page = Page(where)
     if not is_readable(html):
         page.is_complete = False
@@ -110,6 +113,8 @@ def read_page(html: str, where: str, without: str = "", mark: str = "") -> Page:
     tree = LexborHTMLParser(html)
     for node in reversed(tree.css(without) if without else ()):  # those inside others first
         node.decompose()
+    if surely:
+        take_doubtful(tree, len(html), surely)
     if tree.root is not None and tree.body is not None:
         try:
             _Reading(tree, page, len(html), mark).read()
