@@ -319,6 +319,7 @@ def test_the_boilerplate_of_amp_hides_in_html_what_it_says():
         (WHITE_ON_WHITE, "colour"),
         ('<table bgcolor=#000000><tr><td><font color="black">faint</font></table>', "colour"),
         ('<p style="color:rgb(250,250,250);background-color:#fff">faint</p>', "colour"),
+        ('<p style="color:rgb(100%, 98%, 100%)">faint</p>', "colour"),
     ],
 )
 def test_hidden_text(body, how):
