@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from relay.hosts import HostPort, OptionalHostPort, is_local
 from relay.logins import fold_login
+from relay.policy.rules.table import read_country
 from relay.policy.timing.limits import parse_limit
 from relay.toml import StrictTable
 
@@ -21,6 +22,11 @@ class Upstream(StrictTable):
     limits: tuple[str, ...] = ()
     max_connections: int = Field(default=0, ge=0, le=10_000)
     max_connections_per_identity: int = Field(default=0, ge=0, le=1000)
+
+    @field_validator("country")
+    @classmethod
+    def _country(cls, country: str) -> str:
+        return read_country(country) if country else country
 
     @field_validator("limits")
     @classmethod

@@ -34,8 +34,6 @@ _NO_ASCII = ("utf-16", "utf-32", "utf-7", "unicode-1-1-utf-7", "ucs-", "iso-1064
 _MARK = "relay:footer"
 _MARKED = as_html([Line("", _MARK)], _ENGLISH).encode()
 """Stands where the footer is to stand, while it is seen whether readers see it."""
-_MAY_BE_CLOSED = "dialog,details,datalist,select,textarea,video,audio,object,canvas,iframe,noscript,[popover]"
-"""What stands in these is seen by some readers at most."""
 _ESCAPES = re.compile(rb"\x1b(?:\([BJ]|\$[@B]|\$?\([A-Z]|\$\)[A-Z])")
 _TO_ASCII = (b"\x1b(B", b"\x1b(J")
 
@@ -113,7 +111,7 @@ class _Writing:
                 ends = "".join(f"</{name}>" for name in around if name.isascii()).encode()
                 html = self._marked(place, ends)
                 around = elements_around(html, _MARK)
-            if around == () and _is_marked(page := read_page(html, "", without=_MAY_BE_CLOSED)):
+            if around == () and _is_marked(page := read_page(html, "", surely=_MARK)):
                 return place, ends, page
         raise DutyImpossible("the HTML hides what stands at its end, or is nested too deeply to be read")
 

@@ -65,6 +65,12 @@ def test_a_bomb_is_refused_within_its_bounds(name, counted):
     assert not message.content.is_complete or "content/telephone-list" in {one.rule for one in ruling.objections}
 
 
+def test_the_bounds_are_those_that_people_are_told():
+    """The bombs above would be harmless under any bounds: these are what keeps a message cheap (docs/policies.md)."""
+    assert (MAX_DEPTH, MAX_PARTS, MAX_LOOK_ALIKES) == (20, 1000, 10_000)
+    assert (MAX_TEXTS, MAX_PART, MAX_OCTETS, MOST_NUMBERS) == (100, 1024**2, 4 * 1024**2, 20_000)
+
+
 def test_delimiters_that_are_none_are_passed_a_bounded_number_of_times():
     walker = mime._Walker(Message.parse(BOMBS["look_alikes"]()).body)
     assert len(walker._between(b"--b", 0, len(walker.body))) <= 1

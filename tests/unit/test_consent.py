@@ -125,6 +125,7 @@ def test_purposes_and_scopes_of_refusals_belong_together():
         ([event(1), event(2, "2026-10-02", "withdrawn"), event(3, "2026-10-03")], 3),
         ([event(1), event(2, "2026-10-02", "withdrawn"), event(3, "2026-10-03", "renewed")], "withdrawn on 2026-10-02"),
         ([event(1, purpose="marketing"), event(2, "2026-10-02", "withdrawn", "marketing:offers")], 1),
+        ([event(1), event(2, "2026-10-02", "withdrawn", "marketing:newsletter:weekly")], "withdrawn on 2026-10-02"),
         ([event(1, source="purchased")], "the address was purchased"),
         ([event(1, "2026-12-24")], "given on 2026-12-24 only"),
         ([event(1, expires_at=at("2026-11-22"))], 1),

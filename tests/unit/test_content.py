@@ -319,6 +319,7 @@ def test_the_boilerplate_of_amp_hides_in_html_what_it_says():
         (WHITE_ON_WHITE, "colour"),
         ('<table bgcolor=#000000><tr><td><font color="black">faint</font></table>', "colour"),
         ('<p style="color:rgb(250,250,250);background-color:#fff">faint</p>', "colour"),
+        ('<p style="color:rgb(100%, 98%, 100%)">faint</p>', "colour"),
     ],
 )
 def test_hidden_text(body, how):
@@ -600,10 +601,25 @@ def test_a_page_that_says_its_charset_twice_is_read(head):
 @pytest.mark.parametrize(
     "field",
     ["<input value=赌博>", "<input type=submit value=赌博>", "<input placeholder=赌博>", "<textarea placeholder=赌博></textarea>",
-     "<select><option label=赌博></select>", "<select><optgroup label=赌博><option>a</select>"],
+     "<select><option label=赌博></select>", "<select><optgroup label=赌博><option>a</select>",
+     "<input type='hidden ' value=赌博>", "<input type=image value=赌博>", "<input type=image alt=赌博>",
+     "<input type=password placeholder=赌博>", "<input type=checkbox title=赌博>"],
 )  # fmt: skip
 def test_what_the_fields_of_a_form_say_is_read(field):
     assert "赌博" in "".join(seen(page(field)).values())
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["<input type=hidden value=赌博>", "<input type=HIDDEN title=赌博 placeholder=赌博>", "<input type=checkbox value=赌博>",
+     "<input type=radio value=赌博 placeholder=赌博>", "<input type=password value=赌博>", "<input type=file value=赌博>",
+     "<input type=color value=赌博>", "<input type=range value=赌博>", "<input alt=赌博>", "<input label=赌博>",
+     "<option value=赌博 label=a>", "<button value=赌博 title=a>b</button>", "<p label=赌博 placeholder=赌博>a"],
+)  # fmt: skip
+def test_what_no_browser_shows_of_a_field_is_not_read(field):
+    content = page(field)
+    assert "赌博" not in "".join(seen(content).values())
+    assert content.is_complete
 
 
 def test_html_without_anything():

@@ -396,6 +396,11 @@ LINK = '<a href="https://example.com/out" style="{}">{}</a>'
         ("<p>Unsubscribe by telephone</p>" + LINK.format("", "Our shop"), ["no unsubscribe link in html part 1"]),
         (LINK.format("display:none", "Unsubscribe") + LINK.format("", "Unsubscribe"), []),
         ("<p>Hi</p>", ["no unsubscribe link in html part 1"]),
+        ('<a href="#">Unsubscribe</a>', ["an unsubscribe link that leads nowhere in html part 1"]),
+        ('<a href="JavaScript:void(0)">Unsubscribe</a>', ["an unsubscribe link that leads nowhere in html part 1"]),
+        ('<a href=" mailto:?subject=unsubscribe">Unsubscribe</a>', ["an unsubscribe link that leads nowhere in html part 1"]),
+        ('To unsubscribe, <a href="#top">click here</a>.', ["an unsubscribe link that leads nowhere in html part 1"]),
+        ('<a href="mailto:out@example.com?subject=unsubscribe">Unsubscribe</a>', []),
     ],
 )  # fmt: skip
 def test_the_way_out_is_in_sight(body, found):

@@ -330,6 +330,53 @@ def test_what_readers_may_not_see_is_not_taken_for_said(html):
     assert [word in shown for word in ("发件单位", "通信地址", "拒收邮件", "隐私政策")] == [True] * 4
 
 
+HIDING = [
+    "height:1px;overflow:hidden", "max-height:2px;overflow:auto", "line-height:0", "zoom:0.01", "translate:-9999px", "scale:0",
+    "transform:translate(-9999px,0)", "transform:rotateX(90deg)", "mask:linear-gradient(transparent,transparent)",
+    "-webkit-text-fill-color:transparent", "letter-spacing:-2em", "color:#f0f0f0", "color:hsl(0,0%,100%)", "color:lab(100 0 0)",
+    "opacity:.2", "position:absolute;clip:rect(0,0,0,0)", "position:fixed;left:200vw", "mso-hide:all", "filter:blur(20px)",
+    "max-block-size:0;overflow:clip", "margin-left:calc(10px - 700px)", "text-indent:100%", "font:700 1px/1 a", "font-size:2px",
+    "background:#fff;color:#eee", "font-size:var(--none)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "html",
+    [*[f"<p>x</p><div style='{style}'>{UNSEEN}</div>" for style in HIDING],
+     *[f"<style>.q{{{style}}}</style><p>x</p><div class=q>{UNSEEN}</div>" for style in HIDING],
+     f"<style>[title=q]{{display:none}}</style><p>x</p><div title=q>{UNSEEN}</div>",
+     f"<style>p+div{{display:none}}</style><p>x</p><div>{UNSEEN}</div>",
+     f"<style>body{{div{{display:none}}}}</style><p>x</p><div>{UNSEEN}</div>",
+     f"<style>@supports (top:0){{@media all{{#a.Q{{display:none}}}}}}</style><p>x</p><div id=a class=q>{UNSEEN}</div>",
+     f"<style>.q{{display:none</style><p>x</p><div class=q>{UNSEEN}</div>",
+     f"<style>@import 'https://x.example/a.css';</style><p>{UNSEEN}</p>",
+     f"<link rel=stylesheet href=https://x.example/a.css><p>{UNSEEN}</p>",
+     f"<body style='overflow:hidden'>{UNSEEN}<p>{UNSEEN}</p></body>",
+     f"<p>x</p><svg width=0 height=0><text>{UNSEEN}</text></svg><noembed>{UNSEEN}</noembed><meter>{UNSEEN}</meter>"],
+)  # fmt: skip
+def test_what_is_hidden_in_a_way_that_nobody_listed_is_not_taken_for_said(html):
+    (written,) = texts(footed(page(html)))
+    shown = Page.of(written).footer.text
+    assert [word in shown for word in ("发件单位", "通信地址", "拒收邮件", "隐私政策")] == [True] * 4
+
+
+ORDINARY = (
+    "<style>@font-face{font-family:x;src:url(https://x.example/x.woff)} body,td{margin:0;padding:0;-webkit-text-size-adjust:100%}"
+    "table{border-collapse:collapse;mso-table-lspace:0pt} .ExternalClass *{line-height:100%} #outlook a{padding:0}"
+    "@media (max-width:600px){.wide{width:100%!important;display:block!important} .desk{display:none!important}}</style>"
+    "<body style='margin:0;padding:0;background:#eee'><div class=desk style='display:none;overflow:hidden'>Spring</div>"
+    "<table role=presentation width=100% style='border-spacing:0'><tr><td class=wide align=center bgcolor='#123456'"
+    " style='padding:12px 24px 0;font:400 13px/1.5 Arial,sans-serif;color:#fff;text-align:center;vertical-align:top'>"
+    f"<p style='margin:0 0 1em;font-size:12px;line-height:18px;letter-spacing:.5px'>{UNSEEN}</p></td></tr></table></body>"
+)
+
+
+def test_an_ordinary_newsletter_says_what_it_says():
+    (written,) = texts(footed(page(ORDINARY)))
+    shown = Page.of(written).footer.text
+    assert [word in shown for word in ("发件单位", "通信地址", "拒收邮件", "隐私政策")] == [False] * 4
+
+
 @pytest.mark.parametrize(
     ("text", "again"),
     [

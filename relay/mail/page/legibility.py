@@ -19,6 +19,11 @@ def legibility_of(link: LexborNode, sheet: Sheet) -> tuple[float | None, float |
     return _size(around, sheet), _contrast(around, sheet)
 
 
+def contrast_of(node: LexborNode) -> float | None:
+    """The contrast of an element's text to 1, style sheets aside."""
+    return _contrast([(one, read_style(attribute(one, "style"))) for one in _upwards(node)], Sheet())
+
+
 def _innermost(link: LexborNode) -> LexborNode:
     """The element that holds the link's first words: it may be painted by itself."""
     for node in link.traverse(include_text=True, skip_empty=True):
@@ -48,8 +53,8 @@ def _contrast(around: list[tuple[LexborNode, Style]], sheet: Sheet) -> float | N
         if style.has_picture or attribute(node, "background") or (sheet.paints and attribute(node, "class")):
             return None
         if behind := style.background or read_colour(attribute(node, "bgcolor")):
-            return _ratio(colour, behind)
-    return None if sheet.paints else _ratio(colour, WHITE)
+            return ratio(colour, behind)
+    return None if sheet.paints else ratio(colour, WHITE)
 
 
 def _colour(around: list[tuple[LexborNode, Style]]) -> Colour:
@@ -62,7 +67,8 @@ def _colour(around: list[tuple[LexborNode, Style]]) -> Colour:
     return _LINK
 
 
-def _ratio(one: Colour, other: Colour) -> float:
+def ratio(one: Colour, other: Colour) -> float:
+    """The contrast of two colours to 1."""
     bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 

@@ -23,6 +23,7 @@ _SHORT = 300  # characters
 _COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})")
+_CHANNEL = re.compile(rf"({_NUMBER.pattern})(%?)")
 _COLOUR = re.compile(r"#[0-9a-f]{3,8}\b|rgba?\([^()]{1,60}\)|\b[a-z]{3,20}\b")
 _BRACE = re.compile(r"([{}])")
 SELECTOR = re.compile(r"(?:\*|[\w.#-]{1,80})(?: +(?:\*|[\w.#-]{1,80})){0,2}")
@@ -134,7 +135,7 @@ def read_style(text: str) -> Style:
 
 
 def _style(text: str) -> Style:
-    said = _declarations(text)
+    said = declarations(text)
     colour = read_colour(said.get("color", ""))
     behind = said.get("background-color") or said.get("background", "")
     background = read_colour(behind)
@@ -239,7 +240,8 @@ def _rules(text: str) -> Iterator[tuple[str, Style, bool, bool]]:
                 yield selectors, read_style(said), everywhere, "!important" in said
 
 
-def _declarations(text: str) -> dict[str, str]:
+def declarations(text: str) -> dict[str, str]:
+    """What a style says, by property, in lower case."""
     if "/*" in text:
         text = _COMMENT.sub("", text)
     if "\\" in text:
@@ -365,7 +367,8 @@ def _hex(digits: str) -> Colour | None:
 
 
 def _rgb(text: str) -> Colour | None:
-    numbers = [float(number) for number in _NUMBER.findall(text)]
+    channels = _CHANNEL.findall(text)
+    numbers = [float(number) * (2.55 if share and place < 3 else 1) for place, (number, share) in enumerate(channels)]
     if len(numbers) > 3 and numbers[3] <= (10 if text.rstrip(") ").endswith("%") else 0.1):
         return CLEAR
     if len(numbers) < 3 or not all(0 <= number <= 255 for number in numbers[:3]):

@@ -50,6 +50,12 @@ def leads_out(shown: str, href: str) -> bool:
     return bool(_those_in(shown[:_LONGEST].casefold(), WORDS) or _those_in(href[:_LONGEST].casefold(), _ADDRESSES))
 
 
+def leads_nowhere(href: str) -> bool:
+    """Whether a link is one within the page, a script, or a mail to nobody."""
+    address = href[:_LONGEST].strip().lower()
+    return address.startswith(("#", "javascript:")) or (address.startswith("mailto:") and "@" not in address.replace("%40", "@"))
+
+
 def may_lead_out(links: Sequence[tuple[str, str]]) -> Iterator[int]:
     """Which of these, given by text and address, do so, or have their meaning beside them: "here"."""
     texts = [shown[:_LONGEST].casefold() for shown, _ in links]

@@ -1,8 +1,7 @@
 """HTML as people see it: its text, links and pictures, and the text that is there but not seen.
 
-Lexbor reads the page as a browser does, style elements aside; what Outlook
-alone reads is in `conditional`.  It takes long for pages nested beyond measure, so
-those are not read, and said to be unread.
+Lexbor reads the page as a browser does, style elements aside; what Outlook alone reads is in
+`conditional`.  Pages nested beyond measure take long: they are not read, and said to be unread.
 """
 
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from relay.mail.page.conditional import MOST_COMMENTS, conditional_comments
+from relay.mail.page.doubts import take_doubtful
 from relay.mail.page.legibility import attribute, legibility_of
 from relay.mail.page.looks import Looks, small_rules
 from relay.mail.page.nesting import is_readable
@@ -20,6 +20,7 @@ from relay.mail.page.open_elements import tag_names
 from relay.mail.page.pixels import Pixel, loading_in
 from relay.mail.page.selecting import Selecting, TooMuch
 from relay.mail.page.sizes import is_dot
+from relay.mail.page.spoken import SPEAKING, spoken_by
 from relay.mail.page.styles import (
     MAX_SHEET,
     MAX_STYLE,
@@ -48,8 +49,7 @@ _FRAMES = tag_names("iframe object video")
 _NAMED = _FRAMES | tag_names(
     "a area audio base bgsound embed feimage font frame image img input link script source style title track"
 )
-_SPEAKING = ("title", "value", "placeholder", "label")
-_OLD = "[hidden],[bgcolor],[background],[title],input[value],[placeholder],[label]"
+_OLD = f"[hidden],[bgcolor],[background],{SPEAKING}"
 _MAX_SELECTORS = 200
 _MAX_MATCHED = 20_000_000  # characters of the page for each class of each selector
 _LAST_LINKS = 30
@@ -101,8 +101,11 @@ class Page:
     is_complete: bool = True
 
 
-def read_page(html: str, where: str, without: str = "", mark: str = "") -> Page:
-    """Read an HTML part, less the elements of the selector `without`; `mark` is an attribute that pixels are found by."""
+def read_page(html: str, where: str, without: str = "", mark: str = "", *, surely: str = "") -> Page:
+    """Read an HTML part, less the elements of the selector `without`; `mark` is an attribute that pixels are found by.
+
+    `surely`: less whatever some reader may not see, a link to that aside.
+    """
     page = Page(where)
     if not is_readable(html):
         page.is_complete = False
@@ -110,6 +113,8 @@ def read_page(html: str, where: str, without: str = "", mark: str = "") -> Page:
     tree = LexborHTMLParser(html)
     for node in reversed(tree.css(without) if without else ()):  # those inside others first
         node.decompose()
+    if surely:
+        take_doubtful(tree, len(html), surely)
     if tree.root is not None and tree.body is not None:
         try:
             _Reading(tree, page, len(html), mark).read()
@@ -251,7 +256,7 @@ class _Reading:
         found = {node.mem_id: node for node in self.tree.css(_OLD)}  # some come twice
         said = [(node, node.attributes) for node in found.values()]
         self.painted = {node.mem_id: read_colour(attributes.get("bgcolor") or "") for node, attributes in said}
-        self.titled = [(node, text) for node, attributes in said for name in _SPEAKING if (text := attributes.get(name))]
+        self.titled = [(node, text) for node, attributes in said for text in spoken_by(node.tag, attributes)]
         for node, attributes in said:
             if attributes.get("background"):
                 self.behind.append(node)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relay.mail.page.unsubscribing import leads_out, lines_of_words, says_unsubscribe
+from relay.mail.page.unsubscribing import leads_nowhere, leads_out, lines_of_words, says_unsubscribe
 from relay.mail.page.visible import Link
 from relay.mail.words.content import Content
 from relay.mail.words.sight import Sight
@@ -74,6 +74,8 @@ def _unseen(link: Link, parameters: UnsubscribeLink) -> str:
         return f"an unsubscribe link hidden by {link.hidden}"
     if not link.shown:
         return "an unsubscribe link without visible text"
+    if leads_nowhere(link.href):
+        return "an unsubscribe link that leads nowhere"
     if link.size is not None and link.size < parameters.min_font_px:
         return f"an unsubscribe link of {link.size:g} px"
     if link.contrast is not None and link.contrast < parameters.min_contrast:

@@ -15,7 +15,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from relay.mail.mailbox import Mailbox, MailboxError, a_label
 from relay.policy.cases.case import Action
+from relay.policy.cases.jurisdiction import UNION, UNKNOWN
 from relay.policy.consents.consent import Basis
+from relay.policy.consents.residence import require_country
 from relay.policy.suppressions.suppression import Purpose
 from relay.policy.timing.hours import PATTERN as HOURS_PATTERN
 from relay.policy.timing.hours import Hours, parse_span
@@ -130,10 +132,15 @@ def _reserve(text: str) -> str:
     return text
 
 
+def read_country(code: str) -> str:
+    """The code of a country, of the European Union, or of a place that nobody knows. Raises ValueError."""
+    return code if code in (UNION, UNKNOWN) else require_country(code)
+
+
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 Bases = Annotated[tuple[Annotated[Basis, Field(strict=False)], ...], Field(strict=False)]
 Ascii = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_ascii)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$"), AfterValidator(read_country)]
 Countries = Annotated[tuple[Country, ...], Field(strict=False)]
 Domains = Annotated[tuple[Annotated[str, AfterValidator(fold_domain)], ...], Field(strict=False)]
 Mailboxes = Annotated[tuple[Annotated[str, AfterValidator(fold_mailbox)], ...], Field(strict=False)]

@@ -121,6 +121,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tu
         (r"(\S{1,4}\.\.\.\S{1,4}) in PLACE", lambda found: f"{_place(found)}含 {found[1]}"),
         (r"no unsubscribe link in PLACE", lambda found: f"{_place(found)}没有退订链接"),
         (r"an unsubscribe link without visible text in PLACE", lambda found: f"{_place(found)}：退订链接没有可见文字"),
+        (r"an unsubscribe link that leads nowhere in PLACE", lambda found: f"{_place(found)}：退订链接没有指向任何网页或邮箱"),
         (
             r"an unsubscribe link (?:hidden by ([a-z-]+)|of ([\d.]+) px|with a contrast of ([\d.]+)) in PLACE",
             _way_out,
