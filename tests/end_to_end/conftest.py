@@ -4,17 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.fixtures import a_station
 from tests.support.journey import Client
-from tests.support.leaving import upstream_table
 from tests.support.redis_server import RedisServer
-from tests.support.service import ACCOUNTS, Relay
+from tests.support.service import Relay
 from tests.support.upstream import RecordingUpstream
-
-LISTEN = "".join(
-    f'[[listen]]\nname = "{name}"\naddress = "127.0.0.1:0"\ntls = "none"\nupstream = "{name}"\n'
-    for name in ("generic", "netease")
-)
-SHORT = 'patience = "2s"\npast_dot = "2s"'
 
 
 @pytest.fixture(scope="session")
@@ -28,21 +22,14 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def station(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Relay, RecordingUpstream]]:
-    """Two workers and short deadlines, with an upstream that breaks where a test tells it to.
-
-    The upstream is there twice: as any SMTP server, and behind the listener "netease" as NetEase.
-    """
+    """The one that these tests share; its deadlines are those that are shipped."""
     store = "sqlite"
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
         server.command("FLUSHDB")  # what the station before left there, when tests go to and fro between the stores
         store = server.url
-    folder = tmp_path_factory.mktemp(f"station-{request.param}")
-    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
-        tables = "".join(upstream_table(upstream, name=name, provider=name, auth=None) for name in ("generic", "netease"))
-        relay = Relay(folder, workers=2, store=store, delivery=SHORT, upstreams=tables, listen=LISTEN)
-        with relay:
-            yield relay, upstream
+    with a_station(tmp_path_factory.mktemp(f"station-{request.param}"), store) as station:
+        yield station
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,8 @@ def dns():
         yield server
 
 
-def asking(dns, timeout="0.5s"):
+def asking(dns, timeout="10s"):
+    """The server of a test answers at once, on a busy machine a moment later; who waits in vain asks for less."""
     return f'[dns]\nservers = ["{dns.address}"]\ntimeout = "{timeout}"\n'
 
 
@@ -61,7 +62,7 @@ def test_rcpt_tells_what_dns_says(dns, tmp_path):
         client, journey = Client(relay, OFFICE), Journey(upstream, sender=OFFICE)
         assert client.say(f"MAIL FROM:<{OFFICE}>")[0] == 250
         told = {}
-        for domain in (TAKES, HERE, ALIAS, CHINESE, NOWHERE, NULL, BROKEN, QUIET):
+        for domain in (TAKES, HERE, ALIAS, CHINESE, NOWHERE, NULL, BROKEN):
             code, text = client.say(f"RCPT TO:<ada@{domain}>")
             told[domain] = f"{code} {text}".split(" [")[0]
         assert told == {
@@ -69,7 +70,6 @@ def test_rcpt_tells_what_dns_says(dns, tmp_path):
             NOWHERE: "550 5.1.2",
             NULL: "556 5.1.10",
             BROKEN: "451 4.4.3",
-            QUIET: "451 4.4.3",
         }
         assert client.say("DATA")[0] == 354
         client.finish(journey)
@@ -77,8 +77,18 @@ def test_rcpt_tells_what_dns_says(dns, tmp_path):
         (delivery,) = upstream.accepted
         assert delivery.recipients == [f"ada@{domain}" for domain in (TAKES, HERE, ALIAS, CHINESE)]
         refused = records(relay, kind="refused")
-        assert [one["reply"][:3] for one in refused] == ["550", "556", "451", "451"]
-        relay.wait(lambda: lookups(relay) == {"takes": 4.0, "none": 1.0, "null-mx": 1.0, "unknown": 2.0})
+        assert [one["reply"][:3] for one in refused] == ["550", "556", "451"]
+        relay.wait(lambda: lookups(relay) == {"takes": 4.0, "none": 1.0, "null-mx": 1.0, "unknown": 1.0})
+
+
+def test_rcpt_waits_in_vain_no_longer_than_the_configuration_says(dns, tmp_path):
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream, Relay(tmp_path, upstream, extra=asking(dns, "0.5s")) as relay:
+        client = Client(relay, OFFICE)
+        assert client.say(f"MAIL FROM:<{OFFICE}>")[0] == 250
+        code, text = client.say(f"RCPT TO:<ada@{QUIET}>")
+        assert f"{code} {text}".startswith("451 4.4.3 [")
+        client.quit()
+        relay.wait(lambda: lookups(relay) == {"unknown": 1.0})
 
 
 def lookups(relay):

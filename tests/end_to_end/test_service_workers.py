@@ -20,7 +20,7 @@ from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, Relay, messa
 from tests.support.upstream import RecordingUpstream
 
 upstream = an_upstream(accounts=ACCOUNTS)
-relay = a_relay(delivery='patience = "5s"\npast_dot = "5s"')  # which a test may stop or kill
+relay = a_relay()  # which a test may stop or kill
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,8 @@ def in_background(work, *arguments):
 
 def kill_workers(relay):
     for pid in relay.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_ready(relay):
@@ -59,23 +60,28 @@ def test_a_killed_worker_is_replaced_and_connections_that_wait_are_served(standi
 
 
 def test_while_a_worker_is_away_readyz_says_so(standing):
-    kill_workers(standing)
     said = "worker-1: not running: ended with status -9\nworker-2: not running: ended with status -9\n"
-    standing.wait(lambda: standing.get("operators", "/readyz") == (503, said))
+
+    def is_said():
+        kill_workers(standing)  # again and again: others are soon there
+        return standing.get("operators", "/readyz") == (503, said)
+
+    standing.wait(is_said)
     assert standing.get("operators", "/healthz") == (200, "ok\n")
     wait_ready(standing)
 
 
 def test_counters_never_fall(standing):
     series = 'relay_submissions_total{result="accepted",stream="newsletter"}'
+    already = counted(standing, series)
     assert standing.send(NEWS, ["ada@example.org"], message())[0] == 250
+    standing.wait(lambda: counted(standing, series) == already + 1)
     before = samples(standing)
-    assert before[series] >= 1
     kill_workers(standing)
     for _ in range(5):
         assert counted(standing, series) == before[series]
     assert standing.send(NEWS, ["bob@example.org"], message(to="bob@example.org"))[0] == 250
-    assert counted(standing, series) == before[series] + 1
+    standing.wait(lambda: counted(standing, series) == before[series] + 1)  # a busy worker is shown as it was a second ago
     assert samples(standing).keys() == before.keys()  # a restart makes no new series
     wait_ready(standing)
 
@@ -123,7 +129,7 @@ def test_sigterm_ends_idle_sessions_with_421_and_new_ones_are_not_taken(relay, u
 
 def late_greeting(relay):
     """What a client that connects now is told first; b"" when it is refused, reset or closed."""
-    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", relay.port), 5) as client:
+    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", relay.port), 60) as client:
         return client.recv(1)
     return b""
 
@@ -142,7 +148,7 @@ def test_a_session_in_the_middle_of_a_mail_gets_its_reply_after_sigterm(relay, u
 
 def test_an_upstream_that_never_answers_does_not_keep_the_service_alive(tmp_path, upstream):
     upstream.fault("DOT", stall=True)
-    relay = Relay(tmp_path, upstream, delivery='patience = "1s"\npast_dot = "1s"')
+    relay = Relay(tmp_path, upstream, delivery='patience = "5s"\npast_dot = "1s"')
     with relay, in_background(relay.send, NEWS, ["ada@example.org"], message()) as reply:
         upstream.wait(lambda: upstream.deliveries)
         assert relay.stop() == 0  # SIGKILL would be -9
@@ -161,7 +167,14 @@ def test_sigterm_during_the_start_ends_in_order(tmp_path, upstream):
 def test_workers_end_when_the_supervisor_is_killed(relay):
     (worker,) = relay.worker_pids()
     relay.process.kill()
-    relay.wait(lambda: not Path(f"/proc/{worker}").exists() or "zombie" in Path(f"/proc/{worker}/status").read_text())
+    relay.wait(lambda: has_ended(worker))
+
+
+def has_ended(pid):
+    try:
+        return "zombie" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_worker_ends_in_order_although_nobody_waits_for_its_answer(relay):
@@ -177,7 +190,7 @@ def test_a_worker_ends_in_order_although_nobody_waits_for_its_answer(relay):
 
 def test_every_worker_takes_connections_and_one_page_counts_them_all(standing):
     clients = [smtplib.SMTP("127.0.0.1", standing.port, timeout=30) for _ in range(24)]
-    assert counted(standing, "relay_sessions") == 24
+    standing.wait(lambda: counted(standing, "relay_sessions") == 24)
     assert len(standing.worker_pids()) == 2
     for client in clients:
         client.quit()

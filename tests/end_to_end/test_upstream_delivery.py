@@ -1,6 +1,8 @@
 """Copies reach a real upstream octet for octet, over every kind of connection, and what goes wrong there is told apart."""
 
 import asyncio
+import threading
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -146,39 +148,53 @@ async def test_a_cancelled_mail_leaves_no_trace_in_the_next(upstream):
     assert len(upstream.sessions) == 2
 
 
+async def offer(upstreams, upstream):
+    """Have the upstream get a mail whose dot it does not answer in time; the outcomes, and what comes late.
+
+    Only a dot that came can go unanswered: on a busy machine, where a fraction of a second is too short for that, there is more.
+    """
+    loop, before = asyncio.get_running_loop(), len(upstream.deliveries)
+    for patience in (0.2, 2.0, 20.0, 60.0):
+        deadline = loop.time() + patience
+        with suppress(UpstreamUnavailable):
+            async with upstreams.lease("", NEWS, SECRET, deadline) as connection:
+                outcomes = await connection.transact(None, a_copy(), deadline=deadline, past_dot=0.2)
+            if len(upstream.deliveries) > before:
+                return outcomes, connection.late
+    raise AssertionError("no mail came to its dot")
+
+
 @pytest.mark.parametrize("fault", [{"stall": True}, {"lose": True}, {"close": True}], ids=["stall", "lose", "close"])
 async def test_silence_past_the_dot_is_indeterminate_and_is_not_tried_again(upstream, fault):
     upstream.fault("DOT", **fault)
     async with upstreams_of(upstream_table(upstream)) as upstreams:
-        (outcome,) = await send(upstreams, patience=0.3, past_dot=0.3)
+        (outcome,), _ = await offer(upstreams, upstream)
     assert (outcome.state, outcome.before_dot, outcome.reply.code) == (INDETERMINATE, False, 451)
     assert len(upstream.deliveries) == 1
 
 
-async def offer(upstreams, past_dot, **mail):
-    """Send and return the outcomes with what comes late."""
-    deadline = asyncio.get_running_loop().time() + past_dot
-    async with upstreams.lease("", NEWS, SECRET, deadline) as connection:
-        return await connection.transact(None, a_copy(**mail), deadline=deadline, past_dot=past_dot), connection.late
-
-
 async def test_a_reply_to_the_dot_that_comes_late_is_heard_and_its_connection_is_used_again(upstream):
+    nobody_waits = threading.Event()
     async with upstreams_of(upstream_table(upstream)) as upstreams:
         assert states(await send(upstreams)) == [DELIVERED]
-        upstream.fault("DOT", "250 2.0.0 late", delay=0.4, times=1)
-        outcomes, late = await offer(upstreams, 0.1)
+        upstream.fault("DOT", "250 2.0.0 late", times=1)
+        upstream.on_delivery = lambda _: nobody_waits.wait(60)
+        try:
+            outcomes, late = await offer(upstreams, upstream)
+        finally:
+            nobody_waits.set()
         assert states(outcomes) == [INDETERMINATE]
         (outcome,) = await late
         assert (outcome.state, outcome.upstream_text) == (DELIVERED, "250 2.0.0 late")
+        connections = len(upstream.sessions)
         assert states(await send(upstreams)) == [DELIVERED]
-    assert len(upstream.sessions) == 1
+    assert len(upstream.sessions) == connections
 
 
 async def test_waiting_for_a_late_reply_keeps_nobody_from_sending(upstream):
     upstream.fault("DOT", stall=True, times=1)
     async with upstreams_of(upstream_table(upstream, max_connections=1)) as upstreams:
-        await upstreams.verify("", NEWS, SECRET)
-        outcomes, late = await offer(upstreams, 0.2)
+        outcomes, late = await offer(upstreams, upstream)
         assert states(outcomes) == [INDETERMINATE]
         assert states(await send(upstreams)) == [DELIVERED]
         assert states(await late) == [INDETERMINATE]
@@ -188,7 +204,8 @@ async def test_waiting_for_a_late_reply_keeps_nobody_from_sending(upstream):
 async def test_silence_before_the_dot_is_transient(upstream, at):
     upstream.fault(at, stall=True)
     async with upstreams_of(upstream_table(upstream)) as upstreams:
-        (outcome,) = await send(upstreams, patience=0.3)
+        await upstreams.verify("", NEWS, SECRET)  # so that it is not the connection that takes the time
+        (outcome,) = await send(upstreams, patience=1.0)
     assert (outcome.state, outcome.before_dot, outcome.reply) == (TRANSIENT, True, replies.UPSTREAM_TIMED_OUT)
     assert upstream.deliveries == []
 
@@ -241,7 +258,7 @@ async def test_a_slow_reader_is_waited_for_in_bounded_memory(monkeypatch):
     with RecordingUpstream(tls="implicit", accounts=ACCOUNTS, receive_buffer=16384) as upstream:
         upstream.fault("BODY", delay=0.001)
         async with upstreams_of(upstream_table(upstream)) as upstreams:
-            deadline = asyncio.get_running_loop().time() + 20
+            deadline = asyncio.get_running_loop().time() + 120
             async with upstreams.lease("", NEWS, SECRET, deadline) as connection:
                 wire, buffered = connection._held.wire, []
 
@@ -250,7 +267,7 @@ async def test_a_slow_reader_is_waited_for_in_bounded_memory(monkeypatch):
                     buffered.append(wire._transport.get_write_buffer_size())
 
                 monkeypatch.setattr(wire, "write", measured)
-                outcomes = await connection.transact(None, a_copy(body=body), deadline=deadline, past_dot=20)
+                outcomes = await connection.transact(None, a_copy(body=body), deadline=deadline, past_dot=120)
         assert states(outcomes) == [DELIVERED]
         assert upstream.accepted[0].data.endswith(body)
         assert max(buffered) < 2 * 1024**2
@@ -266,12 +283,13 @@ def test_the_loop_that_the_workers_run_on_carries_it_too(tls):
             upstream.drop_connections()
             assert states(await send(upstreams)) == [DELIVERED]
             upstream.fault("DATA", stall=True, times=1)
-            assert states(await send(upstreams, patience=0.2)) == [TRANSIENT]
+            assert states(await send(upstreams, patience=1.0)) == [TRANSIENT]
             upstream.fault("CONNECT", "421 4.3.2 busy", times=1)
             with pytest.raises(UpstreamUnavailable):
                 await send(upstreams)
             upstream.fault("DOT", stall=True, times=1)
-            assert states(await send(upstreams, patience=0.2, past_dot=0.2)) == [INDETERMINATE]
+            outcomes, _ = await offer(upstreams, upstream)
+            assert states(outcomes) == [INDETERMINATE]
 
     with RecordingUpstream(tls=tls, accounts=ACCOUNTS) as upstream:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -285,7 +303,7 @@ async def test_draining_lets_what_leaves_finish(upstream):
     async with upstreams_of(upstream_table(upstream)) as upstreams:
         sending = asyncio.ensure_future(send(upstreams))
         await upstream.until(lambda: upstream.deliveries)
-        await upstreams.drain(asyncio.get_running_loop().time() + 5)
+        await upstreams.drain(asyncio.get_running_loop().time() + 60)
         assert states(await sending) == [DELIVERED]
         with pytest.raises(UpstreamUnavailable, match="shutting down"):
             await send(upstreams)

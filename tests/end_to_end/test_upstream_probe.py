@@ -15,7 +15,7 @@ from tests.support.service import ACCOUNTS, NEWS, PASSWORD, Relay
 from tests.support.upstream import RecordingUpstream
 
 READER = "reader@example.org"
-COMMAND = ("upstream", "probe", "up", "--wait", "20s", "--by", "Wang Min")
+COMMAND = ("upstream", "probe", "up", "--wait", "120s", "--by", "Wang Min")
 
 
 @pytest.fixture(scope="module")

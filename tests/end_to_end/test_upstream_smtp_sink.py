@@ -36,7 +36,7 @@ def sink(tmp_path, request):
         yield port, tmp_path
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _listens(port):
@@ -53,7 +53,7 @@ async def test_the_octets_arrive_in_every_mode(sink):
     port, folder = sink
     bodies = [BODY + b"%d\r\n" % number for number in range(MAILS)]
     async with upstreams_of(table(port)) as upstreams:
-        outcomes = await asyncio.gather(*(send(upstreams, a_copy(body=body), credentials=None, patience=20) for body in bodies))
+        outcomes = await asyncio.gather(*(send(upstreams, a_copy(body=body), credentials=None) for body in bodies))
     assert {outcome.state for (outcome,) in outcomes} == {OutcomeState.DELIVERED}
     # smtp-sink writes its own lines on top, LF for CRLF, and undoes the stuffing.
     files = [file.read_bytes().partition(b"\nSubject: hello\n\n")[2].rstrip(b"\n") for file in folder.iterdir()]

@@ -7,14 +7,18 @@ store = a_sqlite_store()
 server, store = an_emptied_redis(), a_redis_store()
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.clocks import Clock
 from tests.support.courier import CourierHouse
+from tests.support.leaving import upstream_table
 from tests.support.sentinel import SentinelGroup
-from tests.support.service import Relay
+from tests.support.service import ACCOUNTS, Relay
 from tests.support.stores import new_redis, new_sqlite
 from tests.support.upstream import RecordingUpstream
 
@@ -39,6 +43,24 @@ def a_relay(*, scope: Any = "function", **options: Any) -> Any:
             yield running
 
     return relay
+
+
+LISTEN = "".join(
+    f'[[listen]]\nname = "{name}"\naddress = "127.0.0.1:0"\ntls = "none"\nupstream = "{name}"\n'
+    for name in ("generic", "netease")
+)
+
+
+@contextmanager
+def a_station(folder: Path, store: str, delivery: str = "") -> Iterator[tuple[Relay, RecordingUpstream]]:
+    """Two workers, with an upstream that breaks where a test tells it to.
+
+    The upstream is there twice: as any SMTP server, and behind the listener "netease" as NetEase.
+    """
+    with RecordingUpstream(accounts=ACCOUNTS) as upstream:
+        tables = "".join(upstream_table(upstream, name=name, provider=name, auth=None) for name in ("generic", "netease"))
+        with Relay(folder, workers=2, store=store, delivery=delivery, upstreams=tables, listen=LISTEN) as relay:
+            yield relay, upstream
 
 
 def a_courier_house(**options: Any) -> Any:

@@ -60,7 +60,7 @@ async def upstreams_of(
 
 
 async def send(
-    upstreams, copy=None, *, upstream="", identity=NEWS, credentials=SECRET, sender=NEWS, patience=5.0, past_dot=5.0, **dsn
+    upstreams, copy=None, *, upstream="", identity=NEWS, credentials=SECRET, sender=NEWS, patience=60.0, past_dot=60.0, **dsn
 ):
     """Lease a connection and offer the copy; return the outcomes."""
     deadline = asyncio.get_running_loop().time() + patience
