@@ -20,6 +20,7 @@ from relay.telemetry import Bound
 from tests.support.clocks import Clock
 from tests.support.door import Authority, Talker, a_config, a_house, a_talker, a_trusted_config, open_transaction
 from tests.support.journey import Client, Journey, metric
+from tests.support.scrape import samples
 from tests.support.service import ACCOUNTS, Relay, message
 from tests.support.stores import START
 from tests.support.upstream import RecordingUpstream
@@ -316,7 +317,7 @@ def test_a_bound_of_the_message_answers_and_is_counted(limit, station):
     code, text = client.send(journey)
     client.quit()
     assert (code, text.split(" ")[0]) == expected
-    assert metric(relay, name) == before + 1
+    relay.wait(lambda: metric(relay, name) == before + 1)
     assert journey.arrived == []
 
 
@@ -349,14 +350,21 @@ def test_connections_are_counted_over_all_workers(station):
     relay, _ = station
     name = 'relay_refused_by_limit_total{limit="connections"}'
     per_address = 'relay_refused_by_limit_total{limit="connections_per_address"}'
-    before = metric(relay, name), metric(relay, per_address)
+    relay.wait(lambda: metric(relay, "relay_sessions") == 0)  # of the test before
+    whole, one = metric(relay, name), metric(relay, per_address)
+
+    def seen():
+        """Refused by each bound, and who is there, of one page: a busy worker is shown as it was a second ago."""
+        page = samples(relay)
+        return page.get(name, 0.0), page.get(per_address, 0.0), page["relay_sessions"]
+
     clients = [Client(relay, None) for _ in range(30)]
     assert len({client.worker for client in clients}) == 2
     with Crowd(relay) as crowd:
         assert crowd.connect(5) == ["421"] * 5
-        relay.wait(lambda: metric(relay, "relay_sessions") == 30)
+        relay.wait(lambda: seen() == (whole, one + 5, 30))
         assert crowd.connect(15, "127.0.0.2") == ["220"] * 10 + ["421"] * 5
-        assert (metric(relay, name), metric(relay, per_address)) == (before[0] + 5, before[1] + 5)
+        relay.wait(lambda: seen()[:2] == (whole + 5, one + 5))
         for client in clients:
             client.quit()
     with Crowd(relay) as crowd:

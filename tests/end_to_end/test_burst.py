@@ -44,9 +44,12 @@ def test_no_minute_sees_more_than_the_limit_and_no_client_a_4yz(kind, tmp_path):
             clock.pass_(0.1)
         while houses[0].whys():
             clock.pass_(STEP)
+            houses.append(houses.pop(0))  # another one is the first to look
+            for house in houses:
+                house.turn()
             for house in houses:
                 house.settled(0)
         assert sorted(to for delivery in upstream.accepted for to in delivery.recipients) == sorted(people)
-        assert sum(bool(house.claims) for house in houses) > 1, "one courier did it all"
+        assert all(house.claims for house in houses)
     assert len(times) == BURST
     assert max(sum(start <= at < start + 60 for at in times) for start in times) == LIMIT

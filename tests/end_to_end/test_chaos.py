@@ -63,7 +63,8 @@ class Town:
         time.sleep(self.chance.uniform(0.2, most))
 
     def a_worker(self) -> None:
-        with suppress(ProcessLookupError):
+        wait_until(self.relay.worker_pids)  # who killed all of them a moment ago finds none
+        with suppress(ProcessLookupError, IndexError):
             os.kill(self.chance.choice(self.relay.worker_pids()), signal.SIGKILL)
 
     def all_workers(self) -> None:

@@ -42,6 +42,7 @@ def test_a_refusal_is_found_exported_and_lifted_by_a_later_consent_only(kind, up
     code, reply = reply_to(relay, ADA)
     assert code == 550
     assert "[base/suppression]" in reply
+    relay.wait(lambda: relay.command("records", "search", ADA, "--kind", "applied", "--json").stdout)  # the journal was enough
 
     # found under its address, which stands sealed in the record of the mail that carried the link
     assert "unsubscribe" in officer.run("suppress", "check", ADA, code=1)
@@ -78,6 +79,11 @@ def test_a_refusal_is_found_exported_and_lifted_by_a_later_consent_only(kind, up
     assert reply_to(relay, ADA)[0] == 250
 
 
+def unasked(lines):
+    """How often a refusal was written down without knowing what the store has: it took its time, or did not answer."""
+    return sum("the store takes its time" in line or "goes into the journal alone" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", ["relay", "relay_with_redis"])
 def test_a_refusal_right_after_a_consent_binds_the_next_message(kind, upstream, request):
     relay = request.getfixturevalue(kind)
@@ -93,6 +99,7 @@ def test_a_refusal_right_after_a_consent_binds_the_next_message(kind, upstream, 
 
     # said again it counts from then, and takes neither a record nor a row
     before = datetime.now().astimezone().isoformat()
+    known = len(relay.lines)
     for _ in range(20):
         assert relay.unsubscribe(link) == 200
     officer.run("suppress", "lift", eve, "--consent", "by telephone", "--at", before, code=2)
@@ -101,7 +108,7 @@ def test_a_refusal_right_after_a_consent_binds_the_next_message(kind, upstream, 
     found = relay.command("records", "search", eve, "--json").stdout.splitlines()
     kinds = [json.loads(line)["kind"] for line in found]
     assert kinds.count("lifted") == 3
-    assert 4 <= kinds.count("suppressed") < 10  # more than four when the store is too busy to be asked
+    relay.wait(lambda: 4 <= kinds.count("suppressed") <= 4 + unasked(relay.lines[known:]))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

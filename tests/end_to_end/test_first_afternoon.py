@@ -58,6 +58,7 @@ def test_after_the_questions_the_start_and_the_mailbox_are_left_to_do(afternoon)
     assert "✗" not in afternoon.checked.stdout
 
 
+@pytest.mark.timeout(1200)  # pip alone may take ten minutes
 def test_an_empty_environment_gets_every_library_by_itself(tmp_path):
     """Nothing is borrowed: pip takes what pyproject.toml asks for from its index, and the first mail leaves."""
     with NetEase(NEWS, PASSWORD) as upstream:

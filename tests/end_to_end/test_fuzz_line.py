@@ -37,8 +37,9 @@ DELIVERED = re.compile(rb"250 2\.0\.0 ([0-9A-Z]{26}), [1-9]\d* delivered, 0 held
 INTERNAL = re.compile(rb"[45][25]1[ -][45]\.3\.[05] ")
 DIALOGUE = b"RSET\r\nEHLO x\r\nMAIL FROM:<ada@example.com>\r\nRCPT TO:<bob@example.org>\r\nRCPT TO:<eve@example.net>\r\nDATA\r\n"
 BROKEN_ENDS = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\0", b"\0\r\n", b"\n\n"]
+MARK = b"between broken ends"  # in whatever may come of the message that has another inside
 SMUGGLED = (
-    b"MAIL FROM:<eve@example.com>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nFrom: eve@example.com\r\n\r\nsmuggled\r\n.\r\n"
+    b"MAIL FROM:<eve@example.com>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nFrom: eve@example.com\r\n\r\n" + MARK + b"\r\n.\r\n"
 )
 
 
@@ -178,7 +179,7 @@ async def test_no_false_end_of_data_smuggles_a_message(relay, upstream, before):
             assert (await talker.say(command)).startswith("250")
         assert (await talker.say("DATA")).startswith("354")
         smuggled = SMUGGLED.removesuffix(b"\r\n.\r\n")
-        await talker.send(b"From: ada@example.com\r\n\r\nfirst" + before + b"." + after + smuggled + b"\r\n.\r\nQUIT\r\n")
+        await talker.send(b"From: ada@example.com\r\n\r\n" + MARK + before + b"." + after + smuggled + b"\r\n.\r\nQUIT\r\n")
         said = await talker.rest()
         await talker.close()
         taken = 0 if b"\0" in before + after else 1
@@ -186,10 +187,10 @@ async def test_no_false_end_of_data_smuggles_a_message(relay, upstream, before):
             rb"(250 2\.0\.0 [^\r]*|554-5\.6\.0 \[base/header-structure\] [^\r]*\r\n554 5\.6\.0 http[^\r]*)\r\n221 [^\r]*\r\n",
             said,
         ), said
-        assert len(upstream.deliveries) == taken
+        deliveries = [one for one in upstream.deliveries if MARK in one.data]  # of a client that went, some may still come
+        assert len(deliveries) == taken
         assert all(
-            delivery.reverse_path == "ada@example.com" and smuggled.splitlines()[0] in delivery.data
-            for delivery in upstream.deliveries
+            delivery.reverse_path == "ada@example.com" and smuggled.splitlines()[0] in delivery.data for delivery in deliveries
         )
         assert not upstream.violations
 

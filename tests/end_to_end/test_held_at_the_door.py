@@ -8,7 +8,7 @@ from tests.end_to_end.test_nothing_leaks import everything_written, found_in
 from tests.support.fixtures import an_upstream
 from tests.support.journey import Client, Journey, records
 from tests.support.redis_server import RedisServer
-from tests.support.scrape import samples
+from tests.support.scrape import counted, samples
 from tests.support.service import ACCOUNTS, NEWS, OFFICE, PASSWORD, SHOP, Relay
 from tests.support.upstream import RecordingUpstream
 
@@ -51,7 +51,7 @@ def held(relay) -> int:
 def relay(upstream, tmp_path_factory):
     """NEWS has an [[account]], OFFICE and SHOP have not."""
     folder = tmp_path_factory.mktemp("relay")
-    with Relay(folder, upstream, holds=True, delivery='patience = "2s"', extra=account(folder, NEWS)) as relay:
+    with Relay(folder, upstream, holds=True, extra=account(folder, NEWS)) as relay:
         yield relay
 
 
@@ -95,7 +95,7 @@ def test_without_room_mail_that_may_be_held_is_refused_before_it_is_sent(upstrea
         assert client.send(Journey(upstream, "bob"))[0] == 250
         not_held_for = Client(relay, SHOP)
         assert begun(not_held_for, 1900, SHOP)[0] == 250
-        assert samples(relay)['relay_refused_by_limit_total{limit="hold"}'] == 1
+        relay.wait(lambda: counted(relay, 'relay_refused_by_limit_total{limit="hold"}') == 1)
 
 
 def test_at_the_bound_data_is_refused_too(upstream, tmp_path):

@@ -1,6 +1,7 @@
 """Several tries of one message at a time, and a pause in the middle of one, by the real line: nothing lost, nothing twice."""
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -53,9 +54,10 @@ def test_a_message_handed_in_by_parts_while_the_upstream_is_away_is_held_part_by
 
 def test_a_late_refusal_for_now_frees_nothing_whose_holding_was_carried_out_unheard(tmp_path, upstream, monkeypatch):
     """The store's answer got lost, so the client hears 451; its resend must find what is held."""
-    short = 'patience = "2s"\npast_dot = "1s"\n'
+    short = 'patience = "5s"\npast_dot = "1s"\n'
     with LineHouse(tmp_path, upstream, holds=True, delivery=short) as house:
-        upstream.fault("DOT", "451 4.3.0 no", delay=4.0, times=1)
+        too_late = threading.Event()
+        upstream.fault("DOT", "451 4.3.0 no", until=too_late, times=1)
         hold = house.line.store.hold
 
         async def lost(*facts, **more):
@@ -66,6 +68,7 @@ def test_a_late_refusal_for_now_frees_nothing_whose_holding_was_carried_out_unhe
             patched.setattr(house.line.store, "hold", lost)
             assert house.run(submitted(house, ["ada@example.org"], goes_on=False)).is_transient
         (held,) = house.run(house.line.store.held_copies(None, 10))
+        too_late.set()
         wait_until(lambda: not any("late reply" in task.get_name() for task in asyncio.all_tasks(house.loop)))
         assert house.run(submitted(house, ["ada@example.org"])).text[0].endswith("0 delivered, 1 held, 0 left out")
         assert house.run(house.line.store.held_copies(None, 10)) == [held]

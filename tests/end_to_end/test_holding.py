@@ -1,6 +1,7 @@
 """What cannot leave now is kept, sealed, and answered with 250; what may not be kept is left to the client."""
 
 import asyncio
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,9 +45,8 @@ def healed(upstream):
 
 
 @contextmanager
-def a_house(folder, upstream, *, holds=True, delivery="", extra="", **options):
-    short = f'patience = "2s"\npast_dot = "1s"\n{delivery}'
-    with LineHouse(folder, upstream, holds=holds, delivery=short, extra=extra, **options) as house:
+def a_house(folder, upstream, *, holds=True, **options):
+    with LineHouse(folder, upstream, holds=holds, **options) as house:
         yield house
 
 
@@ -54,6 +54,13 @@ def a_house(folder, upstream, *, holds=True, delivery="", extra="", **options):
 def house(tmp_path, upstream):
     """Everything as shipped; nobody carries what is held, so that it can be looked at."""
     with a_house(tmp_path, upstream) as house:
+        yield house
+
+
+@pytest.fixture
+def hasty(tmp_path, upstream):
+    """One that does not wait long for an upstream that stands still."""
+    with a_house(tmp_path, upstream, delivery='patience = "5s"\npast_dot = "1s"') as house:
         yield house
 
 
@@ -120,12 +127,12 @@ UPSTREAM_FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "why"), UPSTREAM_FAULTS.values(), ids=UPSTREAM_FAULTS)
-def test_what_the_upstream_does_not_take_now_is_held(house, upstream, fault, why):
+def test_what_the_upstream_does_not_take_now_is_held(hasty, upstream, fault, why):
     upstream.fault(**fault)
     before = time.time()
     data = mail()
-    assert counts(unconcluded(house, to("ada"), data)) == (250, "0 delivered, 1 held, 0 left out")
-    held = Held(house)
+    assert counts(unconcluded(hasty, to("ada"), data)) == (250, "0 delivered, 1 held, 0 left out")
+    held = Held(hasty)
     assert held.why == {"ada": why}
     assert before <= held.due["ada"] <= time.time() + 600
     (kept,) = held.messages
@@ -473,27 +480,30 @@ def wait_for(house, condition):
 
 
 @pytest.mark.parametrize(("late", "states"), [("250 2.0.0 queued", ["held", "delivered"]), ("451 4.3.0 no", ["held"])])
-def test_a_late_answer_ends_the_holding_only_if_the_upstream_has_it(house, upstream, late, states):
-    upstream.fault("DOT", late, delay=4.0)
+def test_a_late_answer_ends_the_holding_only_if_the_upstream_has_it(hasty, upstream, late, states):
+    too_late = threading.Event()
+    upstream.fault("DOT", late, until=too_late)
     data = mail()
-    assert counts(unconcluded(house, to("ada"), data)) == (250, "0 delivered, 1 held, 0 left out")
-    assert Held(house).why == {"ada": Why.UNKNOWN}
-    wait_until(lambda: not any("late reply" in task.get_name() for task in asyncio.all_tasks(house.loop)))
+    assert counts(unconcluded(hasty, to("ada"), data)) == (250, "0 delivered, 1 held, 0 left out")
+    assert Held(hasty).why == {"ada": Why.UNKNOWN}
+    too_late.set()
+    wait_until(lambda: not any("late reply" in task.get_name() for task in asyncio.all_tasks(hasty.loop)))
     written = [
         outcome["state"]
-        for record in records(house.relay)
+        for record in records(hasty.relay)
         if record["kind"] in (Kind.FINISHED, Kind.LATE)
         for outcome in record["outcomes"]
     ]
     assert written == states
-    assert len(Held(house).copies) == len(states) % 2
+    assert len(Held(hasty).copies) == len(states) % 2
     expected = "1 delivered, 0 held, 0 left out" if "delivered" in states else "0 delivered, 1 held, 0 left out"
-    assert counts(unconcluded(house, to("ada"), data)) == (250, expected)
+    assert counts(unconcluded(hasty, to("ada"), data)) == (250, expected)
 
 
-def test_a_late_answer_is_heeded_when_the_store_is_back(house, upstream, monkeypatch):
-    upstream.fault("DOT", "250 2.0.0 queued", delay=4.0)
-    store, asked = house.line.store, []
+def test_a_late_answer_is_heeded_when_the_store_is_back(hasty, upstream, monkeypatch):
+    too_late = threading.Event()
+    upstream.fault("DOT", "250 2.0.0 queued", until=too_late)
+    store, asked = hasty.line.store, []
     find = store.held_copies
 
     async def away(*facts):
@@ -502,9 +512,10 @@ def test_a_late_answer_is_heeded_when_the_store_is_back(house, upstream, monkeyp
             raise StoreUnavailable("unreachable", "gone")
         return await find(*facts)
 
-    assert counts(unconcluded(house, to("ada"), mail())) == (250, "0 delivered, 1 held, 0 left out")
+    assert counts(unconcluded(hasty, to("ada"), mail())) == (250, "0 delivered, 1 held, 0 left out")
     monkeypatch.setattr(store, "held_copies", away)
-    wait_for(house, lambda: len(asked) == 3)
+    too_late.set()
+    wait_for(hasty, lambda: len(asked) == 3)
     monkeypatch.undo()
-    wait_until(lambda: not Held(house).copies)
-    assert [record["kind"] for record in records(house.relay)].count(Kind.LATE) == 1
+    wait_until(lambda: not Held(hasty).copies)
+    assert [record["kind"] for record in records(hasty.relay)].count(Kind.LATE) == 1

@@ -65,6 +65,7 @@ class Fault:
     close      close after `reply`, or instead of any reply when there is none
     stall      never answer; the connection stays open
     lose       DOT: take the message, then close without the reply
+    until      nothing is answered before this is set
     after      BODY: once this many octets have come
     delay      seconds before anything is answered; at BODY before each read of 16 KiB (a slow reader)
     """
@@ -74,6 +75,7 @@ class Fault:
     matching: str = ""
     times: int = -1
     delay: float = 0.0
+    until: threading.Event | None = None
     close: bool = False
     stall: bool = False
     lose: bool = False
@@ -377,6 +379,8 @@ class _Conversation:
     async def play(self, fault: Fault | None, usual: str) -> str:
         fault = fault or Fault("")
         await asyncio.sleep(fault.delay)
+        while fault.until and not fault.until.is_set():
+            await asyncio.sleep(0.01)
         if fault.stall:
             await asyncio.Event().wait()
         if (fault.reply or usual) and not (fault.lose or (fault.close and not fault.reply)):
