@@ -125,8 +125,10 @@ def a_sentinel_group() -> Any:
     @pytest.fixture
     def group(tmp_path):
         running = SentinelGroup(tmp_path)
-        running.start()
-        yield running
-        running.stop()
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
 
     return group

@@ -135,7 +135,7 @@ class RecordingUpstream:
         self._receive_buffer = receive_buffer
         self._context: ssl.SSLContext | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._folder = tempfile.TemporaryDirectory(prefix="upstream-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # only for a certificate: kill -9 would leave it
 
     @property
     def address(self):
@@ -182,7 +182,8 @@ class RecordingUpstream:
         """Close everything at once, as kill -9 would."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     __enter__ = start
 
@@ -198,6 +199,7 @@ class RecordingUpstream:
         ca = trustme.CA()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ca.issue_cert(*self._names).configure_cert(self._context)
+        self._folder = tempfile.TemporaryDirectory(prefix="upstream-")
         self.ca_file = str(Path(self._folder.name, "ca.pem"))
         ca.cert_pem.write_to_path(self.ca_file)
 

@@ -70,7 +70,7 @@ def test_policies_that_cannot_be_read_are_somebody_elses_finding(folder):
 async def test_each_server_is_tried(folder):
     with DnsServer({}) as good, DnsServer({}, silent=True) as deaf:
         answers, says_nothing, findings = good.address, deaf.address, Findings()
-        config = configured(folder, f'servers = ["{answers}", "{says_nothing}"]\ntimeout = "0.3s"')
+        config = configured(folder, f'servers = ["{answers}", "{says_nothing}"]\ntimeout = "2s"')
         await check_resolvers.ask(config, findings)
     assert [en for _, en in findings.fine] == [f"the resolver {answers} answers"]
     ((zh, en),) = findings.faults

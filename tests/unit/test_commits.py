@@ -131,7 +131,8 @@ async def test_the_loop_begins_by_itself_when_it_is_nobody_elses_turn(writer, me
     if not free:
         medium.gate.clear()
     waiting = asyncio.ensure_future(writer.submit("a"))
-    await asyncio.sleep(0.01)
+    for _ in range(2 * TURNS):
+        await asyncio.sleep(0)
     assert bool(medium.groups) is free
     medium.gate.set()
     assert await waiting == "A"

@@ -62,13 +62,14 @@ def asking(*servers, **keys):
 )
 async def test_what_answers_mean(domain, mail):
     with DnsServer({}, mail=MAIL, ttl=77) as server:
-        said = await Resolver(asking(server.address, timeout="0.4s")).look_up(domain)
+        seconds = "0.4s" if MAIL.get(domain) == SILENCE else "15s"  # who answers may be slow: the machine is busy
+        said = await Resolver(asking(server.address, timeout=seconds)).look_up(domain)
     assert said == Said(mail, 0.0 if mail is DomainMail.UNKNOWN else 77)
 
 
 async def test_the_next_server_is_asked_when_one_says_nothing():
     with DnsServer({}, mail=MAIL, silent=True) as deaf, DnsServer({}, mail=MAIL) as server:
-        said = await Resolver(asking(deaf.address, server.address, timeout="2s")).look_up("two.example")
+        said = await Resolver(asking(deaf.address, server.address, timeout="6s")).look_up("two.example")
     assert (said.mail, deaf.asked, server.asked) == (DomainMail.TAKES, ["two.example"], ["two.example"])
 
 

@@ -316,7 +316,7 @@ async def test_bodies_leave_ways_to_redis_free(store, monkeypatch):
 
 async def test_sentinel_fails_over_and_no_held_copy_is_lost(group, clock):
     await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT_MS))
-    store = await RedisStore.open(group.url, META, timeout_ms=500, clock=clock)
+    store = await RedisStore.open(group.url, META, timeout_ms=PATIENT_MS, clock=clock)
     message = held_message(3, 3 * PIECE)
     group.replica.pause()
     try:
@@ -325,7 +325,7 @@ async def test_sentinel_fails_over_and_no_held_copy_is_lost(group, clock):
         group.replica.resume()
     await patiently(lambda: hold(store, message, [held_copy(message, who) for who in ("ada", "bob")]))
     group.master.kill()
-    await asyncio.to_thread(group.wait_for_failover)
+    await asyncio.to_thread(group.fail_over)
     assert await patiently(lambda: store.held_message(message.id)) == message
     assert len(await store.held_copies(None, 10, message.id)) == 2
     await store.aclose()

@@ -13,6 +13,7 @@ from relay.upstream.transaction import MAX_BATCH_COMMANDS, MAX_BATCH_OCTETS, SLI
 from relay.upstream.wire import Wire
 from tests.support.leaving import a_copy, a_recipient
 from tests.support.scripted import LOST, ScriptedTransport, usual
+from tests.support.waiting import until
 
 PROFILE = load_profiles()["generic"]
 EVERYTHING = Capabilities(True, True, 0, True, True, True, True)
@@ -274,7 +275,7 @@ async def test_an_answer_before_the_end_of_the_message_stops_it(reply, state):
 async def test_a_cancelled_transaction_cuts_the_connection():
     run = Run(DOT=None)
     task = asyncio.ensure_future(run())
-    await asyncio.sleep(0.05)
+    await until(lambda: hasattr(run, "transport") and run.transport.message)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
