@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_and_the_next_import_writes_all(small, short_parts, 
 
 def test_a_process_that_dies_is_told_and_nothing_is_lost(small, short_parts, processes, monkeypatch):
     tell = importing._tell
-    killed = []
+    killed: list[asyncio.subprocess.Process] = []
 
     def kill_later(process, message):
         tell(process, message)
