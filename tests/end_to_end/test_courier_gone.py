@@ -164,6 +164,22 @@ def test_mail_whose_body_is_lost_for_good_is_reported_when_its_time_is_over(hous
     assert f"Return-Path: <{OFFICE}>".encode() in report.data
 
 
+def test_mail_whose_body_the_disk_does_not_give_is_reported_when_its_time_is_over(house, upstream):
+    hold(house, upstream)
+    (before,) = house.held()
+    file, _ = lose(house)
+    file.symlink_to(file)  # there, and nobody can read it: as where the disk is broken, or the file is another user's
+    house.settled(90)
+    (copy,) = house.held()
+    assert copy.lane.priority > before.lane.priority  # nobody waits behind it
+    house.settled(5 * DAY + HOUR)
+    house.turn(HOUR)
+    house.wait_empty()
+    (late,) = house.records(Kind.LATE)
+    assert [(one["state"], one["rule"]) for one in late.facts["outcomes"]] == [("refused", "expired")]
+    assert [report.recipients for report in upstream.accepted] == [[OFFICE]]
+
+
 def test_mail_whose_body_is_lost_can_be_dropped_and_its_sender_is_told(house, upstream):
     hold(house, upstream)
     lose(house)

@@ -364,3 +364,18 @@ def test_the_next_upstream_takes_what_the_first_does_not(tmp_path, clock):
             stage.later(7800)
             assert stage.send().code == 250
             assert (len(first.accepted), len(second.accepted)) == (2, 3)
+
+
+def test_what_the_first_answered_past_the_dot_goes_by_no_other_way(tmp_path, clock):
+    """An outage that is said to the dot is no reason to hand the same mail to somebody else: before the dot it is one."""
+    with SES(clock) as first, SES(clock) as second:
+        table = f'[[upstream]]\nname = "two"\naddresses = ["{second.address}"]\ntls = "none"\nauth = "none"\n'
+        second.accounts = {}
+        with a_house(tmp_path, first, "ses", clock, others=table, ways=("up", "two")) as house:
+            stage = Stage(house, first, clock)
+            first.fault("DOT", "421 4.3.2 closing", times=1)
+            assert stage.send().code == 451
+            assert (len(first.accepted), len(second.accepted)) == (0, 0)
+            first.fault("MAIL", "421 4.3.2 closing", times=1)
+            assert stage.send().code == 250
+            assert (len(first.accepted), len(second.accepted)) == (0, 1)

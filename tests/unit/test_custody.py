@@ -53,7 +53,7 @@ async def test_a_login_is_what_it_was_and_readable_by_nobody_else(store, clock):
     kept = custody.sealed_for(ADA)
     assert kept is not None
     owner, sealed, until = kept
-    assert (owner, until) == (owner_of(KEYS, "main", LOGIN), START + KEPT_SECONDS)
+    assert (owner, until) == (owner_of(KEYS, "main", LOGIN), START + 5 * 86400)
     assert b"first" not in sealed
     assert b"Ada" not in sealed
     await held_for_ada(store)

@@ -162,6 +162,22 @@ async def test_a_missing_password_file(place):
     assert await found(place) == ([], [])
 
 
+async def whose_mail_is_held(place):
+    """Of clients with their own account; None where nothing is said of it."""
+    fine = [en for _, en in (await inspect(load_config(str(place.config)))).fine]
+    said = [text.rpartition("with an [[account]]: ")[2] for text in fine if "hold means defer" in text]
+    return said[0] if said else None
+
+
+async def test_for_whom_hold_means_defer(place):
+    assert await whose_mail_is_held(place) == "-"
+    place.add('[[account]]\nidentity = "news@acme-mail.cn"\nupstream = "up"\npassword_file = "secret"')
+    (place.folder / "secret").write_text("hunter2\n")
+    assert await whose_mail_is_held(place) == "news@acme-mail.cn"
+    place.add('[delivery]\non_transient = "defer"')
+    assert await whose_mail_is_held(place) is None
+
+
 async def test_an_unknown_provider(place):
     place.set("provider", '"nobody"', table="upstream")
     assert 'provider "nobody" is not known' in await fault(place)

@@ -59,6 +59,8 @@ GENERIC = [
     (550, "", "Mailbox not found", ReplyClass.RECIPIENT_GONE, True),
     (550, "5.1.1", "whatever", ReplyClass.RECIPIENT_GONE, True),
     (550, "5.2.1", "disabled", ReplyClass.RECIPIENT_GONE, True),
+    (550, "5.2.2", "too many messages in this mailbox", ReplyClass.PERMANENT, True),
+    (452, "4.2.2", "too many messages in this mailbox", ReplyClass.TRANSIENT, False),
     (550, "", "Mail content denied", ReplyClass.CONTENT, True),
     (550, "5.7.26", "unauthenticated mail", ReplyClass.SENDER_POLICY, True),
     (501, "", "mail from address must be same as authorization user", ReplyClass.SENDER_POLICY, True),

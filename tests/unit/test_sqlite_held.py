@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import resource
 import sqlite3
 import stat
 import time
@@ -186,7 +187,15 @@ def alter(path):
     path.write_bytes(octets)
 
 
-@pytest.mark.parametrize(("damage", "words"), [(remove, "is missing"), (cut, "is damaged"), (alter, "is damaged")])
+def close(path):
+    """It is there, and the disk does not give it."""
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(remove, "is missing"), (cut, "is damaged"), (alter, "is damaged"), (close, "cannot be read")]
+)
 async def test_a_body_that_is_not_as_it_was_written_is_missed_aloud_and_its_row_stays(store, folder, damage, words):
     await hold(store, MESSAGE, [COPY])
     (name,) = files(folder)
@@ -199,6 +208,19 @@ async def test_a_body_that_is_not_as_it_was_written_is_missed_aloud_and_its_row_
     assert len(await store.held_copies(None, 10)) == 1
     assert (await store.held_message(MESSAGE.id, with_body=False)) is not None
     assert len(await store.claim(10, LEASE)) == 1  # it can be expired or dropped all the same
+
+
+async def test_a_body_that_cannot_be_read_for_want_of_open_files_is_not_lost(store, folder):
+    await hold(store, MESSAGE, [COPY])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.held_message(MESSAGE.id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not isinstance(caught.value, BodyLost)
+    assert (await store.held_message(MESSAGE.id)) == MESSAGE
 
 
 async def test_a_body_that_was_forgotten_while_it_was_asked_for_is_no_fault(store, monkeypatch):

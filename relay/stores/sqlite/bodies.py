@@ -6,6 +6,7 @@ between is a file that no row names: it is removed when it is an hour old.  No
 two attempts to hold share a file, so that none removes what another needs.
 """
 
+import errno
 import hashlib
 import os
 import time
@@ -23,6 +24,7 @@ ORPHANED = 3600.0
 """Seconds after which a file without a row is nobody's: the commit that was to name it is long over."""
 
 _RANDOM_OCTETS = 4
+_NOT_THE_FILE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # another read may give it
 
 
 def submission_of(file: str) -> str:
@@ -57,14 +59,19 @@ class Bodies:
         return Body(name, len(octets), hashlib.sha256(octets).digest())
 
     def read(self, body: Body) -> bytes:
-        """Raises BodyLost when it is missing or is not what was written, and StoreUnavailable when the disk does not give it."""
+        """Raises BodyLost when it is missing, cannot be read or is not what was written.
+
+        Raises StoreUnavailable when that is not the file's fault: for want of memory or of open files.
+        """
         path = self.folder / body.file
         try:
             octets = path.read_bytes()
         except FileNotFoundError:
             fault = "is missing"
         except OSError as error:
-            raise StoreUnavailable("disk", f"{path} cannot be read: {error.strerror}") from None
+            if error.errno in _NOT_THE_FILE:
+                raise StoreUnavailable("disk", f"{path} cannot be read: {error.strerror}") from None
+            fault = f"cannot be read ({error.strerror})"
         else:
             if hashlib.sha256(octets).digest() == body.sha256:
                 return octets
