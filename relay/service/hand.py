@@ -5,6 +5,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -193,4 +194,5 @@ class Hand:
             await asyncio.wait_for(self._process.wait(), limit)
         except TimeoutError:
             _log.warning("%s did not drain in %d s and is ended", self.name, limit)
-            self._process.kill()
+            with suppress(ProcessLookupError):  # it ended while we gave up on it
+                self._process.kill()
