@@ -31,7 +31,7 @@ def asked(upstream, who):
 @pytest.mark.parametrize("place", ["RCPT", "DOT"])
 def test_the_next_mail_is_refused_without_asking(relay, upstream, place):
     gone = f"gone-at-{place.lower()}@example.org"
-    relay.wait(lambda: metric(relay, "relay_refusals_waiting_seconds") == 0)  # those of tests before are counted when they are carried
+    relay.wait(lambda: metric(relay, "relay_refusals_waiting_seconds") == 0)  # those of other tests are counted, too
     before = metric(relay, COUNTED)
     upstream.fault(place, GONE, times=1)
     code, text = send(relay, upstream, gone)

@@ -179,6 +179,10 @@ def test_the_list_of_people_shows_who_unsubscribed(relay, newsletter):
     """The link holds no address; the records of the submission do, sealed."""
     recipient, data = newsletter
     assert relay.unsubscribe(data) == 200
-    listed = relay.command("suppress", "list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    assert recipient in listed.stdout
+
+    def is_listed():
+        listed = relay.command("suppress", "list", "--json")
+        assert listed.returncode == 0, listed.stderr
+        return recipient in listed.stdout
+
+    relay.wait(is_listed)  # the list is the store's, and the 200 says that the journal has it
