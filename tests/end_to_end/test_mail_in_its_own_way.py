@@ -138,7 +138,7 @@ async def test_a_reading_that_does_not_end_is_left(tmp_path, server, monkeypatch
     """The thread cannot be stopped; the mails behind it do not wait for it."""
     released = threading.Event()
     tries = broken_by(monkeypatch, lambda: released.wait(60))
-    monkeypatch.setattr(effects, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(effects, "READ_SECONDS", 2.0)
     server.drop(NEWS, POISON, REFUSAL)
     try:
         with node(tmp_path) as here:
@@ -164,7 +164,7 @@ async def test_a_fault_of_this_node_passes_no_mail_over(tmp_path, server, monkey
 
 async def test_the_threads_of_others_are_no_fault_of_a_mail(tmp_path, server, monkeypatch):
     """All threads that the process shares are busy, and stay so for longer than a mail is tried."""
-    monkeypatch.setattr(effects, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(effects, "READ_SECONDS", 5.0)
     released = threading.Event()
     asyncio.get_running_loop().set_default_executor(busy := ThreadPoolExecutor(1))
     busy.submit(released.wait, 60)
