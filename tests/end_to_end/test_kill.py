@@ -17,7 +17,7 @@ from tests.support.leaving import upstream_table
 from tests.support.redis_server import RedisServer
 from tests.support.service import ACCOUNTS, Relay
 
-PATIENCE = 'patience = "6s"\npast_dot = "2s"'
+PATIENCE = 'patience = "15s"\npast_dot = "5s"'  # nothing may be given up before the kill
 STAGES = {  # where the kill meets the message: how often it arrives in the end, whether its second try is announced
     "the client's DATA": (1, False),
     "recorded, not cleared": (1, False),

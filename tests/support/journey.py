@@ -186,7 +186,7 @@ def resend_until_taken(relay: Relay, journey: Journey, recipients=None) -> tuple
         client.quit()
         return not 400 <= answers[-1][0] < 500
 
-    relay.wait(once, 40)
+    relay.wait(once, 120)  # what was leaving at a kill is claimed for as long as its mail might have taken
     return answers[-1]
 
 
