@@ -1,7 +1,9 @@
 """A retry with the same bytes duplicates nothing that is known to be delivered, and a new message is never taken for one."""
 
+import fcntl
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,29 @@ def test_a_resend_on_another_worker_while_the_first_try_runs_arrives_once(relay,
     assert journey.arrived == ["ada", "bob"]
 
 
+def stand_still(relay, worker):
+    """Stop the worker, but not while it has a lock that the other one waits for."""
+
+    def stands_alone():
+        os.kill(worker, signal.SIGSTOP)
+        relay.wait(lambda: "\nState:\tT" in Path(f"/proc/{worker}/status").read_text())
+        if not any(map(is_locked, relay.data.glob("*.lock"))):
+            return True
+        os.kill(worker, signal.SIGCONT)
+        return False
+
+    relay.wait(stands_alone)
+
+
+def is_locked(path):
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 @pytest.mark.parametrize("refused", [0, 1])
 def test_a_first_try_that_its_worker_takes_up_after_the_resend_was_answered_sends_nothing(relay, upstream, refused):
     """The worker stands still with the message in its socket; the client gives up, and the other worker is quicker."""
@@ -81,7 +106,7 @@ def test_a_first_try_that_its_worker_takes_up_after_the_resend_was_answered_send
     slow, quick = on_each_worker(relay)
     slow.begin(journey)
     worker = slow.worker
-    os.kill(worker, signal.SIGSTOP)
+    stand_still(relay, worker)
     try:
         slow.finish(journey)
         code, answer = quick.send(journey)
