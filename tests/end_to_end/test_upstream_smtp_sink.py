@@ -36,7 +36,7 @@ def sink(tmp_path, request):
         yield port, tmp_path
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _listens(port):

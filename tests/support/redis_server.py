@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.waiting import wait_for_server
+from tests.support.waiting import SECONDS, wait_for_server
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
@@ -76,7 +76,7 @@ class RedisServer:
 
     def command(self, *words: str) -> str:
         """Send one command by hand and return the first part of the raw answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as connection:
             octets = [word.encode() for word in words]
             connection.sendall(b"*%d\r\n" % len(octets) + b"".join(b"$%d\r\n%s\r\n" % (len(o), o) for o in octets))
             return connection.recv(65536).decode(errors="replace")

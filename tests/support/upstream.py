@@ -33,7 +33,7 @@ from typing import Self
 
 import trustme
 
-from tests.support.waiting import until, wait_until
+from tests.support.waiting import SECONDS, until, wait_until
 
 EXTENSIONS = ("PIPELINING", "SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 USUAL = {
@@ -173,7 +173,7 @@ class RecordingUpstream:
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(SECONDS)
         return self
 
     def stop(self) -> None:
