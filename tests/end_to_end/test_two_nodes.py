@@ -12,7 +12,7 @@ from tests.support.patient import SENDERS, held, patient_relay
 from tests.support.redis_server import RedisServer
 from tests.support.service import message
 
-LEASES_SECONDS = 150.0
+LEASES_SECONDS = 240.0
 
 upstream = an_upstream()
 
