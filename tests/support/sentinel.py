@@ -51,7 +51,8 @@ class SentinelGroup:
 
     def fail_over(self) -> None:
         """Have the replica promoted, as Sentinel does when it finds the master dead; returns when it is."""
-        assert self._asked("SENTINEL", "FAILOVER", SERVICE).startswith("+OK")
+        # Refused until the replica has said of itself that it is good enough, which may be after it became known.
+        wait_until(lambda: self._asked("SENTINEL", "FAILOVER", SERVICE).startswith(("+OK", "-INPROG")))
         wait_until(lambda: f":{self.replica.port}," in self._info())
         wait_until(lambda: "role:master" in self.replica.command("INFO", "replication"))
 
