@@ -1,5 +1,6 @@
 """Where a footer cannot stand, in which language it is, what is not said twice, and what the hash of the body is."""
 
+import time
 from html import unescape
 from typing import get_args
 
@@ -449,6 +450,23 @@ def test_the_hash_of_the_pieces_is_that_of_the_body(head, rest, end):
     body = Body(tuple(pieces))
     for link in ("https://a.example/u/1", "https://a.example/u/22&x"):
         assert body.digest(link) == body_hash(body.octets(link))
+
+
+LONG = 128 * 1024 - 100
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    ["a" * LONG, "a:" * (LONG // 2), "a-" * (LONG // 2) + "!{opacity:0}", "a{opacity:0}" * (LONG // 12), "{" * LONG, "}" * LONG]
+    + [piece * (LONG // len(piece)) + "{opacity:0}" for piece in ("[a", ":a(", "a.", "a,", "a>", "/*")],
+    ids=lambda sheet: f"{sheet[:3]}...{sheet[-3:]}",
+)
+def test_a_sheet_of_a_stranger_costs_no_more_than_its_length(sheet):
+    message = page(f"<head><style>{sheet}</style></head><body><p>Hello</p></body>")
+    started = time.thread_time()
+    (html,) = texts(footed(message))
+    assert URL in html
+    assert time.thread_time() - started < 3
 
 
 def test_the_link_differs_and_all_else_is_shared():

@@ -6,6 +6,7 @@ known to hide nothing passes, and in doubt a text counts as unseen.
 """
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -36,11 +37,10 @@ _DISPLAYS = tag_names(
     "table-row-group table-header-group table-footer-group table-caption"
 )
 _PLACES = frozenset({"left", "right", "top", "bottom", "z-index"})
-_BLOCK = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_BRACE = re.compile(r"([{}])")
 _COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _ASIDE = re.compile(r"\[[^\[\]]*\]|::?[\w-]+(?:\([^()]*\))?")
 _NAME = re.compile(r"[.#]?[A-Za-z_][\w-]*")
-_COMPOUND = re.compile(rf"(?:{_NAME.pattern})+")
 _LENGTH = re.compile(r"(-?)(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})([a-z%]*)")
 _FAR = {"px": 600, "pt": 450, "": 0, "em": 40, "rem": 40, "%": 50}
 """Text that is pushed further may be out of sight."""
@@ -115,18 +115,27 @@ def _selectors(text: str) -> frozenset[str]:
     if "@import" in text.lower() or "\\" in text:
         return frozenset({_ANY})
     found: set[str] = set()
-    for selectors, said in _BLOCK.findall(text + "}}}"):  # readers end what is left open
+    for selectors, said in _blocks(text):
         if "@font-face" not in selectors and not _is_harmless(said, is_rule=True):
             found.update(map(_element, selectors.split(",")))
     return frozenset(found)
 
 
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """The innermost blocks, each with what stands before it; readers end what is left open."""
+    pieces = [*_BRACE.split(text), "}", ""]
+    for place in range(0, len(pieces) - 3, 2):
+        before, opens, said, closes = pieces[place : place + 4]
+        if (opens, closes) == ("{", "}"):
+            yield before, said
+
+
 def _element(selector: str) -> str:
     """A selector for at least the same elements, in whatever case their names are read."""
     last = re.split(r"[\s>+~]", _ASIDE.sub("", selector).strip())[-1]
-    if ";" in selector or not _COMPOUND.fullmatch(last):
-        return _ANY
     names = _NAME.findall(last)
+    if ";" in selector or not last or "".join(names) != last:
+        return _ANY
     tags = [name for name in names if name[0] not in ".#"]
     kinds = [f'[{"id" if name[0] == "#" else "class"}~="{name[1:]}" i]' for name in names if name[0] in ".#"]
     return "".join([*tags[:1], *kinds])
