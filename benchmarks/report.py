@@ -18,9 +18,15 @@ sign when they do nothing else. A rate counts from the first MAIL until the sink
 nothing. Each system was seen to sign, and its signature verified, before it was measured. Generator and sink share the cores with
 what they measure, and there is no network, so ratios say more than rates.
 
-**The relay** has everything on: policy, a one-click link for each recipient, RSA-2048, suppression, four limits, durable records,
-the ledger; its Redis, where it has one, syncs every write to the same disk. **Postfix** queues on that disk and asks OpenDKIM
-over a unix socket. **Haraka** forwards while its client waits and writes nothing to the disk."""
+**The relay** has everything on: policy, a one-click link for each recipient, RSA-2048, suppression, four limits, durable
+records, the ledger; its Redis, where it has one, syncs every write to the same disk. **Postfix** queues on that disk and asks
+OpenDKIM over a unix socket. **Haraka** forwards while its client waits and writes nothing to the disk. **A bare hop** is no
+product: with the relay's interpreter, event loop and OpenSSL it signs and forwards over kept connections, and does nothing else
+- no policy, no link, no limit, no store, no record. Between it and the ceiling lies the price of SMTP, generator and sink
+included; between it and the relay all that the relay is for.
+
+The interpreter matters. `make bench PYTHON=/usr/bin/python3 VENV=.venv/distribution` measures with the distribution's own, as the
+peers are the distribution's own; another `python3` may be built without optimisation."""
 
 QUICK = "> This was `--quick`: one short round. It shows that everything runs and says little about speed."
 

@@ -11,6 +11,7 @@ import dkim
 from benchmarks.bench import FAULTS, Bench
 from benchmarks.load import Load, Sink, send
 from benchmarks.peers import haraka, postfix
+from benchmarks.peers.bare import Bare
 from benchmarks.peers.relay import BenchRelay
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -61,6 +62,7 @@ def _starts(
     for title, why_not, start in (
         (postfix.Postfix.title, postfix.why_not(), lambda: postfix.Postfix(folder / "postfix", sink, key)),
         (haraka.Haraka.title, haraka.why_not(), lambda: haraka.Haraka(folder / "haraka", sink, key, workers=bench.workers)),
+        (Bare.title, "", lambda: Bare(folder / "bare", sink, key, workers=bench.workers)),
     ):
         if not peers:
             continue
