@@ -1,6 +1,6 @@
 """What one signature and one fdatasync cost while something else runs: `python -m benchmarks.sampler FOLDER`.
 
-A process of its own, until its standard input ends; then it prints both medians in seconds as JSON.
+A process of its own, until its standard input ends; it says when it begins, and at last both medians in seconds as JSON.
 """
 
 import json
@@ -32,6 +32,8 @@ def sampling(folder: Path) -> Iterator[dict[str, float]]:
     command = [sys.executable, "-m", "benchmarks.sampler", str(folder)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     try:
+        assert process.stdout
+        process.stdout.readline()  # starting Python and making a key would disturb what is measured
         yield found
         found |= json.loads(process.communicate(timeout=30)[0])
     finally:
@@ -47,6 +49,7 @@ def main() -> None:
     syncs: list[float] = []
     until = time.monotonic() + LAST_SECONDS
     path = Path(sys.argv[1]) / "sampled"
+    print(flush=True)
     with path.open("wb") as file:
         while time.monotonic() < until and not select.select([sys.stdin], [], [], PAUSE)[0]:
             signatures.append(_timed(lambda: key.sign(b"x", PKCS1v15(), SHA256())))
