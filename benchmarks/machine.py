@@ -83,8 +83,10 @@ class _Called:
 
 
 def _processor() -> str:
-    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    return found[1] if found else platform.machine()
+    """Its name, and whether it multiplies the numbers of RSA eight at a time."""
+    told = Path("/proc/cpuinfo").read_text()
+    found = re.search(r"model name\s*: (.+)", told)
+    return (found[1] if found else platform.machine()) + (", with AVX-512 IFMA" if "avx512ifma" in told else "")
 
 
 def _release() -> str:
