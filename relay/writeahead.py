@@ -22,9 +22,13 @@ WRITER_PRAGMAS = ("PRAGMA busy_timeout = 0", "PRAGMA synchronous = NORMAL", "PRA
 CHECKPOINT_EVERY = 400
 """Commits of one process between two checkpoints; after ordinary ones the log has a few megabytes then."""
 
-LARGEST = 128 * 1024 * 1024
-"""Octets of the log at which no commit waits for the next checkpoint: those of an import are large. Twice what is left of a log
-that begins anew (`journal_size_limit`), or one that was large once would be brought home after every commit."""
+LARGEST = 64 * 1024 * 1024
+"""Octets of the log at which no commit waits for the next checkpoint: those of an import are large, and while the disk takes in
+what one checkpoint brings home, every commit on it waits."""
+
+LOG_PRAGMA = f"PRAGMA journal_size_limit = {LARGEST // 2}"
+"""For every connection: what is left of a log that begins anew. With more, one that was large once would be brought home after
+every commit."""
 
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have no fdatasync
 

@@ -23,6 +23,7 @@ import orjson
 from relay.errors import RecordsUnavailable
 from relay.files import sync_folder, write_durably
 from relay.records.kinds import Kind, Person, Record
+from relay.writeahead import LOG_PRAGMA
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -132,7 +133,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute(LOG_PRAGMA)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         else:

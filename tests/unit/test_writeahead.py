@@ -3,13 +3,16 @@
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import pytest
 
 from relay import writeahead
 from relay.errors import RecordsUnavailable, StoreUnavailable
 from relay.files import Turn
+from relay.records import chain
 from relay.stores.ledger import Closing, Opening
+from relay.stores.sqlite.file import StoreFile
 from relay.writeahead import WRITER_PRAGMAS, WriteAheadLog
 from tests.support.clocks import Clock
 from tests.support.records import a_record, opened
@@ -116,6 +119,16 @@ def test_large_commits_do_not_make_a_large_log(database, monkeypatch):
     assert max(sizes) < 300_000
     assert len(checkpoints) < 40  # not after every commit
     assert db.execute("SELECT count(*), sum(length(octets)) FROM t").fetchone() == (100, 5_000_000)
+
+
+async def test_a_log_that_was_large_once_is_not_brought_home_after_every_commit(tmp_path):
+    store = await new_sqlite(tmp_path, Clock(START))
+    with opened(tmp_path / "records.db"):
+        for connect in (StoreFile(tmp_path / "relay.db").connect, partial(chain.connect, tmp_path / "records.db")):
+            with closing(connect()) as db:
+                (left,) = db.execute("PRAGMA journal_size_limit").fetchone()
+            assert 0 < left <= writeahead.LARGEST // 2
+    await store.aclose()
 
 
 def test_a_checkpoint_that_cannot_be_made_loses_nothing(database, monkeypatch):

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from relay.errors import StoreUnavailable
+from relay.writeahead import LOG_PRAGMA
 
 BUSY_SECONDS = 5.0
 _PRAGMAS = (
@@ -12,7 +13,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = FAST",
-    "PRAGMA journal_size_limit = 67108864",
+    LOG_PRAGMA,
 )
 _REASONS = {
     sqlite3.SQLITE_FULL: "disk",
