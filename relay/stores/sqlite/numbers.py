@@ -6,9 +6,10 @@ clocks of several nodes say.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from relay.policy.suppressions.suppression import Digest
+from relay.stores.suppressions import Octets
 
 _NEXT = "UPDATE sequence SET last = last + 1 WHERE one = 1"  # RETURNING would take four times as long
 _LAST = "SELECT last FROM sequence WHERE one = 1"
@@ -56,9 +57,9 @@ class Withdrawing:
         """The submissions of which a copy to this mailbox has leave at this moment and no outcome yet, one a word."""
         return " ".join(name for (name,) in self._db.execute(_IN_FLIGHT, {"digest": digest, "now": self._now}))
 
-    def reached(self, digests: Sequence[Digest]) -> set[Digest]:
+    def reached(self, digests: Iterable[Octets]) -> set[Digest]:
         """Those of many mailboxes to whom a copy may be on its way."""
         leaving: set[Digest] = set()
         for (some,) in self._db.execute(_ANYBODY):
             leaving.update(some[start : start + _DIGEST_OCTETS] for start in range(0, len(some), _DIGEST_OCTETS))
-        return leaving.intersection(digests) if leaving else leaving
+        return leaving.intersection(map(bytes, digests)) if leaving else leaving

@@ -105,7 +105,7 @@ def record_some(db: sqlite3.Connection, now: float, rows: Sequence[EntryRow], se
         are_known = of_them < len(some) // 2  # a list that comes again: so are the next
         done, new = done + len(some), new + of_them
     if step.end(new):
-        for digest in step.reached([bytes(row[0]) for row in rows[:done]]):
+        for digest in step.reached(row[0] for row in rows[:done]):
             db.execute(_NAME_IN_FLIGHT, (step.in_flight(digest), digest, step.number))
     return done, new
 
