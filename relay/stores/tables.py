@@ -247,6 +247,7 @@ def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 _JSON = json.JSONDecoder()
+_NEXT_ROW = re.compile(r"[^:\s]\s*\{")
 
 
 def _objects(chunks: Iterable[bytes]) -> Iterator[Row | Fault]:
@@ -257,7 +258,7 @@ def _objects(chunks: Iterable[bytes]) -> Iterator[Row | Fault]:
         if fault is None:
             yield Row(text.line, value=value)
         elif "@" in fault:
-            yield Fault(text.line, fault, "不是有效的 JSON", "this is not valid JSON")
+            yield Fault(text.line, fault[:200].strip(), "不是有效的 JSON", "this is not valid JSON")
         text.pass_over()
 
 
@@ -302,13 +303,12 @@ class _Text:
         while True:
             try:
                 value, self._end = _JSON.raw_decode(self._buffer, self._position)
-            except json.JSONDecodeError as error:
-                is_cut = error.pos >= len(self._buffer) - 1 or error.msg.startswith("Unterminated")
-                has_room = len(self._buffer) - self._position < MAX_ROW
-                if is_cut and has_room and self._grow():
+            except (ValueError, RecursionError) as error:  # the latter of what is nested too deep
+                if self._is_cut(error) and len(self._buffer) - self._position < MAX_ROW and self._grow():
                     continue
+                broken = self._up_to_next_row()
                 self._end = self._position + 1
-                return None, self._up_to_next_object()
+                return None, broken
             if _holds_a_list(value):
                 self._end = self._position + 1
                 return None, ""
@@ -319,6 +319,12 @@ class _Text:
         self.line += self._buffer.count("\n", self._position, self._end)
         self._position = self._end
 
+    def _is_cut(self, error: Exception) -> bool:
+        """Whether the object may go on in the next chunk; not of a number with more digits than Python reads."""
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.pos >= len(self._buffer) - 1 or error.msg.startswith("Unterminated")
+
     def _grow(self) -> bool:
         chunk = next(self._chunks, None)
         if chunk is None:
@@ -327,6 +333,9 @@ class _Text:
         self._position = 0
         return True
 
-    def _up_to_next_object(self) -> str:
-        following = self._buffer.find("{", self._end)
-        return self._buffer[self._position : following if following > 0 else None][:200].strip()
+    def _up_to_next_row(self) -> str:
+        """What stands there up to the next object that is not the value of a name: it may say whom the row is about."""
+        while (following := _NEXT_ROW.search(self._buffer, self._position)) is None:
+            if len(self._buffer) - self._position >= MAX_ROW or not self._grow():
+                return self._buffer[self._position :]
+        return self._buffer[self._position : following.end() - 1]

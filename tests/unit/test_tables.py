@@ -167,6 +167,27 @@ def test_a_broken_object_costs_only_itself():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("size", [1, 50, 1 << 16])
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'{"attributes": {"name": "Bob"}, "email": "bob@example.com", }',
+        b'{"name": "%b", "email": "bob@example.com", }' % (b"b" * 300),
+        b'{"note": "{", "email": "bob@example.com", }',
+    ],
+    ids=["object before", "long before", "brace before"],
+)
+def test_a_broken_object_is_told_wherever_its_address_stands(row, size):
+    told = values(b'{"email": "ada@example.com"}\n' + row + b'\n{"email": "eve@example.com"}\n', size)
+    assert told == [(1, {"email": "ada@example.com"}), "line 2: this is not valid JSON", (3, {"email": "eve@example.com"})]
+
+
+@pytest.mark.parametrize("value", [b"[" * 2000 + b"]" * 2000, b"1" * 5000], ids=["nested too deep", "too many digits"])
+def test_what_python_does_not_read_costs_only_its_object(value):
+    octets = b'{"email": "ada@example.com", "x": %b}\n{"email": "eve@example.com"}\n' % value
+    assert values(octets) == ["line 1: this is not valid JSON", (2, {"email": "eve@example.com"})]
+
+
 def test_json_that_ends_too_early_says_so():
     assert values(b'[{"email": "ada@example.com"}, {"email": "bob@exam') == [
         (1, {"email": "ada@example.com"}), "line 1: this is not valid JSON",
