@@ -108,14 +108,14 @@ class Pool:
 
     def opened(self, channel: Channel) -> None:
         """The promised slot became this connection, which is in use."""
-        self._opening[channel.key.identity] -= 1
+        self._end_promise(channel.key.identity)
         self._busy.add(channel)
         channel.wire.on_fault = lambda: self._lost(channel)
         self._update()
 
     def give_back(self, key: PoolKey) -> None:
         """The promised slot is not needed: nothing could be opened."""
-        self._opening[key.identity] -= 1
+        self._end_promise(key.identity)
         self._serve()
 
     def put(self, channel: Channel) -> None:
@@ -177,6 +177,12 @@ class Pool:
         await asyncio.gather(*self._closing)
         for _ in range(2):  # sockets of connections that were cut just now are closed in the next turns of the loop
             await asyncio.sleep(0)
+
+    def _end_promise(self, identity: str) -> None:
+        """Whoever guesses logins names identities without end: one without a slot must not be remembered."""
+        self._opening[identity] -= 1
+        if not self._opening[identity]:
+            del self._opening[identity]
 
     def _serve(self) -> None:
         """Give what is free to those who wait, in their order; who cannot be served now does not hold up the others."""

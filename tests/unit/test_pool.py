@@ -321,3 +321,15 @@ def test_bounds_hold_whoever_comes_and_goes_and_everybody_is_served(visits, conn
         await site.pool.drain(asyncio.get_running_loop().time() + 1)
 
     asyncio.run(story())
+
+
+async def test_whose_login_opened_nothing_is_not_remembered():
+    """A stranger may guess logins under ever new names."""
+    site = Site()
+    for number in range(10):
+        key = PoolKey("u", f"guess {number}", "implicit", b"x")
+        assert await site.pool.take(key, 0.0) is None
+        site.pool.give_back(key)
+    channel = await site.take(ADA)
+    site.pool.discard(channel)
+    assert not site.pool._opening
