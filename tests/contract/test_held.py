@@ -532,6 +532,16 @@ async def test_a_report_of_more_than_were_asked_for_comes_whole(store):
     assert len(await store.claim(5, LEASE)) == 20
 
 
+async def test_nobody_overtakes_a_report_that_does_not_fit(store):
+    first, second, third = held_message(1), held_message(2), held_message(3)
+    await hold(store, first, [held_copy(first, "ada", lane("service", 0))])
+    await hold(store, second, [replace(to_report(second, who), lane=lane("report", 1)) for who in ("ada", "bob", "eve")])
+    await hold(store, third, [held_copy(third, "eve", lane("campaign", 2))])
+    assert [[copy.message for copy in await store.claim(3, LEASE)] for _ in range(3)] == [
+        [first.id], [second.id] * 3, [third.id],
+    ]  # fmt: skip
+
+
 async def test_of_a_report_only_what_is_due_comes(store, clock):
     await hold(store, MESSAGE, [to_report(MESSAGE, "ada"), to_report(MESSAGE, "bob", due_at=LATER)])
     assert await people(store) == [ADA]

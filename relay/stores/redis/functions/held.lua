@@ -317,8 +317,9 @@ do
     return found
   end
 
+  -- Whether those of the priorities behind may be served too.
   local function serve(step, priority, most, leased_until, claimed)
-    local field, turns = "round:" .. priority, turns_key(priority)
+    local field, turns, fits = "round:" .. priority, turns_key(priority), true
     local round = tonumber(redis.call("HGET", HELD, field))
     wake_up(step, priority, round)
     for _ = 1, most + WOKEN_AT_ONCE do -- a turn may serve nobody when its lane was changed meanwhile
@@ -327,11 +328,13 @@ do
         break
       end
       round = tonumber(head[2])
-      if not take_turn(step, head[1], round, most, leased_until, claimed) then
+      fits = take_turn(step, head[1], round, most, leased_until, claimed)
+      if not fits then
         break
       end
     end
     redis.call("HSET", HELD, field, round)
+    return fits and #claimed < most
   end
 
   -- This operation writes as it goes: a copy that was leased and never told is due again when its lease ends.
@@ -340,8 +343,8 @@ do
     unfold_one_hold(step)
     end_rests(step)
     for _, priority in ipairs(priorities()) do
-      if #claimed < most then
-        serve(step, string.format("%d", priority), most, leased_until, claimed)
+      if not serve(step, string.format("%d", priority), most, leased_until, claimed) then
+        break
       end
     end
     return claimed
