@@ -31,6 +31,7 @@ from tests.support.stores import (
     refusal,
     request,
 )
+from tests.support.waiting import wait_until
 
 MAIL = digest("submission")
 LEASE = 30.0
@@ -408,6 +409,18 @@ async def test_a_refusal_that_no_replica_has_is_not_acknowledged(group):
     finally:
         group.replica.resume()
     await patiently(lambda: store.suppress(refusal(BOB)))
+    await store.aclose()
+
+
+async def test_a_master_without_replicas_says_so_of_refusals_too(group):
+    await patiently(lambda: RedisStore.create(group.url, META, timeout_ms=PATIENT_MS))
+    store = await RedisStore.open(group.url, META, timeout_ms=PATIENT_MS)
+    group.replica.kill()
+    await asyncio.to_thread(wait_until, lambda: "connected_slaves:0" in group.master.command("INFO", "replication"))
+    assert await why(store.reserve([charge(1)], LEASE)) == "durability"
+    with pytest.raises(StoreUnavailable, match=r"^Redis has too few replicas to keep what it is told$") as caught:
+        await store.suppress(refusal())
+    assert caught.value.reason == "durability"
     await store.aclose()
 
 

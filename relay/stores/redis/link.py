@@ -267,7 +267,10 @@ class RedisLink:
         async with self._client.pipeline(transaction=False) as pipeline:
             pipeline.execute_command(*command)
             pipeline.execute_command("WAIT", 1, int(_WAIT_SECONDS * 1000))
-            answers, replicas = await pipeline.execute()
+            answers, replicas = await pipeline.execute(raise_on_error=False)
+        for answer in (answers, replicas):
+            if isinstance(answer, Exception):
+                raise answer  # in the server's words; the pipeline would put the command before them
         if replicas < 1:
             raise StoreUnavailable("durability", "no replica of Redis confirmed the entry; it is kept by the master only")
         return answers
