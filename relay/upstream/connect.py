@@ -140,10 +140,8 @@ async def _greet(client: _Client, endpoint: Endpoint, address: str) -> None:
             await client.starttls()
         await client.ehlo()
     except aiosmtplib.SMTPResponseException as error:
-        reply = _reply(error)
-        raise OpeningError(
-            "closing" if reply.code == SERVICE_CLOSING else "greeting", f"{address}: {reply.code}", reply
-        ) from None
+        reason = "closing" if error.code == SERVICE_CLOSING else "greeting"
+        raise OpeningError(reason, f"{address}: {_said(error)}", _reply(error)) from None
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         reason = "tls" if isinstance(error.__cause__ or error, ssl.SSLError) else "connect"
         is_downgrade = type(error) is aiosmtplib.SMTPException  # no STARTTLS was offered
@@ -164,9 +162,8 @@ async def _log_in(client: _Client, address: str, credentials: Credentials) -> No
     try:
         await log_in(credentials.login, credentials.password)
     except aiosmtplib.SMTPResponseException as error:
-        reply = _reply(error)
-        reason = "closing" if reply.code == SERVICE_CLOSING else "refused" if reply.code >= 500 else "unavailable"
-        raise OpeningError(reason, f"{address}: login answered {reply.code}", reply, asked=True) from None
+        reason = "closing" if error.code == SERVICE_CLOSING else "refused" if error.code >= 500 else "unavailable"
+        raise OpeningError(reason, f"{address}: login {_said(error)}", _reply(error), asked=True) from None
     except UnicodeError:
         raise OpeningError("refused", f"{address}: not Unicode", _MALFORMED) from None
     except (aiosmtplib.SMTPException, OSError) as error:
@@ -212,8 +209,13 @@ def _capabilities(extensions: Mapping[str, str]) -> Capabilities:
     )
 
 
-def _reply(error: aiosmtplib.SMTPResponseException) -> UpstreamReply:
-    return UpstreamReply(error.code, tuple(error.message.split("\n")))
+def _reply(error: aiosmtplib.SMTPResponseException) -> UpstreamReply | None:
+    """The reply that said no; None of what says nothing, because it is of another protocol or belongs to another command."""
+    return UpstreamReply(error.code, tuple(error.message.split("\n"))) if error.code >= 400 else None
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    return f"answered {error.code}" if error.code >= 400 else "gave an answer that does not fit"
 
 
 def _is_local_peer(client: _Client) -> bool:

@@ -122,6 +122,30 @@ async def test_who_offers_no_mail_spends_nobody_elses_try_whether_the_upstream_w
         assert outcome.reply.is_positive
 
 
+@pytest.mark.parametrize("greeting", ["SSH-2.0-OpenSSH_9.2", "HTTP/1.1 400 Bad Request", "354 go ahead"])
+async def test_what_does_not_speak_smtp_is_down_and_has_accepted_nothing(upstream, greeting):
+    accepted = upstream_replies_total.labels("upstream", "accepted")
+    before = accepted._value.get()
+    async with upstreams_of(upstream_table(upstream), monotonic=Clock()) as upstreams:
+        upstream.fault("CONNECT", greeting)
+        reasons = []
+        for _ in range(OPENS_AFTER + 1):
+            with pytest.raises(UpstreamUnavailable) as refused:
+                await send(upstreams)
+            reasons.append(refused.value.reason)
+        assert "does not fit" in (await upstreams.probe())["upstream"]
+    assert reasons == ["greeting"] * OPENS_AFTER + ["resting"]
+    assert accepted._value.get() == before
+
+
+async def test_an_answer_to_a_login_that_does_not_fit_has_accepted_nothing(upstream, upstreams):
+    accepted = upstream_replies_total.labels("upstream", "accepted")
+    before = accepted._value.get()
+    upstream.fault("AUTH", "250 2.0.0 what?", times=1)
+    assert isinstance(await upstreams.verify("", NEWS, SECRET), Unavailable)
+    assert accepted._value.get() == before
+
+
 async def test_probing_learns_what_is_offered_without_a_login(upstream, upstreams):
     assert not upstreams.capabilities("").seen
     assert await upstreams.probe() == {"upstream": ""}
