@@ -74,7 +74,7 @@ class Meter:
         number = math.floor(now * _SLOTS / _MINUTE)
         if not self._slots or self._slots[-1][0] != number:
             self._slots.append((number, Counter()))
-            while self._slots[0][0] <= number - _SLOTS:
+            while not number - _SLOTS < self._slots[0][0] <= number:  # over, or of a clock that was set back since
                 self._slots.popleft()
         counts = self._slots[-1][1]
         for one in what:  # Counter.update asks first what it was given, which takes longer than counting a few

@@ -274,3 +274,13 @@ def test_the_meter_counts_one_minute():
     assert meter.sent(119.0, ("up", Scope.DOMAIN, "qq.com")) == 0
     assert meter.sent(300.0, what) == 0
     assert len(meter._slots) <= 7
+
+
+def test_a_clock_that_is_set_back_makes_the_last_minute_no_longer():
+    meter, what = Meter(), ("up", Scope.UPSTREAM, "")
+    for second in range(7200, 7260):
+        meter.count(float(second), [what])
+    for second in range(3600, 5400):  # it went an hour wrong, and was set right
+        meter.count(float(second), [what])
+    assert 50 <= meter.sent(5399.0, what) <= 60
+    assert len(meter._slots) <= 7
