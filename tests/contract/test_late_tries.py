@@ -68,6 +68,22 @@ async def test_when_that_try_asked_counts_and_not_when_an_earlier_one_delivered(
     assert (await slow.open(25)).rows == (told(ADA),)
 
 
+async def test_so_does_what_one_was_told_who_asked_before_it_was_settled_and_again_afterwards(store, clock):
+    one = await a_try(store, 1, "ada")
+    await one.clear()
+    waiting = await a_try(store, 2, "ada")
+    clock.pass_(10)
+    await one.finish(RowState.DELIVERED)
+    clock.pass_(10)
+    slow = Try(store, 3, "ada")
+    clock.pass_(10)
+    (taken,) = await waiting.clear()
+    assert taken.row.state is RowState.DELIVERED
+    await waiting.close(remember=REMEMBER)
+    clock.pass_(5)
+    assert (await slow.open(15)).rows == (told(ADA),)
+
+
 async def test_so_does_what_one_that_waited_was_told(store, clock):
     one = await a_try(store, 1, "ada")
     await one.clear()

@@ -63,7 +63,7 @@ do
     local row = packed and unpack_list(packed)
     if row and row[STATE] == ANSWERED then
       hash_set(step, key, "r" .. recipient, false)
-    elseif row and row[ASKED_BY] ~= submission then
+    elseif row and (row[ASKED_BY] ~= submission or SETTLED[row[STATE]]) then
       row[ASKED_BY] = submission
       row[LEASE_UNTIL] = SETTLED[row[STATE]] and step.now_text or row[LEASE_UNTIL]
       hash_set(step, key, "r" .. recipient, pack(row))
