@@ -177,8 +177,8 @@ class Held(Protocol):
     async def update_held(self, updates: Sequence[HeldUpdate], resting: Mapping[Lane, float] | None = None) -> int:
         """Change or forget copies; return how many updates were heard.
 
-        `resting` lanes are not served before that time.  With its last copy a message is forgotten, body and all, and
-        with the last copy of an owner the owner's credentials.
+        `resting` lanes are not served before that time; where nothing of a lane is held any more, a store may forget that.
+        With its last copy a message is forgotten, body and all, and with the last copy of an owner the owner's credentials.
         """
         ...
 

@@ -5,8 +5,8 @@ a store has a name and the fingerprints of all keys that it was written with,
 and `data_dir/store.id` remembers the name:
 
     store.id    the store        what happens
-    missing     missing, empty   a fresh store is made, and store.id written
-    missing     there            taken over, if we have all its keys
+    missing     missing          a fresh store is made, and store.id written (likewise in a Redis without one)
+    missing     there            taken over, if we have all its keys; StoreUnavailable "empty" if relay.db has no octets
     there       missing, empty   StoreUnavailable "empty": restore the backup
     there       another one      StoreUnavailable "foreign"
     there       keys we lack     StoreUnavailable "keys"

@@ -92,9 +92,9 @@ class UpstreamReply(NamedTuple):
 class UpstreamUnavailable(ConnectionError):
     """No connection could be had; nothing was sent, so every recipient is transient.
 
-    `reason` is a short machine word: connect, tls, greeting, busy, account,
-    authentication, draining, resting.  `reply` is what a client may be told;
-    `text` is for operators.  `asked`: a login may have been tried on the way.
+    `reason` is a short machine word: busy, account, draining, resting, or one
+    of `OpeningError`.  `reply` is what a client may be told; `text` is for
+    operators.  `asked`: a login may have been tried on the way.
     `retry_after`: seconds before which nobody will be asked, 0 when that is not known.
     `reply_class` and `reaction` are of the reply that said no to a login.
     """
